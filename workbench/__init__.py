@@ -1,0 +1,103 @@
+"""A research workbench for vision-language models.
+
+This page is what a plugin author imports, and nothing else::
+
+    from workbench import Fusion, hookimpl
+
+Names are loaded on first use, so that ``import workbench`` (and with it ``workbench --help``) does not
+import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.checkpoints import read_weights
+    from workbench.contracts import (
+        Adapter,
+        Connector,
+        Corpus,
+        Dataset,
+        DecoderShape,
+        Encoder,
+        Example,
+        Fusion,
+        Inputs,
+        LanguageModel,
+        Metric,
+        Prediction,
+        Quantizer,
+        VisionShape,
+    )
+    from workbench.errors import UserError
+    from workbench.hookspecs import hookimpl
+    from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, heads_of
+    from workbench.tokenizer import Tokenizer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "workbench.checkpoints": ("read_weights",),
+    "workbench.contracts": (
+        "Adapter",
+        "Connector",
+        "Corpus",
+        "Dataset",
+        "DecoderShape",
+        "Encoder",
+        "Example",
+        "Fusion",
+        "Inputs",
+        "LanguageModel",
+        "Metric",
+        "Prediction",
+        "Quantizer",
+        "VisionShape",
+    ),
+    "workbench.errors": ("UserError",),
+    "workbench.hookspecs": ("hookimpl",),
+    "workbench.layers": ("MLP", "Attention", "CrossAttention", "KeyValueCache", "RMSNorm", "heads_of"),
+    "workbench.tokenizer": ("Tokenizer",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "MLP",
+    "Adapter",
+    "Attention",
+    "Connector",
+    "Corpus",
+    "CrossAttention",
+    "Dataset",
+    "DecoderShape",
+    "Encoder",
+    "Example",
+    "Fusion",
+    "Inputs",
+    "KeyValueCache",
+    "LanguageModel",
+    "Metric",
+    "Prediction",
+    "Quantizer",
+    "RMSNorm",
+    "Tokenizer",
+    "UserError",
+    "VisionShape",
+    "heads_of",
+    "hookimpl",
+    "read_weights",
+]
+
+# In a checkout that is not installed, the built-in plugins lie beside this folder as `plugins/`;
+# installed, setuptools puts the same folder at `workbench/plugins`.
+if not (Path(__file__).parent / "plugins").is_dir():
+    __path__.append(str(Path(__file__).parent.parent))
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'workbench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)

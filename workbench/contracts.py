@@ -1,0 +1,287 @@
+"""What each kind of plugin provides: one small base class a kind, and the values that cross between them.
+
+Letters in shapes: P pictures, R rows, N image tokens, M image tokens after the connector, T text tokens,
+S sequence (text and, under scheme A, image tokens), Dv vision width, D text width, V vocabulary.
+
+A **row** holds one picture and one or more questions about it, one after the other. Each question with its
+answer is a *segment* 1, 2, ...; what they share (the beginning of the prompt with `<image>`) is segment 0.
+A token sees segment 0 and the earlier tokens of its own segment, so all questions of a picture are trained
+in one pass without seeing each other.
+
+In every factory, positional parameters come from the workbench and keyword-only parameters from the YAML.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from workbench.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class VisionShape:
+    """What an encoder (or a connector) gives out: `tokens` tokens, each `width` wide."""
+
+    width: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """The decoder a fusion is built for: its width D, its number of blocks and of attention heads."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The training text of an experiment, and the tokenizer saved with a trained model, if there is one."""
+
+    texts: Callable[[], Iterable[str]]
+    tokenizer_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question about one picture. `picture` is a key that `Dataset.picture` opens."""
+
+    id: str
+    picture: str
+    question: str
+    answers: tuple[str, ...]
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answered. `loss` is the mean negative log-likelihood of the right answer, in nats a token."""
+
+    example: Example
+    answer: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The sequence a decoder reads.
+
+    embeds [R,S,D]; positions [R,S] (rotary or learned); segments [R,S] (-1 padding, 0 seen by all, k question k);
+    prompt [R,S] bool, the tokens that belong to a question and not to its answer; image [R,S] bool, `<image>`
+    tokens; text_at [R,T], where each text token of the row stands in S.
+    """
+
+    embeds: Tensor
+    positions: Tensor
+    segments: Tensor
+    prompt: Tensor
+    image: Tensor
+    text_at: Tensor
+
+
+class Encoder(nn.Module):
+    """Pictures to image tokens. Sets `shape` and `image_size` in its constructor.
+
+    Factory: `Encoder(*, options)`.
+    """
+
+    shape: VisionShape
+    image_size: int
+
+    def transform(self, picture: Image.Image) -> Tensor:
+        """An RGB picture of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> tokens [P,N,Dv]."""
+        raise NotImplementedError
+
+    def pool(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> one vector a picture [P,Dv], for contrastive training."""
+        return self(images).mean(1)
+
+
+class Connector(nn.Module):
+    """Image tokens of the encoder to image tokens the fusion takes. Sets `shape` in its constructor.
+
+    Factory: `Connector(vision: VisionShape, text_width: int, *, options)`.
+    """
+
+    shape: VisionShape
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [P,N,Dv] -> tokens [P,M,shape.width]."""
+        raise NotImplementedError
+
+
+class Fusion(nn.Module):
+    """How a decoder gets to see the picture. Every method's default changes nothing; override what you need.
+
+    Factory: `Fusion(vision: VisionShape, decoder: DecoderShape, *, options)`.
+
+    `reads_text = True` says that the image tokens are changed by the text (bidirectional fusion). Then each
+    question is a row of its own, so that no question's text reaches another's answer through the picture.
+    Such a fusion may let the picture look at `prompt` tokens only, or it would see the answer.
+    """
+
+    reads_text = False
+
+    def prepare(self, vision: Tensor) -> Any:
+        """vision [P,M,Dv] -> what the other methods get as `vision`: a tensor, or a tuple, list or dict of
+        tensors with P first. Work that depends on the picture alone (keys, values) belongs here: it runs once
+        a picture, never once a question or a generated token."""
+        return vision
+
+    def fuse_inputs(self, vision: Any, inputs: Inputs) -> Inputs:
+        """Scheme A: put image tokens into the sequence."""
+        return inputs
+
+    def fuse_block(self, index: int, hidden: Tensor, vision: Any, prompt: Tensor | None) -> tuple[Tensor, Any]:
+        """Scheme B: before block `index`. hidden [R,S,D] -> hidden [R,S,D], and vision for the next block.
+
+        prompt [R,S] bool; None while answering from the cache: then `vision` is what this block saw while it
+        read the prompt, and the returned vision is ignored.
+        """
+        return hidden, vision
+
+    def fuse_attention(self, index: int, hidden: Tensor, vision: Any) -> Tensor | None:
+        """Scheme B inside block `index`: what to add to its self-attention's output. hidden [R,S,D], the
+        self-attention's input -> [R,S,D], or None for nothing."""
+        return None
+
+
+class LanguageModel(nn.Module):
+    """A causal decoder. Sets `tokenizer` and `shape`.
+
+    Factory: `LanguageModel(corpus: Corpus, *, options)`.
+
+    `blocks` and `attentions` must be properties: assigning a ModuleList would register its weights twice.
+    A block's first argument and output (or first output) is hidden [R,S,D]; the same holds for attentions.
+    """
+
+    tokenizer: Tokenizer
+    shape: DecoderShape
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The decoder's blocks, in order."""
+        raise NotImplementedError
+
+    @property
+    def attentions(self) -> Sequence[nn.Module]:
+        """The self-attention of each block, in order."""
+        raise NotImplementedError
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [R,T] -> embeddings [R,T,D]."""
+        raise NotImplementedError
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
+        """embeds [R,S,D], positions [R,S], mask [R,1,S,K] bool (True: may look) -> hidden [R,S,D], normalised.
+
+        With a cache, K counts the tokens already in it and the S new ones, which it appends.
+        """
+        raise NotImplementedError
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> logits [..., V]."""
+        raise NotImplementedError
+
+    def new_cache(self, rows: int, capacity: int) -> Any:
+        """An empty KV cache for `rows` rows and at most `capacity` tokens each."""
+        raise NotImplementedError
+
+
+class Adapter:
+    """Changes which parameters of a trained model are tuned further. Factory: `Adapter(*, options)`."""
+
+    def attach(self, model: nn.Module) -> list[nn.Parameter]:
+        """Change `model` in place, without changing what it computes; returns the parameters that train.
+
+        It leaves `requires_grad` alone: the phase decides what else trains.
+        """
+        raise NotImplementedError
+
+    def merge(self, model: nn.Module) -> None:
+        """Fold what was trained into the plain weights: names and shapes as before `attach`."""
+
+    def unmerge(self, model: nn.Module) -> None:
+        """Undo `merge`."""
+
+
+class Quantizer:
+    """Makes a trained model smaller. Factory: `Quantizer(*, options)`."""
+
+    bits: float
+
+    def quantize(self, model: nn.Module) -> None:
+        """Change `model` in place. Integer weights are buffers, so that the bytes counted are the true ones."""
+        raise NotImplementedError
+
+
+class Dataset:
+    """Questions about pictures. Factory: `Dataset(*, options)`."""
+
+    def examples(self, split: str, task: str) -> Sequence[Example]:
+        """The examples of `split` (`train`, `test`, ...) for `task` (one of `tasks()`)."""
+        raise NotImplementedError
+
+    def splits(self) -> Sequence[str]:
+        """The splits there are."""
+        return ("train", "test")
+
+    def tasks(self) -> Sequence[str]:
+        """The tasks there are: `questions`, and `captions` where there are any."""
+        return ("questions",)
+
+    def picture(self, key: str) -> Image.Image:
+        """The RGB picture of that key."""
+        raise NotImplementedError
+
+    def augment(self, picture: Image.Image, random: random.Random) -> Image.Image:
+        """A changed copy for training whose answers stay true. Called only when `augments` is True."""
+        return picture
+
+    @property
+    def augments(self) -> bool:
+        """Whether `augment` changes anything with these options."""
+        return False
+
+    def fingerprint(self) -> str:
+        """Changes when the data or what is made of it changes."""
+        raise NotImplementedError
+
+
+class Metric:
+    """A score for each prediction; the metric is their mean. Factory: `Metric(*, options)`.
+
+    A score of its own for every prediction is what makes intervals and paired tests possible.
+    """
+
+    higher_is_better = True
+
+    def scores(self, predictions: Sequence[Prediction]) -> list[float]:
+        """One number a prediction, in the same order."""
+        raise NotImplementedError
+
+
+def all_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `change` to every tensor in a tensor, tuple, list or dict."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: all_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(all_tensors(item, change) for item in value)
+    return value

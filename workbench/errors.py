@@ -1,0 +1,20 @@
+"""The one exception a user is meant to read: what is wrong, where, and what to write instead.
+
+The command line prints it without a traceback and ends with exit code 2. Each border of the workbench
+(registry, experiment file, checkpoint, data, results) raises its own subclass, declared there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave; the message says how to mend it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'cross_attention'?"` when a known word is close, else `""`."""
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

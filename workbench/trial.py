@@ -1,0 +1,127 @@
+"""One trial: a frozen value that says everything about one training and evaluation, and its id.
+
+Holds no torch, so that experiment files can be checked and planned without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
+
+Part = Literal["encoder", "connector", "fusion", "language_model", "adapter"]
+PARTS: tuple[Part, ...] = ("encoder", "connector", "fusion", "language_model", "adapter")
+COMPONENTS = ("dataset", "encoder", "connector", "fusion", "language_model", "adapter", "quantizer")
+
+Rate = Annotated[FiniteFloat, Field(gt=0)]
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Precision = Literal["fp32", "bf16"]
+
+
+class Settings(BaseModel):
+    """Frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Phase(Settings):
+    """One stretch of training: what trains, on what, for how long, at which rates."""
+
+    name: str = Field(description="what the report calls it", min_length=1)
+    objective: Literal["answers", "contrastive"] = Field(
+        "answers", description="answers: next token of the answer; contrastive: image-text InfoNCE of the encoder"
+    )
+    tasks: tuple[str, ...] = Field(("questions",), description="tasks of the dataset, such as questions, captions", min_length=1)
+    train: tuple[Part, ...] = Field(description="the parts that train; all others are frozen", min_length=1)
+    epochs: Annotated[FiniteFloat, Field(gt=0)] | None = Field(None, description="passes over the pictures; or give steps")
+    steps: PositiveInt | None = Field(None, description="optimizer steps; or give epochs")
+    batch: PositiveInt = Field(32, description="pictures a step")
+    questions: PositiveInt | None = Field(None, description="at most so many examples of a picture a step; all by default")
+    rate: Rate | dict[Part, Rate] = Field(1e-3, description="peak learning rate of AdamW, for all parts or by part")
+    warmup: Share = Field(0.05, description="share of the steps in which the rate rises")
+    final_rate: Share = Field(0.0, description="where the cosine ends, as a share of the peak rate")
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(0.05, description="of matrices; vectors have none")
+    clip: Rate | None = Field(1.0, description="largest gradient norm; null for no clipping")
+    precision: Precision = Field("fp32", description="bf16: autocast; weights stay fp32")
+    only: dict[str, str | tuple[str, ...]] = Field({}, description="run this phase only for these components, as {encoder: clip}")
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Phase:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either 'epochs' or 'steps'")
+        return self
+
+    @model_validator(mode="after")
+    def _contrast_trains_the_encoder(self) -> Phase:
+        if self.objective == "contrastive" and self.train != ("encoder",):
+            raise ValueError("a contrastive phase trains the encoder alone: write 'train: [encoder]'")
+        return self
+
+
+class Evaluation(Settings):
+    """How a trained model is asked."""
+
+    split: str = Field("test", description="split of the dataset")
+    task: str = Field("questions", description="task of the dataset")
+    limit: PositiveInt | None = Field(None, description="only the first so many pictures")
+    batch: PositiveInt = Field(64, description="pictures at once")
+    max_new_tokens: PositiveInt = Field(8, description="longest answer, in tokens")
+    precision: Precision = Field("fp32", description="bf16: autocast")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A plugin by name, with every option it runs with."""
+
+    kind: str
+    name: str
+    options: Mapping[str, Any]
+
+    def spec(self) -> dict[str, Any]:
+        """As it stands in a record."""
+        return {"name": self.name, **self.options}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid. `axes` is what the report groups by: axis name -> label of this trial's value."""
+
+    experiment: str
+    axes: Mapping[str, str]
+    components: Mapping[str, Component]
+    phases: tuple[Phase, ...]
+    metrics: tuple[Component, ...]
+    evaluation: Evaluation
+    prompt: str
+    seed: int
+
+    def spec(self) -> dict[str, Any]:
+        """Everything the outcome depends on, as plain JSON values."""
+        return {
+            **{kind: self.components[kind].spec() for kind in COMPONENTS},
+            "phases": [phase.model_dump(mode="json", exclude={"only"}) for phase in self.phases],
+            "metrics": [metric.spec() for metric in self.metrics],
+            "evaluation": self.evaluation.model_dump(mode="json"),
+            "prompt": self.prompt,
+            "seed": self.seed,
+        }
+
+    @property
+    def id(self) -> str:
+        """The hash of the spec: equal trials have equal ids, in any experiment."""
+        return digest(self.spec())
+
+    @property
+    def label(self) -> str:
+        """The axes in words, as `vit, gated, int8`."""
+        return ", ".join(self.axes.values()) or "base"
+
+
+def digest(value: Any) -> str:
+    """A short hash of plain JSON values; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
