@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     )
     from workbench.errors import UserError
     from workbench.hookspecs import hookimpl
-    from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, heads_of
-    from workbench.tokenizer import Tokenizer
+    from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, Rotary, heads_of
+    from workbench.tokenizer import Tokenizer, tokenizer_for
 
 __version__ = "0.1.0"
 
@@ -59,8 +59,8 @@ _HOME = {
     ),
     "workbench.errors": ("UserError",),
     "workbench.hookspecs": ("hookimpl",),
-    "workbench.layers": ("MLP", "Attention", "CrossAttention", "KeyValueCache", "RMSNorm", "heads_of"),
-    "workbench.tokenizer": ("Tokenizer",),
+    "workbench.layers": ("MLP", "Attention", "CrossAttention", "KeyValueCache", "RMSNorm", "Rotary", "heads_of"),
+    "workbench.tokenizer": ("Tokenizer", "tokenizer_for"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -83,12 +83,14 @@ __all__ = [
     "Prediction",
     "Quantizer",
     "RMSNorm",
+    "Rotary",
     "Tokenizer",
     "UserError",
     "VisionShape",
     "heads_of",
     "hookimpl",
     "read_weights",
+    "tokenizer_for",
 ]
 
 # In a checkout that is not installed, the built-in plugins lie beside this folder as `plugins/`;

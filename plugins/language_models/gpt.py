@@ -1,0 +1,129 @@
+"""A GPT-like decoder in plain PyTorch: rotary positions, pre-norm blocks, a KV cache, byte-level BPE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench import (
+    MLP,
+    Attention,
+    Corpus,
+    DecoderShape,
+    KeyValueCache,
+    LanguageModel,
+    RMSNorm,
+    Rotary,
+    hookimpl,
+    tokenizer_for,
+)
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each behind a normalisation and around a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int, layer_norm: bool):
+        super().__init__()
+        self.attention_norm = _norm(width, layer_norm)
+        self.attention = Attention(width, heads)
+        self.mlp_norm = _norm(width, layer_norm)
+        self.mlp = MLP(width, mlp_ratio * width)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        cache: KeyValueCache | None,
+        index: int,
+    ) -> Tensor:
+        """hidden [R,S,D] -> hidden [R,S,D]."""
+        hidden = hidden + self.attention(self.attention_norm(hidden), mask, rotation, cache, index)
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+class GPT(LanguageModel):
+    """GPT-like decoder with RoPE, RMSNorm or LayerNorm, and a KV cache; its BPE is trained on the experiment's text.
+
+    After Radford et al. 2019 (GPT-2), with rotary positions (https://arxiv.org/abs/2104.09864) and, unless
+    `layer_norm`, RMSNorm (https://arxiv.org/abs/1910.07467). Input embedding and output head share their weights.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        vocabulary_size: PositiveInt = 512,
+        width: PositiveInt = 128,
+        depth: PositiveInt = 4,
+        heads: PositiveInt = 4,
+        mlp_ratio: PositiveInt = 4,
+        layer_norm: bool = False,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer_for(corpus, vocabulary_size)
+        self.shape = DecoderShape(width, depth, heads)
+        self.embedding = nn.Embedding(self.tokenizer.size, width)
+        self.layers = nn.ModuleList(Block(width, heads, mlp_ratio, layer_norm) for _ in range(depth))
+        self.norm = _norm(width, layer_norm)
+        self.rotary = Rotary(width // heads)
+        self._initialise(depth)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The decoder's blocks, in order."""
+        return list(self.layers)
+
+    @property
+    def attentions(self) -> Sequence[nn.Module]:
+        """The self-attention of each block, in order."""
+        return [layer.attention for layer in self.layers if isinstance(layer, Block)]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [R,T] -> embeddings [R,T,D]."""
+        return self.embedding(ids)
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """embeds [R,S,D], positions [R,S], mask [R,1,S,K] -> hidden [R,S,D]."""
+        rotation = self.rotary(positions)
+        hidden = embeds
+        for index, layer in enumerate(self.layers):
+            hidden = layer(hidden, mask, rotation, cache, index)
+        if cache is not None:
+            cache.advance(embeds.shape[1])
+        return self.norm(hidden)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> logits [..., V]."""
+        return functional.linear(hidden, self.embedding.weight)
+
+    def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
+        """An empty cache for `rows` rows of at most `capacity` tokens."""
+        shape = self.shape
+        like = self.norm.weight if isinstance(self.norm.weight, Tensor) else torch.empty(0)
+        return KeyValueCache(rows, capacity, shape.depth, shape.heads, shape.width // shape.heads, like)
+
+    def _initialise(self, depth: int) -> None:
+        """GPT-2's scheme: N(0, 0.02), and layers that write into the residual smaller by sqrt(2 x depth)."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                continue
+            residual = name.endswith(("attention.output.weight", "mlp.down.weight"))
+            nn.init.normal_(parameter, std=0.02 / (2 * depth) ** 0.5 if residual else 0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _norm(width: int, layer_norm: bool) -> nn.Module:
+    return nn.LayerNorm(width) if layer_norm else RMSNorm(width)
+
+
+@hookimpl
+def register_language_models(register):
+    """The native decoder."""
+    register("gpt", GPT)

@@ -1,0 +1,164 @@
+"""Building blocks that plugins share: attention, cross-attention, MLP, normalisation, rotary positions, KV cache.
+
+Letters in shapes: R rows, S sequence, K keys, M image tokens, D width, H heads, E width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench.errors import UserError
+
+
+class ShapeError(UserError):
+    """Sizes that do not fit each other."""
+
+
+def heads_of(width: int, heads: int) -> int:
+    """The width of one head; `ShapeError` when `heads` does not divide `width`."""
+    if width % heads:
+        raise ShapeError(f"{heads} heads do not divide the width {width}; choose a width that is a multiple of the heads")
+    return width // heads
+
+
+class MLP(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int, output: int | None = None):
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, output or width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden [..., width] -> [..., output]."""
+        return self.down(functional.gelu(self.up(hidden)))
+
+
+class RMSNorm(nn.Module):
+    """Root mean square normalisation (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467)."""
+
+    def __init__(self, width: int, epsilon: float = 1e-6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> [..., D]."""
+        return functional.rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
+
+
+class KeyValueCache:
+    """Keys and values of every block, in buffers allocated once.
+
+    `length` tokens are filled. Blocks write behind it with `extend`; `advance` moves it once a forward pass.
+    """
+
+    def __init__(self, rows: int, capacity: int, depth: int, heads: int, head_width: int, like: Tensor):
+        shape = (depth, rows, heads, capacity, head_width)
+        self.keys = like.new_zeros(shape)
+        self.values = like.new_zeros(shape)
+        self.length = 0
+
+    def extend(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append block `index`'s keys and values [R,H,S,E]; returns all of that block's [R,H,K,E]."""
+        end = self.length + keys.shape[2]
+        self.keys[index, :, :, self.length : end] = keys
+        self.values[index, :, :, self.length : end] = values
+        return self.keys[index, :, :, :end], self.values[index, :, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        """The `tokens` new tokens of this pass are now part of the cache."""
+        self.length += tokens
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864), the two halves of a head rotated together."""
+
+    def __init__(self, head_width: int, base: float = 10_000.0):
+        super().__init__()
+        if head_width % 2:
+            raise ShapeError(f"rotary positions need an even width of a head, not {head_width}")
+        self.head_width = head_width
+        self.base = base
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """positions [R,S] -> cosine and sine [R,1,S,E]."""
+        pairs = torch.arange(0, self.head_width, 2, device=positions.device, dtype=torch.float32)
+        frequencies = self.base ** (-pairs / self.head_width)
+        angles = positions[:, None, :, None].float() * frequencies  # [R,1,S,E/2]
+        angles = torch.cat([angles, angles], dim=-1)
+        return angles.cos(), angles.sin()
+
+
+def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """heads [R,H,S,E] turned by cosine and sine [R,1,S,E]."""
+    cosine, sine = (part.to(heads.dtype) for part in rotation)
+    first, second = heads.chunk(2, dim=-1)
+    return heads * cosine + torch.cat([-second, first], dim=-1) * sine
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762)."""
+
+    def __init__(self, width: int, heads: int, bias: bool = True):
+        super().__init__()
+        self.heads = heads
+        self.head_width = heads_of(width, heads)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.output = nn.Linear(width, width, bias=bias)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        rotation: tuple[Tensor, Tensor] | None = None,
+        cache: KeyValueCache | None = None,
+        index: int = 0,
+    ) -> Tensor:
+        """hidden [R,S,D], mask [R,1,S,K] bool or None for everything -> [R,S,D].
+
+        `rotation` as `Rotary` gives it; `cache` and `index` keep the keys and values of block `index`.
+        """
+        rows, length, width = hidden.shape
+        qkv = self.qkv(hidden).view(rows, length, 3, self.heads, self.head_width)
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # [R,H,S,E] each
+        if rotation is not None:
+            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
+        if cache is not None:
+            keys, values = cache.extend(index, keys, values)
+        mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
+
+
+class CrossAttention(nn.Module):
+    """Queries from one sequence, keys and values from another, computed apart so that they can be kept.
+
+    The last layer starts at zero when `closed`: the block then adds nothing until it has learned something.
+    """
+
+    def __init__(self, width: int, source_width: int, heads: int, closed: bool = True):
+        super().__init__()
+        self.heads = heads
+        self.head_width = heads_of(width, heads)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(source_width, 2 * width)
+        self.output = nn.Linear(width, width)
+        if closed:
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
+
+    def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """source [R,M,Ds] -> keys and values [R,H,M,E]."""
+        rows, tokens, _ = source.shape
+        both = self.key_value(source).view(rows, tokens, 2, self.heads, self.head_width)
+        keys, values = both.permute(2, 0, 3, 1, 4)
+        return keys, values
+
+    def forward(self, hidden: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None = None) -> Tensor:
+        """hidden [R,S,D], keys and values [R,H,M,E], mask [R,1,S or 1,M] bool -> [R,S,D]."""
+        rows, length, width = hidden.shape
+        queries = self.query(hidden).view(rows, length, self.heads, self.head_width).transpose(1, 2)
+        mixed = functional.scaled_dot_product_attention(queries, *keys_values, attn_mask=mask)
+        return self.output(mixed.transpose(1, 2).reshape(rows, length, width))

@@ -1,0 +1,104 @@
+"""Text to token ids and back: a thin coat over Hugging Face `tokenizers`, with the four special tokens we need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as RawTokenizer
+
+    from workbench.contracts import Corpus
+
+IMAGE = "<image>"
+PADDING, START, END = "<pad>", "<start>", "<end>"
+SPECIAL = (PADDING, START, END, IMAGE)
+
+
+class TokenizerError(UserError):
+    """A tokenizer that cannot be trained or read."""
+
+
+class Tokenizer:
+    """`encode` and `decode`, and the ids of the special tokens."""
+
+    def __init__(self, raw: RawTokenizer):
+        self.raw = raw
+        self.size: int = raw.get_vocab_size()
+        self.padding, self.start, self.end, self.image = (self._special(token) for token in SPECIAL)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; `<image>` becomes its own id, nothing is put before or behind."""
+        return self.raw.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids` without special tokens, stripped."""
+        return self.raw.decode(list(ids), skip_special_tokens=True).strip()
+
+    def json(self) -> str:
+        """The whole tokenizer as text, in the format of the `tokenizers` library."""
+        return self.raw.to_str()
+
+    def _special(self, token: str) -> int:
+        found = self.raw.token_to_id(token)
+        if found is None:
+            raise TokenizerError(f"the tokenizer has no special token {token}; train it with `train_tokenizer`")
+        return found
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"json": self.json()}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        from tokenizers import Tokenizer as RawTokenizer
+
+        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]))
+
+
+def tokenizer_for(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
+    """The tokenizer saved with a trained model, or else a new one trained on the experiment's text."""
+    if corpus.tokenizer_file is not None:
+        return read_tokenizer(corpus.tokenizer_file)
+    return train_tokenizer(corpus.texts(), vocabulary_size)
+
+
+def read_tokenizer(file: Path) -> Tokenizer:
+    """The tokenizer saved in `file` (the JSON format of the `tokenizers` library)."""
+    from tokenizers import Tokenizer as RawTokenizer
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        return Tokenizer(RawTokenizer.from_str(text))
+    except OSError as error:
+        raise TokenizerError(f"cannot read the tokenizer {file}: {error.strerror}") from error
+    except TokenizerError:
+        raise
+    except Exception as error:  # the library raises bare Exception for a file it cannot parse
+        raise TokenizerError(f"{file} is not a tokenizer file: {error}") from error
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """Byte-level BPE (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909; bytes as in GPT-2) on `texts`.
+
+    Every text is put behind a space, so that a word has one token wherever it stands. The 256 bytes are always
+    in the vocabulary: no text is unknown.
+    """
+    from tokenizers import Tokenizer as RawTokenizer
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    smallest = 256 + len(SPECIAL)
+    if vocabulary_size < smallest:
+        raise TokenizerError(f"a byte-level vocabulary has at least {smallest} tokens, not {vocabulary_size}")
+    raw = RawTokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(texts, trainer)
+    return Tokenizer(raw)
