@@ -1,0 +1,33 @@
+"""Two linear layers with a GELU from the encoder's width to the decoder's."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from workbench import MLP, Connector, VisionShape, hookimpl
+
+
+class MLPConnector(Connector):
+    """Two layers with a GELU, Xavier-initialised, as LLaVA-1.5 (Liu et al. 2023, https://arxiv.org/abs/2310.03744).
+
+    `hidden` is the width between the layers; the decoder's width by default.
+    """
+
+    def __init__(self, vision: VisionShape, text_width: int, *, hidden: PositiveInt | None = None):
+        super().__init__()
+        self.shape = VisionShape(text_width, vision.tokens)
+        self.mlp = MLP(vision.width, hidden or text_width, text_width)
+        for layer in (self.mlp.up, self.mlp.down):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [P,N,Dv] -> [P,N,D]."""
+        return self.mlp(tokens)
+
+
+@hookimpl
+def register_connectors(register):
+    """The MLP connector."""
+    register("mlp", MLPConnector)

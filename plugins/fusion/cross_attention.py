@@ -1,0 +1,47 @@
+"""Scheme B: the text looks at the picture between the decoder's blocks."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+
+
+class CrossAttentionFusion(Fusion):
+    """Before every `every`-th block, queries from the text, keys and values from the picture (once a picture).
+
+    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2), closed at the start by a
+    last layer of zeros instead of a gate. The sequence keeps its length.
+    """
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, every: PositiveInt = 1, heads: PositiveInt = 4):
+        super().__init__()
+        self.every = every
+        self.norm = nn.LayerNorm(vision.width)
+        count = len(range(0, decoder.depth, every))
+        self.norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(count))
+        self.attentions = nn.ModuleList(CrossAttention(decoder.width, vision.width, heads) for _ in range(count))
+
+    def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """vision [P,M,Dv] -> keys and values of each cross-attention [P,H,M,E]."""
+        vision = self.norm(vision)
+        return [attention.keys_values(vision) for attention in self._layers()]
+
+    def fuse_block(
+        self, index: int, hidden: Tensor, vision: list[tuple[Tensor, Tensor]], prompt: Tensor | None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """hidden [R,S,D] -> hidden [R,S,D]."""
+        if index % self.every == 0:
+            place = index // self.every
+            hidden = hidden + self.attentions[place](self.norms[place](hidden), vision[place])
+        return hidden, vision
+
+    def _layers(self) -> list[CrossAttention]:
+        return [layer for layer in self.attentions if isinstance(layer, CrossAttention)]
+
+
+@hookimpl
+def register_fusions(register):
+    """Scheme B between blocks."""
+    register("cross_attention", CrossAttentionFusion)

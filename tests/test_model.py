@@ -1,0 +1,184 @@
+"""The composed model: what fusion may change and what it may not."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
+from workbench.batches import Batch
+from workbench.contracts import Fusion, Inputs
+from workbench.model import visible
+
+
+def open_gates(model: torch.nn.Module) -> None:
+    """Give every parameter of the fusion a value, as training would: new parts start closed."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.fusion.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.fixture(params=FUSIONS)
+def model(request):
+    model = tiny_model(request.param)
+    open_gates(model)
+    return model.eval()
+
+
+def batch_for(model, questions=QUESTIONS, prompt="<image>{question}\n", answered=True) -> Batch:
+    collate = collator(model, prompt)
+    return collate(images(len(questions)), questions, answered)
+
+
+@pytest.mark.parametrize("prompt", ["<image>{question}\n", "{question}\n", "look: <image> {question}\n", "{question}<image>\n"])
+def test_packed_questions_are_answered_as_if_each_stood_alone(model, prompt):
+    together = batch_for(model, prompt=prompt)
+    losses = model.token_losses(model.see(together.images), together)
+    alone = []
+    for picture, questions in enumerate(QUESTIONS):
+        for question in questions:
+            batch = collator(model, prompt)(images(len(QUESTIONS))[picture : picture + 1], [[question]])
+            alone.append(model.token_losses(model.see(batch.images), batch))
+    torch.testing.assert_close(losses, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_answer_token_changes_no_earlier_logit(model):
+    batch = batch_for(model, [[QUESTIONS[0][0]]])
+    logits = model.logits(batch)
+    batch.ids[0, -1] = (batch.ids[0, -1] + 7) % 256 + 4
+    changed = model.logits(batch)
+    torch.testing.assert_close(changed[:, :-1], logits[:, :-1], rtol=0, atol=0)
+    assert (changed[:, -1] - logits[:, -1]).abs().max() > 1e-4
+
+
+def test_another_picture_changes_the_loss(model):
+    batch = batch_for(model)
+    vision = model.see(batch.images)
+    other = model.see(batch.images.flip(0))
+    assert (model.token_losses(vision, batch) - model.token_losses(other, batch)).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("name", [name for name in FUSIONS if name != "concat_projection"])
+def test_a_new_scheme_b_fusion_leaves_the_decoder_as_it_was(name):
+    model = tiny_model(name).eval()
+    batch = batch_for(model)
+    plain = model.language_model
+    mask = visible(batch.segments, batch.segments)
+    alone = plain.head(plain(plain.embed(batch.ids), batch.positions, mask))
+    if batch.picture is None or len(batch.ids) == len(alone):
+        torch.testing.assert_close(model.logits(batch), alone, rtol=0, atol=0)
+
+
+def test_answers_from_the_cache_equal_the_full_forward_pass(model):
+    batch = batch_for(model)
+    hidden = model.hidden(model.see(batch.images), batch)
+    prompts = batch_for(model, answered=False)
+    vision = model.see(prompts.images)
+    read, conversation = model.read(vision, prompts, room=8)
+    torch.testing.assert_close(
+        read[prompts.prompt & (prompts.segments >= 0)], hidden[batch.prompt & (batch.segments >= 0)], rtol=1e-4, atol=1e-5
+    )
+    for number in range(1, int(batch.segments.max()) + 1):
+        answer = (batch.segments == number) & ~batch.prompt  # [R,T]
+        rows = answer.any(1)
+        if not rows.all():
+            continue
+        first = answer.float().argmax(1, keepdim=True)  # [R,1]
+        got = model.answer(
+            conversation,
+            batch.ids.gather(1, first),
+            conversation.positions.gather(1, first - _answer_tokens_before(batch, first) - 1) + 1,
+            batch.segments.gather(1, first),
+        )
+        wanted = hidden.gather(1, first[..., None].expand(-1, -1, hidden.shape[-1]))
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def _answer_tokens_before(batch: Batch, place: torch.Tensor) -> torch.Tensor:
+    answers = (~batch.prompt & (batch.segments >= 0)).long().cumsum(1)
+    return answers.gather(1, place) - 1
+
+
+def test_a_copy_and_a_pickle_use_their_own_fusion(model):
+    batch = batch_for(model)
+    before = model.logits(batch)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(twin.logits(batch), before, rtol=0, atol=0)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.mul_(1.5)
+        assert (twin.logits(batch) - before).abs().max() > 1e-4
+        torch.testing.assert_close(model.logits(batch), before, rtol=0, atol=0)
+
+
+def test_a_prompt_with_nothing_visible_gives_no_nan(model):
+    batch = batch_for(model)
+    hidden = Batch(
+        batch.images, batch.ids, batch.positions, torch.full_like(batch.segments, -1), batch.labels,
+        torch.zeros_like(batch.prompt), batch.picture,
+    )  # fmt: skip
+    loss = model.loss(hidden)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+class Adding(Fusion):
+    """Adds the mean of the picture to every attention's output."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def prepare(self, vision):
+        self.calls += 1
+        return vision.mean(1, keepdim=True)
+
+    def fuse_attention(self, index, hidden, vision):
+        return vision.expand_as(hidden)
+
+
+def test_a_fusion_inside_attention_reaches_the_logits_and_prepares_once_a_picture():
+    model = tiny_model("concat_projection", fusion=Adding()).eval()
+    batch = batch_for(model)
+    vision = model.see(batch.images)
+    before = model.language_model.head(model.hidden(vision, batch))
+    _, conversation = model.read(vision, batch_for(model, answered=False), room=4)
+    rows = len(batch.ids)
+    for step in range(3):
+        ids = torch.full((rows, 1), 10)
+        model.answer(conversation, ids, torch.full((rows, 1), 20 + step), torch.ones_like(ids))
+    assert model.fusion.calls == 1
+    changed = model.language_model.head(model.hidden(model.see(batch.images + 1), batch))
+    assert (changed - before).abs().max() > 1e-5
+
+
+def test_visible_matches_a_loop_over_its_definition():
+    segments = torch.tensor([[0, 0, 1, 1, 2, 2, -1]])
+    mask = visible(segments, segments)[0, 0]
+    for query in range(7):
+        for key in range(7):
+            mine, theirs = segments[0, query], segments[0, key]
+            expected = query == key or (key < query and theirs >= 0 and theirs in (0, mine))
+            assert bool(mask[query, key]) == bool(expected)
+
+
+def test_image_tokens_stand_where_the_placeholder_stood():
+    model = tiny_model("concat_projection")
+    tokens = model.connector.shape.tokens
+    batch = batch_for(model, prompt="look: <image> {question}\n")
+    vision = model.see(batch.images)
+    image = batch.ids == model.language_model.tokenizer.image
+    places = torch.arange(batch.ids.shape[1]).expand_as(batch.ids)
+    inputs = Inputs(model.language_model.embed(batch.ids), batch.positions, batch.segments, batch.prompt, image, places)
+    fused = model.fusion.fuse_inputs(vision, inputs)
+    at = int(image[0].float().argmax())
+    torch.testing.assert_close(fused.embeds[:, at : at + tokens], vision)
+    torch.testing.assert_close(fused.embeds[:, :at], inputs.embeds[:, :at])
+    torch.testing.assert_close(fused.embeds[:, at + tokens :], inputs.embeds[:, at + 1 :])
+    assert fused.positions[0, : at + tokens].tolist() == list(range(at + tokens))
+    assert fused.image.sum(1).tolist() == [tokens] * len(batch.ids)

@@ -1,0 +1,114 @@
+"""A trial -> its components and its model, and how large they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from workbench.contracts import Adapter, Corpus, Dataset
+from workbench.errors import UserError
+from workbench.model import VisionLanguageModel
+from workbench.trial import PARTS, Phase, Trial
+
+if TYPE_CHECKING:
+    from workbench.registry import Registry
+
+
+class CompositionError(UserError):
+    """Components that cannot be built, or do not fit each other."""
+
+
+def seed_of(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose, so that one part's random numbers do not depend on another's."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")
+
+
+def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any:
+    """Build the trial's component of that kind, with its own seed; whatever goes wrong names kind and plugin."""
+    component = trial.components[kind]
+    torch.manual_seed(seed_of(trial.seed, kind))
+    try:
+        return registry.create(kind, component.name, *positional, **component.options)
+    except (UserError, ValueError, TypeError, RuntimeError) as error:
+        raise CompositionError(f"{kind} '{component.name}' cannot be built: {error}") from error
+
+
+def build_dataset(trial: Trial, registry: Registry) -> Dataset:
+    """The trial's dataset."""
+    return create(trial, "dataset", registry)
+
+
+def build_model(trial: Trial, registry: Registry, corpus: Corpus) -> VisionLanguageModel:
+    """The trial's model with its starting weights; no adapter is attached yet."""
+    encoder = create(trial, "encoder", registry)
+    language_model = create(trial, "language_model", registry, corpus)
+    connector = create(trial, "connector", registry, encoder.shape, language_model.shape.width)
+    fusion = create(trial, "fusion", registry, connector.shape, language_model.shape)
+    return VisionLanguageModel(encoder, connector, fusion, language_model)
+
+
+def corpus_of(trial: Trial, dataset: Dataset, tokenizer_file: Path | None = None) -> Corpus:
+    """The text a tokenizer is trained on: questions and answers of every task, of the training split only."""
+
+    def texts() -> list[str]:
+        examples = [example for task in dataset.tasks() for example in dataset.examples("train", task)]
+        return [text for example in examples for text in (example.question, *example.answers)]
+
+    return Corpus(texts, tokenizer_file)
+
+
+def attach_adapter(trial: Trial, registry: Registry, model: VisionLanguageModel) -> tuple[Adapter, list[nn.Parameter]]:
+    """Attach the trial's adapter; returns it with the parameters it trains."""
+    adapter = create(trial, "adapter", registry)
+    torch.manual_seed(seed_of(trial.seed, "adapter weights"))
+    return adapter, adapter.attach(model)
+
+
+def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Parameter]) -> dict[str, list[nn.Parameter]]:
+    """The parameters that train in a phase, by part; every other parameter is frozen."""
+    model.requires_grad_(False)
+    own = {id(parameter) for parameter in adapted}
+    parts: dict[str, list[nn.Parameter]] = {}
+    for part in PARTS:
+        if part not in phase.train:
+            continue
+        if part == "adapter":
+            chosen = adapted
+        else:
+            chosen = [each for each in getattr(model, part).parameters() if id(each) not in own]
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        parts[part] = chosen
+    return parts
+
+
+def uses_adapter(phases: tuple[Phase, ...]) -> bool:
+    """Whether one of these phases trains the adapter: from there on it is attached."""
+    return any("adapter" in phase.train for phase in phases)
+
+
+def size_of(trial: Trial, registry: Registry, dataset: Dataset) -> tuple[int, int]:
+    """Parameters of the finished model, and how many train in the last phase; built without memory or weights."""
+    with torch.device("meta"):
+        model = build_model(trial, registry, corpus_of(trial, dataset))
+        total = count_parameters(model)
+        if not trial.phases:
+            return total, 0
+        adapted = attach_adapter(trial, registry, model)[1] if uses_adapter(trial.phases) else []
+        parts = trainable(model, trial.phases[-1], adapted)
+    return total, sum(parameter.numel() for parameters in parts.values() for parameter in parameters)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_bytes(model: nn.Module) -> int:
+    """Bytes of weights as they lie in memory: parameters and persistent buffers, shared ones once."""
+    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -1,0 +1,182 @@
+"""Asks a trained model every question, with the picture and under two controls, and measures what it costs.
+
+The controls say what the picture is worth: `no_picture` shows an even grey one, `shuffled` that of another example.
+The score with the picture minus the better control is the visual gain.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.batches import Collator
+from workbench.compose import seed_of
+from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensors
+from workbench.errors import UserError
+from workbench.generate import generate
+from workbench.model import VisionLanguageModel
+from workbench.pictures import Pictures
+from workbench.train import autocast
+from workbench.trial import Evaluation
+
+CONDITIONS = ("picture", "no_picture", "shuffled")
+
+
+class EvaluationError(UserError):
+    """An evaluation that cannot be made."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every prediction under every condition, and the time of one answer."""
+
+    predictions: dict[str, list[Prediction]]
+    latency_ms: float
+
+
+def evaluate(
+    model: VisionLanguageModel,
+    dataset: Dataset,
+    prompt: str,
+    settings: Evaluation,
+    seed: int,
+    on_progress: Callable[[int, int], None],
+) -> Outcome:
+    """Answer the questions of a split; `on_progress` gets the pictures done and their number."""
+    grouped = _by_picture(dataset, settings)
+    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
+    pictures = Pictures(dataset, model.encoder.transform)
+    device = next(model.parameters()).device
+    found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
+    model.eval()
+    done = 0
+    with torch.inference_mode(), autocast(device, settings.precision):
+        for keys in _mixed_batches(list(grouped), settings.batch, seed):
+            examples = [grouped[key] for key in keys]
+            for condition, vision in _visions(model, pictures, keys, device):
+                for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
+                    found[condition][prediction.example.id] = prediction
+            done += len(keys)
+            on_progress(done, len(grouped))
+        latency = _latency(model, pictures, grouped, collate, settings.max_new_tokens, device)
+    order = [example.id for examples in grouped.values() for example in examples]
+    return Outcome({condition: [by_id[each] for each in order] for condition, by_id in found.items()}, latency)
+
+
+def summarize(
+    predictions: dict[str, list[Prediction]], metrics: dict[str, Metric]
+) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
+    """The metrics of every condition and group, with the visual gain of the first metric; and all single scores
+    as condition -> metric -> one score a prediction."""
+    scores = {
+        condition: {name: metric.scores(each) for name, metric in metrics.items()}
+        for condition, each in predictions.items()
+    }
+    flat: dict[str, float] = {}
+    for name in metrics:
+        flat[name] = statistics.fmean(scores["picture"][name])
+        for control in CONDITIONS[1:]:
+            flat[f"{name}.{control}"] = statistics.fmean(scores[control][name])
+        groups: dict[str, list[float]] = {}
+        for prediction, score in zip(predictions["picture"], scores["picture"][name], strict=True):
+            groups.setdefault(prediction.example.group, []).append(score)
+        flat |= {f"{name}.group.{group}": statistics.fmean(values) for group, values in groups.items() if group}
+    flat["visual_gain"] = _visual_gain(flat, *next(iter(metrics.items())))
+    return flat, scores
+
+
+def _visual_gain(flat: dict[str, float], name: str, metric: Metric) -> float:
+    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
+    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
+
+
+def _by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:
+    grouped: dict[str, list[Example]] = {}
+    for example in dataset.examples(settings.split, settings.task):
+        grouped.setdefault(example.picture, []).append(example)
+    chosen = dict(list(grouped.items())[: settings.limit])
+    if len(chosen) < 2:
+        raise EvaluationError(
+            f"the split '{settings.split}' gives {len(chosen)} picture(s) to evaluate; the control with shuffled"
+            " pictures needs at least 2"
+        )
+    return chosen
+
+
+def _mixed_batches(keys: list[str], size: int, seed: int) -> Iterator[list[str]]:
+    """Batches in random order; no batch holds a single picture, or it could not be shuffled."""
+    order = list(keys)
+    random.Random(seed_of(seed, "controls")).shuffle(order)
+    size = max(size, 2)
+    starts = list(range(0, len(order), size))
+    if len(order) - starts[-1] == 1:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        yield order[start:end]
+
+
+def _visions(
+    model: VisionLanguageModel, pictures: Pictures, keys: Sequence[str], device: torch.device
+) -> Iterator[tuple[str, Any]]:
+    """Each condition with what the model sees under it; every picture is encoded once."""
+    seen = model.see(pictures.plain(keys).to(device))
+    yield "picture", seen
+    grey = model.see(pictures.grey(1, model.encoder.image_size).to(device))
+    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(len(keys), *tensor.shape[1:]))
+    yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
+
+
+def _ask(
+    model: VisionLanguageModel,
+    vision: Any,
+    examples: list[list[Example]],
+    collate: Collator,
+    max_new_tokens: int,
+    device: torch.device,
+) -> list[Prediction]:
+    """The generated answer and the loss of the right answer for each example."""
+    tokenizer = model.language_model.tokenizer
+    nothing = torch.empty(0)
+    ids = generate(model, vision, collate(nothing, examples, answered=False).to(device), max_new_tokens)
+    answers = [tokenizer.decode(question) for row in ids for question in row]
+    asked = collate(nothing, examples).to(device)
+    losses = _example_losses(model.token_losses(vision, asked), asked.labels, asked.segments)
+    flat = [example for questions in examples for example in questions]
+    return [Prediction(*each) for each in zip(flat, answers, losses, strict=True)]
+
+
+def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:
+    """losses [answer tokens] in the order of labels >= 0 [R,T] -> the mean of each question, row by row."""
+    labelled = labels >= 0
+    rows = torch.arange(labels.shape[0], device=labels.device)[:, None].expand_as(labels)[labelled]
+    question = rows * (int(segments.max()) + 1) + segments[labelled]
+    _, which, counts = question.unique_consecutive(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), device=losses.device).index_add_(0, which, losses.float())
+    return (sums / counts).tolist()
+
+
+def _latency(
+    model: VisionLanguageModel,
+    pictures: Pictures,
+    grouped: dict[str, list[Example]],
+    collate: Collator,
+    max_new_tokens: int,
+    device: torch.device,
+    repeats: int = 20,
+) -> float:
+    """Milliseconds from one picture and one question to its whole answer: the median after a warm-up."""
+    seconds = []
+    for key in list(grouped)[: repeats + 3]:
+        images = pictures.plain([key])
+        batch = collate(torch.empty(0), [grouped[key][:1]], answered=False).to(device)
+        started = time.perf_counter()
+        generate(model, model.see(images.to(device)), batch, max_new_tokens)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds[3:] or seconds)

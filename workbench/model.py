@@ -1,0 +1,181 @@
+"""One vision-language model, composed of an encoder, a connector, a fusion and a language model.
+
+Scheme A fuses before the decoder, scheme B inside it. Scheme B hangs on forward hooks of the decoder's blocks, so
+that a pretrained decoder keeps its code and its weight names. The hooks are partials of bound methods, not
+closures: a deep copy or a pickle of the model then calls its own fusion.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench.batches import Batch
+from workbench.contracts import Connector, Encoder, Fusion, Inputs, LanguageModel, all_tensors
+
+
+@dataclass
+class FusionPass:
+    """What one forward pass hands to the hooks: the picture as each block sees it, and the prompt.
+
+    `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it.
+    """
+
+    vision: Any
+    prompt: Tensor | None
+    by_block: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Conversation:
+    """A prompt that was read and can be answered token by token."""
+
+    cache: Any
+    seen: FusionPass
+    segments: Tensor  # [R,K], of every token in the cache
+    positions: Tensor  # [R,T], of every text token of the prompt
+
+
+class VisionLanguageModel(nn.Module):
+    """Pictures and questions to hidden states, logits and loss."""
+
+    def __init__(self, encoder: Encoder, connector: Connector, fusion: Fusion, language_model: LanguageModel):
+        super().__init__()
+        self.encoder = encoder
+        self.connector = connector
+        self.fusion = fusion
+        self.language_model = language_model
+        self._pass: FusionPass | None = None
+        self._hang_hooks()
+
+    def see(self, images: Tensor) -> Any:
+        """images [P,3,H,W] -> what the fusion needs of them, one entry a picture."""
+        return self.see_tokens(self.encoder(images))
+
+    def see_tokens(self, tokens: Tensor) -> Any:
+        """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry a picture."""
+        return self.fusion.prepare(self.connector(tokens))
+
+    def hidden(self, vision: Any, batch: Batch) -> Tensor:
+        """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]."""
+        inputs, seen = self._fused(vision, batch)
+        hidden = self._decode(inputs.embeds, inputs.positions, visible(inputs.segments, inputs.segments), seen)
+        return _at(hidden, inputs.text_at)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The logits of every text token [R,T,V]."""
+        return self.language_model.head(self.hidden(self.see(batch.images), batch))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean negative log-likelihood of the answers' tokens, in nats."""
+        return self.token_losses(self.see(batch.images), batch).mean()
+
+    def token_losses(self, vision: Any, batch: Batch) -> Tensor:
+        """The negative log-likelihood of each answer token, in the order of `batch.labels >= 0` [answer tokens].
+
+        Logits are computed only where there is a label.
+        """
+        labelled = batch.labels >= 0  # [R,T]
+        logits = self.language_model.head(self.hidden(vision, batch)[labelled])
+        return functional.cross_entropy(logits.float(), batch.labels[labelled], reduction="none")
+
+    def read(self, vision: Any, batch: Batch, room: int) -> tuple[Tensor, Conversation]:
+        """Read prompts into a cache with room for `room` more tokens a row -> hidden [R,T,D] and the conversation."""
+        inputs, seen = self._fused(vision, batch)
+        rows, length = inputs.segments.shape
+        cache = self.language_model.new_cache(rows, length + room)
+        mask = visible(inputs.segments, inputs.segments)
+        hidden = self._decode(inputs.embeds, inputs.positions, mask, seen, cache)
+        positions = _at(inputs.positions[..., None], inputs.text_at)[..., 0]
+        return _at(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions)
+
+    def answer(self, conversation: Conversation, ids: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
+        """The next token of each question, ids, positions and segments [R,Q] -> hidden [R,Q,D]; extends the cache."""
+        conversation.segments = torch.cat([conversation.segments, segments], dim=1)
+        seen = FusionPass(None, None, conversation.seen.by_block)
+        mask = visible(segments, conversation.segments)
+        return self._decode(self.language_model.embed(ids), positions, mask, seen, conversation.cache)
+
+    def _fused(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:
+        """The decoder's input sequence, and what the hooks will need."""
+        if batch.picture is not None:
+            vision = all_tensors(vision, lambda tensor: tensor[batch.picture])
+        text_at = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand_as(batch.ids)
+        image = batch.ids == self.language_model.tokenizer.image
+        embeds = self.language_model.embed(batch.ids)
+        inputs = Inputs(embeds, batch.positions, batch.segments, batch.prompt, image, text_at)
+        inputs = self.fusion.fuse_inputs(vision, inputs)
+        return inputs, FusionPass(vision, inputs.prompt)
+
+    def _decode(self, embeds: Tensor, positions: Tensor, mask: Tensor, seen: FusionPass, cache: Any = None) -> Tensor:
+        """Run the decoder while its hooks see `seen`."""
+        self._pass = seen
+        try:
+            return self.language_model(embeds, positions, mask, cache)
+        finally:
+            self._pass = None
+
+    def _hang_hooks(self) -> None:
+        """Only where the fusion overrides a method: scheme A then costs nothing here."""
+        kind = type(self.fusion)
+        if kind.fuse_block is not Fusion.fuse_block:
+            for index, block in enumerate(self.language_model.blocks):
+                block.register_forward_pre_hook(functools.partial(self._before_block, index), with_kwargs=True)
+        if kind.fuse_attention is not Fusion.fuse_attention:
+            for index, attention in enumerate(self.language_model.attentions):
+                attention.register_forward_hook(functools.partial(self._after_attention, index), with_kwargs=True)
+
+    def _before_block(self, index: int, block: nn.Module, arguments: tuple, options: dict) -> tuple | None:
+        seen = self._pass
+        if seen is None:  # the decoder is used by itself, as for plain text
+            return None
+        answering = seen.prompt is None
+        vision = seen.by_block[index] if answering else seen.vision
+        seen.by_block[index] = vision
+        hidden, seen.vision = self.fusion.fuse_block(index, _hidden_of(arguments, options), vision, seen.prompt)
+        return _with_hidden(hidden, arguments, options)
+
+    def _after_attention(self, index: int, module: nn.Module, arguments: tuple, options: dict, output: Any) -> Any:
+        seen = self._pass
+        if seen is None:
+            return output
+        vision = seen.by_block.setdefault(index, seen.vision)
+        added = self.fusion.fuse_attention(index, _hidden_of(arguments, options), vision)
+        if added is None:
+            return output
+        return (output[0] + added, *output[1:]) if isinstance(output, tuple) else output + added
+
+
+def visible(segments: Tensor, all_segments: Tensor) -> Tensor:
+    """Which keys each query may look at, as a mask [R,1,S,K].
+
+    segments [R,S] of the queries, which are the last S of the K tokens in all_segments [R,K]. A token sees earlier
+    tokens of its own segment and of segment 0, and always itself, so that no row of the mask is empty.
+    """
+    length, total = segments.shape[1], all_segments.shape[1]
+    queries, keys = segments[:, :, None], all_segments[:, None, :]
+    order = torch.arange(total, device=segments.device)
+    earlier = order[None, :] <= order[total - length :, None]  # [S,K]
+    itself = order[None, :] == order[total - length :, None]
+    together = (queries == keys) | (keys == 0)
+    return ((together & (keys >= 0) & earlier) | itself)[:, None]
+
+
+def _at(hidden: Tensor, text_at: Tensor) -> Tensor:
+    """hidden [R,S,D] at the places of the text tokens text_at [R,T] -> [R,T,D]."""
+    return hidden.gather(1, text_at[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
+def _hidden_of(arguments: tuple, options: dict) -> Tensor:
+    return arguments[0] if arguments else options["hidden_states"]
+
+
+def _with_hidden(hidden: Tensor, arguments: tuple, options: dict) -> tuple[tuple, dict]:
+    if arguments:
+        return (hidden, *arguments[1:]), options
+    return arguments, {**options, "hidden_states": hidden}
