@@ -1,0 +1,92 @@
+"""What training stages made, kept by the key of the stage: weights, tokenizer, costs, curve.
+
+A stage's folder is written under a temporary name and renamed when it is complete, so that a folder which is there
+is whole, whatever was killed in between.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from workbench.atomic import replace_folder, storage_errors, temporary_sibling
+from workbench.errors import UserError
+
+WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
+
+
+class ArtifactError(UserError):
+    """A kept stage that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a stage left. `tokenizer_file` is None when only the encoder was trained."""
+
+    folder: Path
+    weights: dict[str, Tensor]
+    tokenizer_file: Path | None
+    summary: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+
+class ArtifactStore:
+    """A folder with one folder a stage."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def has(self, key: str) -> bool:
+        """Whether that stage was done."""
+        return (self.folder / key / SUMMARY).is_file()
+
+    def write(
+        self,
+        key: str,
+        weights: dict[str, Tensor],
+        tokenizer: str | None,
+        summary: dict[str, Any],
+        curve: Sequence[dict[str, Any]],
+    ) -> None:
+        """Keep a stage; all of it or nothing."""
+        from safetensors.torch import save_file
+
+        final = self.folder / key
+        with storage_errors(final):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_sibling(final)
+            temporary.mkdir()
+            try:
+                save_file({name: each.detach().cpu().contiguous() for name, each in weights.items()}, temporary / WEIGHTS)
+                if tokenizer is not None:
+                    (temporary / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+                (temporary / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
+                (temporary / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+                replace_folder(temporary, final)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+
+    def read(self, key: str) -> Artifact:
+        """What the stage of that key left; `ArtifactError` when it is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = self.folder / key
+        tokenizer = folder / TOKENIZER
+        try:
+            return Artifact(
+                folder=folder,
+                weights=load_file(folder / WEIGHTS),
+                tokenizer_file=tokenizer if tokenizer.is_file() else None,
+                summary=json.loads((folder / SUMMARY).read_text(encoding="utf-8")),
+                curve=[json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()],
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ArtifactError(f"the kept stage {folder} is damaged: {error}. Delete the folder and run again") from error

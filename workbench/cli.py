@@ -1,0 +1,170 @@
+"""The command line: `workbench plugins | new | check | plan | run | report`.
+
+Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.experiment import Experiment
+    from workbench.registry import Registry
+
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="workbench",
+    help="Which encoder, which fusion, which adapter, which precision, and is the difference real?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+PluginFolders = Annotated[
+    list[Path] | None, typer.Option("--plugins", metavar="DIR", help="a folder of your own plugins; may be repeated")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
+ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]
+
+
+@app.command()
+def plugins(
+    kind: Annotated[str | None, typer.Argument(help="encoder, connector, fusion ...")] = None,
+    name: Annotated[str | None, typer.Argument(help="show this one in full")] = None,
+    folders: PluginFolders = None,
+) -> None:
+    """List the plugins there are, with their options."""
+    from workbench.catalogue import show_plugin, show_plugins
+    from workbench.experiment import plugin_folders
+    from workbench.registry import load_registry
+
+    registry = load_registry(plugin_folders(None, folders or ()))
+    if kind and name:
+        show_plugin(_console(), registry.entry(kind, name))
+    else:
+        show_plugins(_console(), registry, kind)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="encoder, connector, fusion ...")],
+    name: Annotated[str, typer.Argument(help="the name that experiment files will use")],
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="the plugin folder to write to")] = Path("plugins"),
+) -> None:
+    """Write a new plugin that works as it stands, with a test."""
+    from workbench.scaffold import write_plugin
+
+    for file in write_plugin(kind, name, folder):
+        _console().print(f"wrote {file}", highlight=False, markup=False)
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(help="a plugin file or folder; the built-in plugins by default")] = None,
+    kind: Annotated[str | None, typer.Option(help="only this kind")] = None,
+) -> None:
+    """Run the contract tests on plugins and say in plain words what is wrong."""
+    from workbench.conformance import check_path
+
+    if not check_path(path, kind, _console()):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+) -> None:
+    """Show an experiment's trials, their parameters, and what is already done."""
+    from workbench.catalogue import show_plan
+
+    experiment, registry = _load(file, overrides, folders)
+    show_plan(_console(), experiment, registry, results)
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    workers: Annotated[int | None, typer.Option(min=1, help="worker processes; one for each core by default")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one")] = "auto",
+) -> None:
+    """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
+    from workbench.catalogue import show_outcome
+    from workbench.devices import find_device
+    from workbench.run import run as run_experiment
+
+    experiment, registry = _load(file, overrides, folders)
+    outcome = run_experiment(experiment, registry, results, workers, find_device(device), _console())
+    show_outcome(_console(), experiment, outcome, results)
+    if outcome.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="an experiment file or its results folder")],
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write tables, plots and one page from the results."""
+    from workbench.experiment import plugin_folders
+    from workbench.registry import load_registry
+    from workbench.report import write_report
+
+    if source.is_dir():
+        folder, registry = source, load_registry(plugin_folders(None, folders or ()))
+    else:
+        experiment, registry = _load(source, overrides, folders)
+        folder = results / experiment.name
+    page = write_report(folder, registry)
+    _console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _load(file: Path, overrides: list[str] | None, folders: list[Path] | None) -> tuple[Experiment, Registry]:
+    """The checked experiment, and the plugins it was checked against."""
+    from workbench.experiment import load_experiment, plugin_folders
+    from workbench.registry import load_registry
+
+    registry = load_registry(plugin_folders(file, folders or ()))
+    return load_experiment(file, registry, overrides or ()), registry
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def main() -> None:
+    """Entry point: a user's mistake is told in plain words and ends with exit code 2."""
+    import sys
+
+    from workbench.errors import UserError
+
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, run again to continue", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

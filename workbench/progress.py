@@ -1,0 +1,67 @@
+"""Shows how far a run is: on a terminal a live board, elsewhere a line for every stage that ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from workbench.run import Plan
+    from workbench.stages import Stage
+    from workbench.workers import Advance, Finished
+
+
+class Board:
+    """One bar for the whole run and one for each running stage."""
+
+    def __init__(self, console: Console, plan: Plan):
+        self.console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("stages", total=len(plan.missing), loss="")
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._done = 0
+        self._total = len(plan.missing)
+
+    def __enter__(self) -> Board:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._progress.stop()
+
+    def begin(self, stage: Stage) -> None:
+        """A stage was given to a worker."""
+        self._started[stage.key] = time.monotonic()
+        self._tasks[stage.key] = self._progress.add_task(f"{stage.trial.label}: {stage.name}", total=None, loss="")
+
+    def advance(self, stage: Stage, news: Advance) -> None:
+        """A stage is this far."""
+        loss = "" if news.loss is None else f"loss {news.loss:.3f}"
+        self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total, loss=loss)
+
+    def finish(self, stage: Stage, news: Finished) -> None:
+        """A stage ended; says so in a line that stays."""
+        self._progress.remove_task(self._tasks.pop(stage.key))
+        self._progress.advance(self._all)
+        self._done += 1
+        seconds = time.monotonic() - self._started.pop(stage.key)
+        outcome = "[green]done[/green]" if news.error is None else "[red]failed[/red]"
+        place = f"[{self._done}/{self._total}]".replace("[", r"\[")
+        self.console.print(f"{place} {outcome} {stage.trial.label}: {stage.name} ({seconds:.1f} s)", highlight=False)
+        if news.error is not None:
+            self.console.print(f"    {news.error['type']}: {news.error['message']}", style="red", markup=False)
