@@ -1,0 +1,75 @@
+"""Generation: the same answers as the full forward pass gives, token by token."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.test_model import open_gates
+from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
+from workbench.contracts import Example
+from workbench.generate import generate
+
+
+def answer_without_cache(model, pictures, example: Example, tokens: int) -> list[int]:
+    """The oracle: append the most likely token and run everything again."""
+    tokenizer = model.language_model.tokenizer
+    collate = collator(model, "<image>{question}\n")
+    encoded = collate.encode(example.question, example.answers[0])
+    found: list[int] = []
+    for _ in range(tokens):
+        collate._encoded[example.question, example.answers[0]] = type(encoded)(
+            encoded.shared, encoded.prompt, (*found, tokenizer.end)
+        )
+        batch = collate(pictures, [[example]])
+        logits = model.logits(batch)[0]
+        found.append(int(logits[int((batch.segments[0] >= 0).sum()) - 1].argmax()))
+        if found[-1] == tokenizer.end:
+            return found[:-1]
+    return found
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache(fusion):
+    model = tiny_model(fusion).eval()
+    open_gates(model)
+    for parameter in model.language_model.parameters():
+        parameter.mul_(3.0)  # so that different prompts get different answers
+    pictures = images(2)
+    prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False)
+    got = generate(model, model.see(pictures), prompts, max_new_tokens=5)
+    flat = [answer for row in got for answer in row] if model.fusion.reads_text is False else [row[0] for row in got]
+    wanted = [
+        answer_without_cache(model, pictures[index : index + 1], example, 5)
+        for index, row in enumerate(QUESTIONS)
+        for example in row
+    ]
+    assert flat == wanted
+    assert len({tuple(answer) for answer in wanted}) > 1
+
+
+@torch.no_grad()
+def test_an_answer_ends_at_the_end_token():
+    model = tiny_model("cross_attention").eval()
+    end = model.language_model.tokenizer.end
+    prompts = collator(model, "<image>{question}\n")(images(2), QUESTIONS, answered=False)
+    model.language_model.head = lambda hidden: torch.nn.functional.one_hot(
+        torch.full(hidden.shape[:-1], end), model.language_model.tokenizer.size
+    ).float()
+    answers = generate(model, model.see(images(2)), prompts, max_new_tokens=4)
+    assert answers == [[[], []], [[], [], []]]
+
+
+@torch.no_grad()
+def test_sampling_follows_its_generator_and_its_temperature():
+    model = tiny_model("gated").eval()
+    prompts = collator(model, "<image>{question}\n")(images(2), QUESTIONS, answered=False)
+
+    def sample(seed: int, temperature: float) -> list:
+        chance = torch.Generator().manual_seed(seed)
+        return generate(model, model.see(images(2)), prompts, 6, temperature, chance)
+
+    assert sample(1, 1.0) == sample(1, 1.0)
+    assert sample(1, 1.0) != sample(2, 1.0)
+    assert sample(1, 1e-6) == generate(model, model.see(images(2)), prompts, 6)
