@@ -1,0 +1,106 @@
+"""A vision transformer in plain PyTorch, trained from scratch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy
+import torch
+from PIL import Image
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench import MLP, Attention, Encoder, UserError, VisionShape, hookimpl
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each behind a LayerNorm and around a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = MLP(width, mlp_ratio * width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden [P,N,Dv] -> [P,N,Dv]."""
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+class ViT(Encoder):
+    """Native ViT: patches, learned absolute positions, pre-norm blocks (https://arxiv.org/abs/2010.11929).
+
+    `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
+    faster from few pictures (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
+    Pictures are scaled to a square and to [-1, 1].
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: PositiveInt = 64,
+        patch_size: PositiveInt = 16,
+        width: PositiveInt = 128,
+        depth: PositiveInt = 4,
+        heads: PositiveInt = 4,
+        mlp_ratio: PositiveInt = 4,
+        stem_depth: Annotated[int, Field(ge=0)] = 0,
+    ):
+        super().__init__()
+        if image_size % patch_size:
+            raise UserError(f"patch_size {patch_size} does not divide image_size {image_size}")
+        if patch_size % 2**stem_depth:
+            raise UserError(f"stem_depth {stem_depth} halves {stem_depth} times, but patch_size is {patch_size}")
+        self.image_size = image_size
+        tokens = (image_size // patch_size) ** 2
+        self.shape = VisionShape(width, tokens)
+        self.embedding = _embedding(width, patch_size, stem_depth)
+        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def transform(self, picture: Image.Image) -> Tensor:
+        """An RGB picture -> [3,H,W] in [-1, 1]."""
+        size = (self.image_size, self.image_size)
+        picture = picture.convert("RGB")
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.BICUBIC)
+        pixels = numpy.array(picture, dtype=numpy.float32)
+        return torch.from_numpy(pixels).permute(2, 0, 1).div_(127.5).sub_(1.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> tokens [P,N,Dv]."""
+        hidden = self.embedding(images).flatten(2).transpose(1, 2) + self.positions
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.norm(hidden)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of [P,C,H,W]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[P,C,H,W] -> [P,C,H,W]."""
+        normed = functional.layer_norm(input.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return normed.movedim(-1, 1)
+
+
+def _embedding(width: int, patch_size: int, stem_depth: int) -> nn.Module:
+    """[P,3,H,W] -> [P,Dv,H/patch,W/patch]: `stem_depth` convolutions, then a linear layer over what is left of a patch."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for level in reversed(range(stem_depth)):
+        wider = max(16, width >> level)
+        layers += [nn.Conv2d(channels, wider, 3, stride=2, padding=1), ChannelNorm(wider), nn.GELU()]
+        channels = wider
+    left = patch_size // 2**stem_depth
+    return nn.Sequential(*layers, nn.Conv2d(channels, width, left, stride=left))
+
+
+@hookimpl
+def register_encoders(register):
+    """The native encoder."""
+    register("vit", ViT)

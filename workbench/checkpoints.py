@@ -1,0 +1,117 @@
+"""Weights from files, without running anybody's code, and clear words when they do not fit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import UserError
+
+SHOWN = 4  # how many names a message lists
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged, unsafe, or of another model."""
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """Weights by name from a safetensors file, its index of shards (`*.safetensors.index.json`), or a PyTorch file.
+
+    PyTorch files are read with `weights_only=True`: a pickle that would run code is refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint file {path}")
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _read_torch(path)
+
+
+def load_into(
+    module: nn.Module, weights: Mapping[str, Tensor], source: Path | str, allow_missing: Sequence[str] = ()
+) -> None:
+    """Copy `weights` into `module`: every name there, every shape equal, or `CheckpointError` and nothing copied.
+
+    `allow_missing` are beginnings of names that the checkpoint need not have.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in weights and not name.startswith(tuple(allow_missing))]
+    unexpected = [name for name in weights if name not in own]
+    unequal = [
+        f"{name} is {tuple(weights[name].shape)} there and {tuple(own[name].shape)} here"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    problems = []
+    if unequal:
+        problems.append(f"shapes differ: {_some(unequal)}. Set the options to the checkpoint's sizes")
+    if missing:
+        problems.append(f"it lacks {_some(missing)}")
+    if unexpected:
+        problems.append(f"it holds what this model does not have: {_some(unexpected)}")
+    if problems:
+        raise CheckpointError(f"the checkpoint {source} does not fit: " + "; ".join(problems))
+    module.load_state_dict(dict(weights), strict=False)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or is not a safetensors file: {error}") from error
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error}") from error
+    weights: dict[str, Tensor] = {}
+    for shard in shards:
+        weights |= read_weights(index.parent / shard)
+    return weights
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    if _is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, which holds code. Save its weights once, where you trust it:"
+            " torch.save(torch.jit.load(file).state_dict(), new_file)"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is not a plain PyTorch checkpoint, or holds pickled code, which is not run. Convert it to"
+            " safetensors where you trust it"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or is not a checkpoint: {str(error).splitlines()[0]}") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
+        raise CheckpointError(f"{path} holds no weights by name; save `model.state_dict()`")
+    return content
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
