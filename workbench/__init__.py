@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workbench.checkpoints import read_weights
+    from workbench.checkpoints import load_into, read_weights
     from workbench.contracts import (
         Adapter,
         Connector,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "workbench.checkpoints": ("read_weights",),
+    "workbench.checkpoints": ("load_into", "read_weights"),
     "workbench.contracts": (
         "Adapter",
         "Connector",
@@ -89,6 +89,7 @@ __all__ = [
     "VisionShape",
     "heads_of",
     "hookimpl",
+    "load_into",
     "read_weights",
     "tokenizer_for",
 ]
