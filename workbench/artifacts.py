@@ -7,7 +7,6 @@ is whole, whatever was killed in between.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.atomic import replace_folder, storage_errors, temporary_sibling
+from workbench.atomic import new_folder
 from workbench.errors import UserError
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
@@ -57,21 +56,12 @@ class ArtifactStore:
         """Keep a stage; all of it or nothing."""
         from safetensors.torch import save_file
 
-        final = self.folder / key
-        with storage_errors(final):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_sibling(final)
-            temporary.mkdir()
-            try:
-                save_file({name: each.detach().cpu().contiguous() for name, each in weights.items()}, temporary / WEIGHTS)
-                if tokenizer is not None:
-                    (temporary / TOKENIZER).write_text(tokenizer, encoding="utf-8")
-                (temporary / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
-                (temporary / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
-                replace_folder(temporary, final)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
+        with new_folder(self.folder / key) as folder:
+            save_file({name: each.detach().cpu().contiguous() for name, each in weights.items()}, folder / WEIGHTS)
+            if tokenizer is not None:
+                (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+            (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
+            (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
     def read(self, key: str) -> Artifact:
         """What the stage of that key left; `ArtifactError` when it is damaged."""
