@@ -270,6 +270,8 @@ class Metric:
     """
 
     higher_is_better = True
+    percent = False
+    """Whether scores are shares 0..1, which reports show times 100."""
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
         """One number a prediction, in the same order."""

@@ -1,0 +1,40 @@
+"""Full fine-tuning: the parameters that are there are the ones that train."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from workbench import Adapter, UserError, hookimpl
+
+
+class AdapterError(UserError):
+    """The adapter finds nothing to train."""
+
+
+class FullAdapter(Adapter):
+    """Full fine-tuning, the yardstick of every adapter: adds nothing and trains the weights themselves.
+
+    `targets` are wildcards over parameter names; by default all of the language model.
+    """
+
+    def __init__(self, *, targets: tuple[str, ...] = ("language_model.*",)):
+        self.targets = targets
+
+    def attach(self, model: nn.Module) -> list[nn.Parameter]:
+        """The parameters that `targets` name, unchanged."""
+        named = dict(model.named_parameters())
+        chosen = [each for name, each in named.items() if any(fnmatchcase(name, target) for target in self.targets)]
+        if not chosen:
+            raise AdapterError(
+                f"no parameter matches targets {list(self.targets)} of the adapter 'full'."
+                f" Write wildcards over names such as {', '.join(list(named)[:8])}"
+            )
+        return chosen
+
+
+@hookimpl
+def register_adapters(register):
+    """Full fine-tuning."""
+    register("full", FullAdapter)
