@@ -1,0 +1,117 @@
+"""Writes that happen whole or not at all: to a temporary name beside the final one, synced, then renamed.
+
+A reader never sees half a file or half a folder, and a killed or failed write leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench.errors import UserError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full. Free some space and run again",
+    errno.EDQUOT: "your disk quota is used up. Free some space and run again",
+    errno.EFBIG: "the file would be larger than the system allows here",
+    errno.EROFS: "the file system is read-only. Give another folder",
+    errno.EACCES: "there is no permission to write there. Give a folder that you may write to",
+    errno.EPERM: "there is no permission to write there. Give a folder that you may write to",
+    errno.ENOTDIR: "a part of that path is a file, not a folder. Give another folder",
+    errno.EISDIR: "there is a folder of that name. Move it away or give another name",
+    errno.EEXIST: "there is a file of that name. Move it away or give another name",
+    errno.ENAMETOOLONG: "the name is too long. Give a shorter one",
+}
+
+
+class StorageError(UserError):
+    """Something could not be written."""
+
+
+@contextmanager
+def storage_errors(path: Path, error_type: type[UserError] = StorageError) -> Iterator[None]:
+    """Turn an `OSError` of the body, which writes `path`, into a plain message that names the path."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}")
+        raise error_type(f"cannot write {path}: {reason}") from error
+
+
+def temporary_sibling(final: Path) -> Path:
+    """A name beside `final` that nobody else uses: hidden, so that readers which list the folder pass it by."""
+    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8); the folder must exist."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; the folder must exist."""
+    temporary = temporary_sibling(path)
+    with storage_errors(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+@contextmanager
+def new_folder(final: Path, error_type: type[UserError] = StorageError) -> Iterator[Path]:
+    """A temporary folder to fill; it becomes `final` when the body ends well, and is removed when it does not."""
+    with storage_errors(final, error_type):
+        temporary = temporary_sibling(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            replace_folder(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Give a complete folder its final name; a folder of that name moves aside first and is then removed."""
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            _sync(file)
+    _sync(temporary)
+    aside = None
+    if final.is_dir():
+        # No portable call swaps two folders: between these renames a reader sees none, but never half of one.
+        aside = temporary_sibling(final)
+        final.rename(aside)
+    try:
+        temporary.rename(final)
+    except OSError:
+        if aside is not None and not final.exists():
+            aside.rename(final)
+        raise
+    _sync(final.parent)
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

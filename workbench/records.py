@@ -1,0 +1,217 @@
+"""What a trial leaves on disk, one folder a trial, and how it comes back as values and data frames.
+
+results/<experiment>/experiment.json, experiment.yaml      what was asked (`Summary`)
+results/<experiment>/trials/<id>/record.json               one `Record`
+results/<experiment>/trials/<id>/predictions.jsonl         one line a question and condition
+results/<experiment>/trials/<id>/curve.jsonl               one line a training step
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from workbench.atomic import new_folder, storage_errors, write_text
+from workbench.errors import UserError
+
+DONE, FAILED = "done", "failed"
+RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
+SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
+SCORE = "score."  # columns of `read_predictions` that hold a metric's score begin with this
+
+
+class ResultsError(UserError):
+    """Results that cannot be read, written, or belong to something else."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial and its outcome; `metrics` is flat, `scales` says how each metric is to be read."""
+
+    id: str
+    status: str
+    experiment: str
+    axes: dict[str, str]
+    spec: dict[str, Any]
+    metrics: dict[str, float]
+    scales: dict[str, dict[str, bool]]
+    provenance: dict[str, Any]
+    error: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first."""
+
+    name: str
+    question: str
+    axes: dict[str, list[str]]
+    baseline: dict[str, str]
+    metrics: list[str]
+    trials: list[str]
+    text: str
+
+
+def write_trial(
+    folder: Path, record: Record, predictions: Iterable[Mapping[str, Any]], curve: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a trial's folder, all of it or nothing; a folder of an earlier run is replaced."""
+    content = dataclasses.asdict(record)
+    content["metrics"] = {name: _finite(value) for name, value in record.metrics.items()}
+    with new_folder(folder, ResultsError) as temporary:
+        _write_lines(temporary / PREDICTIONS, predictions)
+        _write_lines(temporary / CURVE, curve)
+        (temporary / RECORD).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path) -> Record:
+    """The record of a trial's folder; `ResultsError` when it is missing or damaged."""
+    file = folder / RECORD
+    content = _read_json(file)
+    _check_fields(file, content, Record)
+    if content["status"] not in (DONE, FAILED):
+        raise ResultsError(f"{file} is damaged: 'status' is {content['status']!r}, neither '{DONE}' nor '{FAILED}'")
+    for name, value in content["metrics"].items():
+        if value is not None and not isinstance(value, int | float):
+            raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number")
+    metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
+    return Record(**{**{field.name: content[field.name] for field in dataclasses.fields(Record)}, "metrics": metrics})
+
+
+def read_records(results_folder: Path) -> list[Record]:
+    """The records of all trials that finished or failed, in the order of the experiment when it is known."""
+    trials = results_folder / TRIALS
+    if not trials.is_dir():
+        return []
+    folders = [folder for folder in trials.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    records = [read_record(folder) for folder in sorted(folders) if (folder / RECORD).exists()]
+    if not (results_folder / SUMMARY).is_file():
+        return records
+    order = {id_: place for place, id_ in enumerate(read_summary(results_folder).trials)}
+    return sorted(records, key=lambda record: order.get(record.id, len(order)))
+
+
+def records_frame(records: Sequence[Record]) -> pandas.DataFrame:
+    """One row a trial: `id`, `status`, every axis, every metric. What a trial lacks is missing there."""
+    return pandas.DataFrame([{"id": each.id, "status": each.status, **each.axes, **each.metrics} for each in records])
+
+
+def read_predictions(folder: Path) -> pandas.DataFrame:
+    """One row a question and condition; the score of metric m is the column `score.m`. Empty when there is no file."""
+    lines = _read_lines(folder / PREDICTIONS)
+    for line in lines:
+        for name, score in line.pop("scores", {}).items():
+            line[SCORE + name] = score
+    columns = ["condition", "id", "picture", "group", "question", "answers", "answer", "loss"]
+    return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
+
+
+def read_curve(folder: Path) -> pandas.DataFrame:
+    """One row a training step: phase, step, steps, loss, rate, pictures, seconds. Empty when there is no file."""
+    lines = _read_lines(folder / CURVE)
+    columns = ["phase", "step", "steps", "loss", "rate", "pictures", "seconds"]
+    return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
+
+
+def claim_results(folder: Path, name: str) -> None:
+    """Make the results folder of the experiment `name`; `ResultsError` when it belongs to something else."""
+    with storage_errors(folder, ResultsError):
+        folder.mkdir(parents=True, exist_ok=True)
+        present = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    if SUMMARY in present:
+        owner = read_summary(folder).name
+        if owner != name:
+            raise ResultsError(
+                f"{folder} holds the results of the experiment '{owner}', not of '{name}'."
+                " Rename the experiment or give another folder with --results"
+            )
+    elif present - {TEXT, TRIALS, "report"}:
+        raise ResultsError(
+            f"{folder} holds other files ({', '.join(sorted(present)[:3])}) and no {SUMMARY}:"
+            " it is no results folder. Give another folder with --results"
+        )
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any], text: str) -> None:
+    """Write what was asked: `summary` as experiment.json, the experiment file's own text beside it."""
+    with storage_errors(folder, ResultsError):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / TEXT, text)
+    write_text(folder / SUMMARY, json.dumps(dict(summary), indent=1, default=list) + "\n")
+
+
+def read_summary(folder: Path) -> Summary:
+    """What was asked; `ResultsError` when `folder` is no results folder."""
+    file = folder / SUMMARY
+    if not file.is_file():
+        raise ResultsError(f"{folder} is no results folder: it has no {SUMMARY}. Run the experiment first")
+    content = _read_json(file)
+    text = folder / TEXT
+    content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
+    _check_fields(file, content, Summary)
+    return Summary(**{field.name: content[field.name] for field in dataclasses.fields(Summary)})
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN: such a number is written as null and read as NaN again."""
+    return value if math.isfinite(value) else None
+
+
+def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    with file.open("w", encoding="utf-8") as out:
+        for line in lines:
+            plain = {key: _finite(value) if isinstance(value, float) else value for key, value in line.items()}
+            out.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{file} cannot be read: {error}. Delete its folder and run again") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{file} is damaged: it holds no JSON object. Delete its folder and run again")
+    return content
+
+
+def _check_fields(file: Path, content: Mapping[str, Any], form: type) -> None:
+    """Every field is there, and is a mapping, a list or a text where the dataclass says so."""
+    shapes = {"dict": dict, "list": list, "str": str}
+    for field in dataclasses.fields(form):
+        if field.name not in content:
+            raise ResultsError(f"{file} is damaged: '{field.name}' is missing. Delete its folder and run again")
+        value, kind = content[field.name], str(field.type)
+        if value is None and kind.endswith("| None"):
+            continue
+        if not isinstance(value, shapes[kind.partition("[")[0]]):
+            raise ResultsError(f"{file} is damaged: '{field.name}' is {value!r}. Delete its folder and run again")
+
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line]
+        found = json.loads(f"[{','.join(lines)}]")  # one call is several times faster than one a line
+        if not all(isinstance(line, dict) for line in found):
+            raise ValueError("every line has to be a JSON object")
+        return found
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{file} is damaged{_place(file)}: {error}. Delete its folder and run again") from error
+
+
+def _place(file: Path) -> str:
+    """Which line of a damaged file is wrong, as ` in line 3`."""
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        try:
+            json.loads(line or b"{}")
+        except ValueError:
+            return f" in line {number}"
+    return ""
