@@ -1,0 +1,82 @@
+"""Collects what is wrong with an experiment, each problem with its place, so that all are shown at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.errors import UserError
+
+Keys = tuple[str | int, ...]  # the way to a value: ("base", "phases", 0, "epochs")
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a value was written: a line of the file, or a `--set` of the command line."""
+
+    line: int
+    text: str
+
+
+class ExperimentError(UserError):
+    """An experiment that cannot be run. `found` are its problems; each is a line of the message, in the order of
+    the file."""
+
+    def __init__(self, *found: tuple[Place, str]):
+        self.found = tuple(sorted(dict.fromkeys(found), key=lambda problem: problem[0]))
+        super().__init__("\n".join(f"{place.text}: {message}" for place, message in self.found))
+
+
+@dataclass(frozen=True)
+class Document:
+    """YAML as plain values, and where each of them was written. `places[()]` is the beginning."""
+
+    value: Any
+    places: Mapping[Keys, Place]
+
+    def place(self, keys: Keys) -> Place:
+        """The place of a value; of a missing one, that of what should hold it."""
+        while keys not in self.places:
+            keys = keys[:-1]
+        return self.places[keys]
+
+    def name(self, keys: Keys) -> str:
+        """The way to a value as a reader writes it: `base.phases.tune.epochs`."""
+        words, here = [], self.value
+        for key in keys:
+            here = _inside(here, key)
+            named = isinstance(key, int) and isinstance(here, dict) and isinstance(here.get("name"), str)
+            words.append(here["name"] if named else str(key))
+        return ".".join(words)
+
+
+@dataclass
+class Problems:
+    """The problems found so far."""
+
+    document: Document
+    found: list[tuple[Place, str]] = field(default_factory=list)
+
+    def add(self, keys: Keys, message: str) -> None:
+        """Note what is wrong with the value at `keys`, and what to write instead."""
+        name = self.document.name(keys)
+        self.found.append((self.document.place(keys), f"{name}: {message}" if name else message))
+
+    def add_all(self, faults: Iterable[tuple[Keys, str]]) -> None:
+        """Note several."""
+        for keys, message in faults:
+            self.add(keys, message)
+
+    def stop_if_any(self) -> None:
+        """Raise all problems at once."""
+        if self.found:
+            raise ExperimentError(*self.found)
+
+
+def _inside(value: Any, key: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None
