@@ -7,6 +7,7 @@ between configurations are therefore known by construction: see `SKILL`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -33,7 +34,7 @@ CONTROL_SKILL = 0.55
 def write_results(
     results: Path,
     pictures: int = 120,
-    seeds: tuple[int, ...] = (0,),
+    seeds: Sequence[int] = (0,),
     failed: tuple[int, ...] = (),
     left_out: tuple[int, ...] = (),
     axes: dict[str, list[str]] | None = None,

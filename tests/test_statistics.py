@@ -1,0 +1,212 @@
+"""Intervals cover what they promise, differences are paired, and many comparisons are paid for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from tests.made_results import write_results
+from workbench.statistics import (
+    BASELINE,
+    BETTER,
+    NO_RESULT,
+    UNCLEAR,
+    WORSE,
+    Design,
+    Sample,
+    axis_effects,
+    holm,
+    infer,
+    resampled_means,
+)
+from workbench.study import GAIN, read_study
+
+
+def sample_of(scores: numpy.ndarray, seeds: list[str] | None = None, resamples: int = 2000) -> Sample:
+    """scores [T,P], one question a picture."""
+    means = resampled_means(scores, numpy.ones_like(scores), resamples)
+    return Sample(scores.mean(1), means, seeds or ["0"] * len(scores), scores.shape[1])
+
+
+def test_the_interval_of_a_mean_is_the_normal_interval_of_the_textbook():
+    scores = numpy.random.default_rng(3).normal(0.3, 1.0, (1, 400))
+    found = infer(sample_of(scores, resamples=20_000), numpy.ones(1), ["only"])
+    error = scores.std() / math.sqrt(400)
+    assert found.error == pytest.approx(error, rel=0.02)
+    assert found.interval.low == pytest.approx(scores.mean() - 1.96 * error, abs=0.05 * error)
+    assert found.interval.high == pytest.approx(scores.mean() + 1.96 * error, abs=0.05 * error)
+    assert found.p == pytest.approx(stats.ttest_1samp(scores[0], 0)[1], rel=0.25)
+
+
+def test_with_seed_noise_alone_the_interval_is_students():
+    """Every picture scores alike, so only the three seeds differ: the t interval of three numbers."""
+    values = numpy.array([0.70, 0.74, 0.69])
+    sample = sample_of(numpy.repeat(values[:, None], 50, axis=1), ["0", "1", "2"], resamples=50_000)
+    found = infer(sample, numpy.full(3, 1 / 3), ["cell"] * 3)
+    low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
+    assert found.interval.low == pytest.approx(low, abs=0.002)
+    assert found.interval.high == pytest.approx(high, abs=0.002)
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0)[1], rel=1e-6)
+
+
+def test_questions_of_one_picture_are_not_counted_as_independent():
+    """Ten equal questions a picture say no more than one: the interval must not shrink."""
+    scores = (numpy.random.default_rng(1).uniform(size=(1, 200)) < 0.7).astype(float)
+    one = infer(sample_of(scores), numpy.ones(1), ["only"])
+    means = resampled_means(10 * scores, numpy.full_like(scores, 10))
+    ten = infer(Sample(scores.mean(1), means, ["0"], 200), numpy.ones(1), ["only"])
+    assert ten.error == pytest.approx(one.error)
+
+
+def test_pictures_with_more_questions_weigh_more():
+    sums, counts = numpy.array([[3.0, 0.0]]), numpy.array([[3.0, 1.0]])
+    means = resampled_means(sums, counts, 500)
+    assert set(numpy.round(means[:, 0], 6)) == {0.0, 0.75, 1.0}
+
+
+def test_what_is_hard_for_both_cancels_in_a_paired_difference():
+    random = numpy.random.default_rng(5)
+    hard = random.normal(size=300)
+    sample = sample_of(numpy.stack([hard, hard + 0.05 + 0.1 * random.normal(size=300)]))
+    alone = infer(sample, numpy.array([0.0, 1.0]), ["a", "b"])
+    paired = infer(sample, numpy.array([-1.0, 1.0]), ["a", "b"])
+    assert paired.error < alone.error / 5
+    assert paired.p < 0.001
+
+
+def test_resamples_are_the_same_each_time():
+    sums = numpy.random.default_rng(0).uniform(size=(2, 30))
+    assert numpy.array_equal(resampled_means(sums, numpy.ones_like(sums)), resampled_means(sums, numpy.ones_like(sums)))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
+    """Simulated studies whose truth is known; with seeds, their noise is as large as that of the pictures."""
+    random = numpy.random.default_rng(11 + seeds)
+    studies, pictures, covered = 400, 100, 0
+    for _ in range(studies):
+        hard = random.normal(size=pictures)
+        luck = random.normal(size=(seeds, 1)) * (0.1 if seeds > 1 else 0.0)
+        scores = hard + luck + 0.3 * random.normal(size=(seeds, pictures))
+        names = [str(each) for each in range(seeds)]
+        interval = infer(sample_of(scores, names, 300), numpy.full(seeds, 1 / seeds), ["cell"] * seeds).interval
+        covered += interval.low <= 0 <= interval.high
+    assert 0.92 <= covered / studies <= 0.99
+
+
+@pytest.mark.parametrize("values", [[0.01, 0.04, 0.03, 0.005], [0.5], [0.2, 0.2, 0.9], [0.04, 0.001, 0.6, 0.02, 0.02]])
+def test_holm_agrees_with_statsmodels(values: list[float]):
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
+
+
+def test_a_comparison_that_could_not_be_made_is_not_paid_for():
+    found = holm([math.nan, 0.01, 0.03])
+    assert math.isnan(found[0])
+    assert found[1:] == pytest.approx([0.02, 0.03])
+
+
+def grid(labels: list[str], cells: int, seeds: int = 1) -> pandas.DataFrame:
+    rows = [
+        {"axis": label, "other": str(cell), "seed": str(seed)}
+        for label in labels
+        for cell in range(cells)
+        for seed in range(seeds)
+    ]
+    return pandas.DataFrame(rows)
+
+
+def test_a_true_difference_is_found_and_a_true_zero_is_not():
+    random = numpy.random.default_rng(2)
+    axes = grid(["base", "same", "up", "down"], cells=2)
+    chance = {"base": 0.7, "same": 0.7, "up": 0.8, "down": 0.6}
+    need = random.uniform(size=500)
+    skill = numpy.array([chance[label] for label in axes["axis"]])
+    noise = 0.05 * random.normal(size=(8, 500))
+    sample = sample_of((need + noise < skill[:, None]).astype(float))
+    design = Design(axes, "axis", ["base", "same", "up", "down", "absent"])
+    effects = {effect.value: effect for effect in axis_effects(design, sample, "base", True)}
+    verdicts = {value: effect.verdict for value, effect in effects.items()}
+    assert verdicts == {"base": BASELINE, "same": UNCLEAR, "up": BETTER, "down": WORSE, "absent": NO_RESULT}
+    assert effects["up"].difference.low < 0.1 < effects["up"].difference.high
+    turned = {effect.value: effect.verdict for effect in axis_effects(design, sample, "base", False)}
+    assert (turned["up"], turned["down"]) == (WORSE, BETTER)
+
+
+def test_differences_that_are_only_chance_are_rarely_called_real():
+    random = numpy.random.default_rng(8)
+    axes = grid(["base", "a", "b", "c"], cells=1)
+    design, wrong = Design(axes, "axis", ["base", "a", "b", "c"]), 0
+    for _ in range(150):
+        sample = sample_of(random.normal(size=(4, 80)), resamples=300)
+        wrong += any(effect.verdict in (BETTER, WORSE) for effect in axis_effects(design, sample, "base", True))
+    assert wrong / 150 < 0.10
+
+
+def test_equal_answers_are_not_distinguishable():
+    scores = numpy.tile((numpy.arange(40) % 3 > 0).astype(float), (2, 1))
+    effects = axis_effects(Design(grid(["base", "same"], 1), "axis", ["base", "same"]), sample_of(scores), "base", True)
+    assert (effects[1].p, effects[1].verdict) == (1.0, UNCLEAR)
+
+
+def test_a_handful_of_pictures_is_never_proof():
+    """Always right against always wrong, but on four pictures: signs alone come out so in 2 of 16 ways."""
+    scores = numpy.array([[0.0] * 4, [1.0] * 4])
+    effects = axis_effects(Design(grid(["base", "up"], 1), "axis", ["base", "up"]), sample_of(scores), "base", True)
+    assert (effects[1].p, effects[1].verdict) == (0.125, UNCLEAR)
+
+
+def test_an_unbalanced_design_compares_only_the_cells_that_all_values_have():
+    """`a` was tried in the easy cell only; over its own cells it would look better than it is."""
+    axes = grid(["base", "a"], cells=2).iloc[[0, 1, 2]].reset_index(drop=True)
+    scores = numpy.array([[0.9] * 50, [0.5] * 50, [0.9] * 50]) + 0.01 * numpy.random.default_rng(0).normal(size=(3, 50))
+    design = Design(axes, "axis", ["base", "a"])
+    effects = axis_effects(design, sample_of(scores), "base", True)
+    assert effects[0].mean.estimate == pytest.approx(0.9, abs=0.01)
+    assert effects[1].verdict == UNCLEAR
+    assert (len(design.cells), len(design.all_cells)) == (1, 2)
+
+
+def test_every_cell_counts_the_same_however_many_seeds_it_has():
+    axes = pandas.concat([grid(["base"], 1, seeds=3), pandas.DataFrame([{"axis": "base", "other": "1", "seed": "0"}])])
+    design = Design(axes.reset_index(drop=True), "axis", ["base"])
+    assert design.weights("base", design.cells).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    scores = 0.2 * numpy.random.default_rng(4).normal(size=(3, 200))
+    names, weights, cell = ["0", "1", "2"], numpy.full(3, 1 / 3), ["cell"] * 3
+    calm = infer(sample_of(scores, names), weights, cell)
+    wild = infer(sample_of(scores + numpy.array([[-0.2], [0.0], [0.2]]), names), weights, cell)
+    assert wild.error > 3 * calm.error
+
+
+def test_a_study_recomputes_what_the_records_say(tmp_path: Path):
+    study = read_study(write_results(tmp_path, pictures=40), resamples=50)
+    assert study.disagreements() == []
+    assert study.samples[GAIN].estimates == pytest.approx(study.numbers(GAIN))
+    assert study.by_group("vqa_accuracy").loc[study.done[0].id, "shape"] == pytest.approx(
+        study.done[0].metrics["vqa_accuracy.group.shape"]
+    )
+
+
+def test_a_study_finds_the_differences_that_were_put_in(tmp_path: Path):
+    study = read_study(write_results(tmp_path, pictures=400), resamples=400)
+    verdicts = {axis: {each.value: each.verdict for each in study.effects(axis)} for axis in study.compared}
+    assert verdicts["encoder"] == {"vit": BASELINE, "clip": BETTER}
+    assert verdicts["fusion"] == {"concat_projection": BASELINE, "cross_attention": BETTER, "gated": UNCLEAR}
+    assert verdicts["quantizer"] == {"none": BASELINE, "int8": UNCLEAR}
+
+
+def test_a_gain_needs_a_control_and_takes_the_one_there_is(tmp_path: Path):
+    none = read_study(write_results(tmp_path / "a", pictures=10, conditions=("picture",)), resamples=20)
+    one = read_study(write_results(tmp_path / "b", pictures=10, conditions=("picture", "shuffled")), resamples=20)
+    assert not none.has_gain
+    assert one.samples[GAIN].estimates == pytest.approx(
+        one.samples["vqa_accuracy"].estimates - one.samples["vqa_accuracy.shuffled"].estimates
+    )
