@@ -43,12 +43,12 @@ class LoraAdapter(Adapter):
     def attach(self, model: nn.Module) -> list[nn.Parameter]:
         """Put A and B beside every target; returns them. B = 0, so the model computes what it did."""
         linear = {name: module for name, module in model.named_modules() if name and type(module) is nn.Linear}
-        chosen = {name for name in linear if any(fnmatchcase(name, target) for target in self.targets)}
+        chosen = {
+            name: layer for name, layer in linear.items() if any(fnmatchcase(name, target) for target in self.targets)
+        }
         self._check(linear, chosen)
         adapted: dict[nn.Module, LoraLinear] = {
-            linear[name]: LoraLinear(linear[name], self.rank, self.scale, self.dropout)
-            for name in linear
-            if name in chosen
+            layer: LoraLinear(layer, self.rank, self.scale, self.dropout) for layer in chosen.values()
         }
         _replace(model, adapted.get)
         return [parameter for layer in adapted.values() for parameter in (layer.lora_A, layer.lora_B)]
@@ -61,14 +61,14 @@ class LoraAdapter(Adapter):
         """Put the adapted layers back, bit for bit."""
         _replace(model, lambda module: module.adapted() if isinstance(module, MergedLinear) else None)
 
-    def _check(self, linear: dict[str, nn.Linear], chosen: set[str]) -> None:
+    def _check(self, linear: dict[str, nn.Linear], chosen: dict[str, nn.Linear]) -> None:
         if not chosen:
             raise AdapterError(
                 f"no linear layer matches targets {list(self.targets)} of the adapter 'lora'."
                 f" Write wildcards over names such as {', '.join(list(linear)[:8]) or '(no linear layer)'}"
             )
-        for name in sorted(chosen):
-            narrow = min(linear[name].in_features, linear[name].out_features)
+        for name, layer in chosen.items():
+            narrow = min(layer.in_features, layer.out_features)
             if self.rank > narrow:
                 raise AdapterError(
                     f"rank {self.rank} of the adapter 'lora' is more than the narrow side of {name} ({narrow}), so it"

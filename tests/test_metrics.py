@@ -1,0 +1,104 @@
+"""VQA accuracy and loss."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.tiny import builtin_registry
+from workbench.contracts import Example, Metric, Prediction
+
+
+def metric(name: str) -> Metric:
+    return builtin_registry().create("metric", name)
+
+
+def prediction(answer: str, *right: str, loss: float = 0.5) -> Prediction:
+    return Prediction(Example("0/0", "0", "what is it?", right), answer, loss)
+
+
+def accuracy(answer: str, *right: str) -> float:
+    return metric("vqa_accuracy").scores([prediction(answer, *right)])[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("Blue", "blue"),
+        ("  blue\n", "blue"),
+        ("a blue\ttriangle", "blue triangle"),
+        ("The circle", "circle"),
+        ("two", "2"),
+        ("None", "0"),
+        ("yes.", "yes"),
+        ("it's blue!", "it's blue"),
+        ("black-white", "black white"),
+        ("black/white", "black white"),
+        ("red, green", "red green"),
+        ("1,000", "1000"),
+        ("dont know", "don't know"),
+        ("couldntve", "couldn't've"),
+        ("couldn'tve", "couldnt've"),
+        ("Im here", "I'm here"),
+        ("5 oclock", "five o'clock"),
+        ("(red)", "red"),
+        ("ten dogs", "10 dogs"),
+    ],
+)
+def test_answers_that_differ_in_spelling_only_are_equal(answer: str, right: str):
+    assert accuracy(answer, right) == 1
+    assert accuracy(right, answer) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("blue", "blues"),
+        ("2.5", "25"),
+        ("its", "it's"),
+        ("ill", "i'll"),
+        ("well", "we'll"),
+        ("were", "we're"),
+        ("11", "one one"),
+        ("", "blue"),
+        ("blue triangle", "triangle blue"),
+        ("yes no", "yes"),
+    ],
+)
+def test_answers_that_differ_in_more_are_not(answer: str, right: str):
+    assert accuracy(answer, right) == 0
+
+
+@pytest.mark.parametrize("same", range(11))
+def test_with_ten_answers_the_score_averages_min_of_a_third_over_leaving_one_out(same: int):
+    right = ["red"] * same + ["blue"] * (10 - same)
+    nine = itertools.combinations(right, 9)
+    expected = sum(min(others.count("red") / 3, 1) for others in nine) / 10
+    assert accuracy("Red", *right) == pytest.approx(expected)
+
+
+def test_three_of_ten_people_are_nearly_enough():
+    assert accuracy("red", *["red"] * 3, *["blue"] * 7) == pytest.approx(0.9)
+
+
+def test_with_fewer_than_ten_answers_any_of_them_is_right():
+    assert accuracy("red", "blue", "the red", "green") == 1
+    assert accuracy("teal", "blue", "the red", "green") == 0
+
+
+def test_every_prediction_has_a_score_of_its_own_in_order():
+    predictions = [
+        prediction("red", "red", loss=0.25),
+        prediction("red", "blue", loss=2.0),
+        prediction("no", "no", loss=0.5),
+    ]
+    assert metric("vqa_accuracy").scores(predictions) == [1, 0, 1]
+    assert metric("loss").scores(predictions) == [0.25, 2.0, 0.5]
+    assert metric("vqa_accuracy").scores([]) == metric("loss").scores([]) == []
+
+
+def test_accuracy_is_a_share_and_grows_loss_is_neither():
+    assert (metric("vqa_accuracy").percent, metric("vqa_accuracy").higher_is_better) == (True, True)
+    assert (metric("loss").percent, metric("loss").higher_is_better) == (False, False)
+    assert Metric.percent is False

@@ -1,0 +1,211 @@
+"""INT8 weights, and none."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.tiny import FUSIONS, QUESTIONS, builtin_registry, collator, images, texts, tiny_model
+from workbench.compose import count_bytes
+from workbench.contracts import Corpus, Quantizer
+from workbench.errors import UserError
+from workbench.layers import MLP
+
+
+def quantizer(name: str = "int8", **options) -> Quantizer:
+    return builtin_registry().create("quantizer", name, **options)
+
+
+class Parts(nn.Module):
+    """One layer of each kind that is covered, and what is not."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
+        self.embedding = nn.Embedding(10, 8)
+        self.mlp = MLP(8, 32)
+        self.norm = nn.LayerNorm(8)
+        self.positions = nn.Parameter(torch.randn(10, 8))
+
+
+def part(model: nn.Module, name: str) -> Any:
+    return model.get_submodule(name)
+
+
+def hidden() -> Tensor:
+    return torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_none_changes_nothing():
+    model = Parts()
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    chosen = quantizer("none")
+    chosen.quantize(model)
+    assert chosen.bits == 32
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["patches", "embedding", "mlp.up", "mlp.down"])
+def test_int8_weights_are_the_rounded_quotients_of_weight_and_scale(name: str):
+    model = Parts()
+    weight = model.get_parameter(f"{name}.weight").detach().numpy()
+    quantizer().quantize(model)
+    rows = weight.reshape(len(weight), -1)
+    scale = np.abs(rows).max(1) / np.float32(127)
+    expected = np.clip(np.rint(rows / scale[:, None]), -127, 127).astype(np.int8).reshape(weight.shape)
+    layer = part(model, name)
+    assert layer.weight_int8.dtype == torch.int8
+    assert np.array_equal(layer.weight_int8.numpy(), expected)
+    assert np.allclose(layer.scale.numpy(), scale, rtol=1e-6)
+    assert np.abs(layer.weight_int8.numpy().reshape(len(weight), -1)).max(1).min() == 127
+
+
+@pytest.mark.parametrize("name", ["patches", "embedding", "mlp.up", "mlp.down"])
+def test_the_dequantized_weight_is_within_half_a_scale(name: str):
+    model = Parts()
+    weight = model.get_parameter(f"{name}.weight").detach().double()
+    quantizer().quantize(model)
+    layer = part(model, name)
+    error = (layer.weight.double() - weight).abs().flatten(1)
+    assert (error <= layer.scale.double()[:, None] * 0.5 * (1 + 1e-5)).all()
+    assert error.max() > 0
+
+
+def test_layers_compute_what_the_dequantized_weight_computes():
+    model = Parts()
+    plain = copy.deepcopy(model)
+    quantizer().quantize(model)
+    with torch.no_grad():
+        for name in ("patches", "embedding", "mlp.up", "mlp.down"):
+            plain.get_parameter(f"{name}.weight").copy_(part(model, name).weight)
+    ids, pictures = torch.tensor([[3, 1], [9, 3]]), torch.randn(2, 4, 7, 7)
+    assert torch.allclose(model.mlp(hidden()), plain.mlp(hidden()), atol=1e-6)
+    assert torch.equal(model.embedding(ids), plain.embedding(ids))
+    assert torch.equal(model.patches(pictures), plain.patches(pictures))
+
+
+def test_a_row_of_zeros_stays_zero():
+    model = Parts()
+    nn.init.zeros_(model.mlp.up.weight)
+    quantizer().quantize(model)
+    assert torch.equal(model.mlp.up.weight, torch.zeros(32, 8))
+
+
+def test_vectors_and_loose_parameters_stay_as_they_are():
+    model = Parts()
+    quantizer().quantize(model)
+    assert isinstance(model.norm, nn.LayerNorm)
+    assert {name for name, _ in model.named_parameters()} == {
+        "patches.bias",
+        "mlp.up.bias",
+        "mlp.down.bias",
+        "norm.weight",
+        "norm.bias",
+        "positions",
+    }
+
+
+def test_include_and_exclude_choose_layers_by_name():
+    model = Parts()
+    quantizer(include=("mlp.*", "embedding"), exclude=("*.down",)).quantize(model)
+    changed = {name.removesuffix(".weight_int8") for name, _ in model.named_buffers() if name.endswith("weight_int8")}
+    assert changed == {"mlp.up", "embedding"}
+
+
+@pytest.mark.parametrize("options", [{"include": ("nowhere.*",)}, {"exclude": ("*",)}])
+def test_choosing_nothing_names_what_there_is(options: dict):
+    with pytest.raises(UserError, match=r"finds no layer.*patches, embedding, mlp\.up, mlp\.down"):
+        quantizer(**options).quantize(Parts())
+
+
+def test_a_weight_that_is_not_a_number_is_named():
+    model = Parts()
+    nn.init.constant_(model.mlp.down.weight, float("nan"))
+    with pytest.raises(UserError, match=r"mlp\.down\.weight holds NaN"):
+        quantizer().quantize(model)
+
+
+def test_layers_with_a_forward_of_their_own_are_left():
+    class Doubling(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
+
+    model = nn.ModuleDict({"doubling": Doubling(8, 8), "plain": nn.Linear(8, 8)})
+    quantizer().quantize(model)
+    assert type(model["doubling"]) is Doubling
+    assert type(model["plain"]) is not nn.Linear
+
+
+def test_weights_that_were_tied_stay_tied():
+    model = Parts()
+    model.mlp.down = nn.Linear(8, 10, bias=False)
+    model.mlp.down.weight = model.embedding.weight
+    quantizer().quantize(model)
+    assert model.mlp.down.weight_int8 is model.embedding.weight_int8
+    assert copy.deepcopy(model).mlp.down.weight_int8 is not model.embedding.weight_int8
+
+
+def test_quantized_models_can_be_copied_pickled_and_loaded():
+    model = Parts()
+    quantizer().quantize(model)
+    expected = model.mlp(hidden())
+    loaded = Parts()
+    nn.init.zeros_(loaded.mlp.up.weight)
+    quantizer().quantize(loaded)
+    loaded.load_state_dict(model.state_dict())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded):
+        assert torch.equal(twin.mlp(hidden()), expected)
+        assert twin.mlp.up.weight_int8.dtype == torch.int8
+
+
+def test_under_autocast_layers_give_what_plain_ones_give():
+    model = Parts()
+    plain = copy.deepcopy(model)
+    quantizer().quantize(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = model.mlp(hidden()), plain.mlp(hidden())
+    assert found.dtype == expected.dtype == torch.bfloat16
+    assert torch.allclose(found, expected, atol=0.03)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_whole_model_with_a_tied_head_loses_nearly_nothing(fusion: str):
+    model = tiny_model(fusion).eval()
+    batch = collator(model, "<image>{question}\n")(images(len(QUESTIONS)), QUESTIONS)
+    with torch.no_grad():
+        before = model.logits(batch)
+        quantizer().quantize(model)
+        after = model.logits(batch)
+    assert not torch.equal(after, before)
+    assert (after - before).abs().max() < 0.02 * before.abs().max()
+
+
+def test_at_the_width_of_the_experiments_the_bytes_are_0_31_of_fp32_or_less():
+    model = builtin_registry().create("language_model", "gpt", Corpus(texts), width=128, depth=3)
+    before = count_bytes(model)
+    assert before == 4 * sum(each.numel() for each in model.parameters())
+    quantizer().quantize(model)
+    matrices = sum(each.numel() for name, each in model.state_dict().items() if name.endswith("weight_int8"))
+    rest = sum(each.numel() for name, each in model.state_dict().items() if not name.endswith("weight_int8"))
+    assert count_bytes(model) == matrices + 4 * rest
+    assert count_bytes(model) <= 0.31 * before
+
+
+def test_a_merged_adapter_is_quantized_with_its_layer():
+    adapter = builtin_registry().create("adapter", "lora")
+    model = tiny_model("cross_attention")
+    for parameter in adapter.attach(model):
+        nn.init.normal_(parameter, std=0.1)
+    adapter.merge(model)
+    layer = part(model, "language_model.layers.0.attention.qkv")
+    weight = layer.get_parameter("weight").detach()
+    quantizer().quantize(model)
+    after = part(model, "language_model.layers.0.attention.qkv")
+    assert torch.allclose(after.weight, weight, atol=float(after.scale.max()))
