@@ -8,45 +8,44 @@ global state, so tests and worker processes load exactly the plugins they were g
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import inspect
 import re
 import sys
 import traceback
-import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pluggy
 
 from workbench import hookspecs
+from workbench.discovery import Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
+from workbench.options import Option, OptionError, check_signature, options_of
+
+__all__ = [
+    "Entry",
+    "Failure",
+    "Option",
+    "Registry",
+    "RegistryError",
+    "check_options",
+    "load_registry",
+    "resolve_options",
+]
+
+# What the workbench gives the factory of each kind; options come from the experiment file.
+POSITIONAL = {"connector": ("vision", "text_width"), "fusion": ("vision", "decoder"), "language_model": ("corpus",)}
 
 
 class RegistryError(UserError):
-    """A plugin is unknown, registered twice, or cannot be loaded."""
+    """A plugin is unknown, or cannot be used."""
 
 
-@dataclass(frozen=True)
-class Option:
-    """A keyword-only parameter of a factory: what YAML may set."""
-
-    name: str
-    annotation: Any
-    default: Any
-    required: bool
-
-    @property
-    def type_name(self) -> str:
-        """The annotation as a reader would write it."""
-        if isinstance(self.annotation, type) and not isinstance(self.annotation, types.GenericAlias):
-            return self.annotation.__name__
-        return str(self.annotation).replace("typing.", "")
+class DuplicateError(RegistryError):
+    """Two plugins of one kind and name: which was meant cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +66,21 @@ class Entry:
     @property
     def options(self) -> dict[str, Option]:
         """What YAML may set, by name."""
-        signature = inspect.signature(self.factory)
-        constructor = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
-        hints = get_type_hints(constructor, include_extras=True)
-        return {
-            name: Option(name, hints.get(name, Any), parameter.default, parameter.default is parameter.empty)
-            for name, parameter in signature.parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        return options_of(self.factory)
 
     @property
     def code_hash(self) -> str:
-        """The hash of the source file that defines the plugin; what was made with other code is stale."""
+        """The hash of the source file that defines the plugin, and of what the files of its folder share (`_*.py`).
+
+        What was made with other code is stale.
+        """
         file = getattr(sys.modules.get(self.module), "__file__", None)
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else "builtin"
+        if file is None:
+            return self.source
+        found = hashlib.sha256(Path(file).read_bytes())
+        for shared in sorted(Path(file).parent.glob("_*.py")):
+            found.update(shared.read_bytes())
+        return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,22 @@ class Registry:
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Every entry, or those of one kind, by kind and name."""
-        order = {known: place for place, known in enumerate(KINDS)}
         chosen = [entry for entry in self._entries.values() if kind in (None, entry.kind)]
-        return sorted(chosen, key=lambda entry: (order[entry.kind], entry.name))
+        return sorted(chosen, key=lambda entry: (KINDS.index(entry.kind), entry.name))
 
     def entry(self, kind: str, name: str) -> Entry:
         """The entry of exactly that name; `RegistryError` with a suggestion when there is none."""
-        if kind not in KINDS:
-            raise RegistryError(f"there is no kind of plugin '{kind}'.{did_you_mean(kind, KINDS)} Known: {', '.join(KINDS)}")
+        self.check_kind(kind)
         found = self._entries.get((kind, name))
         if found is None:
             raise RegistryError(self._unknown(kind, name))
         return found
+
+    def check_kind(self, kind: str) -> None:
+        """`RegistryError` with a suggestion when there is no such kind of plugin."""
+        if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            raise RegistryError(f"there is no kind of plugin '{kind}'.{hint} Known: {', '.join(KINDS)}")
 
     def create(self, kind: str, name: str, *positional: Any, **options: Any) -> Any:
         """Build a component: positional arguments from the workbench, options from the YAML."""
@@ -121,13 +125,13 @@ class Registry:
 
     def add(self, entry: Entry) -> None:
         """Register; the same kind and name from two files is an error that names both."""
+        _check_entry(entry)
         earlier = self._entries.get((entry.kind, entry.name))
         if earlier is not None:
-            raise RegistryError(
+            raise DuplicateError(
                 f"the {entry.kind} '{entry.name}' is registered twice: in {earlier.source} and in {entry.source}."
                 " Rename one of them."
             )
-        _check_signature(entry)
         self._entries[entry.kind, entry.name] = entry
 
     def _unknown(self, kind: str, name: str) -> str:
@@ -142,187 +146,100 @@ class Registry:
 
 
 def load_registry(folders: Iterable[Path | str] = ()) -> Registry:
-    """Load the built-in plugins, those of `folders`, and those of installed packages."""
-    registry = Registry(folders=tuple(Path(folder).resolve() for folder in folders))
-    manager = pluggy.PluginManager("workbench")
-    manager.add_hookspecs(hookspecs)
-    sources = [
-        *_builtin_modules(),
-        *(found for folder in registry.folders for found in _folder_modules(folder)),
-        *_installed_modules(),
-    ]
-    for source, load in sources:
-        _load_one(registry, manager, source, load)
+    """Load the built-in plugins, those of `folders` (folders or single files), and those of installed packages.
+
+    A plugin that cannot be used is listed in `failures` and stops nothing else. Two plugins of one name raise.
+    """
+    registry = Registry(folders=tuple(dict.fromkeys(Path(folder).resolve() for folder in folders)))
+    for found in find_plugins(registry.folders):
+        try:
+            for entry in _entries_of(found):
+                registry.add(entry)
+        except DuplicateError:
+            raise
+        except RegistryError as error:
+            registry.failures.append(Failure(found.source, str(error)))
+        except (Exception, SystemExit) as error:  # a plugin is anyone's code: whatever it raises is its own failure
+            reason = f"{type(error).__name__}: {error}"
+            registry.failures.append(Failure(found.source, reason, traceback.format_exc()))
     return registry
 
 
-def _load_one(registry: Registry, manager: pluggy.PluginManager, source: str, load: Callable[[], Any]) -> None:
-    """Import one plugin and let it register. A plugin that fails is listed and stops nothing else, but two
-    plugins of one name stop everything: which of them was meant cannot be known."""
-    try:
-        plugin = load()
-        for problem in _misspelt_hooks(plugin):
-            raise RegistryError(problem)
-        manager.register(plugin, name=source)
-        manager.check_pending()
-        _register_all(registry, manager, plugin, source)
-    except RegistryError as error:
-        if "registered twice" in str(error):
-            raise
-        registry.failures.append(Failure(source, str(error)))
-    except Exception as error:  # a plugin is anyone's code: whatever it raises is its failure, not ours
-        reason = f"{type(error).__name__}: {error}"
-        registry.failures.append(Failure(source, reason, traceback.format_exc()))
-
-
-def _register_all(registry: Registry, manager: pluggy.PluginManager, plugin: Any, source: str) -> None:
-    others = [other for other in manager.get_plugins() if other is not plugin]
-    module = getattr(plugin, "__name__", source)
+def _entries_of(found: Found) -> list[Entry]:
+    """Import one plugin and ask it what it offers, by a plugin manager of its own: a broken one touches no other."""
+    plugin = found.load()
+    for problem in _misspelt_hooks(plugin):
+        raise RegistryError(problem)
+    manager = pluggy.PluginManager("workbench")
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin, name=found.source)
+    module = getattr(plugin, "__name__", found.source)
+    entries: list[Entry] = []
     for kind in KINDS:
 
         def register(name: str, factory: Callable[..., Any], *, _kind: str = kind) -> None:
-            registry.add(Entry(_kind, name, factory, module, source))
+            entries.append(Entry(_kind, name, factory, module, found.source))
 
-        manager.subset_hook_caller(hook_name(kind), others)(register=register)
+        getattr(manager.hook, hook_name(kind))(register=register)
+    if not entries:
+        raise RegistryError(
+            "it registers nothing: implement a hook such as register_fusions with @hookimpl, or begin the file's name"
+            " with '_' if other plugins only import it"
+        )
+    return entries
 
 
 def _misspelt_hooks(plugin: Any) -> list[str]:
     """Names like hooks that are none, and hooks without their `@hookimpl`."""
     hooks = [hook_name(kind) for kind in KINDS]
     problems = []
-    for name, value in vars(plugin).items():
-        if not callable(value):
-            continue
+    for name, value in inspect.getmembers(plugin, inspect.isroutine):
         marked = hasattr(value, "workbench_impl")
+        own = getattr(value, "__module__", None) == getattr(plugin, "__name__", None)
         if name in hooks and not marked:
             problems.append(f"'{name}' lacks its @hookimpl (from workbench import hookimpl)")
-        if name not in hooks and (marked or name.startswith("register_")):
+        if name not in hooks and (marked or (own and name.startswith("register_"))):
             problems.append(f"there is no hook '{name}'.{did_you_mean(name, hooks)} Hooks: {', '.join(hooks)}")
     return problems
 
 
-def _check_signature(entry: Entry) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", entry.name):
+def _check_entry(entry: Entry) -> None:
+    called = f"the {entry.kind} '{entry.name}'"
+    if not isinstance(entry.name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", entry.name):
         raise RegistryError(f"'{entry.name}' is no plugin name: use letters, digits, '_', '-' and '.'")
-    for parameter in inspect.signature(entry.factory).parameters.values():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            raise RegistryError(
-                f"the {entry.kind} '{entry.name}' takes '{parameter}': name its options as keyword-only parameters,"
-                " so that an experiment file can be checked against them"
-            )
-
-
-def _builtin_modules() -> list[tuple[str, Callable[[], Any]]]:
-    package = importlib.import_module("workbench.plugins")
-    root = Path(next(iter(package.__path__)))
-    found = []
-    for file in sorted(root.glob("*/*.py")):
-        if not file.name.startswith("_"):
-            module = f"workbench.plugins.{file.parent.name}.{file.stem}"
-            found.append((f"plugins/{file.parent.name}/{file.name}", _importer(module)))
-    return found
-
-
-def _importer(module: str) -> Callable[[], Any]:
-    return lambda: importlib.import_module(module)
-
-
-def _folder_modules(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
-    if not folder.is_dir():
-        raise RegistryError(f"there is no plugin folder {folder}. Give a folder that holds plugin files (*.py)")
-    files = [file for file in sorted(folder.rglob("*.py")) if not _ignored(file.relative_to(folder))]
-    return [(str(file), _file_importer(folder, file)) for file in files]
-
-
-def _ignored(file: Path) -> bool:
-    return any(part.startswith(("_", ".", "test_")) or part == "tests" for part in file.parts)
-
-
-def _file_importer(folder: Path, file: Path) -> Callable[[], Any]:
-    return lambda: _import_file(folder, file)
-
-
-def _import_file(folder: Path, file: Path) -> types.ModuleType:
-    """Really import a file, as `workbench.external.<hash of the folder>.<its path>`: dataclasses, pickling and
-    worker processes then find its classes by name. A changed file is imported anew."""
-    content = file.read_bytes()
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-    name = ".".join(["workbench.external", f"f{digest}", *file.relative_to(folder).with_suffix("").parts])
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__content_hash__", None) == hashlib.sha256(content).hexdigest():
-        return loaded
-    _ensure_packages(name)
-    specification = importlib.util.spec_from_file_location(name, file)
-    if specification is None or specification.loader is None:
-        raise RegistryError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
+    if not callable(entry.factory):
+        raise RegistryError(f"{called} is registered with {entry.factory!r}: give a class or a function that builds it")
     try:
-        specification.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    vars(module)["__content_hash__"] = hashlib.sha256(content).hexdigest()
-    return module
-
-
-def _ensure_packages(name: str) -> None:
-    parts = name.split(".")
-    for length in range(2, len(parts)):
-        package = ".".join(parts[:length])
-        if package not in sys.modules:
-            sys.modules[package] = types.ModuleType(package)
-            vars(sys.modules[package])["__path__"] = []
-
-
-def _installed_modules() -> list[tuple[str, Callable[[], Any]]]:
-    return [
-        (f"{point.dist.name if point.dist else 'installed package'}: {point.value}", point.load)
-        for point in entry_points(group="workbench")
-    ]
+        check_signature(entry.factory, POSITIONAL.get(entry.kind, ()))
+    except OptionError as error:
+        raise RegistryError(f"{called} cannot be used: {error}") from error
 
 
 def check_options(entry: Entry, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Check options from YAML against the factory's signature: [(option, what is wrong)], empty when all is well."""
-    import pydantic
-
     problems = []
     known = entry.options
     for name, value in options.items():
         if name not in known:
-            names = ", ".join(known) or "none"
-            problems.append((name, f"the {entry.kind} '{entry.name}' has no option '{name}'.{did_you_mean(name, known)} Options: {names}"))
+            hint = f"{did_you_mean(name, known)} Options: {', '.join(known) or 'none'}"
+            problems.append((name, f"the {entry.kind} '{entry.name}' has no option '{name}'.{hint}"))
             continue
         try:
-            _validate(pydantic.TypeAdapter(known[name].annotation), value)
-        except pydantic.ValidationError as error:
-            wrong = "; ".join(problem["msg"] for problem in error.errors()[:3])
-            problems.append((name, f"{value!r} does not fit {entry.name}.{name} ({known[name].type_name}): {wrong}"))
-        except (TypeError, ValueError) as error:
+            known[name].validate(value)
+        except ValueError as error:
             problems.append((name, f"{value!r} does not fit {entry.name}.{name} ({known[name].type_name}): {error}"))
-    missing: Sequence[str] = [name for name, option in known.items() if option.required and name not in options]
-    problems += [(name, f"the {entry.kind} '{entry.name}' needs the option '{name}' ({known[name].type_name})") for name in missing]
+    for name, option in known.items():
+        if option.required and name not in options:
+            problems.append((name, f"the {entry.kind} '{entry.name}' needs the option '{name}' ({option.type_name})"))
     return problems
-
-
-def _validate(adapter: Any, value: Any) -> Any:
-    """Strict, as JSON: 1 is a float, a list is a tuple, but "1" is no number and NaN is none either."""
-    import json
-
-    return adapter.validate_json(json.dumps(value, allow_nan=False), strict=True)
 
 
 def resolve_options(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with their defaults filled in, checked, and of the annotated types (lists become tuples ...)."""
-    import pydantic
-
     problems = check_options(entry, options)
     if problems:
         raise RegistryError("; ".join(problem for _, problem in problems))
-    resolved = {}
-    for name, option in entry.options.items():
-        if name in options:
-            resolved[name] = _validate(pydantic.TypeAdapter(option.annotation), options[name])
-        else:
-            resolved[name] = option.default
-    return resolved
+    return {
+        name: option.validate(options[name]) if name in options else option.default
+        for name, option in entry.options.items()
+    }

@@ -1,0 +1,377 @@
+"""Plugins are found, named exactly, checked, and told apart; one that is broken stops only who asks for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, PositiveInt
+
+from tests.tiny import builtin_registry
+from workbench.discovery import DiscoveryError
+from workbench.errors import UserError
+from workbench.hookspecs import KINDS, hook_name
+from workbench.options import Option
+from workbench.registry import Entry, Registry, RegistryError, check_options, load_registry, resolve_options
+
+METRIC = """
+from workbench import Metric, hookimpl
+
+class {name}(Metric):
+    "One for everything."
+
+    def scores(self, predictions):
+        return [1.0 for _ in predictions]
+
+@hookimpl
+def register_metrics(register):
+    register("{name}", {name})
+"""
+
+
+def write(folder: Path, file: str, text: str) -> Path:
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def only_failure(folder: Path) -> str:
+    [failure] = load_registry([folder]).failures
+    return failure.reason
+
+
+def test_every_kind_has_a_hook_and_a_built_in_plugin():
+    for kind in KINDS:
+        assert builtin_registry().entries(kind), kind
+        assert hook_name(kind) == f"register_{kind}s"
+    assert builtin_registry().failures == []
+
+
+def test_every_built_in_plugin_says_in_a_line_what_it_is():
+    for entry in builtin_registry().entries():
+        assert len(entry.summary) > 10, entry
+        assert entry.source.startswith("plugins/")
+
+
+def test_a_name_is_found_exactly_or_not_at_all():
+    registry = builtin_registry()
+    assert registry.entry("fusion", "gated").name == "gated"
+    for near in ("gate", "Gated", "gated ", "cross", "attention"):
+        with pytest.raises(RegistryError, match="there is no fusion"):
+            registry.entry("fusion", near)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one():
+    with pytest.raises(RegistryError, match="Did you mean 'cross_attention'"):
+        builtin_registry().entry("fusion", "cross_atention")
+
+
+def test_an_unknown_name_of_another_kind_is_told_so():
+    with pytest.raises(RegistryError, match="plugin of another kind: adapter"):
+        builtin_registry().entry("fusion", "lora")
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest_one():
+    with pytest.raises(RegistryError, match="Did you mean 'fusion'"):
+        builtin_registry().entry("fusions", "gated")
+
+
+def test_a_users_folder_is_searched_with_its_subfolders(tmp_path):
+    write(tmp_path, "metrics/deep/always.py", METRIC.format(name="Always"))
+    entry = load_registry([tmp_path]).entry("metric", "Always")
+    assert entry.source == str(tmp_path / "metrics/deep/always.py")
+    assert entry.factory().scores([]) == []
+
+
+def test_one_file_can_be_loaded_alone(tmp_path):
+    file = write(tmp_path, "always.py", METRIC.format(name="Always"))
+    write(tmp_path, "never.py", "1 / 0")
+    registry = load_registry([file])
+    assert registry.entry("metric", "Always")
+    assert registry.failures == []
+
+
+def test_a_folder_given_twice_or_inside_another_is_loaded_once(tmp_path):
+    write(tmp_path, "inner/always.py", METRIC.format(name="Always"))
+    registry = load_registry([tmp_path, tmp_path, tmp_path / "inner"])
+    assert registry.entry("metric", "Always")
+
+
+def test_the_built_in_folder_given_as_a_users_folder_is_loaded_once():
+    folder = Path(__file__).parents[1] / "plugins"
+    assert len(load_registry([folder]).entries()) == len(builtin_registry().entries())
+
+
+def test_tests_hidden_files_and_shared_code_are_no_plugins(tmp_path):
+    for file in ("test_it.py", ".hidden.py", "_shared.py", "tests/case.py", "conftest.py"):
+        write(tmp_path, file, "raise AssertionError('imported')")
+    assert load_registry([tmp_path]).failures == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DiscoveryError, match="no plugin folder .*nowhere"):
+        load_registry([tmp_path / "nowhere"])
+
+
+def test_two_plugins_of_one_name_are_an_error_that_names_both_files(tmp_path):
+    first = write(tmp_path, "first.py", METRIC.format(name="Always"))
+    second = write(tmp_path, "second.py", METRIC.format(name="Always"))
+    with pytest.raises(RegistryError, match="registered twice") as error:
+        load_registry([tmp_path])
+    assert str(first) in str(error.value)
+    assert str(second) in str(error.value)
+
+
+def test_a_built_in_name_cannot_be_taken_again(tmp_path):
+    mine = write(tmp_path, "mine.py", METRIC.format(name="Always").replace('"Always"', '"loss"'))
+    with pytest.raises(RegistryError, match="plugins/metrics/loss.py and in .*mine.py") as error:
+        load_registry([tmp_path])
+    assert str(mine) in str(error.value)
+
+
+def test_one_name_may_stand_for_two_kinds(tmp_path):
+    write(tmp_path, "mine.py", METRIC.format(name="Always").replace('"Always"', '"lora"'))
+    registry = load_registry([tmp_path])
+    assert registry.entry("metric", "lora").kind == "metric"
+    assert registry.entry("adapter", "lora").kind == "adapter"
+
+
+def test_a_plugin_that_fails_to_import_stops_only_who_asks_for_it(tmp_path):
+    write(tmp_path, "broken.py", "import a_package_nobody_has")
+    write(tmp_path, "always.py", METRIC.format(name="Always"))
+    registry = load_registry([tmp_path])
+    assert registry.entry("metric", "Always")
+    with pytest.raises(RegistryError, match="not loaded: .*broken.py: ModuleNotFoundError: .*a_package_nobody_has"):
+        registry.entry("metric", "Broken")
+
+
+@pytest.mark.parametrize("statement", ["raise SystemExit(3)", "def (", "raise ValueError('why')", "assert False"])
+def test_whatever_a_plugin_does_while_it_is_imported_is_listed(tmp_path, statement):
+    write(tmp_path, "broken.py", statement)
+    [failure] = load_registry([tmp_path]).failures
+    assert failure.source == str(tmp_path / "broken.py")
+    assert failure.reason.partition(":")[0] in ("SystemExit", "SyntaxError", "ValueError", "AssertionError")
+    assert "broken.py" in failure.details
+
+
+def test_a_misspelt_hook_is_answered_with_the_nearest_one(tmp_path):
+    write(tmp_path, "mine.py", METRIC.format(name="Always").replace("register_metrics", "register_metric"))
+    assert "Did you mean 'register_metrics'" in only_failure(tmp_path)
+
+
+def test_a_misspelt_hook_without_its_mark_is_found_too(tmp_path):
+    text = METRIC.format(name="Always").replace("register_metrics", "register_metric").replace("@hookimpl\n", "")
+    write(tmp_path, "mine.py", text)
+    assert "Did you mean 'register_metrics'" in only_failure(tmp_path)
+
+
+def test_a_hook_without_its_mark_is_found(tmp_path):
+    write(tmp_path, "mine.py", METRIC.format(name="Always").replace("@hookimpl\n", ""))
+    assert "lacks its @hookimpl" in only_failure(tmp_path)
+
+
+def test_a_hook_with_another_parameter_is_refused_and_spoils_no_other_plugin(tmp_path):
+    write(tmp_path, "a.py", METRIC.format(name="First").replace("(register)", "(registry)"))
+    write(tmp_path, "b.py", METRIC.format(name="Second"))
+    registry = load_registry([tmp_path])
+    assert registry.entry("metric", "Second")
+    [failure] = registry.failures
+    assert "registry" in failure.reason
+
+
+def test_a_function_called_register_something_that_was_imported_is_no_hook(tmp_path):
+    text = "from atexit import register\nfrom copyreg import pickle as register_pickle\n" + METRIC.format(name="Always")
+    write(tmp_path, "mine.py", text)
+    assert load_registry([tmp_path]).failures == []
+
+
+def test_a_file_that_registers_nothing_is_listed(tmp_path):
+    write(tmp_path, "empty.py", "WIDTH = 3")
+    assert "registers nothing" in only_failure(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [
+        ("self, **kwargs", r"\*\*kwargs': name its options"),
+        ("self, *sizes", r"\*sizes': name its options"),
+        ("self, size: int = 1", r"takes \(size\).*write '\*' before 'size'"),
+        ("self, *, size=1", "option 'size' has no type"),
+        ("self, *, name: str = 'x'", "no option can be called 'name'"),
+        ("self, *, size: Metric = None", "which YAML cannot give"),
+        ("self, *, size: NoSuchType = 1", "NoSuchType"),
+    ],
+)
+def test_a_factory_whose_options_cannot_be_checked_is_refused(tmp_path, signature, told):
+    body = f"\n    def __init__({signature}):\n        pass\n\n    def scores"
+    text = "from __future__ import annotations\n" + METRIC.format(name="Always").replace("\n    def scores", body)
+    write(tmp_path, "mine.py", text)
+    with pytest.raises(RegistryError, match=told):
+        load_registry([tmp_path]).entry("metric", "Always")
+
+
+def test_a_factory_takes_what_the_workbench_gives():
+    def without_vision(*, size: int = 1) -> None:
+        """A fusion that asks for nothing."""
+
+    with pytest.raises(RegistryError, match="vision, decoder by position, but it takes"):
+        Registry().add(Entry("fusion", "mine", without_vision, "here", "here"))
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a/b", 3])
+def test_a_name_that_yaml_could_not_hold_is_refused(name):
+    with pytest.raises(RegistryError, match="is no plugin name"):
+        Registry().add(Entry("metric", name, lambda: None, "here", "here"))
+
+
+def test_what_is_no_factory_is_refused():
+    with pytest.raises(RegistryError, match="give a class or a function"):
+        Registry().add(Entry("metric", "mine", 3, "here", "here"))  # pyright: ignore[reportArgumentType]
+
+
+def test_each_load_makes_a_registry_of_its_own(tmp_path):
+    write(tmp_path, "always.py", METRIC.format(name="Always"))
+    assert load_registry([tmp_path]).entry("metric", "Always")
+    with pytest.raises(RegistryError):
+        load_registry().entry("metric", "Always")
+
+
+def test_a_changed_file_is_imported_anew_and_an_unchanged_one_is_not(tmp_path):
+    file = write(tmp_path, "always.py", METRIC.format(name="Always"))
+    first = load_registry([tmp_path]).entry("metric", "Always")
+    again = load_registry([tmp_path]).entry("metric", "Always")
+    assert again.factory is first.factory
+    hash_before = first.code_hash
+    file.write_text(METRIC.format(name="Always").replace("1.0", "2.0"))
+    changed = load_registry([tmp_path]).entry("metric", "Always")
+    assert changed.factory().scores([None]) == [2.0]
+    assert changed.code_hash != hash_before
+
+
+def test_plugins_of_a_folder_can_share_code_and_a_change_of_it_shows_in_their_hash(tmp_path):
+    shared = write(tmp_path, "_shared.py", "SCORE = 0.25")
+    text = METRIC.format(name="Always").replace("1.0", "SCORE")
+    write(tmp_path, "always.py", "from ._shared import SCORE\n" + text)
+    entry = load_registry([tmp_path]).entry("metric", "Always")
+    assert entry.factory().scores([None]) == [0.25]
+    before = entry.code_hash
+    shared.write_text("SCORE = 0.5")
+    assert entry.code_hash != before
+
+
+def test_two_folders_may_hold_files_of_the_same_name(tmp_path):
+    write(tmp_path, "one/mine.py", METRIC.format(name="First"))
+    write(tmp_path, "two/mine.py", METRIC.format(name="Second"))
+    registry = load_registry([tmp_path / "one", tmp_path / "two"])
+    assert [entry.name for entry in registry.entries("metric") if "mine.py" in entry.source] == ["First", "Second"]
+
+
+def test_an_installed_package_offers_plugins_by_its_entry_point(tmp_path, monkeypatch):
+    write(tmp_path, "my_metrics.py", METRIC.format(name="Installed"))
+    write(tmp_path, "my_metrics-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: my-metrics\nVersion: 1.0\n")
+    points = "[workbench]\nmine = my_metrics\ngone = a_module_that_is_gone\n"
+    write(tmp_path, "my_metrics-1.0.dist-info/entry_points.txt", points)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = load_registry()
+    assert registry.entry("metric", "Installed").source == "my-metrics: my_metrics"
+    assert len(registry.entry("metric", "Installed").code_hash) == 16
+    assert [failure.source for failure in registry.failures] == ["my-metrics: a_module_that_is_gone"]
+    sys.modules.pop("my_metrics")
+
+
+def unpickle_in_worker(folder: Path, pickled: bytes, connection) -> None:
+    """What a worker process does: load the same plugins, then read what it is sent."""
+    registry = load_registry([folder])
+    value = pickle.loads(pickled)
+    same = type(value) is registry.entry("metric", "Always").factory
+    connection.send((value.weight, same, pickle.dumps(value)))
+
+
+def test_a_plugins_object_crosses_to_a_worker_process_and_back(tmp_path):
+    text = "from dataclasses import dataclass\n" + METRIC.format(name="Always")
+    text = text.replace("class Always", "@dataclass(kw_only=True)\nclass Always").replace(
+        '    "One for everything."', '    "One for everything."\n    weight: float = 0.5'
+    )
+    write(tmp_path, "sub/always.py", text)
+    metric = load_registry([tmp_path]).create("metric", "Always", weight=0.75)
+    assert type(metric).__module__.startswith("workbench.external.")
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=unpickle_in_worker, args=(tmp_path, pickle.dumps(metric), theirs))
+    worker.start()
+    theirs.close()
+    weight, same, returned = ours.recv()
+    worker.join()
+    assert (weight, same) == (0.75, True)
+    assert pickle.loads(returned) == metric
+
+
+def entry_with(**annotations) -> Entry:
+    """An entry whose factory has these options, all required."""
+    names = ", ".join(f"{name}: annotations['{name}']" for name in annotations)
+    scope = {"annotations": annotations}
+    exec(f"def build(*, {names}): ...", scope)
+    return Entry("metric", "mine", scope["build"], "here", "here")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        (int, [1, -3], ["1", 1.5, True, None, [1]]),
+        (float, [1, 1.5], ["1", True, None, float("nan"), float("inf")]),
+        (bool, [True, False], [0, 1, "true"]),
+        (str, ["a", ""], [1, None, ["a"]]),
+        (PositiveInt, [1], [0, -1]),
+        (Annotated[float, Field(ge=0, lt=1)], [0, 0.5], [1, -0.1]),
+        (int | None, [None, 2], ["none"]),
+        (tuple[str, ...], [[], ["a", "b"]], ["a", [1]]),
+        (Literal["a", "b"], ["a"], ["c", 1]),
+        (dict[str, int], [{"a": 1}], [{"a": "1"}, [1]]),
+        (int, [1], [sys]),
+    ],
+)
+def test_options_are_held_to_their_types(annotation, good, bad):
+    entry = entry_with(size=annotation)
+    for value in good:
+        assert check_options(entry, {"size": value}) == [], value
+    for value in bad:
+        [(name, message)] = check_options(entry, {"size": value})
+        assert name == "size"
+        assert "does not fit mine.size" in message
+
+
+def test_unknown_and_missing_options_are_named():
+    wrong = dict(check_options(entry_with(rank=int, alpha=float), {"ranc": 3}))
+    assert "Did you mean 'rank'" in wrong["ranc"]
+    assert "needs the option 'rank' (int)" in wrong["rank"]
+    assert "needs the option 'alpha' (float)" in wrong["alpha"]
+
+
+def test_options_are_resolved_to_their_types_with_their_defaults():
+    entry = builtin_registry().entry("adapter", "lora")
+    options = resolve_options(entry, {"rank": 2, "targets": ["*.query"]})
+    assert options["targets"] == ("*.query",)
+    assert list(options) == list(entry.options)
+    with pytest.raises(UserError, match="does not fit lora.rank"):
+        resolve_options(entry, {"rank": 0})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "shown"),
+    [
+        (PositiveInt, "int > 0"),
+        (Annotated[float, Field(ge=0, lt=1)], "float >= 0, < 1"),
+        (PositiveInt | None, "int > 0 | None"),
+        (tuple[str, ...], "tuple[str, ...]"),
+        (Literal["a", "b"], "'a' | 'b'"),
+        (dict[str, int], "dict[str, int]"),
+        (Path, "Path"),
+    ],
+)
+def test_a_type_is_shown_as_a_reader_would_write_it(annotation, shown):
+    assert Option("size", annotation, None, True).type_name == shown

@@ -1,0 +1,125 @@
+"""Options of plugins: the keyword-only parameters of a factory, their types as schema for what YAML may set."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from workbench.errors import UserError
+
+
+class OptionError(UserError):
+    """An option that no experiment file could be checked against."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A keyword-only parameter of a factory: what YAML may set."""
+
+    name: str
+    annotation: Any
+    default: Any
+    required: bool
+
+    @property
+    def type_name(self) -> str:
+        """The annotation as a reader would write it: `int > 0`, `tuple[str, ...]`."""
+        return _type_name(self.annotation)
+
+    def validate(self, value: Any) -> Any:
+        """A value from YAML as the annotated type; ValueError says in words what is wrong.
+
+        Strict, as JSON: 1 is a float and a list a tuple, but "1" is no number, and neither is NaN.
+        """
+        import pydantic
+
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except TypeError as error:
+            raise ValueError(f"{type(value).__name__} is no type of YAML that options take") from error
+        except ValueError as error:
+            raise ValueError("infinity and NaN are no numbers to compute with") from error
+        try:
+            return pydantic.TypeAdapter(self.annotation).validate_json(text, strict=True)
+        except pydantic.ValidationError as error:
+            raise ValueError("; ".join(problem["msg"] for problem in error.errors()[:3])) from error
+
+
+def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
+    """The keyword-only parameters of a factory, by name."""
+    constructor = factory.__init__ if inspect.isclass(factory) else factory
+    hints = typing.get_type_hints(constructor, include_extras=True)
+    return {
+        name: Option(name, hints.get(name, Any), parameter.default, parameter.default is parameter.empty)
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def check_signature(factory: Callable[..., Any], positional: tuple[str, ...]) -> None:
+    """Raise `OptionError` unless a factory takes `positional` and declares every option by name and type."""
+    taken = []
+    for parameter in inspect.signature(factory).parameters.values():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            raise OptionError(
+                f"its factory takes '{parameter}': name its options as keyword-only parameters, so that an experiment"
+                " file can be checked against them"
+            )
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            taken.append(parameter.name)
+    if len(taken) != len(positional):
+        wanted = ", ".join(positional) or "nothing"
+        mend = f"; write '*' before '{taken[len(positional)]}'" if len(taken) > len(positional) else ""
+        raise OptionError(
+            f"the workbench gives its factory {wanted} by position, but it takes ({', '.join(taken)}). Options come"
+            f" from the experiment file and are keyword-only{mend}"
+        )
+    for option in options_of(factory).values():
+        _check_option(option)
+
+
+def _check_option(option: Option) -> None:
+    import pydantic
+
+    if option.name == "name":
+        raise OptionError("no option can be called 'name': in an experiment file that is the plugin's own name")
+    if option.annotation is Any:
+        raise OptionError(f"its option '{option.name}' has no type; write one, such as '{option.name}: int = 1'")
+    try:
+        pydantic.TypeAdapter(option.annotation)
+    except pydantic.errors.PydanticUserError as error:
+        raise OptionError(
+            f"its option '{option.name}' has the type {option.type_name}, which YAML cannot give: use numbers,"
+            " strings, bool, None, tuples or dicts of them, Literal[...] or Path"
+        ) from error
+
+
+def _type_name(annotation: Any) -> str:
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return " ".join([_type_name(inner[0]), _bounds(inner[1:])]).strip()
+    if origin is typing.Literal:
+        return " | ".join(map(repr, inner))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_name, inner))
+    if origin is not None:
+        names = ", ".join("..." if each is Ellipsis else _type_name(each) for each in inner)
+        return f"{origin.__name__}[{names}]"
+    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _bounds(metadata: tuple[Any, ...]) -> str:
+    """`> 0`, `>= 0, < 1`: the limits that pydantic's annotations hold."""
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    limits = [limit for each in metadata for limit in (each, *getattr(each, "metadata", ()))]
+    return ", ".join(
+        f"{sign} {getattr(limit, name)}"
+        for limit in limits
+        for name, sign in signs.items()
+        if getattr(limit, name, None) is not None
+    )
