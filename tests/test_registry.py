@@ -6,7 +6,7 @@ import multiprocessing
 import pickle
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, PositiveInt
@@ -314,7 +314,7 @@ def test_a_plugins_object_crosses_to_a_worker_process_and_back(tmp_path):
 def entry_with(**annotations) -> Entry:
     """An entry whose factory has these options, all required."""
     names = ", ".join(f"{name}: annotations['{name}']" for name in annotations)
-    scope = {"annotations": annotations}
+    scope: dict[str, Any] = {"annotations": annotations}
     exec(f"def build(*, {names}): ...", scope)
     return Entry("metric", "mine", scope["build"], "here", "here")
 
