@@ -24,17 +24,23 @@ RESERVED_NAMES = ("artifacts",)  # `results/artifacts` is where all experiments 
 class ExperimentFile(Settings):
     """The keys of an experiment file."""
 
-    name: str = Field("", description="names its folder under `results/`; by default the file's name")
-    question: str = Field("", description="what is asked, in a sentence; the report begins with it")
+    name: str = Field(default="", description="names its folder under `results/`; by default the file's name")
+    question: str = Field(default="", description="what is asked, in a sentence; the report begins with it")
     base: dict[str, Any] = Field(description="what the trials share: components and phases")
-    grid: dict[str, list[Any]] = Field({}, description="axes and their values; every combination is a trial")
-    variants: list[dict[str, Any]] = Field([], description="explicit trials; with a grid, each is multiplied with it")
-    exclude: list[dict[str, Any]] = Field([], description="patterns; trials that match one are left out")
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = Field([0], description="every trial runs with each")
-    baseline: dict[str, Any] = Field({}, description="what the others are compared with; by default the first trial")
+    grid: dict[str, list[Any]] = Field(default={}, description="axes and their values; every combination is a trial")
+    variants: list[dict[str, Any]] = Field(
+        default=[], description="explicit trials; with a grid, each is multiplied with it"
+    )
+    exclude: list[dict[str, Any]] = Field(default=[], description="patterns; trials that match one are left out")
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+        default=[0], description="every trial runs with each"
+    )
+    baseline: dict[str, Any] = Field(
+        default={}, description="what the others are compared with; by default the first trial"
+    )
     metrics: Annotated[list[Any], Field(min_length=1)] = Field(description="scores of an answer; the first decides")
-    prompt: str = Field(DEFAULT_PROMPT, description="what a model reads before it answers")
-    evaluation: dict[str, Any] = Field({}, description="how a trained model is asked")
+    prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
+    evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")
 
 
 @dataclass

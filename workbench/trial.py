@@ -33,21 +33,34 @@ class Phase(Settings):
 
     name: str = Field(description="what the report calls it", min_length=1)
     objective: Literal["answers", "contrastive"] = Field(
-        "answers", description="answers: next token of the answer; contrastive: image-text InfoNCE of the encoder"
+        default="answers",
+        description="answers: next token of the answer; contrastive: image-text InfoNCE of the encoder",
     )
-    tasks: tuple[str, ...] = Field(("questions",), description="tasks of the dataset, such as questions, captions", min_length=1)
+    tasks: tuple[str, ...] = Field(
+        default=("questions",), description="tasks of the dataset, such as questions, captions", min_length=1
+    )
     train: tuple[Part, ...] = Field(description="the parts that train; all others are frozen", min_length=1)
-    epochs: Annotated[FiniteFloat, Field(gt=0)] | None = Field(None, description="passes over the pictures; or give steps")
-    steps: PositiveInt | None = Field(None, description="optimizer steps; or give epochs")
-    batch: PositiveInt = Field(32, description="pictures a step")
-    questions: PositiveInt | None = Field(None, description="at most so many examples of a picture a step; all by default")
-    rate: Rate | dict[Part, Rate] = Field(1e-3, description="peak learning rate of AdamW, for all parts or by part")
-    warmup: Share = Field(0.05, description="share of the steps in which the rate rises")
-    final_rate: Share = Field(0.0, description="where the cosine ends, as a share of the peak rate")
-    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(0.05, description="of matrices; vectors have none")
-    clip: Rate | None = Field(1.0, description="largest gradient norm; null for no clipping")
-    precision: Precision = Field("fp32", description="bf16: autocast; weights stay fp32")
-    only: dict[str, str | tuple[str, ...]] = Field({}, description="run this phase only for these components, as {encoder: clip}")
+    epochs: Annotated[FiniteFloat, Field(gt=0)] | None = Field(
+        default=None, description="passes over the pictures; or give steps"
+    )
+    steps: PositiveInt | None = Field(default=None, description="optimizer steps; or give epochs")
+    batch: PositiveInt = Field(default=32, description="pictures a step")
+    questions: PositiveInt | None = Field(
+        default=None, description="at most so many examples of a picture a step; all by default"
+    )
+    rate: Rate | dict[Part, Rate] = Field(
+        default=1e-3, description="peak learning rate of AdamW, for all parts or by part"
+    )
+    warmup: Share = Field(default=0.05, description="share of the steps in which the rate rises")
+    final_rate: Share = Field(default=0.0, description="where the cosine ends, as a share of the peak rate")
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        default=0.05, description="of matrices; vectors have none"
+    )
+    clip: Rate | None = Field(default=1.0, description="largest gradient norm; null for no clipping")
+    precision: Precision = Field(default="fp32", description="bf16: autocast; weights stay fp32")
+    only: dict[str, str | tuple[str, ...]] = Field(
+        default={}, description="run this phase only for these components, as {encoder: clip}"
+    )
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Phase:
@@ -65,12 +78,12 @@ class Phase(Settings):
 class Evaluation(Settings):
     """How a trained model is asked."""
 
-    split: str = Field("test", description="split of the dataset")
-    task: str = Field("questions", description="task of the dataset")
-    limit: PositiveInt | None = Field(None, description="only the first so many pictures")
-    batch: PositiveInt = Field(64, description="pictures at once")
-    max_new_tokens: PositiveInt = Field(8, description="longest answer, in tokens")
-    precision: Precision = Field("fp32", description="bf16: autocast")
+    split: str = Field(default="test", description="split of the dataset")
+    task: str = Field(default="questions", description="task of the dataset")
+    limit: PositiveInt | None = Field(default=None, description="only the first so many pictures")
+    batch: PositiveInt = Field(default=64, description="pictures at once")
+    max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
+    precision: Precision = Field(default="fp32", description="bf16: autocast")
 
 
 @dataclass(frozen=True)

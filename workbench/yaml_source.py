@@ -97,7 +97,7 @@ class _Builder:
         self.count += 1
         if self.count > MOST_VALUES:
             message = f"there are more than {MOST_VALUES:,} values, counting what aliases (*) repeat. Write less"
-            raise ExperimentError((self.place(node), message))
+            raise ExperimentError((self.place(self.open[min(1, len(self.open) - 1)]), message))
         self.places.setdefault(keys, self.place(node))
         if any(node is outer for outer in self.open):
             self.problems.append((keys, "the alias (*) stands inside what it repeats. Write the value out"))
