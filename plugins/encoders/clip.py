@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,18 +20,19 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What a tower is built from. `mlp` is the width between the two layers of an MLP."""
+class Sizes(BaseModel):
+    """What a tower is built from, named and with the defaults (ViT-B/32) of a Hugging Face `config.json`."""
 
-    image_size: int
-    patch_size: int
-    width: int
-    depth: int
-    heads: int
-    mlp: int
-    activation: str = "quick_gelu"
-    epsilon: float = 1e-5
+    model_config = ConfigDict(frozen=True)
+
+    image_size: PositiveInt = 224
+    patch_size: PositiveInt = 32
+    hidden_size: PositiveInt = 768
+    num_hidden_layers: PositiveInt = 12
+    num_attention_heads: PositiveInt = 12
+    intermediate_size: PositiveInt = 3072
+    hidden_act: Literal["quick_gelu", "gelu"] = "quick_gelu"
+    layer_norm_eps: PositiveFloat = 1e-5
 
 
 class MLP(nn.Module):
@@ -39,9 +40,9 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        self.up = nn.Linear(sizes.width, sizes.mlp)
-        self.down = nn.Linear(sizes.mlp, sizes.width)
-        self.quick = sizes.activation == "quick_gelu"
+        self.up = nn.Linear(sizes.hidden_size, sizes.intermediate_size)
+        self.down = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
+        self.quick = sizes.hidden_act == "quick_gelu"
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [P,N,Dv] -> [P,N,Dv]."""
@@ -54,9 +55,9 @@ class Block(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        self.attention_norm = nn.LayerNorm(sizes.width, sizes.epsilon)
-        self.attention = Attention(sizes.width, sizes.heads)
-        self.mlp_norm = nn.LayerNorm(sizes.width, sizes.epsilon)
+        self.attention_norm = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
+        self.attention = Attention(sizes.hidden_size, sizes.num_attention_heads)
+        self.mlp_norm = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
         self.mlp = MLP(sizes)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -87,27 +88,42 @@ class CLIP(Encoder):
         class_token: bool = False,
     ):
         super().__init__()
-        sizes = Sizes(image_size, patch_size, width, depth, heads, 4 * width)
-        weights: dict[str, Tensor] = {}
-        if checkpoint is not None:
-            sizes, weights = read_tower(checkpoint)
+        if checkpoint is None:
+            sizes = Sizes(
+                image_size=image_size,
+                patch_size=patch_size,
+                hidden_size=width,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                intermediate_size=4 * width,
+            )
+            self._build(sizes, layer, class_token)
+            return
+        sizes, weights = read_tower(checkpoint)
+        with torch.device("meta"):  # every weight is read: none has to be drawn
+            self._build(sizes, layer, class_token)
+        if torch.get_default_device().type != "meta":
+            load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
+
+    def _build(self, sizes: Sizes, layer: int, class_token: bool) -> None:
         if sizes.image_size % sizes.patch_size:
             raise UserError(f"patch_size {sizes.patch_size} does not divide image_size {sizes.image_size}")
         self.image_size = sizes.image_size
-        self.used = sizes.depth + 1 + layer if layer < 0 else layer  # how many blocks `forward` runs
-        if not 0 <= self.used <= sizes.depth:
-            raise UserError(f"layer {layer} is not among the {sizes.depth + 1} hidden states of {sizes.depth} blocks")
+        depth = sizes.num_hidden_layers
+        self.used = depth + 1 + layer if layer < 0 else layer  # how many blocks `forward` runs
+        if not 0 <= self.used <= depth:
+            raise UserError(
+                f"layer {layer} is not among the hidden states 0 to {depth} (or -{depth + 1} to -1) of {depth} blocks"
+            )
         self.class_token = class_token
         patches = (sizes.image_size // sizes.patch_size) ** 2
-        self.shape = VisionShape(sizes.width, patches + class_token)
-        self.class_embedding = nn.Parameter(0.02 * torch.randn(sizes.width))
-        self.patches = nn.Conv2d(3, sizes.width, sizes.patch_size, stride=sizes.patch_size, bias=False)
-        self.positions = nn.Parameter(0.02 * torch.randn(patches + 1, sizes.width))
-        self.norm_before = nn.LayerNorm(sizes.width, sizes.epsilon)
-        self.blocks = nn.ModuleList(Block(sizes) for _ in range(sizes.depth))
-        self.norm_after = nn.LayerNorm(sizes.width, sizes.epsilon)
-        if checkpoint is not None:
-            load_into(self, weights, checkpoint)
+        self.shape = VisionShape(sizes.hidden_size, patches + class_token)
+        self.class_embedding = nn.Parameter(0.02 * torch.randn(sizes.hidden_size))
+        self.patches = nn.Conv2d(3, sizes.hidden_size, sizes.patch_size, stride=sizes.patch_size, bias=False)
+        self.positions = nn.Parameter(0.02 * torch.randn(patches + 1, sizes.hidden_size))
+        self.norm_before = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
+        self.blocks = nn.ModuleList(Block(sizes) for _ in range(depth))
+        self.norm_after = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
 
     def transform(self, picture: Image.Image) -> Tensor:
         """Shortest edge to `image_size` (bicubic), centre crop, CLIP's mean and deviation -> [3,H,W]."""
@@ -148,111 +164,128 @@ def read_tower(checkpoint: str) -> tuple[Sizes, dict[str, Tensor]]:
     """Sizes and weights, under our names, of a Hugging Face folder, a hub id, or a file with OpenAI's names."""
     path = Path(checkpoint)
     if path.is_file():
-        return _from_openai(read_weights(path), checkpoint)
-    folder = path if path.is_dir() else _download(checkpoint)
-    return _from_hugging_face(folder)
+        return _from_openai(path)
+    return _from_hugging_face(path if path.is_dir() else _download(checkpoint))
+
+
+# Parts of a name in a checkpoint -> in our tower, replaced one after the other.
+_HUGGING_FACE = {
+    "embeddings.class_embedding": "class_embedding",
+    "embeddings.patch_embedding.": "patches.",
+    "embeddings.position_embedding.weight": "positions",
+    "pre_layrnorm.": "norm_before.",
+    "post_layernorm.": "norm_after.",
+    "encoder.layers.": "blocks.",
+    ".layer_norm1.": ".attention_norm.",
+    ".self_attn.out_proj.": ".attention.output.",
+    ".self_attn.": ".attention.",
+    ".layer_norm2.": ".mlp_norm.",
+    ".fc1.": ".up.",
+    ".fc2.": ".down.",
+}
+_OPENAI = {
+    "conv1.": "patches.",
+    "positional_embedding": "positions",
+    "ln_pre.": "norm_before.",
+    "ln_post.": "norm_after.",
+    "transformer.resblocks.": "blocks.",
+    ".ln_1.": ".attention_norm.",
+    ".attn.in_proj_": ".attention.qkv.",
+    ".attn.out_proj.": ".attention.output.",
+    ".ln_2.": ".mlp_norm.",
+    ".c_fc.": ".up.",
+    ".c_proj.": ".down.",
+}
+_UNUSED = ("embeddings.position_ids", "proj")  # a count 0, 1, 2 ... and the projection into the space shared with texts
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 def _from_hugging_face(folder: Path) -> tuple[Sizes, dict[str, Tensor]]:
-    config = _read_config(folder)
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    """The tower of a folder: alone, in a whole CLIP, or inside a vision-language model that has one."""
+    sizes = _read_config(folder / "config.json")
+    file = _weight_file(folder)
     if file is None:
-        raise UserError(f"the folder {folder} holds no weights: one of {', '.join(names)} is needed")
+        raise UserError(f"the folder {folder} holds no weights: one of {', '.join(_WEIGHT_FILES)} is needed")
     weights = read_weights(file)
-    sizes = Sizes(
-        config["image_size"],
-        config["patch_size"],
-        config["hidden_size"],
-        config["num_hidden_layers"],
-        config["num_attention_heads"],
-        config["intermediate_size"],
-        config.get("hidden_act", "quick_gelu"),
-        config.get("layer_norm_eps", 1e-5),
-    )
-    prefix = "vision_model." if any(name.startswith("vision_model.") for name in weights) else ""
-    own = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
-    return sizes, _renamed(own, sizes.depth, _HUGGING_FACE, ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"))
+    mark = "embeddings.class_embedding"
+    prefix = next((name.removesuffix(mark) for name in weights if name.endswith(mark)), None)
+    if prefix is None:
+        raise UserError(f"{file} holds no CLIP vision tower: no weight's name ends in '{mark}'")
+    renamed = _renamed(weights, prefix, _HUGGING_FACE)
+    for block in range(sizes.num_hidden_layers):
+        for end in (".weight", ".bias"):
+            names = [f"blocks.{block}.attention.{part}_proj{end}" for part in "qkv"]
+            if all(name in renamed for name in names):
+                renamed[f"blocks.{block}.attention.qkv{end}"] = torch.cat([renamed.pop(name) for name in names])
+    return sizes, renamed
 
 
-def _read_config(folder: Path) -> dict:
-    """config.json of a vision tower, or its part of a whole CLIP's; absent sizes are those of ViT-B/32."""
-    file = folder / "config.json"
+def _read_config(file: Path) -> Sizes:
+    """config.json of a vision tower, or the part `vision_config` of a larger model's."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    defaults = {
-        "image_size": 224,
-        "patch_size": 32,
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-    }
-    return defaults | config.get("vision_config", config)
+        return Sizes.model_validate(config.get("vision_config", config))
+    except ValidationError as error:
+        wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors() if each["loc"])
+        raise UserError(
+            f"{file} describes no CLIP vision tower: {wrong or 'its vision_config is no object'}"
+        ) from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: {error}") from error
 
 
-# Our name -> theirs. `{}` is the number of a block.
-_HUGGING_FACE = {
-    "class_embedding": "embeddings.class_embedding",
-    "patches.weight": "embeddings.patch_embedding.weight",
-    "positions": "embeddings.position_embedding.weight",
-    "norm_before": "pre_layrnorm",
-    "norm_after": "post_layernorm",
-    "blocks.{}.attention_norm": "encoder.layers.{}.layer_norm1",
-    "blocks.{}.attention.output": "encoder.layers.{}.self_attn.out_proj",
-    "blocks.{}.mlp_norm": "encoder.layers.{}.layer_norm2",
-    "blocks.{}.mlp.up": "encoder.layers.{}.mlp.fc1",
-    "blocks.{}.mlp.down": "encoder.layers.{}.mlp.fc2",
-}
-_OPENAI = {
-    "class_embedding": "class_embedding",
-    "patches.weight": "conv1.weight",
-    "positions": "positional_embedding",
-    "norm_before": "ln_pre",
-    "norm_after": "ln_post",
-    "blocks.{}.attention_norm": "transformer.resblocks.{}.ln_1",
-    "blocks.{}.attention.output": "transformer.resblocks.{}.attn.out_proj",
-    "blocks.{}.mlp_norm": "transformer.resblocks.{}.ln_2",
-    "blocks.{}.mlp.up": "transformer.resblocks.{}.mlp.c_fc",
-    "blocks.{}.mlp.down": "transformer.resblocks.{}.mlp.c_proj",
-}
+def _weight_file(folder: Path) -> Path | None:
+    return next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
 
 
-def _renamed(weights: Mapping[str, Tensor], depth: int, names: Mapping[str, str], apart: tuple[str, ...]) -> dict[str, Tensor]:
-    """Weights under our names; queries, keys and values that stand apart are put together."""
-    found: dict[str, Tensor] = {}
-    for ours, theirs in names.items():
-        for block in range(depth) if "{}" in ours else (0,):
-            for end in ("",) if ours.endswith(("embedding", "weight", "positions")) else (".weight", ".bias"):
-                source = weights.get(theirs.format(block) + end)
-                if source is not None:
-                    found[ours.format(block) + end] = source
-    for block in range(depth):
-        for end in (".weight", ".bias"):
-            parts = [weights.get(f"encoder.layers.{block}.{name}{end}") for name in apart]
-            if parts and all(part is not None for part in parts):
-                found[f"blocks.{block}.attention.qkv{end}"] = torch.cat([part for part in parts if part is not None])
-            packed = weights.get(f"transformer.resblocks.{block}.attn.in_proj_{end[1:]}")
-            if packed is not None:
-                found[f"blocks.{block}.attention.qkv{end}"] = packed
+def _renamed(weights: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The weights behind `prefix` under our names; a weight that we do not know keeps its name, to be complained of."""
+    found = {}
+    for name, weight in weights.items():
+        own = name.removeprefix(prefix)
+        if not name.startswith(prefix) or own in _UNUSED:
+            continue
+        for theirs, ours in names.items():
+            own = own.replace(theirs, ours)
+        found[own] = weight
     return found
 
 
-def _from_openai(weights: Mapping[str, Tensor], source: str) -> tuple[Sizes, dict[str, Tensor]]:
-    """OpenAI's names, `visual.` in front or not; the sizes are read off the shapes (a head is 64 wide)."""
-    own = {name.removeprefix("visual."): each.float() for name, each in weights.items() if name.startswith("visual.")}
-    own = own or dict(weights)
-    try:
-        width, _, patch_size, _ = own["conv1.weight"].shape
-        side = round((len(own["positional_embedding"]) - 1) ** 0.5)
-        blocks = {name.split(".")[2] for name in own if name.startswith("transformer.resblocks.")}
-        mlp = len(own["transformer.resblocks.0.mlp.c_fc.weight"])
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{source} is no CLIP vision tower under OpenAI's names: {error} is missing") from error
-    sizes = Sizes(side * patch_size, patch_size, width, len(blocks), width // 64, mlp)
-    return sizes, _renamed(own, sizes.depth, _OPENAI, ())
+def _from_openai(file: Path) -> tuple[Sizes, dict[str, Tensor]]:
+    """A tower under OpenAI's names, `visual.` in front or not; its sizes are read off the shapes.
+
+    The file does not say how many heads there are, nor the activation: they are OpenAI's, 64 wide and QuickGELU.
+    """
+    weights = read_weights(file)
+    prefix = "visual." if any(name.startswith("visual.") for name in weights) else ""
+    renamed = _renamed(weights, prefix, _OPENAI)
+    needed = ("patches.weight", "positions", "blocks.0.mlp.up.weight")
+    if any(name not in renamed for name in needed) or renamed["patches.weight"].ndim != 4:
+        raise UserError(
+            f"{file} holds no CLIP vision transformer under OpenAI's names (visual.conv1.weight,"
+            " visual.positional_embedding ...). Of a Hugging Face checkpoint give the folder; a ResNet is not supported"
+        )
+    width, _, patch_size, _ = renamed["patches.weight"].shape
+    if width % 64 or width > 1024:
+        raise UserError(
+            f"{file} is {width} wide, which no CLIP of OpenAI's is, so its number of heads is not known."
+            " Give a Hugging Face folder, whose config.json says it"
+        )
+    side = round((len(renamed["positions"]) - 1) ** 0.5)
+    sizes = Sizes(
+        image_size=side * patch_size,
+        patch_size=patch_size,
+        hidden_size=width,
+        num_hidden_layers=len({name.split(".")[1] for name in renamed if name.startswith("blocks.")}),
+        num_attention_heads=width // 64,
+        intermediate_size=len(renamed["blocks.0.mlp.up.weight"]),
+    )
+    return sizes, renamed
 
 
 def _download(name: str) -> Path:
@@ -265,9 +298,16 @@ def _download(name: str) -> Path:
             " pip install workbench[hf]"
         ) from error
     try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json"]))
+        folder = Path(
+            snapshot_download(name, allow_patterns=["config.json", *_WEIGHT_FILES[:2], "model-*.safetensors"])
+        )
+        if _weight_file(folder) is None:  # an old repository, without safetensors
+            folder = Path(snapshot_download(name, allow_patterns=["config.json", "pytorch_model*"]))
     except Exception as error:  # the hub's client raises many kinds; each means that there is no such checkpoint for us
-        raise UserError(f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}") from error
+        raise UserError(
+            f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}"
+        ) from error
+    return folder
 
 
 @hookimpl
