@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from tests.experiment_files import GOOD, GRID, fake_registry, load
 from workbench.errors import UserError
 from workbench.experiment import ExperimentError, load_experiment
+from workbench.yaml_source import parse_yaml, write_yaml
 
 TUNE = "      epochs: 2\n      rate: 1e-3\n"
 
@@ -479,3 +482,32 @@ def test_a_file_whose_name_cannot_name_results_needs_a_name_of_its_own(tmp_path)
     with pytest.raises(ExperimentError, match=r".hidden.yaml:1: name: '.hidden' cannot name the results folder"):
         load_experiment(path, fake_registry())
     assert load_experiment(path, fake_registry(), ["name=seen"]).name == "seen"
+
+
+STRANGE = [None, True, -1, 1e400, "", "a.b", "x" * 300, [], {}, [[]], {"name": []}, {"": 1}, {"fusion.": [1]}, 10**40]
+
+
+def ways(value, way=()) -> list[tuple]:
+    """The way to every value in a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [way, *(found for key, item in inner for found in ways(item, (*way, key)))]
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=lambda value: str(value)[:12])
+def test_whatever_stands_where_is_either_read_or_refused_in_words(tmp_path, strange):
+    text = (
+        GOOD
+        + "variants: [{adapter: slim, adapter.rank: 3}, {adapter: whole}]\nexclude: [{quantizer: rough, seed: 1}]\n"
+    )
+    text += "seeds: [0, 1]\nbaseline: {adapter: whole}\nevaluation: {limit: 3}\n"
+    load(tmp_path, text)
+    good = parse_yaml(text, "good").value
+    for way in ways(good)[1:]:
+        bad = here = copy.deepcopy(good)
+        for key in way[:-1]:
+            here = here[key]
+        here[way[-1]] = strange
+        try:
+            load(tmp_path, write_yaml(bad))
+        except ExperimentError as error:
+            assert "holds.yaml:" in str(error)
