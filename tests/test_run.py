@@ -55,7 +55,7 @@ def run(folder: Path, file: Path, *words: str) -> subprocess.CompletedProcess[st
 
 def records(folder: Path, name: str = "small") -> dict[tuple[str, ...], dict]:
     found = [json.loads(file.read_text()) for file in (folder / "results" / name / "trials").glob("*/record.json")]
-    return {tuple(record["axes"].values()): record for record in found}
+    return {tuple(label for axis, label in each["axes"].items() if axis != "seed"): each for each in found}
 
 
 @pytest.fixture(scope="module")

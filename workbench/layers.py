@@ -99,6 +99,18 @@ def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return heads * cosine + torch.cat([-second, first], dim=-1) * sine
 
 
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention: queries [R,H,S,E], keys and values [R,H,K,E], mask [R,1,S,K] bool -> [R,H,S,E].
+
+    On a CPU the kernel's backward pass is several times slower in bf16 than in fp32, so it trains in fp32.
+    """
+    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and torch.is_grad_enabled():
+        with torch.autocast("cpu", enabled=False):
+            queries, keys, values = queries.float(), keys.float(), values.float()
+            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762)."""
 
@@ -128,7 +140,7 @@ class Attention(nn.Module):
             queries, keys = rotate(queries, rotation), rotate(keys, rotation)
         if cache is not None:
             keys, values = cache.extend(index, keys, values)
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        mixed = attend(queries, keys, values, mask)
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
 
 
@@ -160,5 +172,5 @@ class CrossAttention(nn.Module):
         """hidden [R,S,D], keys and values [R,H,M,E], mask [R,1,S or 1,M] bool -> [R,S,D]."""
         rows, length, width = hidden.shape
         queries = self.query(hidden).view(rows, length, self.heads, self.head_width).transpose(1, 2)
-        mixed = functional.scaled_dot_product_attention(queries, *keys_values, attn_mask=mask)
+        mixed = attend(queries, *keys_values, mask)
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
