@@ -264,6 +264,7 @@ def test_the_folder_plugins_beside_the_file_is_a_plugin_folder(tmp_path):
     (tmp_path / "plugins").mkdir()
     assert plugin_folders(file) == (tmp_path / "plugins",)
     assert plugin_folders(file, [tmp_path, tmp_path / "plugins"]) == (tmp_path / "plugins", tmp_path)
+    assert plugin_folders(None, [tmp_path]) == (tmp_path,)
 
 
 def test_the_built_in_plugins_are_no_plugin_folder_of_the_user():

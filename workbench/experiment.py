@@ -54,12 +54,12 @@ class Experiment:
         }
 
 
-def plugin_folders(path: Path | str, extra: Iterable[Path | str] = ()) -> tuple[Path, ...]:
-    """The user's plugin folders: `plugins/` beside the experiment file, and those given. The workbench's own
-    `plugins/` is loaded anyway and left out here."""
+def plugin_folders(path: Path | str | None, extra: Iterable[Path | str] = ()) -> tuple[Path, ...]:
+    """The user's plugin folders: `plugins/` beside the experiment file, if there is one, and those given. The
+    workbench's own `plugins/` is loaded anyway and left out here."""
     own = [Path(folder).resolve() for folder in importlib.import_module("workbench.plugins").__path__]
-    beside = Path(path).resolve().parent / "plugins"
-    folders = [*([beside] if beside.is_dir() else []), *(Path(folder).resolve() for folder in extra)]
+    beside = [] if path is None else [Path(path).resolve().parent / "plugins"]
+    folders = [*(folder for folder in beside if folder.is_dir()), *(Path(folder).resolve() for folder in extra)]
     return tuple(folder for folder in dict.fromkeys(folders) if folder not in own)
 
 
