@@ -11,10 +11,10 @@ import torch
 from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.batches import Batch
 from workbench.contracts import Fusion, Inputs
-from workbench.model import visible
+from workbench.model import VisionLanguageModel, visible
 
 
-def open_gates(model: torch.nn.Module) -> None:
+def open_gates(model: VisionLanguageModel) -> None:
     """Give every parameter of the fusion a value, as training would: new parts start closed."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -34,7 +34,9 @@ def batch_for(model, questions=QUESTIONS, prompt="<image>{question}\n", answered
     return collate(images(len(questions)), questions, answered)
 
 
-@pytest.mark.parametrize("prompt", ["<image>{question}\n", "{question}\n", "look: <image> {question}\n", "{question}<image>\n"])
+@pytest.mark.parametrize(
+    "prompt", ["<image>{question}\n", "{question}\n", "look: <image> {question}\n", "{question}<image>\n"]
+)
 def test_packed_questions_are_answered_as_if_each_stood_alone(model, prompt):
     together = batch_for(model, prompt=prompt)
     losses = model.token_losses(model.see(together.images), together)
@@ -79,7 +81,10 @@ def test_answers_from_the_cache_equal_the_full_forward_pass(model):
     vision = model.see(prompts.images)
     read, conversation = model.read(vision, prompts, room=8)
     torch.testing.assert_close(
-        read[prompts.prompt & (prompts.segments >= 0)], hidden[batch.prompt & (batch.segments >= 0)], rtol=1e-4, atol=1e-5
+        read[prompts.prompt & (prompts.segments >= 0)],
+        hidden[batch.prompt & (batch.segments >= 0)],
+        rtol=1e-4,
+        atol=1e-5,
     )
     for number in range(1, int(batch.segments.max()) + 1):
         answer = (batch.segments == number) & ~batch.prompt  # [R,T]

@@ -79,7 +79,14 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
         right = [line["scores"]["vqa_accuracy"] for line in lines if line["condition"] == "picture"]
         assert record["metrics"]["vqa_accuracy"] == pytest.approx(sum(right) / len(right))
         assert len((trial / "curve.jsonl").read_text().splitlines()) == 6
-        for cost in ("parameters", "trainable_parameters", "bytes", "training_seconds", "latency_ms", "peak_memory_bytes"):
+        for cost in (
+            "parameters",
+            "trainable_parameters",
+            "bytes",
+            "training_seconds",
+            "latency_ms",
+            "peak_memory_bytes",
+        ):
             assert record["metrics"][cost] > 0
 
 
@@ -181,7 +188,7 @@ def test_control_c_keeps_what_is_finished_and_the_next_run_continues(tmp_path):
 def test_a_contrastive_phase_is_shared_by_all_fusions_and_teaches_the_encoder(tmp_path):
     text = EXPERIMENT.replace(
         "  phases:\n",
-        "  phases:\n    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 3, batch: 8}\n",
+        "  phases:\n    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 3}\n",
     ).replace("quantizer: [none, int8]", "quantizer: [none]")
     result = run(tmp_path, write(tmp_path, text), "--workers", "2")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -61,8 +61,8 @@ def tiny_model(name: str, fusion: Fusion | None = None) -> VisionLanguageModel:
     encoder = TinyEncoder()
     decoder = registry.create("language_model", "gpt", Corpus(texts), width=16, depth=3, heads=2, vocabulary_size=300)
     connector = registry.create("connector", "mlp", encoder.shape, decoder.shape.width)
-    fusion = fusion or registry.create("fusion", name, connector.shape, decoder.shape)
-    return VisionLanguageModel(encoder, connector, fusion, decoder)
+    chosen: Fusion = fusion or registry.create("fusion", name, connector.shape, decoder.shape)
+    return VisionLanguageModel(encoder, connector, chosen, decoder)
 
 
 def collator(model: VisionLanguageModel, prompt: str) -> Collator:

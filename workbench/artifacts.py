@@ -79,4 +79,6 @@ class ArtifactStore:
                 curve=[json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()],
             )
         except (OSError, ValueError, SafetensorError) as error:
-            raise ArtifactError(f"the kept stage {folder} is damaged: {error}. Delete the folder and run again") from error
+            raise ArtifactError(
+                f"the kept stage {folder} is damaged: {error}. Delete the folder and run again"
+            ) from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.registry import Registry
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+HERE = Path("any.yaml")  # without an experiment file, the folder `plugins/` of the current folder counts
 
 app = typer.Typer(
     name="workbench",
@@ -47,7 +48,7 @@ def plugins(
     from workbench.experiment import plugin_folders
     from workbench.registry import load_registry
 
-    registry = load_registry(plugin_folders(None, folders or ()))
+    registry = load_registry(plugin_folders(HERE, folders or ()))
     if kind and name:
         show_plugin(_console(), registry.entry(kind, name))
     else:
@@ -58,7 +59,9 @@ def plugins(
 def new(
     kind: Annotated[str, typer.Argument(help="encoder, connector, fusion ...")],
     name: Annotated[str, typer.Argument(help="the name that experiment files will use")],
-    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="the plugin folder to write to")] = Path("plugins"),
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="the plugin folder to write to")] = Path(
+        "plugins"
+    ),
 ) -> None:
     """Write a new plugin that works as it stands, with a test."""
     from workbench.scaffold import write_plugin
@@ -69,7 +72,9 @@ def new(
 
 @app.command()
 def check(
-    path: Annotated[Path | None, typer.Argument(help="a plugin file or folder; the built-in plugins by default")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="a plugin file or folder; the built-in plugins by default")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="only this kind")] = None,
 ) -> None:
     """Run the contract tests on plugins and say in plain words what is wrong."""
@@ -108,7 +113,11 @@ def run(
     from workbench.run import run as run_experiment
 
     experiment, registry = _load(file, overrides, folders)
-    outcome = run_experiment(experiment, registry, results, workers, find_device(device), _console())
+    try:
+        outcome = run_experiment(experiment, registry, results, workers, find_device(device), _console())
+    except KeyboardInterrupt as interrupt:
+        typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
+        raise typer.Exit(INTERRUPTED) from interrupt
     show_outcome(_console(), experiment, outcome, results)
     if outcome.failed:
         raise typer.Exit(FAILED)
@@ -127,7 +136,7 @@ def report(
     from workbench.report import write_report
 
     if source.is_dir():
-        folder, registry = source, load_registry(plugin_folders(None, folders or ()))
+        folder, registry = source, load_registry(plugin_folders(HERE, folders or ()))
     else:
         experiment, registry = _load(source, overrides, folders)
         folder = results / experiment.name
@@ -161,9 +170,6 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, run again to continue", file=sys.stderr)
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import nn
 from workbench.contracts import Adapter, Corpus, Dataset
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
-from workbench.trial import PARTS, Phase, Trial
+from workbench.trial import PARTS, Part, Phase, Trial
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -68,11 +68,11 @@ def attach_adapter(trial: Trial, registry: Registry, model: VisionLanguageModel)
     return adapter, adapter.attach(model)
 
 
-def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Parameter]) -> dict[str, list[nn.Parameter]]:
+def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Parameter]) -> dict[Part, list[nn.Parameter]]:
     """The parameters that train in a phase, by part; every other parameter is frozen."""
     model.requires_grad_(False)
     own = {id(parameter) for parameter in adapted}
-    parts: dict[str, list[nn.Parameter]] = {}
+    parts: dict[Part, list[nn.Parameter]] = {}
     for part in PARTS:
         if part not in phase.train:
             continue

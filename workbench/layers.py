@@ -19,7 +19,9 @@ class ShapeError(UserError):
 def heads_of(width: int, heads: int) -> int:
     """The width of one head; `ShapeError` when `heads` does not divide `width`."""
     if width % heads:
-        raise ShapeError(f"{heads} heads do not divide the width {width}; choose a width that is a multiple of the heads")
+        raise ShapeError(
+            f"{heads} heads do not divide the width {width}; choose a width that is a multiple of the heads"
+        )
     return width // heads
 
 
@@ -74,7 +76,7 @@ class KeyValueCache:
 
 
 class Rotary(nn.Module):
-    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864), the two halves of a head rotated together."""
+    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864); a head's two halves turn together."""
 
     def __init__(self, head_width: int, base: float = 10_000.0):
         super().__init__()
@@ -168,9 +170,10 @@ class CrossAttention(nn.Module):
         keys, values = both.permute(2, 0, 3, 1, 4)
         return keys, values
 
-    def forward(self, hidden: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None = None) -> Tensor:
-        """hidden [R,S,D], keys and values [R,H,M,E], mask [R,1,S or 1,M] bool -> [R,S,D]."""
+    def forward(self, hidden: Tensor, source: Tensor | tuple[Tensor, Tensor], mask: Tensor | None = None) -> Tensor:
+        """hidden [R,S,D], source [R,M,Ds] or its keys and values [R,H,M,E], mask [R,1,S or 1,M] bool -> [R,S,D]."""
         rows, length, width = hidden.shape
+        keys_values = self.keys_values(source) if isinstance(source, Tensor) else source
         queries = self.query(hidden).view(rows, length, self.heads, self.head_width).transpose(1, 2)
         mixed = attend(queries, *keys_values, mask)
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))

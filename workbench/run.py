@@ -70,7 +70,9 @@ def make_plan(experiment: Experiment, registry: Registry, results: Path) -> Plan
         return prints[name]
 
     chains = {trial.id: chain(trial, registry, fingerprint) for trial in experiment.trials}
-    finished = {id_ for id_, stages in chains.items() if _is_done(results / experiment.name / "trials" / id_, stages[-1])}
+    finished = {
+        id_ for id_, stages in chains.items() if _is_done(results / experiment.name / "trials" / id_, stages[-1])
+    }
     missing: dict[str, Stage] = {}
     for id_, stages in chains.items():
         if id_ in finished:

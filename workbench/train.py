@@ -19,7 +19,7 @@ from workbench.contrastive import Contrastive
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
-from workbench.trial import Phase
+from workbench.trial import Part, Phase
 
 
 class TrainingError(UserError):
@@ -186,9 +186,9 @@ def _objective(
     return _Answers(model, phase, data, device)
 
 
-def _groups(parts: dict[str, list[nn.Parameter]], phase: Phase, extra: Sequence[nn.Parameter]) -> list[dict]:
+def _groups(parts: dict[Part, list[nn.Parameter]], phase: Phase, extra: Sequence[nn.Parameter]) -> list[dict]:
     """Optimizer groups: a rate for each part; weight decay for matrices only."""
-    peaks = {part: phase.rate if isinstance(phase.rate, float) else phase.rate[part] for part in parts}
+    peaks = {part: phase.rate[part] if isinstance(phase.rate, dict) else phase.rate for part in parts}
     chosen = [*((peaks[part], parameters) for part, parameters in parts.items()), (max(peaks.values()), extra)]
     groups = []
     for peak, parameters in chosen:

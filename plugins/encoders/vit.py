@@ -89,7 +89,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def _embedding(width: int, patch_size: int, stem_depth: int) -> nn.Module:
-    """[P,3,H,W] -> [P,Dv,H/patch,W/patch]: `stem_depth` convolutions, then a linear layer over what is left of a patch."""
+    """[P,3,H,W] -> [P,Dv,H/patch,W/patch]: `stem_depth` convolutions, then one layer over what is left of a patch."""
     layers: list[nn.Module] = []
     channels = 3
     for level in reversed(range(stem_depth)):

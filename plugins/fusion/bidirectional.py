@@ -30,13 +30,9 @@ class BidirectionalFusion(Fusion):
         """hidden [R,S,D], vision [R,M,Dv], prompt [R,S] bool -> hidden [R,S,D], vision [R,M,Dv]."""
         seen = self.vision_norms[index](vision)
         text = self.text_norms[index](hidden)
-        to_text = self.to_text[index]
-        updated = hidden + to_text(text, to_text.keys_values(seen))
         if prompt is not None and index < len(self.to_vision):
-            to_vision = self.to_vision[index]
-            read = to_vision(seen, to_vision.keys_values(text), prompt[:, None, None, :])
-            vision = vision + read.masked_fill(~prompt.any(1)[:, None, None], 0.0)
-        return updated, vision
+            vision = vision + self.to_vision[index](seen, text, prompt[:, None, None, :])
+        return hidden + self.to_text[index](text, seen), vision
 
 
 @hookimpl

@@ -31,9 +31,15 @@ class ConcatProjection(Fusion):
         ends = lengths.cumsum(1)
         starts = ends - lengths
         rows, total = image.shape[0], int(ends[:, -1].max())
-        owner = torch.searchsorted(ends, torch.arange(total, device=ends.device).expand(rows, -1).contiguous(), right=True)
-        owner.clamp_(max=image.shape[1] - 1)  # [R,S], the text token that each place comes from; behind the end: the last
-        offset = torch.arange(total, device=ends.device) - starts.gather(1, owner)  # [R,S], the how-manieth of its tokens
+        owner = torch.searchsorted(
+            ends, torch.arange(total, device=ends.device).expand(rows, -1).contiguous(), right=True
+        )
+        owner.clamp_(
+            max=image.shape[1] - 1
+        )  # [R,S], the text token that each place comes from; behind the end: the last
+        offset = torch.arange(total, device=ends.device) - starts.gather(
+            1, owner
+        )  # [R,S], the how-manieth of its tokens
         of_image = image.gather(1, owner)
         beyond = torch.arange(total, device=ends.device) >= ends[:, -1:]
         text = _gather(inputs.embeds, owner)
