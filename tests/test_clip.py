@@ -20,7 +20,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
 from tests.tiny import builtin_registry
-from workbench import UserError
+from workbench import UserError, VisionShape
+from workbench.registry import resolve_options
 
 TINY = {
     "image_size": 32,
@@ -47,7 +48,8 @@ OPENAI_NAMES = {
 
 def clip(**options: Any) -> Any:
     """The built-in encoder, its options checked as those of an experiment file are."""
-    return builtin_registry().create("encoder", "clip", **options)
+    entry = builtin_registry().entry("encoder", "clip")
+    return entry.factory(**resolve_options(entry, options))
 
 
 def reference(**sizes: Any) -> CLIPVisionModel:
@@ -122,27 +124,36 @@ def folder(tiny_folder, tmp_path) -> Path:
 
 
 def test_a_tower_of_the_shapes_of_ViT_B_32_is_that_of_transformers(tmp_path):
-    model = reference(image_size=224, patch_size=32, hidden_size=768, num_hidden_layers=12, num_attention_heads=12)
-    states, pooled = check_large(model, tmp_path)
-    assert states[-2].shape == (1, 50, 768) and pooled.shape == (1, 768)
+    base = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+    encoder, states = check_large(reference(image_size=224, patch_size=32, **base), tmp_path)
+    assert encoder.shape == VisionShape(768, 49)
+    with torch.no_grad():
+        assert (encoder(noise(224)) - states[-2][:, 1:]).abs().max() < 1e-4
 
 
 def test_a_tower_of_the_shapes_of_ViT_L_14_is_that_of_transformers(tmp_path):
     large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-    states, pooled = check_large(reference(image_size=224, patch_size=14, **large), tmp_path)
-    assert states[-2].shape == (1, 257, 1024) and pooled.shape == (1, 1024)
+    encoder, _ = check_large(reference(image_size=224, patch_size=14, **large), tmp_path)
+    assert encoder.shape == VisionShape(1024, 256)
 
 
-def check_large(model: CLIPVisionModel, folder: Path) -> tuple[tuple[Tensor, ...], Tensor]:
+def check_large(model: CLIPVisionModel, folder: Path) -> tuple[Any, tuple[Tensor, ...]]:
+    """Save the tower, load it as ours, and compare every hidden state and the pooled output in one pass."""
     images = noise(224)
     states, pooled = expected(model, images)
     model.bfloat16().save_pretrained(folder)
     encoder = clip(checkpoint=str(folder)).eval()
     (folder / "model.safetensors").unlink()  # pytest keeps the folders of the last runs
+    seen: list[Tensor] = []
+    hooks = [block.register_forward_hook(lambda *call: seen.append(call[-1])) for block in encoder.blocks]
     with torch.no_grad():
-        assert (encoder(images) - states[-2][:, 1:]).abs().max() < 1e-4
         assert (encoder.pool(images) - pooled).abs().max() < 1e-4
-    return states, pooled
+    assert len(seen) == len(states) - 1
+    for ours, theirs in zip(seen, states[1:], strict=True):
+        assert (ours - theirs).abs().max() < 1e-4
+    for hook in hooks:
+        hook.remove()
+    return encoder, states
 
 
 @pytest.mark.parametrize("layer", [0, 1, 3, -1, -2, -4])
@@ -300,6 +311,8 @@ def test_a_file_that_is_no_tower_of_OpenAI_is_refused(tiny, tiny_folder, tmp_pat
         ({"heads": 3}, "3 heads do not divide the width 128"),
         ({"layer": 5}, "layer 5 is not among the hidden states 0 to 4"),
         ({"layer": -6}, "layer -6 is not among"),
+        ({"checkpoint": 3}, "3 does not fit clip.checkpoint"),
+        ({"depth": 0}, "greater than 0"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
