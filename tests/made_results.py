@@ -124,7 +124,7 @@ def _predictions(axes: dict[str, str], pictures: int, place: int, conditions: tu
                     {
                         "condition": condition,
                         "id": f"test-{picture}-{number}",
-                        "picture": str(picture),
+                        "picture": f"{picture}-{color}-{shape}",
                         "group": group,
                         "question": question,
                         "answers": [answer],
@@ -192,3 +192,41 @@ def _curve(axes: dict[str, str], place: int) -> list[dict]:
                 }
             )
     return lines
+
+
+def write_dataset_plugin(folder: Path) -> Path:
+    """The dataset `made_shapes` as a user's plugin: it draws the pictures of the made-up questions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "made_shapes.py").write_text(PLUGIN, encoding="utf-8")
+    return folder
+
+
+PLUGIN = '''
+from PIL import Image, ImageDraw
+
+from workbench import Dataset, hookimpl
+
+
+class MadeShapes(Dataset):
+    """Shapes for a made-up experiment."""
+
+    def __init__(self, *, size: int = 32):
+        self.size = size
+
+    def picture(self, key):
+        _, color, shape = key.split("-")
+        picture = Image.new("RGB", (self.size, self.size), (245, 240, 250))
+        pen, low, high = ImageDraw.Draw(picture), self.size // 5, self.size - self.size // 4
+        if shape == "circle":
+            pen.ellipse((low, low, high, high), fill=color)
+        elif shape == "rectangle":
+            pen.rectangle((low, low, high, high - 5), fill=color)
+        else:
+            pen.polygon([(low, high), (high, high), (self.size // 2, low)], fill=color)
+        return picture
+
+
+@hookimpl
+def register_datasets(register):
+    register("made_shapes", MadeShapes)
+'''

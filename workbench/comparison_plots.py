@@ -1,0 +1,156 @@
+"""The plots that compare values of axes: one axis by itself, and two together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy
+import pandas
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from workbench.notation import Notation, signed, spoken
+from workbench.plot_style import COLORS, FAINT, INK, MUTED, WIDTH, Plot, factor_of, heat_map, in_unit, new_figure
+from workbench.statistics import BASELINE, UNCLEAR, Effect, Interval
+from workbench.study import CONTROLS, Study
+from workbench.tables import notation_of
+
+
+def axis_plot(study: Study, axis: str) -> Plot:
+    """Left each value's score beside its best control, right its difference to the baseline."""
+    notation = notation_of(study, study.primary)
+    effects = [effect for effect in study.effects(axis) if effect.trials]
+    figure = new_figure(WIDTH, 1.15 + 0.42 * len(effects))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
+    rows = range(len(effects))
+    _draw_scores(left, study, axis, effects, notation)
+    _draw_differences(right, effects, notation)
+    left.set_yticks(rows, [f"{each.value} (baseline)" if each.verdict == BASELINE else each.value for each in effects])
+    left.set_ylim(len(effects) - 0.45, -0.55)
+    for side in (left, right):
+        side.grid(axis="x", color=FAINT, linewidth=0.7)
+        side.tick_params(axis="y", length=0)
+        seaborn.despine(ax=side, left=True)
+    caption = (
+        f"{spoken(axis).capitalize()}. Left: {notation.words} of each value with its 95 % interval; small dots are"
+        f" single trials{', the dashed line is the best control' if study.has_gain else ''}. Right: paired difference"
+        f" to {study.baseline(axis)}; hollow where it cannot be told from zero."
+    )
+    return Plot(f"{notation.name}_by_{axis.replace('.', '_')}", caption, figure)
+
+
+def interaction_plot(study: Study, rows: str, columns: str) -> Plot:
+    """The score of every pair of values of two axes, averaged over the rest."""
+    notation = notation_of(study, study.primary)
+    frame, balanced = _balanced(study, rows, columns)
+    table = frame.pivot_table(index=rows, columns=columns, values="score", aggfunc="mean") * factor_of(notation)
+    table = table.reindex(index=_in_use(study, rows), columns=_in_use(study, columns))
+    scores = factor_of(notation) * study.samples[study.primary].estimates
+    limits = float(numpy.nanmin(scores)), float(numpy.nanmax(scores))
+    figure = heat_map(table, notation, spoken(rows), spoken(columns), limits)
+    caption = (
+        f"{notation.words.capitalize()}{in_unit(notation)} by {spoken(rows)} and {spoken(columns)},"
+        " averaged over the rest."
+        f"{'' if balanced else ' Some trials are missing: not every field averages over the same ones.'}"
+    )
+    return Plot(f"interaction_{rows}_{columns}".replace(".", "_"), caption, figure)
+
+
+def _balanced(study: Study, rows: str, columns: str) -> tuple[pandas.DataFrame, bool]:
+    """Axes and scores of the trials whose other axes were tried with every pair of values; all trials if there are
+    none, and then False."""
+    rest = [axis for axis in study.compared if axis not in (rows, columns)]
+    frame = study.axes.assign(score=study.samples[study.primary].estimates, rest="")
+    if rest:
+        frame["rest"] = [" / ".join(each) for each in study.axes[rest].astype(str).to_numpy()]
+    pairs = len(_in_use(study, rows)) * len(_in_use(study, columns))
+    found = {name: len(part[[rows, columns]].drop_duplicates()) for name, part in frame.groupby("rest")}
+    whole = frame.loc[[found[name] == pairs for name in frame["rest"]]]
+    return (whole, True) if len(whole) else (frame, False)
+
+
+def _in_use(study: Study, axis: str) -> list[str]:
+    return study.design(axis).present
+
+
+def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect], notation: Notation) -> None:
+    factor, sample = factor_of(notation), study.samples[study.primary]
+    for row, effect in enumerate(effects):
+        own = sample.estimates[(study.axes[axis] == effect.value).to_numpy()]
+        axes.plot(factor * own, numpy.full(len(own), row + 0.22), ".", color=MUTED, markersize=4, alpha=0.7, zorder=2)
+        _bar(axes, effect.mean, row, factor, COLORS[0])
+        axes.plot(factor * effect.mean.estimate, row, "o", color=COLORS[0], markersize=6.5, zorder=4)
+    control = _best_control(study)
+    if control is not None:
+        axes.axvline(factor * control, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.1, zorder=1)
+        axes.annotate(
+            "best control",
+            (factor * control, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=MUTED,
+            va="bottom",
+        )
+    axes.set_xlabel(f"{notation.words}{in_unit(notation)}")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation) -> None:
+    factor = factor_of(notation)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    for row, effect in enumerate(effects):
+        gap = effect.difference
+        if numpy.isnan(gap.estimate):
+            continue
+        unclear = effect.verdict == UNCLEAR
+        color = MUTED if unclear else COLORS[1]
+        _bar(axes, gap, row, factor, color)
+        axes.plot(
+            factor * gap.estimate,
+            row,
+            "o",
+            markersize=6.5,
+            markerfacecolor="white" if unclear else color,
+            markeredgecolor=color,
+            zorder=4,
+        )
+        axes.annotate(
+            signed(factor * gap.estimate, notation.decimals),
+            (factor * gap.estimate, row),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=color,
+        )
+    unit = f" ({notation.difference_unit})" if notation.difference_unit else ""
+    axes.set_xlabel(f"difference to baseline{unit}")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(x=0.12)
+
+
+def _bar(axes: Axes, interval: Interval, row: int, factor: float, color: str) -> None:
+    """A horizontal interval."""
+    axes.plot(
+        [factor * interval.low, factor * interval.high],
+        [row, row],
+        color=color,
+        linewidth=2.2,
+        solid_capstyle="butt",
+        zorder=3,
+    )
+
+
+def _best_control(study: Study) -> float | None:
+    """The best that any trial does under a control, on average."""
+    means = [
+        float(numpy.nanmean(study.samples[name].estimates))
+        for each in CONTROLS
+        if (name := f"{study.primary}.{each}") in study.samples
+    ]
+    if not means:
+        return None
+    return max(means) if study.scale(study.primary).higher_is_better else min(means)

@@ -1,0 +1,233 @@
+"""What the results say, in sentences made from the statistics: the answer of a report and a line for each axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.notation import Notation, duration, joined, megabytes, p_value, significant, spoken
+from workbench.statistics import BETTER, UNCLEAR, WORSE, Effect, Interval
+from workbench.study import GAIN, Study
+from workbench.tables import notation_of, trial_intervals
+
+NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left out of the details, and of the answer
+
+PRICES = (
+    ("bytes", "bytes", megabytes, "MB"),
+    ("latency_ms", "latency", significant, "ms"),
+    ("training_seconds", "training time", significant, "s"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One axis in words: a headline, and the sentences that back it."""
+
+    axis: str
+    headline: str
+    details: str
+
+
+def answer(study: Study) -> list[str]:
+    """The answer in a few sentences, the most important one first."""
+    if not study.done:
+        return _no_answer(study)
+    if study.primary not in study.samples:
+        return [f"No trial has predictions scored by {spoken(study.primary)}, so nothing can be compared."]
+    notation = notation_of(study, study.primary)
+    if not study.compared:
+        return [_lone(study, notation), *_seeing(study)]
+    effects = {axis: study.effects(axis) for axis in study.compared}
+    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
+    choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
+    lead = f"Best of what was tried: {choice}." if winners else "Nothing that was tried is better than the baseline."
+    gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
+    prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
+    costs = [f"Costs: {'; '.join(prices)}."] if prices else []
+    return [lead, f"{'; '.join(gaps)}.", *costs, *_seeing(study)]
+
+
+def finding(study: Study, axis: str) -> Finding:
+    """One axis: who leads, by how much, who cannot be told from the leader, and what each value costs."""
+    notation, name = notation_of(study, study.primary), spoken(axis)
+    effects = [effect for effect in study.effects(axis) if not math.isnan(effect.mean.estimate)]
+    if len(effects) < 2:
+        return Finding(axis, f"{name}: nothing to compare", "Fewer than two values have finished trials.")
+    leader = _leader(study, effects)
+    others = {each.value: each for each in study.effects(axis, baseline=leader.value) if each.value != leader.value}
+    tied = [value for value, each in others.items() if each.verdict == UNCLEAR]
+    behind = [value for value, each in others.items() if each.verdict == WORSE]
+    if not behind:
+        headline = f"{name}: no difference can be told"
+    elif tied:
+        headline = f"{name}: {joined([leader.value, *tied])} lead, and cannot be told apart"
+    else:
+        headline = f"{name}: {leader.value} is best"
+    sentences = [_lead(leader, [others[value] for value in behind], notation)] if behind else []
+    sentences += [_tie(leader, others[value], notation) for value in tied]
+    price = _price(study, axis, effects, NOTICEABLE)
+    sentences += [f"{price}."] if price else []
+    return Finding(axis, headline, " ".join(sentences))
+
+
+def key_figures(study: Study) -> list[tuple[str, str, str]]:
+    """The strip of a report: (figure, unit, what it is)."""
+    figures = [(f"{len(study.done)} of {study.expected}", "", "trials finished")]
+    best = best_trial(study)
+    if best is None:
+        return figures
+    notation, record = notation_of(study, study.primary), study.done[best]
+    estimate = float(study.samples[study.primary].estimates[best])
+    figures.append((notation.value(estimate), notation.unit, f"best {notation.words}"))
+    if study.has_gain:
+        gain = notation_of(study, GAIN)
+        value = float(study.samples[GAIN].estimates[best])
+        figures.append((gain.value(value), gain.difference_unit, "of it from the picture (visual gain)"))
+    for name, unit, words, show in (
+        ("bytes", "MB", "size of that model", megabytes),
+        ("latency_ms", "ms", "for an answer", significant),
+    ):
+        if not math.isnan(record.metrics.get(name, math.nan)):
+            figures.append((show(record.metrics[name]), unit, words))
+    seconds = float(sum(each for each in study.numbers("training_seconds") if not math.isnan(each)))
+    return [*figures, (duration(seconds), "", "of training, were nothing shared")] if seconds else figures
+
+
+def best_trial(study: Study) -> int | None:
+    """The place of the trial with the best primary metric."""
+    if study.primary not in study.samples:
+        return None
+    estimates = study.samples[study.primary].estimates
+    sign = 1 if study.scale(study.primary).higher_is_better else -1
+    known = [place for place in range(len(estimates)) if not math.isnan(estimates[place])]
+    return max(known, key=lambda place: sign * estimates[place]) if known else None
+
+
+def progress(study: Study) -> str:
+    """How much of the experiment the answer rests on; nothing when that is all of it."""
+    if not study.done or len(study.done) == study.expected:
+        return ""
+    waiting = study.expected - len(study.records)
+    open_ends = [f"{len(study.failed)} failed"] * bool(study.failed) + [f"{waiting} have no result yet"] * bool(waiting)
+    return (
+        f"{len(study.done)} of {study.expected} trials have finished, {joined(open_ends)}: what follows is from those."
+    )
+
+
+def _no_answer(study: Study) -> list[str]:
+    if study.failed:
+        return [
+            f"There is no answer: {len(study.failed)} of {study.expected} trials failed and none has finished.",
+            "Why they failed stands below.",
+        ]
+    return [f"There is no answer yet: none of {study.expected} trials has finished."]
+
+
+def _lone(study: Study, notation: Notation) -> str:
+    """When there is nothing to compare: the score itself."""
+    intervals = trial_intervals(study, study.primary)
+    if len(intervals) == 1:
+        bounds = f" (95 % interval {notation.bounds(intervals[0])})"
+        return f"The one trial reaches {notation.quantity(intervals[0].estimate)} {notation.words}{bounds}."
+    estimates = [each.estimate for each in intervals]
+    mean = notation.quantity(sum(estimates) / len(estimates))
+    spread = f"{notation.value(min(estimates))} to {notation.value(max(estimates))}"
+    return f"{len(estimates)} seeds reach {mean} {notation.words} on average, from {spread}."
+
+
+def _winner(study: Study, effects: Sequence[Effect]) -> Effect | None:
+    """The best of the values that beat the baseline of their axis."""
+    better = [effect for effect in effects if effect.verdict == BETTER]
+    return _leader(study, better) if better else None
+
+
+def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Notation) -> str:
+    """Every value of an axis against its baseline, and who cannot be told from the winner."""
+    baseline, words = (
+        study.baseline(axis),
+        {BETTER: "is better than", WORSE: "is worse than", UNCLEAR: "cannot be told from"},
+    )
+    parts = [
+        f"{effect.value} {words[effect.verdict]} {baseline} ({_gap(effect, notation)}, {notation.bounds(effect.difference)})"
+        for effect in sorted(
+            effects, key=lambda effect: list(words).index(effect.verdict) if effect.verdict in words else 9
+        )
+        if effect.verdict in words
+    ]
+    if not parts:
+        return f"{spoken(axis)}: no two values can be compared, as trials are missing"
+    winner = _winner(study, effects)
+    better = [effect.value for effect in effects if effect.verdict == BETTER and effect is not winner]
+    if winner and better:
+        rivals = study.effects(axis, baseline=winner.value)
+        tied = [each.value for each in rivals if each.verdict == UNCLEAR and each.value in better]
+        parts += [f"{winner.value} cannot be told from {joined(tied, 'or')}"] if tied else []
+    return joined(parts)
+
+
+def _gap(effect: Effect, notation: Notation) -> str:
+    return f"{notation.signed(effect.difference.estimate)} {notation.difference_unit}".strip()
+
+
+def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
+    """What each value costs against the baseline, where that differs by at least that share."""
+    baseline, parts = study.baseline(axis), []
+    for effect in effects:
+        if effect.value == baseline or not effect.trials:
+            continue
+        changes = []
+        for name, words, show, unit in PRICES:
+            cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
+            if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least:
+                times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
+                changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
+        if changes:
+            parts.append(f"{effect.value} takes {joined(changes)} of {baseline}")
+    return "; ".join(parts)
+
+
+def _seeing(study: Study) -> list[str]:
+    """Whether the models look at the picture at all."""
+    if not study.has_gain:
+        return []
+    notation, intervals = notation_of(study, GAIN), trial_intervals(study, GAIN)
+    known = [each for each in intervals if not math.isnan(each.estimate)]
+    if not known:
+        return []
+    low, high = (pick(each.estimate for each in known) for pick in (min, max))
+    blind = sum(each.low <= 0 for each in known)
+    unit = f" {notation.difference_unit}".rstrip()
+    spread = f"{notation.value(low)} to {notation.value(high)}" if len(known) > 1 else notation.value(low)
+    worth = f"The picture is worth {spread}{unit} over the better control."
+    return [worth, f"In {blind} of {len(known)} trials that gain cannot be told from zero."] if blind else [worth]
+
+
+def _leader(study: Study, effects: Sequence[Effect]) -> Effect:
+    sign = 1 if study.scale(study.primary).higher_is_better else -1
+    return max(effects, key=lambda effect: sign * effect.mean.estimate)
+
+
+def _lead(leader: Effect, behind: Sequence[Effect], notation: Notation) -> str:
+    gaps = [
+        f"{notation.distance(each.difference.estimate)} ahead of {each.value} ({_surely(each, notation)})"
+        for each in behind
+    ]
+    return f"{leader.value} has {notation.quantity(leader.mean.estimate)} {notation.words}, {joined(gaps)}."
+
+
+def _tie(leader: Effect, other: Effect, notation: Notation) -> str:
+    gap = notation.distance(other.difference.estimate)
+    return f"{leader.value} and {other.value} are {gap} apart, which may be chance ({_surely(other, notation)})."
+
+
+def _surely(effect: Effect, notation: Notation) -> str:
+    """The interval of a distance, counted so that the distance is positive, and p."""
+    gap = effect.difference
+    turned = gap if gap.estimate > 0 else Interval(-gap.estimate, -gap.high, -gap.low)
+    return f"95 % interval {notation.bounds(turned)}, p {_relation(effect.p)}"
+
+
+def _relation(p: float) -> str:
+    text = p_value(p)
+    return f"< {text[1:]}" if text.startswith("<") else f"= {text}"

@@ -1,0 +1,50 @@
+"""The plots of a report; `write_plots` saves them as PNG and SVG. The same results give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from workbench.atomic import write_bytes
+from workbench.comparison_plots import axis_plot, interaction_plot
+from workbench.plot_style import Plot, plain_style
+from workbench.study import Study
+from workbench.trial_plots import curves_plot, groups_plot, pareto_plot
+
+PAIRS = 6  # more interactions than these say little on one page
+
+
+def all_plots(study: Study) -> list[Plot]:
+    """Every plot that the results allow, in the order of a report."""
+    if not study.done:
+        return []
+    with plain_style():
+        plots = [axis_plot(study, axis) for axis in study.compared if study.primary in study.samples]
+        pairs = list(combinations(study.compared, 2))[:PAIRS]
+        plots += [interaction_plot(study, *pair) for pair in pairs if study.primary in study.samples]
+        return [*plots, *_present(pareto_plot(study), groups_plot(study), curves_plot(study))]
+
+
+def write_plots(plots: Sequence[Plot], folder: Path) -> None:
+    """Save each plot as NAME.png (150 dpi) and NAME.svg."""
+    for plot in plots:
+        write_bytes(folder / f"{plot.name}.png", image(plot.figure, "png"))
+        write_bytes(folder / f"{plot.name}.svg", image(plot.figure, "svg"))
+
+
+def image(figure: Figure, kind: str) -> bytes:
+    """The figure as the bytes of a PNG or SVG file, without a date."""
+    out = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    with plain_style():
+        figure.savefig(out, format=kind, dpi=150, metadata=metadata, facecolor="white")
+    return out.getvalue()
+
+
+def _present(*plots: Plot | None) -> list[Plot]:
+    return [plot for plot in plots if plot is not None]

@@ -1,0 +1,200 @@
+"""One self-contained page about an experiment, with its tables and plots, made anew from what the trials left.
+
+    results/<experiment>/report/report.html, tables/*.{csv,md,tex}, plots/*.{png,svg}
+
+The page asks nothing of any network: pictures and style lie inside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+import workbench
+from workbench.atomic import new_folder, write_text
+from workbench.examples import data_uri, make_gallery
+from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
+from workbench.notation import joined, spoken
+from workbench.plot_style import Plot
+from workbench.plots import all_plots, image, write_plots
+from workbench.records import Record
+from workbench.registry import Registry
+from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
+from workbench.study import Study, read_study
+from workbench.tables import Table, axis_table, notation_of, trials_table, write_tables
+
+REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
+VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear"}  # verdict -> class in the style sheet
+RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "workers", "git_commit")
+
+
+@dataclass(frozen=True)
+class AxisSection:
+    """What the page says about one axis."""
+
+    axis: str
+    finding: Finding
+    table: Table
+    plot: Plot | None
+
+
+def write_report(results_folder: Path, registry: Registry | None = None) -> Path:
+    """Write tables, plots and the page; returns the page's path. `registry` opens the pictures of the examples.
+
+    The report folder is replaced as a whole, so that a reader never sees half of a new one.
+    """
+    study = read_study(results_folder)
+    plots = all_plots(study)
+    scored = study.primary in study.samples
+    tables = [trials_table(study), *(axis_table(study, axis) for axis in study.compared if scored)]
+    page = render(study, tables, plots, registry)
+    final = results_folder / REPORT
+    with new_folder(final) as temporary:
+        for name in (TABLES, PLOTS):
+            (temporary / name).mkdir()
+        write_tables(tables, temporary / TABLES)
+        write_plots(plots, temporary / PLOTS)
+        write_text(temporary / PAGE, page)
+    return final / PAGE
+
+
+def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registry: Registry | None) -> str:
+    """The page. Texts from data are escaped by the template engine."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("workbench"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"spoken": spoken, "glue": glue}
+    named = {plot.name: plot for plot in plots}
+    sections = _sections(study, tables, named)
+    used = {section.plot.name for section in sections if section.plot}
+    return environment.get_template("report.html").render(
+        study=study,
+        title=spoken(study.summary.name),
+        answer=answer(study),
+        progress=progress(study),
+        caveat=_caveat(study),
+        figures=key_figures(study),
+        sections=sections,
+        trials=tables[0],
+        plots=[plot for plot in plots if plot.name not in used],
+        gallery=make_gallery(study, registry),
+        provenance=_provenance(study),
+        disagreements=study.disagreements(),
+        methods=_methods(study),
+        verdicts=VERDICTS,
+        svg=_svg,
+        width=_width,
+        label=study.label,
+        command=_command(study),
+        version=workbench.__version__,
+    )
+
+
+def glue(text: str) -> str:
+    """Keep a number and its unit, and `p = 0.03`, on one line."""
+    return re.sub(r"(?<=\d) (?=%|points|MB|ms|s\b)|(?<=\bp) (?=[<=])|(?<=[<=]) (?=\d)", "\N{NO-BREAK SPACE}", text)
+
+
+def _svg(plot: Plot) -> str:
+    return data_uri(image(plot.figure, "svg"), "image/svg+xml")
+
+
+def _width(plot: Plot) -> int:
+    """How wide the page shows a plot, with its frame, in CSS pixels."""
+    return round(96 * plot.figure.get_figwidth()) + 26
+
+
+def _sections(study: Study, tables: Sequence[Table], plots: dict[str, Plot]) -> list[AxisSection]:
+    by_name = {table.name: table for table in tables}
+    sections = []
+    for axis in study.compared:
+        file = axis.replace(".", "_")
+        if f"axis_{file}" in by_name:
+            plot = plots.get(f"{study.primary}_by_{file}")
+            sections.append(AxisSection(axis, finding(study, axis), by_name[f"axis_{file}"], plot))
+    return sections
+
+
+def _caveat(study: Study) -> str:
+    """What a reader of the answer alone has to know."""
+    if not study.done:
+        return ""
+    if len(study.seeds) == 1:
+        return (
+            "Each configuration was trained from one seed. The intervals say how far the choice of questions could have"
+            " moved these numbers, not how far another seed would: list more 'seeds' in the experiment to learn that."
+        )
+    return f"Intervals cover both the choice of questions and the luck of {len(study.seeds)} seeds."
+
+
+def _provenance(study: Study) -> list[tuple[str, str]]:
+    """Facts of the run; where trials differ, every value."""
+    facts = [(spoken(name), _told(study.records, name)) for name in RUN_FACTS]
+    dirty = any(record.provenance.get("git_dirty") for record in study.records)
+    rows = [
+        (name, value + (" (changed since)" if dirty and name == "git commit" else "")) for name, value in facts if value
+    ]
+    times = sorted(str(record.provenance["finished"]) for record in study.records if record.provenance.get("finished"))
+    if times:
+        rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
+    rows.append(("seeds", ", ".join(study.seeds) or "–"))
+    best = best_trial(study)
+    if best is not None:
+        rows.append(("best trial", study.done[best].id))
+    return rows
+
+
+def _told(records: Sequence[Record], name: str) -> str:
+    values = {json.dumps(each.provenance[name]): each.provenance[name] for each in records if each.provenance.get(name)}
+    return ", ".join(str(value) for value in values.values())
+
+
+def _methods(study: Study) -> list[str]:
+    """How the numbers were made, with the numbers of this experiment."""
+    if not study.samples:
+        return ["There are no predictions, so nothing was computed."]
+    sample, notation = study.samples[study.primary], notation_of(study, study.primary)
+    asked = max(int((frame["condition"] == "picture").sum()) for frame in study.predictions.values())
+    paragraphs = [
+        f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
+        f" {notation.words} is the mean over {asked:,} questions about {sample.pictures:,} pictures. Answers are generated,"
+        " not picked from a list.",
+        f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole pictures are resampled, as"
+        " questions about one picture are answered right or wrong together, and all trials see the same resamples, which"
+        " pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
+        + (
+            " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few"
+            " (Bouthillier et al. 2021)."
+            if len(study.seeds) > 1
+            else ""
+        ),
+        "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
+        " counting the same. Its difference to the baseline is tested against zero; p values are corrected for the"
+        " comparisons of one table (Holm 1979), and below 0.05 the value is called better or worse, else not"
+        " distinguishable, which does not mean equal.",
+    ]
+    if study.has_gain:
+        controls = [name for name in ("no_picture", "shuffled") if f"{study.primary}.{name}" in study.samples]
+        shown = {"no_picture": "an even grey picture", "shuffled": "the picture of another question"}
+        paragraphs.append(
+            f"The visual gain is {notation.words} with the right picture minus that with"
+            f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
+            " from the question alone does not count."
+        )
+    return paragraphs
+
+
+def _command(study: Study) -> str:
+    """What to type to get these results again."""
+    return (
+        f"workbench run experiments/{study.summary.name}.yaml && workbench report experiments/{study.summary.name}.yaml"
+    )

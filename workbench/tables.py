@@ -1,0 +1,310 @@
+"""The tables of a report: one of all trials and one for each axis, as CSV, Markdown, LaTeX and cells of text.
+
+CSV holds the raw numbers, in columns named as in the records; the others hold rounded text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from workbench.atomic import write_text
+from workbench.notation import (
+    MINUS,
+    NOTHING,
+    Notation,
+    joined,
+    megabytes,
+    millions,
+    notation_for,
+    p_value,
+    share,
+    significant,
+    spoken,
+)
+from workbench.records import Record
+from workbench.statistics import BASELINE, SEED, Effect, Interval, infer
+from workbench.study import CONTROLS, GAIN, Study, seed_of
+
+# Costs that a table shows: name in the record, heading, unit, how a number is written.
+COSTS: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
+    ("bytes", "size", "MB", megabytes),
+    ("latency_ms", "latency", "ms", significant),
+    ("training_seconds", "training", "s", significant),
+)
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    MINUS: "$-$",
+    NOTHING: "--",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the key of its value in a row, its heading, and how a value is written."""
+
+    key: str
+    heading: str
+    unit: str = ""
+    show: Callable[[Any], str] = str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of raw values (texts, numbers, intervals) and the columns that show them."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[dict[str, Any]]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def cells(self) -> list[list[str]]:
+        """The rows as text; a dash where there is nothing."""
+        return [[_shown(row.get(column.key), column) for column in self.columns] for row in self.rows]
+
+    def csv(self) -> str:
+        """Raw numbers; an interval becomes three columns."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        kinds = {
+            column.key: any(isinstance(row.get(column.key), Interval) for row in self.rows) for column in self.columns
+        }
+        writer.writerow(
+            [name for key, wide in kinds.items() for name in ([key, f"{key}.low", f"{key}.high"] if wide else [key])]
+        )
+        for row in self.rows:
+            writer.writerow([text for key, wide in kinds.items() for text in _raw(row.get(key), wide)])
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        """A GitHub table with its caption above and its notes below."""
+        headings = [_markdown(f"{each.heading} ({each.unit})" if each.unit else each.heading) for each in self.columns]
+        rules = ["---:" if column.numeric else ":---" for column in self.columns]
+        lines = [headings, rules, *([_markdown(cell) for cell in row] for row in self.cells())]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        notes = "".join(f"\n{_markdown(note)}\n" for note in self.notes)
+        return f"{_markdown(self.caption)}\n\n{body}\n{notes}"
+
+    def latex(self) -> str:
+        r"""A `table` for papers; needs \usepackage{booktabs}."""
+        shape = "".join("r" if column.numeric else "l" for column in self.columns)
+        headings = [latex(f"{each.heading} ({each.unit})" if each.unit else each.heading) for each in self.columns]
+        rows = [[latex(cell) for cell in row] for row in self.cells()]
+        lines = [
+            r"\begin{table}[t]",
+            r"  \centering",
+            f"  \\caption{{{latex(' '.join([self.caption, *self.notes]))}}}",
+            f"  \\label{{tab:{self.name.replace('_', '-')}}}",
+            f"  \\begin{{tabular}}{{{shape}}}",
+            r"    \toprule",
+            f"    {' & '.join(headings)} \\\\",
+            r"    \midrule",
+            *(f"    {' & '.join(row)} \\\\" for row in rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def write_tables(tables: Sequence[Table], folder: Path) -> None:
+    """Write each table as NAME.csv, NAME.md and NAME.tex."""
+    for table in tables:
+        write_text(folder / f"{table.name}.csv", table.csv())
+        write_text(folder / f"{table.name}.md", table.markdown())
+        write_text(folder / f"{table.name}.tex", table.latex())
+
+
+def latex(text: str) -> str:
+    """Text as LaTeX shows it."""
+    return "".join(LATEX.get(letter, letter) for letter in text)
+
+
+def trial_intervals(study: Study, metric: str) -> list[Interval]:
+    """The interval of each finished trial, over pictures alone: a trial has one seed."""
+    sample = study.samples.get(metric)
+    if sample is None:
+        return [Interval(math.nan, math.nan, math.nan)] * len(study.done)
+    ones = numpy.eye(len(study.done))
+    return [infer(sample, weights, range(len(study.done))).interval for weights in ones]
+
+
+def notation_of(study: Study, metric: str) -> Notation:
+    """How a metric is written throughout a report: alike in every table, plot and sentence."""
+    return notation_for(metric, study.scale(metric), trial_intervals(study, metric))
+
+
+def trials_table(study: Study) -> Table:
+    """Every trial, the best first; failed ones at the end."""
+    metrics = [name for name in (*study.summary.metrics, GAIN) if name in study.samples]
+    controls = [name for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
+    intervals = {name: trial_intervals(study, name) for name in metrics}
+    rows = []
+    for place, record in enumerate(study.done):
+        row: dict[str, Any] = _identity(study, record) | {name: intervals[name][place] for name in metrics}
+        row |= {name: study.samples[name].estimates[place] for name in controls}
+        rows.append(row | _costs(record))
+    rows.sort(key=lambda row: _rank(study, row))
+    rows += [_identity(study, record) for record in study.failed]
+    columns = [
+        *_axis_columns(study),
+        *_metric_columns(study, metrics),
+        *_control_columns(study, controls),
+        *_cost_columns(),
+    ]
+    caption = "All trials, the best first, with 95 % intervals over the questions"
+    return Table("trials", f"{caption}.", columns, rows, _missing(study))
+
+
+def axis_table(study: Study, axis: str) -> Table:
+    """One axis: each value's mean over the other axes and seeds, and its difference to the baseline."""
+    effects = study.effects(axis)
+    extra = [name for name in (*study.summary.metrics[1:], GAIN) if name in study.samples]
+    means = {name: study.effects(axis, name) for name in extra}
+    rows = []
+    for place, effect in enumerate(effects):
+        row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
+        row |= {"p": effect.p, "verdict": effect.verdict, "trials": effect.trials, "seeds": effect.seeds}
+        row |= {name: means[name][place].mean for name in extra}
+        rows.append(row | {name: study.cost(axis, effect.value, name) for name, *_ in COSTS})
+    primary = notation_of(study, study.primary)
+    columns = [
+        Column(axis, spoken(axis), show=str, numeric=False),
+        Column(study.primary, primary.words, primary.unit, primary.interval),
+        Column("difference", "difference", primary.difference_unit, primary.difference),
+        Column("p", "p", show=p_value),
+        Column("verdict", "verdict", numeric=False),
+        *_metric_columns(study, extra),
+        *(Column(name, heading, unit, show) for name, heading, unit, show in COSTS),
+        Column("trials", "trials"),
+    ]
+    name = f"axis_{axis.replace('.', '_')}"
+    return Table(name, axis_caption(study, axis), columns, rows, axis_notes(study, axis, effects))
+
+
+def axis_caption(study: Study, axis: str) -> str:
+    """What was averaged and what was compared."""
+    others = [spoken(each) for each in study.compared if each != axis] + (["seed"] if len(study.seeds) > 1 else [])
+    over = f"mean over {joined(others)}" if others else "one trial a value"
+    against = f"differences are to {study.baseline(axis)}, p after Holm"
+    return f"{spoken(axis).capitalize()}: {over}, with 95 % intervals; {against}."
+
+
+def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
+    """What a reader has to know before trusting the table."""
+    design, notes = study.design(axis), []
+    if not any(effect.verdict == BASELINE for effect in effects):
+        notes.append(f"The baseline {study.baseline(axis)} has no finished trial, so nothing can be compared with it.")
+    if design.present and not design.cells:
+        notes.append(
+            "No combination of the other axes has results for every value:"
+            " each value is compared with the baseline over those that both have."
+        )
+    elif len(design.cells) < len(design.all_cells):
+        notes.append(
+            f"Compared over the {len(design.cells)} of {len(design.all_cells)} combinations of the other axes"
+            " that have results for every value."
+        )
+    if len(study.seeds) == 1:
+        notes.append("One seed: the intervals cover the choice of questions, not the luck of training.")
+    elif len(study.seeds) > 1:
+        notes.append(f"{len(study.seeds)} seeds: the intervals cover the choice of questions and the luck of training.")
+    return notes
+
+
+def _identity(study: Study, record: Record) -> dict[str, Any]:
+    axes = {axis: record.axes.get(axis, "") for axis in study.compared}
+    return {"id": record.id, **axes, SEED: seed_of(record), "status": record.status}
+
+
+def _costs(record: Record) -> dict[str, float]:
+    costs = {name: record.metrics.get(name, math.nan) for name in ("parameters", *(name for name, *_ in COSTS))}
+    trainable = record.metrics.get("trainable_parameters", math.nan)
+    return costs | {"trainable_share": trainable / costs["parameters"] if costs["parameters"] else math.nan}
+
+
+def _rank(study: Study, row: dict[str, Any]) -> float:
+    """Best first; what has no score comes last."""
+    interval = row.get(study.primary)
+    if interval is None or math.isnan(interval.estimate):
+        return math.inf
+    return -interval.estimate if study.scale(study.primary).higher_is_better else interval.estimate
+
+
+def _axis_columns(study: Study) -> list[Column]:
+    columns = [Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared]
+    columns += [Column(SEED, SEED)] if len(study.seeds) > 1 else []
+    columns += [Column("status", "status", numeric=False)] if study.failed else []
+    return [*columns, *([] if columns else [Column("id", "trial", numeric=False)])]
+
+
+def _metric_columns(study: Study, names: Sequence[str]) -> list[Column]:
+    columns = []
+    for name in names:
+        notation = notation_of(study, name)
+        unit = notation.difference_unit if name == GAIN else notation.unit
+        columns.append(Column(name, notation.words, unit, notation.interval))
+    return columns
+
+
+def _control_columns(study: Study, names: Sequence[str]) -> list[Column]:
+    notation = notation_of(study, study.primary)
+    return [Column(name, spoken(name.rpartition(".")[2]), notation.unit, notation.value) for name in names]
+
+
+def _cost_columns() -> list[Column]:
+    return [
+        Column("parameters", "parameters", "M", millions),
+        Column("trainable_share", "trainable", "%", share),
+        *(Column(name, heading, unit, show) for name, heading, unit, show in COSTS),
+    ]
+
+
+def _missing(study: Study) -> list[str]:
+    notes = []
+    if study.failed:
+        notes.append(f"{len(study.failed)} failed: listed, and in no average.")
+    if len(study.records) < study.expected:
+        notes.append(f"{len(study.done)} of {study.expected} trials have results so far.")
+    return notes
+
+
+def _shown(value: Any, column: Column) -> str:
+    empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return NOTHING if empty else column.show(value)
+
+
+def _raw(value: Any, wide: bool) -> list[Any]:
+    if isinstance(value, Interval):
+        return [_plain(each) for each in (value.estimate, value.low, value.high)]
+    return [_plain(value), "", ""] if wide else [_plain(value)]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return float(value) if isinstance(value, numpy.floating) else value
+
+
+def _markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;").replace("_", "\\_")
