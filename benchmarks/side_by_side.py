@@ -1,0 +1,39 @@
+"""Times several ways of doing the same, in turn, so that a busy machine slows all of them alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+from workbench.provenance import provenance
+
+
+def compare(title: str, ways: Mapping[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:
+    """Print the median seconds of each way and how many times as fast as the first it is; returns those ratios.
+
+    The ratio is the median of the ratios within a round, one round being each way once.
+    """
+    for way in ways.values():
+        way()
+    rounds = [{name: _seconds(way) for name, way in ways.items()} for _ in range(repeats)]
+    first = next(iter(ways))
+    print(f"\n{title} (median of {repeats} rounds)")
+    ratios = {}
+    for name in ways:
+        ratios[name] = statistics.median(each[first] / each[name] for each in rounds)
+        seconds = statistics.median(each[name] for each in rounds)
+        print(f"  {name:<44} {1000 * seconds:9.1f} ms   {ratios[name]:5.2f} x")
+    return ratios
+
+
+def print_machine(threads: int) -> None:
+    """What the figures were measured on."""
+    where = provenance("cpu", threads, 1)
+    print(f"{where['cpu']}, {where['cores']} cores, {threads} thread(s), torch {where['torch']}")
+
+
+def _seconds(way: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    way()
+    return time.perf_counter() - started
