@@ -10,7 +10,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.notation import Notation, signed, spoken
+from workbench.notation import Notation, capital, signed, spoken
 from workbench.plot_style import COLORS, FAINT, INK, MUTED, WIDTH, Plot, factor_of, heat_map, in_unit, new_figure
 from workbench.statistics import BASELINE, UNCLEAR, Effect, Interval
 from workbench.study import CONTROLS, Study
@@ -33,7 +33,7 @@ def axis_plot(study: Study, axis: str) -> Plot:
         side.tick_params(axis="y", length=0)
         seaborn.despine(ax=side, left=True)
     caption = (
-        f"{spoken(axis).capitalize()}. Left: {notation.words} of each value with its 95 % interval; small dots are"
+        f"{capital(spoken(axis))}. Left: {notation.words} of each value with its 95 % interval; small dots are"
         f" single trials{', the dashed line is the best control' if study.has_gain else ''}. Right: paired difference"
         f" to {study.baseline(axis)}; hollow where it cannot be told from zero."
     )
@@ -50,7 +50,7 @@ def interaction_plot(study: Study, rows: str, columns: str) -> Plot:
     limits = float(numpy.nanmin(scores)), float(numpy.nanmax(scores))
     figure = heat_map(table, notation, spoken(rows), spoken(columns), limits)
     caption = (
-        f"{notation.words.capitalize()}{in_unit(notation)} by {spoken(rows)} and {spoken(columns)},"
+        f"{capital(notation.words)}{in_unit(notation)} by {spoken(rows)} and {spoken(columns)},"
         " averaged over the rest."
         f"{'' if balanced else ' Some trials are missing: not every field averages over the same ones.'}"
     )

@@ -117,8 +117,10 @@ def progress(study: Study) -> str:
 
 def _no_answer(study: Study) -> list[str]:
     if study.failed:
+        every = len(study.failed) == study.expected
+        failed = f"all {study.expected} trials" if every else f"{len(study.failed)} of {study.expected} trials"
         return [
-            f"There is no answer: {len(study.failed)} of {study.expected} trials failed and none has finished.",
+            f"There is no answer: {failed} failed{'' if every else ', and none has finished'}.",
             "Why they failed stands below.",
         ]
     return [f"There is no answer yet: none of {study.expected} trials has finished."]
@@ -144,17 +146,12 @@ def _winner(study: Study, effects: Sequence[Effect]) -> Effect | None:
 
 def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Notation) -> str:
     """Every value of an axis against its baseline, and who cannot be told from the winner."""
-    baseline, words = (
-        study.baseline(axis),
-        {BETTER: "is better than", WORSE: "is worse than", UNCLEAR: "cannot be told from"},
-    )
-    parts = [
-        f"{effect.value} {words[effect.verdict]} {baseline} ({_gap(effect, notation)}, {notation.bounds(effect.difference)})"
-        for effect in sorted(
-            effects, key=lambda effect: list(words).index(effect.verdict) if effect.verdict in words else 9
-        )
-        if effect.verdict in words
-    ]
+    baseline, parts = study.baseline(axis), []
+    for verdict, words in ((BETTER, "is better than"), (WORSE, "is worse than"), (UNCLEAR, "cannot be told from")):
+        for effect in effects:
+            if effect.verdict == verdict:
+                numbers = f"{_gap(effect, notation)}, {notation.bounds(effect.difference)}"
+                parts.append(f"{effect.value} {words} {baseline} ({numbers})")
     if not parts:
         return f"{spoken(axis)}: no two values can be compared, as trials are missing"
     winner = _winner(study, effects)

@@ -10,6 +10,7 @@ from workbench.statistics import Interval
 from workbench.study import Scale
 
 NOTHING = "–"
+ABBREVIATIONS = {"vqa": "VQA", "bleu": "BLEU", "cider": "CIDEr", "anls": "ANLS"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -152,4 +153,9 @@ def joined(words: Sequence[str], last: str = "and") -> str:
 
 def spoken(name: str) -> str:
     """A name of the YAML as words: `visual_gain` -> `visual gain`, `language_model.depth` -> `language model depth`."""
-    return name.replace("_", " ").replace(".", " ")
+    return " ".join(ABBREVIATIONS.get(word, word) for word in name.replace("_", " ").replace(".", " ").split())
+
+
+def capital(text: str) -> str:
+    """The first letter large, the rest as it is."""
+    return text[:1].upper() + text[1:]

@@ -128,12 +128,13 @@ def _caveat(study: Study) -> str:
     """What a reader of the answer alone has to know."""
     if not study.done:
         return ""
+    bounds = "In brackets stands each difference with its 95 % interval. " if study.compared else ""
     if len(study.seeds) == 1:
         return (
-            "Each configuration was trained from one seed. The intervals say how far the choice of questions could have"
-            " moved these numbers, not how far another seed would: list more 'seeds' in the experiment to learn that."
+            f"{bounds}Each configuration was trained from one seed: intervals say how far the choice of questions could"
+            " have moved these numbers, not how far another seed would. To learn that, list more 'seeds'."
         )
-    return f"Intervals cover both the choice of questions and the luck of {len(study.seeds)} seeds."
+    return f"{bounds}Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:
@@ -163,20 +164,19 @@ def _methods(study: Study) -> list[str]:
     if not study.samples:
         return ["There are no predictions, so nothing was computed."]
     sample, notation = study.samples[study.primary], notation_of(study, study.primary)
-    asked = max(int((frame["condition"] == "picture").sum()) for frame in study.predictions.values())
+    asked = max(list(frame["condition"]).count("picture") for frame in study.predictions.values())
+    seeds = (
+        " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few"
+        " (Bouthillier et al. 2021)."
+    )
     paragraphs = [
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {notation.words} is the mean over {asked:,} questions about {sample.pictures:,} pictures. Answers are generated,"
-        " not picked from a list.",
+        f" {notation.words} is the mean over {asked:,} questions about {sample.pictures:,} pictures. Answers are"
+        " generated, not picked from a list.",
         f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole pictures are resampled, as"
-        " questions about one picture are answered right or wrong together, and all trials see the same resamples, which"
-        " pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
-        + (
-            " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few"
-            " (Bouthillier et al. 2021)."
-            if len(study.seeds) > 1
-            else ""
-        ),
+        " questions about one picture are answered right or wrong together, and all trials see the same resamples,"
+        " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
+        + (seeds if len(study.seeds) > 1 else ""),
         "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
         " counting the same. Its difference to the baseline is tested against zero; p values are corrected for the"
         " comparisons of one table (Holm 1979), and below 0.05 the value is called better or worse, else not"

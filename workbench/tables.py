@@ -20,6 +20,7 @@ from workbench.notation import (
     MINUS,
     NOTHING,
     Notation,
+    capital,
     joined,
     megabytes,
     millions,
@@ -207,7 +208,7 @@ def axis_caption(study: Study, axis: str) -> str:
     others = [spoken(each) for each in study.compared if each != axis] + (["seed"] if len(study.seeds) > 1 else [])
     over = f"mean over {joined(others)}" if others else "one trial a value"
     against = f"differences are to {study.baseline(axis)}, p after Holm"
-    return f"{spoken(axis).capitalize()}: {over}, with 95 % intervals; {against}."
+    return f"{capital(spoken(axis))}: {over}, with 95 % intervals; {against}."
 
 
 def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:

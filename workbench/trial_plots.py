@@ -10,7 +10,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from workbench.notation import Notation, joined, spoken
+from workbench.notation import Notation, capital, joined, spoken
 from workbench.plot_style import (
     COLORS,
     DASHES,
@@ -54,7 +54,7 @@ def pareto_plot(study: Study) -> Plot | None:
     add_legend(figure, study, hue, shape)
     names = joined([label.partition(" (")[0] for _, label, _ in shown])
     caption = (
-        f"{notation.words.capitalize()} against {names}; one mark a trial, bars are 95 % intervals."
+        f"{capital(notation.words)} against {names}; one mark a trial, bars are 95 % intervals."
         " The dashed line is the Pareto front."
     )
     return Plot("pareto", caption, figure)
@@ -75,7 +75,7 @@ def groups_plot(study: Study) -> Plot | None:
     best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=notation.scale.higher_is_better)
     table = pandas.DataFrame({name: rows[name] for name in best_first}).T
     figure = heat_map(table, notation, "", "group of questions")
-    caption = f"{notation.words.capitalize()}{in_unit(notation)} in each group of questions, the best first."
+    caption = f"{capital(notation.words)}{in_unit(notation)} in each group of questions, the best first."
     return Plot("groups", caption, figure)
 
 
