@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -97,7 +98,7 @@ def run(
     outcome = Outcome(kept=sorted(plan.finished))
     if not plan.missing:
         return outcome
-    count = min(workers or _cores(), max(1, _width(plan)))
+    count = min(workers or _cores(), _width(plan))
     threads = max(1, _cores() // count)
     common = provenance(device, threads, count)
     setup = Setup(registry.folders, results / ARTIFACTS, folder, device, threads, common)
@@ -174,10 +175,10 @@ def _is_done(folder: Path, last: Stage) -> bool:
 
 
 def _width(plan: Plan) -> int:
-    """How many missing stages could run side by side at most: trials that share a stage wait for it together."""
-    first = {stage.key for stage in plan.missing.values() if not plan.waits_for(stage)}
-    last = [stage for stage in plan.missing.values() if stage.evaluates]
-    return max(len(first), len(last))
+    """How many workers have something to do most of the time: as many as phases that can train side by side. A lone
+    training gets all cores as threads; where nothing is left to train, the evaluations count."""
+    side_by_side = Counter(stage.index for stage in plan.missing.values() if not stage.evaluates)
+    return max(side_by_side.values(), default=len(plan.missing))
 
 
 @cache
