@@ -1,0 +1,173 @@
+"""Every built-in plugin keeps every rule of its kind, and each rule is found broken where it is."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from tests import broken_plugins as broken
+from tests.tiny import builtin_registry
+from workbench.conformance import check, check_path
+from workbench.conformance.check import RULES, CheckError
+from workbench.conformance.findings import Subject, examine
+from workbench.errors import UserError
+from workbench.hookspecs import KINDS
+from workbench.registry import Entry, Registry
+
+BUILT_IN = [(entry.kind, entry.name, {}) for entry in builtin_registry().entries()]
+OPTIONS = [
+    ("encoder", "vit", {"stem_depth": 2, "patch_size": 8, "width": 32, "depth": 1}),
+    ("encoder", "clip", {"class_token": True, "layer": -1, "width": 32, "depth": 2}),
+    ("connector", "mlp", {"hidden": 5}),
+    ("fusion", "cross_attention", {"every": 2, "heads": 2}),
+    ("language_model", "gpt", {"layer_norm": True, "width": 32, "depth": 2}),
+    ("adapter", "lora", {"rank": 2, "dropout": 0.1, "targets": ["language_model.*", "connector.*"]}),
+    ("adapter", "full", {"targets": ["fusion.*"]}),
+    ("quantizer", "int8", {"include": ["language_model.*"], "exclude": ["*mlp*"]}),
+    ("dataset", "easy_vqa", {"shift": 4, "flip": True, "background": 10.0}),
+]
+
+BROKEN = [
+    ("encoder", broken.NotBuilt, "it can be built with these options"),
+    ("encoder", broken.OnADevice, "it can be planned without memory"),
+    ("encoder", broken.KeepsTheMode, "any picture becomes a tensor of its image size"),
+    ("encoder", broken.DividesByTheSpread, "any picture becomes a tensor of its image size"),
+    ("encoder", broken.WrongShape, "tokens have the declared shape"),
+    ("encoder", broken.PoolsWrongly, "pool gives one vector for each picture"),
+    ("encoder", broken.NormalisesTheBatch, "a picture is encoded the same in any batch"),
+    ("encoder", broken.HasAnUnusedLayer, "gradients reach every parameter"),
+    ("encoder", broken.Blind, "another picture gives other tokens"),
+    ("encoder", broken.Blind, "another picture changes the loss"),
+    ("encoder", broken.Noisy, "it gives the same twice"),
+    ("encoder", broken.SharesItsWeights, "a copy and a pickle use their own weights"),
+    ("encoder", broken.Forgetful, "saved weights compute the same in a new model"),
+    ("connector", broken.SinglePrecision, "it trains in bf16"),
+    ("connector", broken.WiderThanItSays, "tokens have the declared shape"),
+    ("connector", broken.CentresTheBatch, "a picture is connected the same in any batch"),
+    ("fusion", broken.ReadsTheAnswer, "no answer token is read ahead"),
+    ("fusion", broken.MixesTheSequence, "no answer token is read ahead"),
+    ("fusion", broken.ReadsOtherQuestions, "questions of a picture do not reach each other"),
+    ("fusion", broken.StartsOpen, "a new fusion leaves the decoder as it was"),
+    ("fusion", broken.CountsPlaces, "questions are answered in a row as if each stood alone"),
+    ("fusion", broken.CountsPlaces, "answers from the cache equal the full pass"),
+    ("fusion", broken.SeesNothingToNaN, "a prompt with nothing visible gives no nan"),
+    ("fusion", broken.AveragesThePictures, "prepare gives one entry for each picture"),
+    ("fusion", broken.ForgetsTheSegments, "the text keeps its places in the sequence"),
+    ("language_model", broken.LooksAhead, "a token sees what the mask shows and nothing else"),
+    ("language_model", broken.LooksAhead, "no answer token is read ahead"),
+    ("language_model", broken.IgnoresPositions, "questions are answered in a row as if each stood alone"),
+    ("language_model", broken.KeepsNoCache, "the cache gives what one pass gives"),
+    ("language_model", broken.RegistersTwice, "blocks and attentions are there once"),
+    ("language_model", broken.TrainsItsTokenizerAnew, "it can be built again from its saved tokenizer"),
+    ("adapter", broken.StartsLoud, "it starts as nothing"),
+    ("adapter", broken.Freezes, "attaching leaves requires grad alone"),
+    ("adapter", broken.ReturnsAll, "it returns parameters of the model that all train"),
+    ("adapter", broken.ReturnsNothing, "it returns parameters of the model that all train"),
+    ("adapter", broken.NeverMerges, "merging keeps the outputs and restores the names"),
+    ("adapter", broken.NeverUnmerges, "unmerging restores it to the bit"),
+    ("quantizer", broken.Doubles, "the model gets smaller"),
+    ("quantizer", broken.Halves, "outputs stay within tolerance"),
+    ("quantizer", broken.Inexact, "outputs stay within tolerance"),
+    ("quantizer", broken.SaysNoBits, "it says how many bits a weight has"),
+    ("dataset", broken.SameIds, "ids are unique"),
+    ("dataset", broken.SamePictures, "splits share no picture"),
+    ("dataset", broken.NoQuestions, "examples are whole"),
+    ("dataset", broken.GreyPictures, "pictures open"),
+    ("dataset", broken.Restless, "examples and fingerprint are the same each time"),
+    ("dataset", broken.DrawsElsewhere, "augmenting is drawn from the given random alone"),
+    ("metric", broken.OneForAll, "every prediction gets a number"),
+    ("metric", broken.UpsideDown, "perfect answers get the best value"),
+    ("metric", broken.Percents, "a share lies between 0 and 1"),
+    ("metric", broken.ComparesThem, "a score depends on its own prediction alone"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), BUILT_IN + OPTIONS)
+def test_every_built_in_plugin_keeps_every_rule(kind, name, options):
+    findings = list(check(builtin_registry(), kind, name, **options))
+    assert len(findings) == len(RULES[kind])
+    assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
+
+
+@pytest.mark.parametrize(("kind", "factory", "rule"), BROKEN)
+def test_a_broken_rule_is_found(kind, factory, rule):
+    [check_of_rule] = [each for each in RULES[kind] if each.__name__.replace("_", " ") == rule]
+    [finding] = examine(Subject(Entry(kind, "mine", factory, factory.__module__, "broken_plugins.py")), [check_of_rule])
+    assert not finding.passed
+    assert len(finding.explanation) > 20
+
+
+def test_a_plugin_that_cannot_be_built_is_tried_no_further():
+    registry = Registry()
+    registry.add(Entry("encoder", "mine", broken.NotBuilt, "here", "tests/broken_plugins.py"))
+    [finding] = check(registry, "encoder", "mine")
+    assert finding.explanation.startswith("it raised ZeroDivisionError: no encoder today (broken_plugins.py, line")
+
+
+def test_every_kind_has_rules():
+    assert set(RULES) == set(KINDS)
+
+
+def test_wrong_options_are_the_callers_mistake():
+    with pytest.raises(UserError, match="does not fit gated.heads"):
+        check(builtin_registry(), "fusion", "gated", heads=0)
+
+
+GOOD = """
+from workbench import Metric, hookimpl
+
+class Always(Metric):
+    def scores(self, predictions):
+        return [float(each.answer in each.example.answers) for each in predictions]
+
+@hookimpl
+def register_metrics(register):
+    register("always", Always)
+"""
+
+
+def shown(path, kind=None) -> tuple[bool, str]:
+    console = Console(width=200, record=True)
+    kept = check_path(path, kind, console)
+    return kept, console.export_text()
+
+
+def test_a_users_file_is_checked_and_what_is_wrong_is_told(tmp_path):
+    file = tmp_path / "always.py"
+    file.write_text(GOOD)
+    kept, text = shown(file)
+    assert (kept, text.strip()) == (True, "metric always: 5 of 5 rules kept")
+    file.write_text(GOOD.replace("float(", "-float("))
+    kept, text = shown(tmp_path)
+    assert not kept
+    assert "metric always: 4 of 5 rules kept" in text
+    assert "perfect answers get the best value: perfect answers get [-1.0" in text
+
+
+def test_a_plugin_that_is_not_loaded_fails_the_check(tmp_path):
+    (tmp_path / "broken.py").write_text("import a_package_nobody_has")
+    kept, text = shown(tmp_path)
+    assert not kept
+    assert "a_package_nobody_has" in text
+
+
+def test_a_plugin_that_needs_an_option_is_left_to_its_own_test(tmp_path):
+    (tmp_path / "always.py").write_text(
+        GOOD.replace("    def scores", "    def __init__(self, *, path: str): ...\n\n    def scores")
+    )
+    kept, text = shown(tmp_path)
+    assert kept
+    assert "not checked, since it needs path" in text
+
+
+def test_the_built_in_plugins_of_a_kind_can_be_checked():
+    kept, text = shown(None, "metric")
+    assert kept
+    assert text.count("rules kept") == len(builtin_registry().entries("metric"))
+
+
+def test_nothing_to_check_is_the_users_mistake(tmp_path):
+    with pytest.raises(CheckError, match="no plugin in"):
+        shown(tmp_path)
+    with pytest.raises(UserError, match="Did you mean 'fusion'"):
+        shown(tmp_path, "fusions")

@@ -1,0 +1,121 @@
+"""Rules for datasets: examples that are whole, pictures that open, splits that share nothing."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from PIL import Image
+
+from workbench.conformance.findings import Subject, expect
+from workbench.contracts import Dataset, Example
+
+OPENED = 16  # pictures of each split that are opened
+
+
+def it_can_be_built_with_these_options(subject: Subject) -> None:
+    """What it raises is the finding."""
+    subject.build()
+
+
+def every_split_has_examples_of_the_task_questions(subject: Subject) -> None:
+    """And there are the splits `train` and `test`."""
+    dataset = subject.build()
+    splits, tasks = tuple(dataset.splits()), tuple(dataset.tasks())
+    expect({"train", "test"} <= set(splits), f"splits() gives {splits}: `train` and `test` are needed")
+    expect("questions" in tasks, f"tasks() gives {tasks}: `questions` is needed")
+    for split in splits:
+        expect(len(dataset.examples(split, "questions")) > 0, f"the split '{split}' has no questions")
+
+
+def examples_are_whole(subject: Subject) -> None:
+    """Texts are texts, and every question has an answer."""
+    for where, examples in _all(subject.build()):
+        for example in examples:
+            texts = (example.id, example.picture, example.question, example.group, *example.answers)
+            expect(
+                all(isinstance(text, str) for text in texts) and isinstance(example.answers, tuple),
+                f"in {where}, {example} should hold strings, and a tuple of strings as answers",
+            )
+            expect(
+                bool(example.answers) and all(text.strip() for text in (example.question, *example.answers)),
+                f"in {where}, {example} has an empty question, or no answer",
+            )
+
+
+def ids_are_unique(subject: Subject) -> None:
+    """Predictions are compared by id, so an id means one question."""
+    for where, examples in _all(subject.build()):
+        twice = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
+        expect(not twice, f"in {where} several examples have the id {', '.join(map(repr, twice[:5]))}")
+
+
+def splits_share_no_picture(subject: Subject) -> None:
+    """A picture that was trained on says nothing in a test."""
+    dataset = subject.build()
+    seen: dict[str, str] = {}
+    for split in dataset.splits():
+        keys = {example.picture for task in dataset.tasks() for example in dataset.examples(split, task)}
+        shared = sorted(key for key in keys if key in seen)
+        expect(not shared, f"the picture '{shared[0] if shared else ''}' is in '{split}' and in another split")
+        seen |= dict.fromkeys(keys, split)
+
+
+def pictures_open(subject: Subject) -> None:
+    """Some of each split, spread over it, twice the same."""
+    dataset = subject.build()
+    for where, examples in _all(dataset):
+        keys = list(dict.fromkeys(example.picture for example in examples))
+        for key in keys[:: max(1, len(keys) // OPENED)]:
+            picture = dataset.picture(key)
+            expect(
+                isinstance(picture, Image.Image) and picture.mode == "RGB",
+                f"in {where} picture('{key}') gives {picture!r}: give a PIL image of mode RGB",
+            )
+            same = picture.tobytes() == dataset.picture(key).tobytes()
+            expect(same, f"in {where} picture('{key}') gives another picture the second time")
+
+
+def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
+    """Results are kept by the fingerprint, and rows by their order."""
+    first, second = subject.build(), subject.build()
+    expect(
+        isinstance(first.fingerprint(), str) and first.fingerprint() == first.fingerprint() == second.fingerprint(),
+        "fingerprint() differs from one time to the next: make it a hash of the data, in a fixed order",
+    )
+    for split in first.splits():
+        for task in first.tasks():
+            same = list(first.examples(split, task)) == list(second.examples(split, task))
+            expect(same, f"examples('{split}', '{task}') differ from one time to the next: sort what has no order")
+
+
+def augmenting_is_drawn_from_the_given_random_alone(subject: Subject) -> None:
+    """The same random numbers give the same picture, of the same size; the original stays as it was."""
+    dataset = subject.build()
+    picture = dataset.picture(dataset.examples("train", "questions")[0].picture)
+    original = picture.copy()
+    first, again = (dataset.augment(picture, random.Random(1)) for _ in range(2))
+    expect(first.mode == "RGB" and first.size == original.size, f"augment gives {first!r} of {original!r}")
+    expect(first.tobytes() == again.tobytes(), "augment draws from elsewhere: use only the `random` it is given")
+    expect(picture.tobytes() == original.tobytes(), "augment changes the picture it is given: change a copy")
+    if not dataset.augments:
+        expect(first.tobytes() == original.tobytes(), "augment changes pictures, but `augments` is False")
+
+
+def _all(dataset: Dataset) -> Iterator[tuple[str, Sequence[Example]]]:
+    for split in dataset.splits():
+        for task in dataset.tasks():
+            yield f"{split}/{task}", dataset.examples(split, task)
+
+
+CHECKS = (
+    it_can_be_built_with_these_options,
+    every_split_has_examples_of_the_task_questions,
+    examples_are_whole,
+    ids_are_unique,
+    splits_share_no_picture,
+    pictures_open,
+    examples_and_fingerprint_are_the_same_each_time,
+    augmenting_is_drawn_from_the_given_random_alone,
+)

@@ -1,0 +1,95 @@
+"""Rules for encoders: any picture to the declared tokens, each by itself."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+
+from workbench.conformance.findings import Subject, expect
+from workbench.conformance.modules import CLOSE, COMMON, EXACT, it_can_be_built_with_these_options
+from workbench.conformance.reference import gap, pictures
+
+
+def any_picture_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:
+    """Wide, tall, tiny, even grey (the control without a picture), and grey in mode."""
+    encoder = subject.build()
+    size = encoder.image_size
+    odd = {
+        "a wide picture (91 x 37)": Image.new("RGB", (91, 37), (200, 30, 30)),
+        "a tall picture (5 x 301)": Image.new("RGB", (5, 301), (30, 200, 30)),
+        "a picture of one pixel": Image.new("RGB", (1, 1), (30, 30, 200)),
+        "an even grey picture": Image.new("RGB", (size, size), (128, 128, 128)),
+        "a picture of mode L": Image.new("L", (40, 40), 90),
+    }
+    for name, picture in odd.items():
+        tensor = encoder.transform(picture)
+        expect(
+            tuple(tensor.shape) == (3, size, size) and tensor.dtype == torch.float32,
+            f"transform makes {tuple(tensor.shape)} {tensor.dtype} of {name}; it should be (3, {size}, {size}) float32."
+            " Start with picture.convert('RGB') and end at image_size",
+        )
+        expect(bool(tensor.isfinite().all()), f"transform makes NaN or infinity of {name}: do not divide by its spread")
+
+
+def tokens_have_the_declared_shape(subject: Subject) -> None:
+    """`shape` is what connectors and fusions are built for."""
+    encoder = subject.build().eval()
+    tokens, shape = encoder(pictures(encoder, 3)), encoder.shape
+    expect(
+        tuple(tokens.shape) == (3, shape.tokens, shape.width),
+        f"forward gives {tuple(tokens.shape)} for 3 pictures, but shape says (3, {shape.tokens}, {shape.width})",
+    )
+
+
+def pool_gives_one_vector_for_each_picture(subject: Subject) -> None:
+    """For contrastive training."""
+    encoder = subject.build().eval()
+    pooled = encoder.pool(pictures(encoder, 3))
+    wanted = (3, encoder.shape.width)
+    expect(tuple(pooled.shape) == wanted, f"pool gives {tuple(pooled.shape)} for 3 pictures; it should be {wanted}")
+
+
+def a_picture_is_encoded_the_same_in_any_batch(subject: Subject) -> None:
+    """Features of a frozen encoder are kept by picture, so a picture's neighbours must not matter."""
+    encoder = subject.build().eval()
+    images = pictures(encoder, 3)
+    alone = torch.cat([encoder(image) for image in images.split(1)])
+    expect(
+        gap(encoder(images), alone) < CLOSE,
+        "a picture gets other tokens in a batch than alone: normalise over a picture's own values (LayerNorm), not over"
+        " the batch (BatchNorm)",
+    )
+
+
+def another_picture_gives_other_tokens(subject: Subject) -> None:
+    """Otherwise it is blind."""
+    encoder = subject.build().eval()
+    tokens = encoder(pictures(encoder, 2))
+    expect(gap(tokens[0], tokens[1]) > EXACT, "two different pictures give the same tokens")
+
+
+def gradients_reach_every_parameter(subject: Subject) -> None:
+    """By way of the tokens, or of `pool`."""
+    encoder = subject.build()
+    images = pictures(encoder, 3)
+    for output in (encoder(images), encoder.pool(images)):
+        # A fixed random direction: behind a normalisation the gradient of a plain sum is zero.
+        (output * torch.randn_like(output)).sum().backward()
+    unreached = [name for name, each in encoder.named_parameters() if each.grad is None or not each.grad.any()]
+    expect(
+        not unreached,
+        f"no gradient reaches {', '.join(unreached[:5])}: neither the tokens nor pool use them, or they are cut off"
+        " (detach, no_grad, .data). Use them, or remove them",
+    )
+
+
+CHECKS = (
+    it_can_be_built_with_these_options,
+    any_picture_becomes_a_tensor_of_its_image_size,
+    tokens_have_the_declared_shape,
+    pool_gives_one_vector_for_each_picture,
+    a_picture_is_encoded_the_same_in_any_batch,
+    another_picture_gives_other_tokens,
+    gradients_reach_every_parameter,
+    *(check for check in COMMON if check.__name__ != gradients_reach_every_parameter.__name__),
+)

@@ -1,0 +1,207 @@
+"""Rules for fusions. The one that is broken most easily: no answer is read ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from workbench.batches import Batch
+from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
+from workbench.conformance.findings import Subject, expect
+from workbench.conformance.modules import CLOSE, COMMON, EXACT, it_can_be_built_with_these_options
+from workbench.conformance.reference import (
+    PROMPTS,
+    QUESTIONS,
+    ReferenceDecoder,
+    batch_for,
+    compose,
+    corpus,
+    gap,
+    train_briefly,
+)
+from workbench.contracts import Fusion, Inputs, all_tensors
+from workbench.model import VisionLanguageModel, visible
+
+
+def prepare_gives_one_entry_for_each_picture(subject: Subject) -> None:
+    """Rows pick their picture from it by number."""
+    model = compose(subject)
+    batch = batch_for(model)
+    sizes: list[tuple[int, ...]] = []
+    all_tensors(model.see(batch.images), lambda tensor: sizes.append(tuple(tensor.shape)) or tensor)
+    expect(
+        all(size[:1] == (len(batch.images),) for size in sizes),
+        f"prepare gives tensors of the shapes {sizes} for {len(batch.images)} pictures: every tensor has one entry for"
+        " each picture, as its first dimension",
+    )
+
+
+def the_text_keeps_its_places_in_the_sequence(subject: Subject) -> None:
+    """What `fuse_inputs` may change: it adds tokens, and says where each text token went."""
+    model = compose(subject)
+    for prompt in PROMPTS:
+        batch = batch_for(model, prompt)
+        before, after = _fused(model, batch)
+        rows, length = after.segments.shape
+        expect(
+            after.embeds.shape[:2]
+            == after.positions.shape
+            == after.prompt.shape
+            == after.image.shape
+            == (rows, length),
+            "fuse_inputs gives embeds, positions, segments, prompt and image of different lengths: all are [R,S,...]",
+        )
+        expect(after.text_at.shape == batch.ids.shape, "text_at is [R,T]: one place for each text token, and no more")
+        inside = bool(((after.text_at >= 0) & (after.text_at < length)).all())
+        expect(
+            inside and bool((after.text_at.diff(dim=1) > 0).all()), "text_at has to rise along the row and stay in S"
+        )
+        text = ~before.image
+        for name in ("segments", "prompt"):
+            moved = getattr(after, name).gather(1, after.text_at)
+            expect(
+                torch.equal(moved[text], getattr(before, name)[text]),
+                f"fuse_inputs changes `{name}` of text tokens: give every token that was there the value it had",
+            )
+
+
+def no_answer_token_is_read_ahead(subject: Subject) -> None:
+    """Changing a token of an answer changes no logit before it."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        batch = batch_for(model, prompt, [[QUESTIONS[0][0]]])
+        logits = model.logits(batch)
+        for place in (~batch.prompt[0]).nonzero().flatten().tolist():
+            ids = batch.ids.clone()
+            ids[0, place] = _another(ids[0, place], model)
+            leak = gap(model.logits(replace(batch, ids=ids))[:, :place], logits[:, :place])
+            expect(
+                leak < EXACT * 10,
+                f"an answer is read ahead: changing text token {place} of the prompt '{prompt.strip()}' moves earlier"
+                f" logits by {leak:.2g}. The picture (or whatever is shared by the row) has looked at the answer: let"
+                " it look only where `prompt` is True, and never mix tokens along the sequence",
+            )
+
+
+def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
+    """Changing one question's words and answer changes no logit of the others."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        batch = batch_for(model, prompt, QUESTIONS[:1])
+        logits = model.logits(batch)
+        if model.fusion.reads_text:  # then each question is a row
+            changed = torch.zeros_like(batch.prompt)
+            changed[1] = True
+        else:
+            changed = batch.segments == 2
+        ids = batch.ids.clone()
+        text = changed & (batch.segments > 0) & (ids != model.language_model.tokenizer.image)
+        ids[text] = _another(ids[text], model)
+        leak = gap(model.logits(replace(batch, ids=ids))[~changed], logits[~changed])
+        expect(
+            leak < EXACT * 10,
+            f"one question's text moves the logits of another question about the same picture by {leak:.2g}. If the"
+            " text changes the picture, set `reads_text = True` in the class: then each question is a row of its own",
+        )
+
+
+def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> None:
+    """Packing the questions of a picture changes no number."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        together = batch_for(model, prompt)
+        losses = model.token_losses(model.see(together.images), together)
+        vision = together.images.split(1)
+        alone: list[Tensor] = []
+        for picture, questions in zip(vision, QUESTIONS, strict=True):
+            for question in questions:
+                batch = replace(batch_for(model, prompt, [[question]]), images=picture)
+                alone.append(model.token_losses(model.see(picture), batch))
+        expect(
+            gap(losses, torch.cat(alone)) < CLOSE,
+            "a question in a row with others gets another loss than alone: give text tokens the positions and"
+            " segments they had (plus the image tokens before them), and image tokens the segment of their place",
+        )
+
+
+def a_new_fusion_leaves_the_decoder_as_it_was(subject: Subject) -> None:
+    """Scheme B starts closed, so that a pretrained decoder starts as what it is. Scheme A cannot, and need not."""
+    model = compose(subject).eval()
+    if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs:
+        return
+    batch = batch_for(model)
+    plain = model.language_model
+    mask = visible(batch.segments, batch.segments)
+    alone = plain.head(plain(plain.embed(batch.ids), batch.positions, mask))
+    moved = gap(model.logits(batch), alone)
+    expect(
+        moved < EXACT * 10,
+        f"before any training the fusion moves the decoder's logits by {moved:.2g}: start it closed, with a gate or a"
+        " last layer of zeros, as CrossAttention does",
+    )
+
+
+def the_decoder_keeps_its_weights_and_their_names(subject: Subject) -> None:
+    """Composing changes no name, so that pretrained weights still load."""
+    torch.manual_seed(1)
+    alone = ReferenceDecoder(corpus()).state_dict()
+    composed = compose(subject).language_model.state_dict()
+    expect(
+        list(alone) == list(composed) and all(torch.equal(alone[name], composed[name]) for name in alone),
+        "the decoder has other weights or weight names with this fusion than without: keep the fusion's parameters in"
+        " the fusion, and leave the decoder's modules alone",
+    )
+
+
+def a_prompt_with_nothing_visible_gives_no_nan(subject: Subject) -> None:
+    """A row of padding alone must not spoil the batch."""
+    model = compose(subject)
+    train_briefly(model)
+    batch = batch_for(model)
+    empty = replace(batch, segments=torch.full_like(batch.segments, -1), prompt=torch.zeros_like(batch.prompt))
+    loss = model.loss(empty)
+    loss.backward()
+    broken = [name for name, each in model.named_parameters() if each.grad is not None and each.grad.isnan().any()]
+    expect(
+        bool(loss.isfinite()) and not broken,
+        "where no prompt token is visible the result is NaN: a softmax over nothing. Leave out what has nothing to look"
+        " at (masked_fill behind the attention)",
+    )
+
+
+def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
+    vision = model.see(batch.images)
+    if batch.picture is not None:
+        picture = batch.picture
+        vision = all_tensors(vision, lambda tensor: tensor[picture])
+    places = torch.arange(batch.ids.shape[1]).expand_as(batch.ids)
+    image = batch.ids == model.language_model.tokenizer.image
+    embeds = model.language_model.embed(batch.ids)
+    before = Inputs(embeds, batch.positions, batch.segments, batch.prompt, image, places)
+    return before, model.fusion.fuse_inputs(vision, before)
+
+
+def _another(ids: Tensor, model: VisionLanguageModel) -> Tensor:
+    """Other ids than these, none of them special."""
+    special = model.language_model.tokenizer.image + 1
+    return special + (ids + 7) % (model.language_model.tokenizer.size - special)
+
+
+CHECKS = (
+    it_can_be_built_with_these_options,
+    prepare_gives_one_entry_for_each_picture,
+    the_text_keeps_its_places_in_the_sequence,
+    no_answer_token_is_read_ahead,
+    questions_of_a_picture_do_not_reach_each_other,
+    questions_are_answered_in_a_row_as_if_each_stood_alone,
+    a_new_fusion_leaves_the_decoder_as_it_was,
+    the_decoder_keeps_its_weights_and_their_names,
+    answers_from_the_cache_equal_the_full_pass,
+    a_prompt_with_nothing_visible_gives_no_nan,
+    *COMMON,
+)

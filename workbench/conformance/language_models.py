@@ -1,0 +1,162 @@
+"""Rules for language models: causal by the mask, reachable by fusions, the same from the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
+from workbench.conformance.findings import Subject, expect
+from workbench.conformance.fusions import (
+    no_answer_token_is_read_ahead,
+    questions_are_answered_in_a_row_as_if_each_stood_alone,
+)
+from workbench.conformance.modules import COMMON, EXACT, it_can_be_built_with_these_options
+from workbench.conformance.reference import QUESTIONS, corpus, gap
+from workbench.contracts import Corpus, LanguageModel
+from workbench.model import visible
+
+
+def its_tokenizer_writes_what_it_reads(subject: Subject) -> None:
+    """And knows `<image>` as one token."""
+    tokenizer = subject.build(corpus()).tokenizer
+    for text in ("is there a red circle?", "Ünïcode 日本 🙂", QUESTIONS[0][0].answers[0]):
+        written = tokenizer.decode(tokenizer.encode(text))
+        expect(written == text, f"the tokenizer makes '{written}' of '{text}'")
+    ids = tokenizer.encode("<image>")
+    expect(ids == [tokenizer.image], f"'<image>' becomes {ids}, not the one token {tokenizer.image}")
+
+
+def outputs_have_the_declared_shape(subject: Subject) -> None:
+    """embed [R,T,D], forward [R,S,D], head [...,V]."""
+    model = subject.build(corpus()).eval()
+    embeds, positions, mask, _ = _inputs(model)
+    rows, length, width = *positions.shape, model.shape.width
+    expect(tuple(embeds.shape) == (rows, length, width), f"embed gives {tuple(embeds.shape)}; shape.width is {width}")
+    hidden = model(embeds, positions, mask)
+    expect(hidden.shape == embeds.shape, f"forward gives {tuple(hidden.shape)} for embeds {tuple(embeds.shape)}")
+    logits, size = model.head(hidden), model.tokenizer.size
+    expect(logits.shape[-1] >= size, f"head gives {logits.shape[-1]} logits, but the tokenizer has {size} tokens")
+
+
+def blocks_and_attentions_are_there_once(subject: Subject) -> None:
+    """One of each for every level of depth, reachable by hooks, under one name."""
+    model = subject.build(corpus())
+    depth = model.shape.depth
+    counts = len(model.blocks), len(model.attentions)
+    expect(counts == (depth, depth), f"shape.depth is {depth}, but there are {counts} blocks and attentions")
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    for module in (*model.blocks, *model.attentions):
+        found = names.get(module, [])
+        expect(
+            len(found) == 1,
+            f"a block is registered as {found or 'no submodule'}: make `blocks` and `attentions` properties that read"
+            " the decoder's own list. An assigned ModuleList registers its weights a second time",
+        )
+
+
+def blocks_pass_hidden_states_first(subject: Subject) -> None:
+    """A fusion reads and replaces the first argument of a block, and adds to the first output of an attention."""
+    model = subject.build(corpus()).eval()
+    embeds, positions, mask, _ = _inputs(model)
+    wrong: list[str] = []
+
+    def look(module: nn.Module, arguments: tuple, options: dict, output: Any) -> None:
+        first = arguments[0] if arguments else options.get("hidden_states")
+        given = output[0] if isinstance(output, tuple) else output
+        for name, value in (("first argument", first), ("output", given)):
+            if not isinstance(value, Tensor) or value.shape != embeds.shape:
+                wrong.append(f"{type(module).__name__}: its {name} is not hidden [R,S,D]")
+
+    calls = [module.register_forward_hook(look, with_kwargs=True) for module in (*model.blocks, *model.attentions)]
+    model(embeds, positions, mask)
+    for call in calls:
+        call.remove()
+    expect(not wrong, "; ".join(dict.fromkeys(wrong)))
+
+
+def a_token_sees_what_the_mask_shows_and_nothing_else(subject: Subject) -> None:
+    """Each token in turn is changed; who may see it changes, who may not stays."""
+    model = subject.build(corpus()).eval()
+    embeds, positions, mask, _ = _inputs(model)
+    before = model(embeds, positions, mask)
+    generator = torch.Generator().manual_seed(5)
+    for key in range(embeds.shape[1]):
+        changed = embeds.clone()
+        changed[:, key] += torch.randn(embeds[:, key].shape, generator=generator)
+        moved = (model(changed, positions, mask) - before).detach().abs().amax(-1)  # [R,S]
+        sees = mask[:, 0, :, key]
+        leak = float(moved.masked_fill(sees, 0).max())
+        expect(
+            leak < EXACT * 10,
+            f"token {key} reaches tokens that the mask hides it from (their output moves by {leak:.2g})",
+        )
+        expect(bool((moved[sees] > 0).all()), f"token {key} does not reach a token that the mask shows it to")
+
+
+def the_cache_gives_what_one_pass_gives(subject: Subject) -> None:
+    """The sequence in three pieces."""
+    model = subject.build(corpus()).eval()
+    embeds, positions, mask, segments = _inputs(model)
+    whole = model(embeds, positions, mask)
+    rows, length = positions.shape
+    cache = model.new_cache(rows, length)
+    pieces = []
+    for start, end in ((0, 3), (3, 4), (4, length)):
+        piece = visible(segments[:, start:end], segments[:, :end])
+        pieces.append(model(embeds[:, start:end], positions[:, start:end], piece, cache))
+    worst = gap(torch.cat(pieces, dim=1), whole)
+    expect(
+        worst < EXACT * 100,
+        f"a sequence read piece by piece into the cache differs from one pass by {worst:.2g}: append every piece's keys"
+        " and values, and take positions from `positions`",
+    )
+
+
+def it_can_be_built_again_from_its_saved_tokenizer(subject: Subject) -> None:
+    """A trained model is built again without the training text."""
+    model = subject.build(corpus())
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "tokenizer.json"
+        file.write_text(model.tokenizer.json(), encoding="utf-8")
+        again = subject.build(Corpus(_no_texts, file))
+    text = QUESTIONS[0][1].question
+    expect(
+        again.tokenizer.encode(text) == model.tokenizer.encode(text),
+        "built from corpus.tokenizer_file it has another tokenizer: use tokenizer_for(corpus, size), or read that file",
+    )
+    again.load_state_dict(model.state_dict())
+
+
+def _no_texts() -> list[str]:
+    raise RuntimeError("corpus.texts() is called although corpus.tokenizer_file is given")
+
+
+def _inputs(model: LanguageModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Two rows with a shared beginning and two segments: embeds, positions, mask, segments."""
+    segments = torch.tensor([[0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 1, 2, 2, 2]])
+    positions = torch.tensor([[0, 1, 2, 3, 4, 2, 3], [0, 1, 2, 3, 3, 4, 5]])
+    ids = torch.randint(4, 250, segments.shape, generator=torch.Generator().manual_seed(4))
+    return model.embed(ids), positions, visible(segments, segments), segments
+
+
+CHECKS = (
+    it_can_be_built_with_these_options,
+    its_tokenizer_writes_what_it_reads,
+    outputs_have_the_declared_shape,
+    blocks_and_attentions_are_there_once,
+    blocks_pass_hidden_states_first,
+    a_token_sees_what_the_mask_shows_and_nothing_else,
+    the_cache_gives_what_one_pass_gives,
+    it_can_be_built_again_from_its_saved_tokenizer,
+    no_answer_token_is_read_ahead,
+    questions_are_answered_in_a_row_as_if_each_stood_alone,
+    answers_from_the_cache_equal_the_full_pass,
+    *COMMON,
+)

@@ -1,0 +1,217 @@
+"""Tiny reference parts that keep every contract: what a plugin under test is composed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from workbench.batches import Batch, Collator
+from workbench.conformance.findings import Subject
+from workbench.contracts import (
+    Connector,
+    Corpus,
+    DecoderShape,
+    Encoder,
+    Example,
+    Fusion,
+    LanguageModel,
+    VisionShape,
+)
+from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, Rotary
+from workbench.model import VisionLanguageModel
+from workbench.tokenizer import tokenizer_for
+
+WIDTH, DEPTH, HEADS = 64, 3, 4
+PROMPTS = ("<image>{question}\n", "{question}\n", "look: <image> {question}\n")
+QUESTIONS = (
+    (
+        Example("0/0", "0", "what is there?", ("a small red circle in the middle",), "what"),
+        Example("0/1", "0", "is there a blue shape in this image?", ("no, there is not a blue one",), "yes/no"),
+    ),
+    (
+        Example("1/0", "1", "which color does it have?", ("blue and green and teal",), "color"),
+        Example("1/1", "1", "where?", ("on the left side of the image",), "where"),
+    ),
+)
+
+
+class ReferenceEncoder(Encoder):
+    """A linear layer over the four quadrants of an 8 x 8 picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_size = 8
+        self.shape = VisionShape(24, 4)
+        self.patches = nn.Conv2d(3, 24, 4, 4)
+
+    def transform(self, picture: Image.Image) -> Tensor:
+        """Squeezed to 8 x 8, in [-1, 1]."""
+        pixels = numpy.array(picture.convert("RGB").resize((8, 8)), dtype=numpy.float32)
+        return torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [P,3,8,8] -> tokens [P,4,24]."""
+        return self.patches(images).flatten(2).transpose(1, 2)
+
+
+class ReferenceConnector(Connector):
+    """One linear layer."""
+
+    def __init__(self, vision: VisionShape, text_width: int) -> None:
+        super().__init__()
+        self.shape = VisionShape(text_width, vision.tokens)
+        self.projection = nn.Linear(vision.width, text_width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [P,N,Dv] -> [P,N,D]."""
+        return self.projection(tokens)
+
+
+class ReferenceFusion(Fusion):
+    """Cross-attention between the blocks, and the picture's mean added inside them: both kinds of hook are used."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape) -> None:
+        super().__init__()
+        self.attention = CrossAttention(decoder.width, vision.width, 1, closed=False)
+        self.mean = nn.Linear(vision.width, decoder.width)
+
+    def prepare(self, vision: Tensor) -> Any:
+        """vision [P,M,Dv] -> keys and values, and one vector a picture."""
+        return {"keys and values": self.attention.keys_values(vision), "mean": self.mean(vision.mean(1, keepdim=True))}
+
+    def fuse_block(self, index: int, hidden: Tensor, vision: Any, prompt: Tensor | None) -> tuple[Tensor, Any]:
+        """hidden [R,S,D] -> [R,S,D]."""
+        return hidden + self.attention(hidden, vision["keys and values"]), vision
+
+    def fuse_attention(self, index: int, hidden: Tensor, vision: Any) -> Tensor:
+        """hidden [R,S,D] -> [R,S,D]."""
+        return vision["mean"].expand_as(hidden)
+
+
+class ReferenceBlock(nn.Module):
+    """Self-attention and MLP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(WIDTH)
+        self.attention = Attention(WIDTH, HEADS)
+        self.mlp_norm = RMSNorm(WIDTH)
+        self.mlp = MLP(WIDTH, 2 * WIDTH)
+
+    def forward(self, hidden: Tensor, mask: Tensor, rotation: Any, cache: KeyValueCache | None, index: int) -> Tensor:
+        """hidden [R,S,D] -> [R,S,D]."""
+        hidden = hidden + self.attention(self.attention_norm(hidden), mask, rotation, cache, index)
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+class ReferenceDecoder(LanguageModel):
+    """A decoder with rotary positions."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer_for(corpus, 300)
+        self.shape = DecoderShape(WIDTH, DEPTH, HEADS)
+        self.embedding = nn.Embedding(self.tokenizer.size, WIDTH)
+        self.layers = nn.ModuleList(ReferenceBlock() for _ in range(DEPTH))
+        self.norm = RMSNorm(WIDTH)
+        self.rotary = Rotary(WIDTH // HEADS)
+        self.output = nn.Linear(WIDTH, self.tokenizer.size, bias=False)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The blocks."""
+        return list(self.layers)
+
+    @property
+    def attentions(self) -> Sequence[nn.Module]:
+        """The self-attention of each block."""
+        return [layer.attention for layer in self.layers if isinstance(layer, ReferenceBlock)]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [R,T] -> [R,T,D]."""
+        return self.embedding(ids)
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """embeds [R,S,D], positions [R,S], mask [R,1,S,K] -> hidden [R,S,D]."""
+        rotation = self.rotary(positions)
+        for index, layer in enumerate(self.layers):
+            embeds = layer(embeds, mask, rotation, cache, index)
+        if cache is not None:
+            cache.advance(embeds.shape[1])
+        return self.norm(embeds)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> logits [..., V]."""
+        return self.output(hidden)
+
+    def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
+        """An empty cache."""
+        return KeyValueCache(rows, capacity, DEPTH, HEADS, WIDTH // HEADS, self.output.weight)
+
+
+def corpus() -> Corpus:
+    """The text of the reference questions."""
+    return Corpus(lambda: [text for row in QUESTIONS for each in row for text in (each.question, *each.answers)])
+
+
+def compose(subject: Subject) -> VisionLanguageModel:
+    """A model with the plugin under test in its place and reference parts in all others."""
+
+    def part(kind: str, reference: Any, *positional: Any) -> Any:
+        torch.manual_seed(1)
+        return subject.build(*positional) if subject.entry.kind == kind else reference(*positional)
+
+    encoder = part("encoder", ReferenceEncoder)
+    language_model = part("language_model", ReferenceDecoder, corpus())
+    connector = part("connector", ReferenceConnector, encoder.shape, language_model.shape.width)
+    fusion = part("fusion", ReferenceFusion, connector.shape, language_model.shape)
+    return VisionLanguageModel(encoder, connector, fusion, language_model)
+
+
+def pictures(encoder: Encoder, count: int) -> Tensor:
+    """Different pictures as the encoder takes them [P,3,H,W]."""
+    chance = numpy.random.default_rng(3)
+    coarse = [Image.fromarray(chance.integers(0, 256, (4, 4, 3), dtype=numpy.uint8)) for _ in range(count)]
+    return torch.stack([encoder.transform(each.resize((40, 40), Image.Resampling.NEAREST)) for each in coarse])
+
+
+def batch_for(
+    model: VisionLanguageModel,
+    prompt: str = PROMPTS[0],
+    questions: Sequence[Sequence[Example]] = QUESTIONS,
+    answered: bool = True,
+) -> Batch:
+    """The reference questions as one batch, as the model's fusion wants them."""
+    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
+    return collate(pictures(model.encoder, len(questions)), questions, answered)
+
+
+def train_briefly(
+    model: VisionLanguageModel, parameters: Sequence[nn.Parameter] | None = None, steps: int = 8
+) -> dict[str, nn.Parameter]:
+    """A few steps of AdamW, so that gates which start at zero open; returns the parameters that no step reached."""
+    batch = batch_for(model)
+    chosen = list(model.parameters()) if parameters is None else list(parameters)
+    optimizer = torch.optim.AdamW(chosen, lr=1e-2)
+    unreached = {name: each for name, each in model.named_parameters() if any(each is one for one in chosen)}
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        model.loss(batch).backward()
+        for name in [name for name, each in unreached.items() if each.grad is not None and bool(each.grad.any())]:
+            del unreached[name]
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    model.eval()
+    return unreached
+
+
+def gap(first: Tensor, second: Tensor) -> float:
+    """The largest absolute difference; infinite where one is no number."""
+    difference = (first.detach().float() - second.detach().float()).abs()
+    return float(difference.nan_to_num(nan=float("inf")).max()) if difference.numel() else 0.0
