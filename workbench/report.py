@@ -26,7 +26,7 @@ from workbench.records import Record
 from workbench.registry import Registry
 from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
-from workbench.tables import Table, axis_table, notation_of, trials_table, write_tables
+from workbench.tables import Table, all_tables, notation_of, write_tables
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear"}  # verdict -> class in the style sheet
@@ -49,9 +49,7 @@ def write_report(results_folder: Path, registry: Registry | None = None) -> Path
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
     study = read_study(results_folder)
-    plots = all_plots(study)
-    scored = study.primary in study.samples
-    tables = [trials_table(study), *(axis_table(study, axis) for axis in study.compared if scored)]
+    plots, tables = all_plots(study), all_tables(study)
     page = render(study, tables, plots, registry)
     final = results_folder / REPORT
     with new_folder(final) as temporary:

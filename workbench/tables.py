@@ -128,6 +128,12 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
+def all_tables(study: Study) -> list[Table]:
+    """The table of trials and, where anything was scored, one for each axis."""
+    axes = study.compared if study.primary in study.samples else []
+    return [trials_table(study), *(axis_table(study, axis) for axis in axes)]
+
+
 def write_tables(tables: Sequence[Table], folder: Path) -> None:
     """Write each table as NAME.csv, NAME.md and NAME.tex."""
     for table in tables:
