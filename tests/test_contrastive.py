@@ -116,7 +116,7 @@ def test_the_loss_falls_to_its_floor_and_new_pictures_are_told_apart():
         loss = model(images, captions)
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     owner = [captions.count(caption) for caption in captions]
     floor = sum(map(math.log, owner)) / len(owner)  # the target's entropy: each picture has so many right captions
     assert losses[0] > floor + 0.5
