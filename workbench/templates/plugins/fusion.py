@@ -1,0 +1,44 @@
+"""A fusion: how the decoder gets to see the picture."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+
+
+class NewPlugin(Fusion):
+    """Before the first `blocks` blocks, the text looks at the picture, behind a gate that starts closed."""
+
+    # `vision` and `decoder` come from the workbench: the image tokens, and the decoder they are for.
+    # What stands behind the `*` is set in the experiment file: `fusion: {name: new_plugin, blocks: 1}`.
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, blocks: PositiveInt = 2, heads: PositiveInt = 4):
+        super().__init__()
+        count = min(blocks, decoder.depth)
+        self.norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(count))
+        self.looks = nn.ModuleList(
+            CrossAttention(decoder.width, vision.width, heads, closed=False) for _ in range(count)
+        )
+        # tanh(0) = 0: a new fusion changes nothing, so that a pretrained decoder starts as what it is.
+        self.gates = nn.Parameter(torch.zeros(count))
+
+    def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """vision [P,M,Dv] -> keys and values of each block [P,H,M,E]: once a picture, not once a token."""
+        return [look.keys_values(vision) for look in self.looks if isinstance(look, CrossAttention)]
+
+    def fuse_block(
+        self, index: int, hidden: Tensor, vision: list[tuple[Tensor, Tensor]], prompt: Tensor | None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """hidden [R,S,D], as block `index` will read it -> hidden [R,S,D]; `vision` goes on unchanged."""
+        if index < len(self.looks):
+            seen = self.looks[index](self.norms[index](hidden), vision[index])  # [R,S,D]
+            hidden = hidden + torch.tanh(self.gates[index]) * seen
+        return hidden, vision
+
+
+@hookimpl
+def register_fusions(register):
+    """The name that experiment files use."""
+    register("new_plugin", NewPlugin)
