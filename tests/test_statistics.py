@@ -178,6 +178,16 @@ def test_every_cell_counts_the_same_however_many_seeds_it_has():
     assert design.weights("base", design.cells).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
 
+def test_an_interval_stays_within_what_the_metric_can_be():
+    """Two seeds far apart: Student's interval alone would leave 0..1, and -1..1 for a difference."""
+    axes = grid(["base", "a"], cells=1, seeds=2)
+    free = sample_of(numpy.repeat([[0.2], [0.9], [0.1], [0.3]], 30, axis=1), list(axes["seed"]))
+    sample = Sample(free.estimates, free.replicates, free.seeds, free.pictures, (0.0, 1.0))
+    effects = axis_effects(Design(axes, "axis", ["base", "a"]), sample, "base", True)
+    assert (effects[0].mean.low, effects[0].mean.high) == (0.0, 1.0)
+    assert (effects[1].difference.low, effects[1].difference.high) == (-1.0, 1.0)
+
+
 def test_seeds_that_disagree_widen_the_interval():
     scores = 0.2 * numpy.random.default_rng(4).normal(size=(3, 200))
     names, weights, cell = ["0", "1", "2"], numpy.full(3, 1 / 3), ["cell"] * 3

@@ -124,6 +124,7 @@ def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation)
             textcoords="offset points",
             ha="center",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             color=color,
         )
     unit = f" ({notation.difference_unit})" if notation.difference_unit else ""

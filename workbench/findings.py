@@ -197,7 +197,7 @@ def _seeing(study: Study) -> list[str]:
     unit = f" {notation.difference_unit}".rstrip()
     spread = f"{notation.value(low)} to {notation.value(high)}" if len(known) > 1 else notation.value(low)
     worth = f"The picture is worth {spread}{unit} over the better control."
-    return [worth, f"In {blind} of {len(known)} trials that gain cannot be told from zero."] if blind else [worth]
+    return [worth, f"In {blind} of {len(known)} trials that gain is not surely above zero."] if blind else [worth]
 
 
 def _leader(study: Study, effects: Sequence[Effect]) -> Effect:

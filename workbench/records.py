@@ -71,6 +71,15 @@ def write_trial(
         (temporary / RECORD).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def relabel(folder: Path, experiment: str, axes: Mapping[str, str]) -> None:
+    """Give the record of a trial's folder the labels the trial has now; of all files only record.json changes."""
+    file = folder / RECORD
+    content = _read_json(file)
+    if (content.get("experiment"), content.get("axes")) != (experiment, dict(axes)):
+        content |= {"experiment": experiment, "axes": dict(axes)}
+        write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
 def read_record(folder: Path) -> Record:
     """The record of a trial's folder; `ResultsError` when it is missing or damaged."""
     file = folder / RECORD
@@ -175,10 +184,15 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{file} cannot be read: {error}. Delete its folder and run again") from error
+        raise ResultsError(f"{file} cannot be read: {error}. {_advice(file)}") from error
     if not isinstance(content, dict):
-        raise ResultsError(f"{file} is damaged: it holds no JSON object. Delete its folder and run again")
+        raise ResultsError(f"{file} is damaged: it holds no JSON object. {_advice(file)}")
     return content
+
+
+def _advice(file: Path) -> str:
+    """What to do about a damaged file: a run makes it again, and only what belongs to it alone has to go."""
+    return f"Delete {'it' if file.name == SUMMARY else 'its folder'} and run again"
 
 
 def _check_fields(file: Path, content: Mapping[str, Any], form: type) -> None:
@@ -186,12 +200,12 @@ def _check_fields(file: Path, content: Mapping[str, Any], form: type) -> None:
     shapes = {"dict": dict, "list": list, "str": str}
     for field in dataclasses.fields(form):
         if field.name not in content:
-            raise ResultsError(f"{file} is damaged: '{field.name}' is missing. Delete its folder and run again")
+            raise ResultsError(f"{file} is damaged: '{field.name}' is missing. {_advice(file)}")
         value, kind = content[field.name], str(field.type)
         if value is None and kind.endswith("| None"):
             continue
         if not isinstance(value, shapes[kind.partition("[")[0]]):
-            raise ResultsError(f"{file} is damaged: '{field.name}' is {value!r}. Delete its folder and run again")
+            raise ResultsError(f"{file} is damaged: '{field.name}' is {value!r}. {_advice(file)}")
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

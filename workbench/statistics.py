@@ -58,12 +58,14 @@ class Inference:
 
 @dataclass(frozen=True)
 class Sample:
-    """One metric of every trial: estimates [T], replicates [B,T], the seed of each trial, and how many pictures."""
+    """One metric of every trial: estimates [T], replicates [B,T], the seed of each trial, how many pictures, and
+    the least and largest value that the metric can have."""
 
     estimates: Array
     replicates: Array
     seeds: Sequence[str]
     pictures: int
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,10 @@ def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int 
     from_seeds = float(growth**2 * deviations @ deviations)
     freedom = _freedom([(from_pictures, sample.pictures - 1), (from_seeds, count - 1)])
     error = math.sqrt(from_pictures + from_seeds)
-    return Inference(
-        _interval(estimate, replicates, freedom), error, _two_sided(estimate, error, freedom, sample.pictures)
-    )
+    ends = numpy.outer(weights[used], sample.limits)  # [T,2]
+    possible = float(ends.min(1).sum()), float(ends.max(1).sum())
+    interval = _interval(estimate, replicates, freedom, possible)
+    return Inference(interval, error, _two_sided(estimate, error, freedom, sample.pictures))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -253,13 +256,13 @@ def _freedom(parts: Sequence[tuple[float, int]]) -> float:
     return total**2 / sum(variance**2 / freedom for variance, freedom in present)
 
 
-def _interval(estimate: float, replicates: Array, freedom: float) -> Interval:
+def _interval(estimate: float, replicates: Array, freedom: float, possible: tuple[float, float]) -> Interval:
+    """The middle 95 % of the replicates, stretched by Student's t about the estimate, within what is possible."""
     tail = (1 - LEVEL) / 2
-    low, high = numpy.quantile(replicates, [tail, 1 - tail])
     stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
-    return Interval(
-        estimate, float(estimate + stretch * (low - estimate)), float(estimate + stretch * (high - estimate))
-    )
+    ends = estimate + stretch * (numpy.quantile(replicates, [tail, 1 - tail]) - estimate)
+    low, high = numpy.clip(ends, *possible)
+    return Interval(estimate, float(low), float(high))
 
 
 def _two_sided(estimate: float, error: float, freedom: float, pictures: int) -> float:

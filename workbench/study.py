@@ -200,8 +200,14 @@ def _samples(
     for place, name in enumerate(names.values()):
         chosen = slice(place * len(done), (place + 1) * len(done))
         if not numpy.isnan(estimates[chosen]).all():
-            samples[name] = Sample(estimates[chosen], means[:, chosen], seeds, len(pictures))
+            limits = (0.0, 1.0) if _is_share(done, name) else (-numpy.inf, numpy.inf)
+            samples[name] = Sample(estimates[chosen], means[:, chosen], seeds, len(pictures), limits)
     return samples
+
+
+def _is_share(done: Sequence[Record], name: str) -> bool:
+    """Whether a metric, under whatever condition, is a share between 0 and 1."""
+    return any(record.scales.get(name.partition(".")[0], {}).get("percent", False) for record in done)
 
 
 def _picture_sums(frame: pandas.DataFrame, metric: str, condition: str, pictures: pandas.Index) -> tuple[Array, Array]:
@@ -233,4 +239,5 @@ def _visual_gain(study: Study) -> Sample | None:
         sign * (shown.replicates - best([each.replicates for each in controls])),
         shown.seeds,
         shown.pictures,
+        (shown.limits[0] - shown.limits[1], shown.limits[1] - shown.limits[0]),
     )

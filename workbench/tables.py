@@ -236,6 +236,8 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
         notes.append("One seed: the intervals cover the choice of questions, not the luck of training.")
     elif len(study.seeds) > 1:
         notes.append(f"{len(study.seeds)} seeds: the intervals cover the choice of questions and the luck of training.")
+    if len(study.seeds) == 2:
+        notes.append("Two seeds say little about that luck, which makes intervals very wide: list three or more.")
     return notes
 
 
