@@ -7,6 +7,7 @@ is whole, whatever was killed in between.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,8 @@ class ArtifactStore:
         curve: Sequence[dict[str, Any]],
     ) -> None:
         """Keep a stage; all of it or nothing."""
-        from safetensors.torch import save_file
-
         with new_folder(self.folder / key) as folder:
-            save_file({name: each.detach().cpu().contiguous() for name, each in weights.items()}, folder / WEIGHTS)
+            _save({name: each.detach().cpu().contiguous() for name, each in weights.items()}, folder / WEIGHTS)
             if tokenizer is not None:
                 (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
             (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
@@ -82,3 +81,15 @@ class ArtifactStore:
             raise ArtifactError(
                 f"the kept stage {folder} is damaged: {error}. Delete the folder and run again"
             ) from error
+
+
+def _save(weights: dict[str, Tensor], file: Path) -> None:
+    """Write a safetensors file. The library tells what the system refused only in its message."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(weights, file)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else 0, str(error)) from error

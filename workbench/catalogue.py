@@ -48,10 +48,11 @@ def show_plugin(console: Console, entry: Entry) -> None:
 
 def show_plan(console: Console, experiment: Experiment, registry: Registry, results: Path) -> None:
     """The trials with their sizes, and what is already done."""
-    from workbench.compose import build_dataset, size_of
+    from workbench.fit import sizes_of
     from workbench.run import make_plan
 
     made = make_plan(experiment, registry, results)
+    sizes = sizes_of(experiment.trials, registry)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for axis in experiment.axes:
         table.add_column(axis)
@@ -59,15 +60,8 @@ def show_plan(console: Console, experiment: Experiment, registry: Registry, resu
         table.add_column(title, justify="right")
     table.add_column("phases")
     table.add_column("state")
-    sizes: dict[str, tuple[int, int]] = {}
     for trial in experiment.trials:
-        # The quantizer and the seed change no count; trials that differ in nothing else are built once.
-        same = repr([trial.components[kind].spec() for kind in sorted(trial.components) if kind != "quantizer"] + [
-            phase.train for phase in trial.phases
-        ])  # fmt: skip
-        if same not in sizes:
-            sizes[same] = size_of(trial, registry, build_dataset(trial, registry))
-        total, trainable = sizes[same]
+        total, trainable = sizes[trial.id]
         stages = made.chains[trial.id]
         left = [stage.name for stage in stages if stage.key in made.missing]
         state = "done" if trial.id in made.finished else "to do: " + ", ".join(left)

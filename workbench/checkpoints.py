@@ -40,7 +40,8 @@ def load_into(
 ) -> None:
     """Copy `weights` into `module`: every name there, every shape equal, or `CheckpointError` and nothing copied.
 
-    `allow_missing` are beginnings of names that the checkpoint need not have.
+    `allow_missing` are beginnings of names that the checkpoint need not have. A module on the meta device, which has
+    no room for weights, is only compared with them.
     """
     own = module.state_dict()
     missing = [name for name in own if name not in weights and not name.startswith(tuple(allow_missing))]
@@ -59,7 +60,8 @@ def load_into(
         problems.append(f"it holds what this model does not have: {_some(unexpected)}")
     if problems:
         raise CheckpointError(f"the checkpoint {source} does not fit: " + "; ".join(problems))
-    module.load_state_dict(dict(weights), strict=False)
+    if not any(tensor.is_meta for tensor in own.values()):
+        module.load_state_dict(dict(weights), strict=False)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -75,7 +77,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is not an index of shards: {error}") from error
     weights: dict[str, Tensor] = {}
     for shard in shards:
@@ -84,6 +86,8 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path} is damaged: it is empty")
     if _is_torchscript(path):
         raise CheckpointError(
             f"{path} is a TorchScript archive, which holds code. Save its weights once, where you trust it:"
@@ -96,8 +100,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path} is not a plain PyTorch checkpoint, or holds pickled code, which is not run. Convert it to"
             " safetensors where you trust it"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or is not a checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # torch's readers raise a dozen kinds, IndexError and struct.error among them
+        first = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is damaged or is not a checkpoint: {first or type(error).__name__}") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
@@ -106,10 +111,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,15 +1,18 @@
-"""A trial -> its components and its model, and how large they are."""
+"""A trial -> its components and its model, and how large that is."""
 
 from __future__ import annotations
 
 import hashlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from workbench.contracts import Adapter, Corpus, Dataset
+from workbench.contracts import Adapter, Corpus, Dataset, Metric
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.trial import PARTS, Part, Phase, Trial
@@ -27,14 +30,26 @@ def seed_of(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")
 
 
+@contextmanager
+def naming(kind: str, name: str) -> Iterator[None]:
+    """Whatever a component raises in the body is told as what is wrong with it, by kind and name."""
+    try:
+        yield
+    except UserError as error:
+        raise CompositionError(f"{kind} '{name}' cannot be used: {error}") from error
+    except Exception as error:  # a component is anyone's code: whatever it raises is its own failure
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
+        message = f"{kind} '{name}' cannot be used: {error} ({type(error).__name__} in {place})"
+        raise CompositionError(message) from error
+
+
 def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any:
-    """Build the trial's component of that kind, with its own seed; whatever goes wrong names kind and plugin."""
+    """Build the trial's component of that kind, with its own seed."""
     component = trial.components[kind]
     torch.manual_seed(seed_of(trial.seed, kind))
-    try:
+    with naming(kind, component.name):
         return registry.create(kind, component.name, *positional, **component.options)
-    except (UserError, ValueError, TypeError, RuntimeError) as error:
-        raise CompositionError(f"{kind} '{component.name}' cannot be built: {error}") from error
 
 
 def build_dataset(trial: Trial, registry: Registry) -> Dataset:
@@ -65,7 +80,24 @@ def attach_adapter(trial: Trial, registry: Registry, model: VisionLanguageModel)
     """Attach the trial's adapter; returns it with the parameters it trains."""
     adapter = create(trial, "adapter", registry)
     torch.manual_seed(seed_of(trial.seed, "adapter weights"))
-    return adapter, adapter.attach(model)
+    with naming("adapter", trial.components["adapter"].name):
+        return adapter, adapter.attach(model)
+
+
+def quantize(trial: Trial, registry: Registry, model: VisionLanguageModel) -> None:
+    """Quantize the model with the trial's quantizer."""
+    quantizer = create(trial, "quantizer", registry)
+    with naming("quantizer", trial.components["quantizer"].name):
+        quantizer.quantize(model)
+
+
+def build_metrics(trial: Trial, registry: Registry) -> dict[str, Metric]:
+    """The trial's metrics by name."""
+    metrics = {}
+    for each in trial.metrics:
+        with naming("metric", each.name):
+            metrics[each.name] = registry.create("metric", each.name, **each.options)
+    return metrics
 
 
 def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Parameter]) -> dict[Part, list[nn.Parameter]]:
@@ -89,18 +121,6 @@ def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Paramet
 def uses_adapter(phases: tuple[Phase, ...]) -> bool:
     """Whether one of these phases trains the adapter: from there on it is attached."""
     return any("adapter" in phase.train for phase in phases)
-
-
-def size_of(trial: Trial, registry: Registry, dataset: Dataset) -> tuple[int, int]:
-    """Parameters of the finished model, and how many train in the last phase; built without memory or weights."""
-    with torch.device("meta"):
-        model = build_model(trial, registry, corpus_of(trial, dataset))
-        total = count_parameters(model)
-        if not trial.phases:
-            return total, 0
-        adapted = attach_adapter(trial, registry, model)[1] if uses_adapter(trial.phases) else []
-        parts = trainable(model, trial.phases[-1], adapted)
-    return total, sum(parameter.numel() for parameters in parts.values() for parameter in parameters)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -50,7 +50,7 @@ def evaluate(
     on_progress: Callable[[int, int], None],
 ) -> Outcome:
     """Answer the questions of a split; `on_progress` gets the pictures done and their number."""
-    grouped = _by_picture(dataset, settings)
+    grouped = examples_by_picture(dataset, settings)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
     pictures = Pictures(dataset, model.encoder.transform)
     device = next(model.parameters()).device
@@ -92,12 +92,8 @@ def summarize(
     return flat, scores
 
 
-def _visual_gain(flat: dict[str, float], name: str, metric: Metric) -> float:
-    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
-    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
-
-
-def _by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:
+def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:
+    """What is asked, by picture; `EvaluationError` when that is too little."""
     grouped: dict[str, list[Example]] = {}
     for example in dataset.examples(settings.split, settings.task):
         grouped.setdefault(example.picture, []).append(example)
@@ -108,6 +104,11 @@ def _by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Exampl
             " pictures needs at least 2"
         )
     return chosen
+
+
+def _visual_gain(flat: dict[str, float], name: str, metric: Metric) -> float:
+    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
+    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
 
 
 def _mixed_batches(keys: list[str], size: int, seed: int) -> Iterator[list[str]]:

@@ -14,17 +14,23 @@ from typing import Any
 from rich.console import Console
 
 from workbench.artifacts import ArtifactStore
+from workbench.atomic import storage_errors
 from workbench.compose import build_dataset
 from workbench.experiment import Experiment
+from workbench.fit import sizes_of
 from workbench.progress import Board
 from workbench.provenance import provenance
 from workbench.records import (
     DONE,
     FAILED,
+    SUMMARY,
+    TRIALS,
     Record,
     ResultsError,
     claim_results,
     read_record,
+    read_summary,
+    relabel,
     write_summary,
     write_trial,
 )
@@ -93,8 +99,14 @@ def run(
     """Do what is missing. A stage that fails fails the trials that need it and stops no other."""
     folder = results / experiment.name
     claim_results(folder, experiment.name)
-    write_summary(folder, experiment.summary(), experiment.text)
+    _check_same(experiment, folder)
     plan = make_plan(experiment, registry, results)
+    # What cannot fit is told now, not when its turn comes; sizes themselves are not needed here.
+    sizes_of([trial for trial in experiment.trials if trial.id not in plan.finished], registry)
+    with storage_errors(results / ARTIFACTS):
+        (results / ARTIFACTS).mkdir(exist_ok=True)
+    write_summary(folder, experiment.summary(), experiment.text)
+    _relabel(experiment, folder)
     outcome = Outcome(kept=sorted(plan.finished))
     if not plan.missing:
         return outcome
@@ -107,6 +119,29 @@ def run(
     with Board(console, plan) as board, Pool(count, setup) as pool:
         _drive(plan, pool, board, folder, common, outcome)
     return outcome
+
+
+def _check_same(experiment: Experiment, folder: Path) -> None:
+    """An experiment file may change from run to run, but one that asks something else and has no trial of the folder
+    is another experiment."""
+    if not (folder / SUMMARY).is_file():
+        return
+    there = read_summary(folder)
+    if there.question != experiment.question and not {trial.id for trial in experiment.trials} & set(there.trials):
+        raise ResultsError(
+            f"{folder} holds the results of another experiment of the same name, which asks '{there.question}' and"
+            " shares no trial with this one. Give this one a 'name' of its own, give another folder with --results,"
+            " or move that folder away"
+        )
+
+
+def _relabel(experiment: Experiment, folder: Path) -> None:
+    """What a kept trial is called depends on the other values of its axes, which may have changed since."""
+    for trial in experiment.trials:
+        try:
+            relabel(folder / TRIALS / trial.id, trial.experiment, trial.axes)
+        except ResultsError:  # missing or damaged: its trial is run, and its record made anew
+            continue
 
 
 def _drive(plan: Plan, pool: Pool, board: Board, folder: Path, common: dict[str, Any], outcome: Outcome) -> None:

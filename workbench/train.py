@@ -58,15 +58,16 @@ class TrainingData:
     pictures: Pictures
     collate: Collator
 
-    def by_picture(self, tasks: Sequence[str]) -> dict[str, list[Example]]:
-        """The training examples of these tasks, by picture."""
-        grouped: dict[str, list[Example]] = {}
-        for task in tasks:
-            for example in self.dataset.examples("train", task):
-                grouped.setdefault(example.picture, []).append(example)
-        if not grouped:
-            raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
-        return grouped
+
+def training_examples(dataset: Dataset, tasks: Sequence[str]) -> dict[str, list[Example]]:
+    """The training examples of these tasks, by picture; `TrainingError` when there are none."""
+    grouped: dict[str, list[Example]] = {}
+    for task in tasks:
+        for example in dataset.examples("train", task):
+            grouped.setdefault(example.picture, []).append(example)
+    if not grouped:
+        raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
+    return grouped
 
 
 def train(
@@ -83,14 +84,14 @@ def train(
     device = next(model.parameters()).device
     parts = trainable(model, phase, adapted)
     if not any(parts.values()):
-        raise TrainingError(f"phase '{phase.name}' trains {', '.join(phase.train)}, which have no parameters")
-    grouped = data.by_picture(phase.tasks)
+        raise TrainingError(nothing_trains(phase))
+    grouped = training_examples(data.dataset, phase.tasks)
+    model.train()
     objective = _objective(model, phase, data, grouped, device)
     groups = _groups(parts, phase, objective.extra)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     parameters = [parameter for group in groups for parameter in group["params"]]
     steps = _steps(phase, len(grouped))
-    model.train()
     seen = examples = 0
     started = time.perf_counter()
     for number, keys in enumerate(_batches(list(grouped), phase.batch, steps, chance), start=1):
@@ -117,6 +118,14 @@ def train(
     return PhaseSummary(time.perf_counter() - started, steps, seen, examples, count)
 
 
+def nothing_trains(phase: Phase) -> str:
+    """What is wrong with a phase whose parts have no parameters."""
+    return (
+        f"phase '{phase.name}' trains {', '.join(phase.train)}, where there are no parameters."
+        " Train another part, or leave the phase out"
+    )
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision: bf16 in matrix products, fp32 weights."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -131,8 +140,12 @@ class _Answers:
         self.model = model
         self.data = data
         self.device = device
-        # A frozen encoder that always sees the same picture gives the same tokens: compute them once.
-        self.frozen = "encoder" not in phase.train and not data.dataset.augments
+        # A frozen encoder that always sees the same picture gives the same tokens: compute them once. An adapter may
+        # train weights inside the encoder though the phase does not name it.
+        trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
+        self.frozen = not trains and not data.dataset.augments
+        if not trains:
+            model.encoder.eval()  # nothing in it learns: dropout would only blur what it sees
         self._tokens: dict[str, Tensor] = {}
 
     def loss(self, keys: Sequence[str], questions: list[list[Example]], chance: random.Random) -> Tensor:

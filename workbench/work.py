@@ -17,14 +17,15 @@ from workbench.checkpoints import load_into
 from workbench.compose import (
     attach_adapter,
     build_dataset,
+    build_metrics,
     build_model,
     corpus_of,
     count_bytes,
     count_parameters,
-    create,
+    quantize,
     uses_adapter,
 )
-from workbench.contracts import Adapter, Dataset, Metric
+from workbench.contracts import Adapter, Dataset
 from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
@@ -136,10 +137,8 @@ def _evaluate(
     if built.adapter is not None:
         built.adapter.merge(model)
     parameters = count_parameters(model)
-    create(trial, "quantizer", place.registry).quantize(model)
-    metrics: dict[str, Metric] = {
-        each.name: place.registry.create("metric", each.name, **each.options) for each in trial.metrics
-    }
+    quantize(trial, place.registry, model)
+    metrics = build_metrics(trial, place.registry)
     outcome = evaluate(
         model, dataset, trial.prompt, trial.evaluation, trial.seed, lambda *done: on_progress(Progress(*done))
     )

@@ -102,8 +102,7 @@ class CLIP(Encoder):
         sizes, weights = read_tower(checkpoint)
         with torch.device("meta"):  # every weight is read: none has to be drawn
             self._build(sizes, layer, class_token)
-        if torch.get_default_device().type != "meta":
-            load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
+        load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
 
     def _build(self, sizes: Sizes, layer: int, class_token: bool) -> None:
         if sizes.image_size % sizes.patch_size:
