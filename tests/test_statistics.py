@@ -220,3 +220,12 @@ def test_a_gain_needs_a_control_and_takes_the_one_there_is(tmp_path: Path):
     assert one.samples[GAIN].estimates == pytest.approx(
         one.samples["vqa_accuracy"].estimates - one.samples["vqa_accuracy.shuffled"].estimates
     )
+
+
+def test_trials_that_the_experiment_no_longer_has_are_left_out(tmp_path: Path):
+    folder = write_results(tmp_path, pictures=5)
+    write_results(tmp_path / "now", pictures=5, axes={"quantizer": ["none", "int8"]})
+    for name in ("experiment.json", "experiment.yaml"):
+        (folder / name).write_text((tmp_path / "now" / "made" / name).read_text())
+    study = read_study(folder, resamples=20)
+    assert ([record.id for record in study.done], study.strays) == (study.summary.trials, 10)

@@ -60,16 +60,19 @@ def plain_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches, with a canvas that needs no screen."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def factor_of(notation: Notation) -> float:
+    """What a value is multiplied by to be shown: 100 for shares."""
     return 100.0 if notation.scale.percent else 1.0
 
 
 def in_unit(notation: Notation) -> str:
+    """As ` (%)`, for labels and captions."""
     return f" ({notation.unit})" if notation.unit else ""
 
 
@@ -82,10 +85,12 @@ def look(study: Study, among: Sequence[str] | None = None) -> tuple[str | None, 
 
 
 def place_of(study: Study, id_: str, axis: str | None) -> int:
+    """The place of a trial's value among the labels of an axis: its marker or dash."""
     return 0 if axis is None else study.summary.axes[axis].index(str(study.axes.at[id_, axis]))
 
 
 def color_of(study: Study, id_: str, axis: str | None) -> int:
+    """The place of a trial's colour in the palette."""
     return place_of(study, id_, axis) % len(COLORS)
 
 

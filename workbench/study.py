@@ -6,7 +6,7 @@ Metrics are computed afresh from the predictions; the record's own numbers serve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Study:
     predictions: dict[str, pandas.DataFrame]
     curves: dict[str, pandas.DataFrame]
     samples: dict[str, Sample]
+    strays: int = 0  # trials in the folder that the experiment no longer has
 
     @cached_property
     def done(self) -> list[Record]:
@@ -62,7 +63,7 @@ class Study:
     @property
     def expected(self) -> int:
         """How many trials the experiment has."""
-        return max(len(self.summary.trials), len(self.records))
+        return len(self.summary.trials)
 
     @property
     def primary(self) -> str:
@@ -160,16 +161,17 @@ class Study:
 
 
 def read_study(results_folder: Path, resamples: int = RESAMPLES) -> Study:
-    """Read a results folder and resample every metric."""
-    summary, records = read_summary(results_folder), read_records(results_folder)
+    """Read a results folder and resample every metric. Trials of an earlier version of the experiment are left out."""
+    summary, found = read_summary(results_folder), read_records(results_folder)
+    records = [record for record in found if record.id in set(summary.trials)]
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
     predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     samples = _samples(summary.metrics, done, predictions, resamples)
-    study = Study(summary, records, predictions, curves, samples)
+    study = Study(summary, records, predictions, curves, samples, len(found) - len(records))
     gain = _visual_gain(study)
-    return Study(summary, records, predictions, curves, {**samples, GAIN: gain}) if gain else study
+    return replace(study, samples={**samples, GAIN: gain}) if gain else study
 
 
 def seed_of(record: Record) -> str:

@@ -293,6 +293,8 @@ def _missing(study: Study) -> list[str]:
     notes = []
     if study.failed:
         notes.append(f"{len(study.failed)} failed: listed, and in no average.")
+    if study.strays:
+        notes.append(f"{study.strays} more in the folder are of an earlier version of the experiment and left out.")
     if len(study.records) < study.expected:
         notes.append(f"{len(study.done)} of {study.expected} trials have results so far.")
     return notes
