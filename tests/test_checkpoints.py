@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,32 @@ def test_a_missing_file_is_named(tmp_path):
         read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("save", [save_safetensors, save_torch])
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+@pytest.mark.parametrize("save", [save_safetensors, save_torch, save_legacy])
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.3, 0.6, 0.99])
 def test_a_truncated_file_is_told_apart(tmp_path, save, kept):
     file = save(tmp_path)
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(CheckpointError, match=r"model\.(safetensors|bin) is (damaged|not a plain PyTorch checkpoint)"):
+    with pytest.raises(CheckpointError, match=r"model\.\w+ is (damaged|not a plain PyTorch checkpoint)"):
         read_weights(file)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("save", [save_torch, save_legacy])
+def test_a_file_with_a_changed_byte_is_read_or_told_apart(tmp_path, save):
+    file = save(tmp_path)
+    content = file.read_bytes()
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(200):
+        spoiled = bytearray(content)
+        spoiled[chance.randrange(len(content))] = chance.randrange(256)
+        file.write_bytes(spoiled)
+        try:
+            read_weights(file)
+        except CheckpointError:
+            refused += 1
+    assert refused > 20
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.pt", "model.bin"])
@@ -125,7 +144,7 @@ def test_a_file_without_weights_by_name_is_told_apart(tmp_path, content):
         read_weights(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"weight_map": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}'])
 def test_an_index_that_lists_no_shards_is_told_apart(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(CheckpointError, match="is not an index of shards"):

@@ -93,6 +93,22 @@ def test_forward_is_info_nce_of_the_scaled_cosines():
         assert float(model(images, captions)) == pytest.approx(by_hand(cosines * 100, owner), rel=1e-4)
 
 
+def test_under_autocast_the_cosines_are_still_taken_in_full_precision():
+    model = contrastive()
+    sides: list[Tensor] = []
+    for projection in (model.project_vision, model.project_text):
+        projection.register_forward_hook(lambda *call: sides.append(call[-1].double()))
+    images, captions = squares(12)
+    distinct = list(dict.fromkeys(captions))
+    owner = [distinct.index(caption) for caption in captions]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model.log_scale.fill_(9.0)
+        loss = float(model(images, captions))
+    vision, text = sides
+    cosines = functional.cosine_similarity(vision[:, None], text[owner][None], dim=-1).numpy()
+    assert loss == pytest.approx(by_hand(100 * cosines, owner), rel=1e-4)
+
+
 def test_a_caption_has_the_same_vector_whatever_it_is_padded_to():
     tower = TextTower(train_tokenizer(CAPTIONS, 300), width=32, depth=2, heads=4)
     together = tower(["red", "a green square and much more behind it"])

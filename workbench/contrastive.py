@@ -41,7 +41,9 @@ class Contrastive(nn.Module):
         text = functional.normalize(self.project_text(self.text(list(distinct))).float(), dim=-1)
         owner = torch.tensor([distinct[caption] for caption in captions], device=vision.device)
         scale = self.log_scale.clamp(max=LARGEST_SCALE).exp()
-        return info_nce(scale * vision @ text[owner].T, owner)
+        # Autocast would round the logits, up to 100, to 8 bits: when the scale has grown that drowns the gradient.
+        with torch.autocast(vision.device.type, enabled=False):
+            return info_nce(scale * vision @ text[owner].T, owner)
 
 
 class TextTower(nn.Module):
