@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
@@ -164,6 +166,11 @@ def test_the_built_in_plugins_of_a_kind_can_be_checked():
     kept, text = shown(None, "metric")
     assert kept
     assert text.count("rules kept") == len(builtin_registry().entries("metric"))
+
+
+def test_a_built_in_plugin_can_be_checked_by_its_file():
+    kept, text = shown(Path(__file__).parents[1] / "plugins/metrics/loss.py")
+    assert (kept, text.strip()) == (True, "metric loss: 5 of 5 rules kept")
 
 
 def test_nothing_to_check_is_the_users_mistake(tmp_path):

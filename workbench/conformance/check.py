@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,11 @@ def check_path(path: Path | None, kind: str | None, console: Console) -> bool:
 
 
 def _is_from(source: str, path: Path | None) -> bool:
+    """Whether a source (an absolute file, or `plugins/...` of the built-in ones) lies in what is to be checked."""
     if path is None:
         return source.startswith("plugins/")
-    return Path(source).is_relative_to(path.resolve())
+    [built_in, *_] = importlib.import_module("workbench.plugins").__path__
+    return (Path(built_in).resolve().parent / source).is_relative_to(path.resolve())
 
 
 def _show(registry: Registry, entry: Entry, console: Console) -> bool:

@@ -1,0 +1,146 @@
+"""The core names no plugin, imports run one way, plugins import `workbench` only, and `--help` needs no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import builtin_registry
+from workbench.hookspecs import KINDS
+
+ROOT = Path(__file__).parents[1]
+CORE = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/**/*.py") if "templates" not in file.parts)
+PLUGINS = sorted(file.relative_to(ROOT) for file in ROOT.glob("plugins/*/*.py"))
+PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/templates/*.html"))
+
+# From what everything stands on, up to the command line: a module imports from its own layer or from those before it.
+LAYERS = (
+    {"errors", "hookspecs", "contracts", "layers", "tokenizer", "checkpoints", "trial", "devices"},
+    {"registry", "discovery", "options"},
+    {"experiment"},
+    {"model", "batches", "compose", "generate"},
+    {"train", "evaluate"},
+    {"run", "report", "scaffold", "conformance", "catalogue"},
+    {"cli"},
+)
+# Words that mean something else as well: a loss of training, `reduction="none"`, "Known: none".
+WORDS = {"loss", "none"}
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+
+def imported(file: Path, typing: bool = True) -> set[str]:
+    """Every module that a file imports anywhere in it; those for type checking alone only with `typing`."""
+    found: set[str] = set()
+    module = tree(file)
+    if not typing:
+        module.body = [node for node in module.body if "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]]
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def layer_of(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "workbench" or len(parts) < 2:
+        return None
+    return next((number for number, layer in enumerate(LAYERS) if parts[1] in layer), None)
+
+
+@pytest.mark.parametrize("file", CORE, ids=str)
+def test_the_core_names_no_plugin(file):
+    names = {entry.name for entry in builtin_registry().entries()} - WORDS
+    literals = {node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)}
+    assert names.isdisjoint(literal for literal in literals if isinstance(literal, str))
+
+
+@pytest.mark.parametrize("file", CORE, ids=str)
+def test_the_core_imports_no_plugin(file):
+    assert not [module for module in imported(file) if module.startswith(("plugins", "workbench.plugins"))]
+
+
+@pytest.mark.parametrize("file", CORE, ids=str)
+def test_imports_run_one_way(file):
+    own = layer_of(".".join(file.with_suffix("").parts))
+    if own is None:
+        return
+    above = {module for module in imported(file) if (layer_of(module) or 0) > own}
+    assert above == set()
+
+
+def test_no_two_modules_of_the_core_import_each_other():
+    names = {".".join(file.with_suffix("").parts).removesuffix(".__init__"): file for file in CORE}
+    graph = {
+        name: (imported(file, typing=False) & set(names)) - {name}
+        for name, file in names.items()
+        if name != "workbench"
+    }
+    order = list(TopologicalSorter(graph).static_order())  # CycleError where there is a circle
+    assert order.index("workbench.contracts") < order.index("workbench.model") < order.index("workbench.cli")
+
+
+@pytest.mark.parametrize("file", PLUGINS, ids=str)
+def test_a_plugin_imports_of_the_workbench_only_what_is_on_its_page(file):
+    inner = {module for module in imported(file) if module.startswith("workbench.")}
+    names = {module.removeprefix("workbench.") for module in inner}
+    page = imported(Path("workbench/__init__.py"))
+    offered = {module.rpartition(".")[2] for module in page}
+    assert names <= offered
+    assert not any(module.startswith(("plugins", "workbench.plugins")) for module in imported(file))
+
+
+def test_every_kind_has_a_folder_and_every_plugin_lies_in_that_of_its_kind():
+    folders = {kind: {Path(entry.source).parent.name for entry in builtin_registry().entries(kind)} for kind in KINDS}
+    for kind, found in folders.items():
+        assert len(found) == 1
+        assert found <= {kind, f"{kind}s"}
+
+
+@pytest.mark.parametrize("file", [*CORE, *PLUGINS], ids=str)
+def test_no_checkpoint_or_yaml_can_run_code(file):
+    for node in ast.walk(tree(file)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        called = ast.unparse(node.func)
+        if called == "torch.load":
+            assert {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}.get("weights_only") == "True"
+        assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "pickle.load", "pickle.loads") or (
+            "conformance" in file.parts
+        )
+
+
+def test_the_page_of_plugin_authors_offers_what_it_lists():
+    import workbench
+
+    for name in workbench.__all__:
+        assert getattr(workbench, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Fusions'"):
+        workbench.Fusions  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import workbench",
+        "from workbench import hookimpl, UserError",
+        "import workbench.cli",
+        "import workbench.trial, workbench.errors, workbench.hookspecs",
+        "import sys; sys.argv = ['workbench', '--help']; import workbench.cli\ntry: workbench.cli.main()\n"
+        "except SystemExit: pass",
+    ],
+)
+def test_the_command_line_answers_without_torch(statement):
+    heavy = "{'torch', 'pandas', 'transformers', 'seaborn'}"
+    text = f"{statement}\nimport sys; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
