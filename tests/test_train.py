@@ -1,0 +1,341 @@
+"""A phase of training against its definition: what moves, how fast, on what, and what stays as it was."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.small import build, load, small_registry
+from workbench.batches import Collator
+from workbench.compose import attach_adapter, trainable
+from workbench.contracts import Dataset
+from workbench.model import VisionLanguageModel
+from workbench.pictures import Pictures
+from workbench.train import (
+    PhaseSummary,
+    Step,
+    TrainingData,
+    TrainingError,
+    _batches,
+    _groups,
+    _sample,
+    _schedule,
+    _steps,
+    train,
+)
+from workbench.trial import Phase
+
+ALL = ("encoder", "connector", "fusion", "language_model")
+
+
+@pytest.fixture
+def trial(tmp_path):
+    return load(tmp_path).trials[0]
+
+
+@pytest.fixture
+def model(trial) -> VisionLanguageModel:
+    return build(trial)
+
+
+def phase_of(**settings: Any) -> Phase:
+    return Phase.model_validate({"name": "tune", "train": ALL, "steps": 1, "batch": 4, **settings})
+
+
+class Squares:
+    """The dataset of the tests, counting which pictures it opens."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self.opened: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.dataset, name)
+
+    def picture(self, key: str) -> Any:
+        self.opened[key] += 1
+        return self.dataset.picture(key)
+
+
+def data_for(model: VisionLanguageModel, dataset: Any = None) -> TrainingData:
+    dataset = dataset or small_registry().create("dataset", "squares")
+    collate = Collator(model.language_model.tokenizer, "<image>{question}\n", model.fusion.reads_text)
+    return TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+
+
+def trained(
+    model: VisionLanguageModel, seed: int = 0, adapted: list[nn.Parameter] | None = None, **settings: Any
+) -> tuple[PhaseSummary, list[Step]]:
+    steps: list[Step] = []
+    summary = train(model, adapted or [], phase_of(**settings), data_for(model), seed, steps.append)
+    return summary, steps
+
+
+def moved(before: VisionLanguageModel, after: VisionLanguageModel) -> dict[str, float]:
+    """By parameter name, the largest change of any entry."""
+    old = dict(before.named_parameters())
+    return {name: float((new - old[name]).abs().max().detach()) for name, new in after.named_parameters()}
+
+
+@pytest.mark.parametrize(("warmup", "final"), [(0.0, 0.0), (0.1, 0.0), (0.25, 0.1), (1.0, 0.0)])
+def test_the_rate_rises_in_a_line_and_falls_along_half_a_cosine(warmup, final):
+    steps = 40
+    phase = phase_of(steps=steps, warmup=warmup, final_rate=final)
+    warm = warmup * steps
+    for step in range(1, steps + 1):
+        if step <= warm:
+            expected = step / warm
+        else:
+            turn = math.pi * (step - warm) / (steps - warm)
+            expected = final + (1 - final) * (1 + math.cos(turn)) / 2
+        assert _schedule(step, steps, phase) == pytest.approx(expected, abs=1e-12)
+    assert max(_schedule(step, steps, phase) for step in range(1, steps + 1)) <= 1
+    if warmup < 1:
+        assert _schedule(steps, steps, phase) == pytest.approx(final, abs=1e-12)
+
+
+def test_the_curve_has_every_step_with_its_rate_and_the_pictures_so_far(model):
+    _, curve = trained(model, steps=5, rate=0.02, warmup=0.4)
+    assert [step.step for step in curve] == [1, 2, 3, 4, 5]
+    assert [step.pictures for step in curve] == [4, 8, 12, 16, 20]
+    assert {(step.phase, step.steps) for step in curve} == {("tune", 5)}
+    phase = phase_of(steps=5, rate=0.02, warmup=0.4)
+    assert [step.rate for step in curve] == pytest.approx([0.02 * _schedule(each, 5, phase) for each in range(1, 6)])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_only_the_parts_that_train_move_and_the_others_keep_every_bit(tmp_path, name):
+    model = build(load(tmp_path, "base.fusion=cross_attention").trials[0])
+    before = copy.deepcopy(model)
+    trained(model, train=(name,), steps=2, warmup=0.0, rate=1e-2)
+    changes = moved(before, model)
+    assert {part.partition(".")[0] for part, change in changes.items() if change > 0} == {name}
+    for part, buffer in model.named_buffers():
+        assert torch.equal(buffer, before.get_buffer(part))
+
+
+def test_each_part_moves_at_its_own_rate(model):
+    """The first step of Adam moves every entry that has a gradient by its rate, whatever the gradient's size."""
+    before = copy.deepcopy(model)
+    rates = {"encoder": 1e-4, "connector": 1e-2, "language_model": 1e-3}
+    trained(model, train=tuple(rates), rate=rates, steps=1, warmup=1.0, weight_decay=0.0)
+    changes = moved(before, model)
+    for part, rate in rates.items():
+        largest = max(change for name, change in changes.items() if name.startswith(part))
+        assert largest == pytest.approx(rate, rel=2e-2)
+
+
+def test_a_step_is_that_of_torchs_AdamW_on_the_clipped_gradient(model):
+    twin, dataset = copy.deepcopy(model), Squares(small_registry().create("dataset", "squares"))
+    phase = phase_of(rate=1e-2, warmup=1.0, weight_decay=0.1, clip=0.5)
+    train(model, [], phase, data_for(model, dataset), 0, lambda step: None)
+    assert _step_by_hand(twin, list(dataset.opened)) > 0.5, "the gradient was large enough to be clipped"
+    for (name, mine), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6, msg=lambda told, name=name: f"{name}: {told}")
+
+
+def _step_by_hand(model: VisionLanguageModel, keys: list[str]) -> float:
+    """The step above written out: the gradient of these pictures, scaled to norm 0.5; returns its norm before."""
+    data = data_for(model)
+    questions = [[each for each in data.dataset.examples("train", "questions") if each.picture == key] for key in keys]
+    model.train().loss(data.collate(data.pictures.plain(keys), questions)).backward()
+    parameters = [each for each in model.parameters() if each.grad is not None]
+    norm = math.sqrt(sum(float(each.grad.square().sum()) for each in parameters if each.grad is not None))
+    for each in parameters:
+        each.grad = 0.5 / norm * each.grad if each.grad is not None else None
+    matrices = {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 0.1}
+    vectors = {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0}
+    torch.optim.AdamW([matrices, vectors], lr=1e-2, betas=(0.9, 0.98)).step()
+    return norm
+
+
+def test_weight_decay_is_for_matrices_alone(model):
+    phase = phase_of(weight_decay=0.3, rate=dict.fromkeys(ALL, 1e-3) | {"encoder": 1e-4})
+    groups = _groups(trainable(model, phase, []), phase, ())
+    for group in groups:
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.3}
+        assert group["weight_decay"] in (0.3, 0.0)
+    encoder = {id(parameter) for parameter in model.encoder.parameters()}
+    for group in groups:
+        assert group["peak"] == (1e-4 if id(group["params"][0]) in encoder else 1e-3)
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "pictures", "steps"),
+    [
+        ({"steps": 7}, 1000, 7),
+        ({"steps": None, "epochs": 1.0}, 16, 4),
+        ({"steps": None, "epochs": 2.5}, 16, 10),
+        ({"steps": None, "epochs": 1.0, "batch": 5}, 16, 3),
+        ({"steps": None, "epochs": 0.001}, 16, 1),
+        ({"steps": None, "epochs": 1.0, "batch": 64}, 16, 1),
+    ],
+)
+def test_epochs_are_passes_over_the_pictures(settings, pictures, steps):
+    assert _steps(phase_of(**settings), pictures) == steps
+
+
+def test_a_phase_of_epochs_sees_as_many_pictures(model):
+    summary, curve = trained(model, steps=None, epochs=1.5)
+    assert (summary.steps, summary.pictures, summary.examples) == (6, 24, 72)
+    assert len(curve) == 6
+    assert summary.trainable_parameters == sum(map(torch.numel, model.parameters()))
+
+
+def test_every_pass_takes_every_picture_once_in_a_new_order():
+    keys = [str(number) for number in range(10)]
+    taken = [key for batch in _batches(keys, 4, 10, random.Random(3)) for key in batch]
+    passes = [taken[start : start + 10] for start in range(0, 40, 10)]
+    assert all(sorted(each) == sorted(keys) for each in passes)
+    assert len({tuple(each) for each in passes}) == 4
+    assert keys == [str(number) for number in range(10)], "the caller's list is as it was"
+
+
+def test_a_batch_larger_than_the_data_is_filled_from_several_passes():
+    batches = list(_batches(["a", "b", "c"], 8, 3, random.Random(0)))
+    assert [len(batch) for batch in batches] == [8, 8, 8]
+    assert Counter(key for batch in batches for key in batch) == {"a": 8, "b": 8, "c": 8}
+
+
+def test_at_most_so_many_questions_of_a_picture_are_asked_in_a_step(model):
+    examples = [example for example in small_registry().create("dataset", "squares").examples("train", "questions")][:3]
+    for most in (1, 2):
+        drawn = [tuple(each.id for each in _sample(examples, most, random.Random(seed))) for seed in range(30)]
+        assert {len(set(each)) for each in drawn} == {most}
+        assert {id_ for each in drawn for id_ in each} == {each.id for each in examples}
+    assert _sample(examples, 3, random.Random(0)) == _sample(examples, None, random.Random(0)) == examples
+    assert trained(model, steps=4, questions=2)[0].examples == 4 * 4 * 2
+
+
+def test_a_loss_that_is_no_number_stops_the_phase_and_is_told_with_phase_and_step(model):
+    done: list[int] = []
+
+    def spoil_after_two(step: Step) -> None:
+        done.append(step.step)
+        if step.step == 2:
+            next(model.connector.parameters()).data.fill_(math.nan)
+
+    with pytest.raises(TrainingError, match=r"became nan in phase 'burn' at step 3; lower its rate"):
+        train(model, [], phase_of(name="burn", steps=9), data_for(model), 0, spoil_after_two)
+    assert done == [1, 2]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(model):
+    twin, other = copy.deepcopy(model), copy.deepcopy(model)
+    trained(model, seed=4, steps=3, questions=2)
+    trained(twin, seed=4, steps=3, questions=2)
+    trained(other, seed=5, steps=3, questions=2)
+    for (name, mine), same in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert torch.equal(mine, same), name
+    assert max(moved(model, other).values()) > 1e-5
+
+
+class Augmenting(Squares):
+    """Says that it augments, and changes nothing: the encoder then runs in every step."""
+
+    augments = True
+
+    def augment(self, picture: Any, random: random.Random) -> Any:
+        return picture
+
+
+def test_remembered_tokens_of_a_frozen_encoder_train_as_recomputed_ones_do(model):
+    dataset = small_registry().create("dataset", "squares")
+    phase = phase_of(train=("connector", "language_model"), steps=6, rate=1e-2)
+    twin = copy.deepcopy(model)
+    curves: list[list[Step]] = [[], []]
+    train(model, [], phase, data_for(model, dataset), 0, curves[0].append)
+    train(twin, [], phase, data_for(twin, Augmenting(dataset)), 0, curves[1].append)
+    assert [each.loss for each in curves[0]] == pytest.approx([each.loss for each in curves[1]], abs=1e-5)
+    assert curves[0][-1].loss < curves[0][0].loss
+
+
+def test_a_frozen_encoder_opens_each_picture_once(model):
+    dataset = Squares(small_registry().create("dataset", "squares"))
+    data = data_for(model, dataset)
+    train(model, [], phase_of(train=("connector",), steps=12), data, 0, lambda step: None)
+    assert set(dataset.opened.values()) == {1}
+    assert len(dataset.opened) == 16
+
+
+def test_a_frozen_encoder_runs_without_dropout(model):
+    model.encoder.register_forward_hook(
+        lambda module, arguments, tokens: nn.functional.dropout(tokens, 0.9, module.training)
+    )
+    before = model.encoder.eval()(torch.ones(1, 3, 16, 16))
+    seen: list[Tensor] = []
+    model.connector.register_forward_hook(lambda module, arguments, tokens: seen.append(arguments[0]))
+    trained(model, train=("connector",), steps=1)
+    assert (seen[0] == 0).float().mean() < 0.5
+    torch.testing.assert_close(model.encoder(torch.ones(1, 3, 16, 16)), before)
+
+
+def test_an_adapter_inside_the_encoder_trains_though_the_encoder_is_frozen(tmp_path):
+    trial = load(tmp_path, "base.adapter={name: lora, rank: 2, targets: ['encoder.*']}").trials[0]
+    model = build(trial)
+    _, adapted = attach_adapter(trial, small_registry(), model)
+    before = [each.detach().clone() for each in adapted]
+    trained(model, adapted=adapted, train=("adapter",), steps=3, rate=1e-2, warmup=0.0)
+    assert adapted
+    assert all((new - old).abs().max() > 0 for new, old in zip(adapted, before, strict=True))
+
+
+def test_lora_leaves_the_base_as_it_was_and_counts_only_its_own_parameters(tmp_path):
+    trial = load(tmp_path, "base.adapter={name: lora, rank: 2}").trials[0]
+    model = build(trial)
+    base = {name: each.detach().clone() for name, each in model.named_parameters()}
+    _, adapted = attach_adapter(trial, small_registry(), model)
+    summary, _ = trained(model, adapted=adapted, train=("adapter",), steps=2, warmup=0.0, rate=1e-2)
+    assert summary.trainable_parameters == sum(map(torch.numel, adapted))
+    for name, each in model.named_parameters():
+        if name in base:
+            assert torch.equal(each, base[name]), name
+    assert all(each.grad is not None for each in adapted)
+
+
+def test_bf16_is_close_to_fp32_and_leaves_the_weights_in_fp32(model):
+    twin = copy.deepcopy(model)
+    _, full = trained(model, steps=4, rate=1e-3)
+    _, half = trained(twin, steps=4, rate=1e-3, precision="bf16")
+    assert [each.loss for each in half] == pytest.approx([each.loss for each in full], rel=2e-2)
+    assert [each.loss for each in half] != [each.loss for each in full]
+    assert {each.dtype for each in twin.parameters()} == {torch.float32}
+
+
+def test_a_phase_that_trains_what_has_no_parameters_is_refused(model):
+    assert not list(model.fusion.parameters())
+    with pytest.raises(TrainingError, match="phase 'tune' trains fusion, where there are no parameters"):
+        trained(model, train=("fusion",))
+
+
+def test_a_phase_without_examples_is_refused(model):
+    with pytest.raises(TrainingError, match="no training examples for the tasks questions"):
+        train(model, [], phase_of(), data_for(model, _Empty()), 0, lambda step: None)
+
+
+class _Empty(Dataset):
+    def examples(self, split: str, task: str) -> list[Any]:
+        return []
+
+
+def test_a_contrastive_phase_moves_the_encoder_alone_and_its_loss_falls(model):
+    before = copy.deepcopy(model)
+    settings = {"objective": "contrastive", "tasks": ("captions",), "train": ("encoder",)}
+    summary, curve = trained(model, **settings, steps=25, batch=8, rate=3e-3)
+    changes = moved(before, model)
+    assert {name.partition(".")[0] for name, change in changes.items() if change > 0} == {"encoder"}
+    assert summary.trainable_parameters == sum(map(torch.numel, model.encoder.parameters()))
+    assert curve[-1].loss < curve[0].loss - 0.2
+
+
+def test_training_ends_in_evaluation_mode(model):
+    trained(model)
+    assert not any(module.training for module in model.modules())
