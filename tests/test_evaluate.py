@@ -1,0 +1,247 @@
+"""Evaluation: what each condition shows, what is counted, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tests.small import build, load, small_registry
+from workbench.batches import Collator
+from workbench.contracts import Dataset, Example, Metric, Prediction
+from workbench.evaluate import CONDITIONS, EvaluationError, Outcome, _mixed_batches, evaluate, summarize
+from workbench.model import VisionLanguageModel
+from workbench.trial import Evaluation
+
+PROMPT = "<image>{question}\n"
+
+
+class Numbered(Dataset):
+    """Pictures that differ in one even shade, so that what was seen tells whose picture it was."""
+
+    def __init__(self, pictures: int, questions: int = 2):
+        self.pictures = pictures
+        self.questions = questions
+
+    def examples(self, split: str, task: str) -> list[Example]:
+        return [
+            Example(
+                f"{picture}/{number}", str(picture), f"what is number {number}?", (f"it is {picture}",), f"g{number}"
+            )
+            for number in range(self.questions)
+            for picture in range(self.pictures)
+        ]
+
+    def picture(self, key: str) -> Any:
+        return Image.new("RGB", (16, 16), (30 * int(key), 0, 0))
+
+
+def ask(
+    model: VisionLanguageModel, dataset: Dataset, seed: int = 0, **settings: Any
+) -> tuple[Outcome, list[tuple[int, int]]]:
+    progress: list[tuple[int, int]] = []
+    chosen = Evaluation(max_new_tokens=2, **settings)
+    outcome = evaluate(model, dataset, PROMPT, chosen, seed, lambda *done: progress.append(done))
+    return outcome, progress
+
+
+@pytest.fixture
+def model(tmp_path) -> VisionLanguageModel:
+    return build(load(tmp_path).trials[0]).eval()
+
+
+@pytest.fixture(params=["concat_projection", "cross_attention", "gated", "bidirectional"])
+def any_model(request, tmp_path) -> VisionLanguageModel:
+    """Connector and fusion are open, so that pictures matter."""
+    model = build(load(tmp_path, f"base.fusion={request.param}").trials[0]).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in (*model.connector.parameters(), *model.fusion.parameters()):
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def loss_by_loop(model: VisionLanguageModel, dataset: Dataset, example: Example, picture: Any) -> float:
+    """The mean loss of one answer with one picture, alone in its batch."""
+    collate = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)
+    with torch.no_grad():
+        batch = collate(model.encoder.transform(picture)[None], [[example]])
+        return float(model.loss(batch))
+
+
+def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_model):
+    """A loop over single questions finds the right picture, the even grey one, and another's for the shuffled."""
+    dataset = Numbered(5)
+    outcome, _ = ask(any_model, dataset, batch=2)
+    grey = Image.new("RGB", (16, 16), (128, 128, 128))
+    for place, prediction in enumerate(outcome.predictions["picture"]):
+        example = prediction.example
+        alone = {key: loss_by_loop(any_model, dataset, example, dataset.picture(key)) for key in "01234"}
+        own = alone.pop(example.picture)
+        assert min(abs(own - other) for other in alone.values()) > 1e-4, "pictures matter to this model"
+        assert prediction.loss == pytest.approx(own, abs=2e-5)
+        empty = loss_by_loop(any_model, dataset, example, grey)
+        assert outcome.predictions["no_picture"][place].loss == pytest.approx(empty, abs=2e-5)
+        shuffled = outcome.predictions["shuffled"][place].loss
+        assert min(abs(shuffled - other) for other in alone.values()) < 2e-5
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 64])
+@pytest.mark.parametrize("pictures", [2, 3, 5, 8])
+def test_batches_hold_every_picture_once_and_never_one_alone(pictures, batch):
+    keys = [str(number) for number in range(pictures)]
+    for seed in range(5):
+        batches = list(_mixed_batches(keys, batch, seed))
+        assert sorted(key for each in batches for key in each) == keys
+        assert all(2 <= len(each) <= max(batch, 2) + 1 for each in batches)
+
+
+@pytest.mark.parametrize(("pictures", "batch"), [(2, 1), (3, 2), (5, 2), (7, 3), (7, 64)])
+def test_the_shuffled_control_shows_no_picture_its_own_questions(model, pictures, batch):
+    shown = Shown(model)
+    ask(model, Numbered(pictures), batch=batch)
+    shown.remove()
+    for true, shuffled in shown.pairs():
+        assert len(true) == len(shuffled)
+        assert all(mine != theirs for mine, theirs in zip(true, shuffled, strict=True))
+        assert sorted(true) == sorted(shuffled), "pictures are exchanged, none is made up"
+
+
+def test_the_grey_control_is_the_same_for_all(model):
+    shown = Shown(model)
+    ask(model, Numbered(5), batch=3)
+    shown.remove()
+    assert len({value for each in shown.by_condition("no_picture") for value in each}) == 1
+
+
+class Shown:
+    """Notes, by the pictures' values, what the decoder is given of them: three conditions a batch, in their order."""
+
+    def __init__(self, model: VisionLanguageModel):
+        self.visions: list[tuple[float, ...]] = []
+        self._model = model
+        self._fuse = model.fusion.fuse_inputs
+        model.fusion.fuse_inputs = self._note  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _note(self, vision: Tensor, inputs: Any) -> Any:
+        self.visions.append(tuple(float(each) for each in vision.double().sum((1, 2))))
+        return self._fuse(vision, inputs)
+
+    def remove(self) -> None:
+        del self._model.fusion.fuse_inputs
+
+    def by_condition(self, condition: str) -> list[tuple[float, ...]]:
+        """What was shown under a condition, batch by batch: each is read once to answer and once for the loss."""
+        batches = [each for each in self.visions if len(each) > 1]  # the latency asks one picture at a time
+        assert batches[0::2] == batches[1::2]
+        return batches[0::2][CONDITIONS.index(condition) :: 3]
+
+    def pairs(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+        return list(zip(self.by_condition("picture"), self.by_condition("shuffled"), strict=True))
+
+
+def test_predictions_are_grouped_by_picture_in_the_order_of_the_data(model):
+    outcome, progress = ask(model, Numbered(4, questions=3), batch=3)
+    expected = [f"{picture}/{number}" for picture in range(4) for number in range(3)]
+    for condition in CONDITIONS:
+        assert [each.example.id for each in outcome.predictions[condition]] == expected
+    assert progress[-1] == (4, 4)
+    assert [done for done, _ in progress] == sorted({done for done, _ in progress})
+
+
+def test_answers_do_not_depend_on_the_batch_nor_on_the_seed(any_model):
+    first, _ = ask(any_model, Numbered(5), batch=2)
+    second, _ = ask(any_model, Numbered(5), batch=64, seed=3)
+    assert [each.answer for each in first.predictions["picture"]] == [
+        each.answer for each in second.predictions["picture"]
+    ]
+    assert [each.loss for each in first.predictions["picture"]] == pytest.approx(
+        [each.loss for each in second.predictions["picture"]], abs=2e-4
+    )
+
+
+def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
+    keys = [str(number) for number in range(9)]
+    assert list(_mixed_batches(keys, 3, 1)) == list(_mixed_batches(keys, 3, 1))
+    assert list(_mixed_batches(keys, 3, 1)) != list(_mixed_batches(keys, 3, 2))
+
+
+def test_a_limit_takes_the_first_pictures_with_all_their_questions(model):
+    outcome, progress = ask(model, Numbered(6), limit=3)
+    assert [each.example.id for each in outcome.predictions["picture"]] == ["0/0", "0/1", "1/0", "1/1", "2/0", "2/1"]
+    assert progress == [(3, 3)]
+
+
+@pytest.mark.parametrize(("pictures", "limit"), [(1, None), (0, None), (5, 1)])
+def test_one_picture_alone_cannot_be_evaluated(model, pictures, limit):
+    with pytest.raises(EvaluationError, match=r"split 'test' gives [01] picture.*needs at least 2"):
+        ask(model, Numbered(pictures), limit=limit)
+
+
+def test_an_answer_takes_time(model):
+    assert ask(model, Numbered(2))[0].latency_ms > 0
+
+
+class Scored(Metric):
+    """Scores by a table."""
+
+    def __init__(self, scores: dict[str, list[float]], higher_is_better: bool):
+        self.table = scores
+        self.higher_is_better = higher_is_better
+
+    def scores(self, predictions):
+        return self.table[predictions[0].answer]
+
+
+def predictions(groups: list[str]) -> dict[str, list[Prediction]]:
+    """Under every condition the condition's name is the answer."""
+    return {
+        condition: [
+            Prediction(Example(str(place), "p", "?", ("a",), group), condition, 0.0)
+            for place, group in enumerate(groups)
+        ]
+        for condition in CONDITIONS
+    }
+
+
+TABLE = {"picture": [1.0, 0.5, 0.0, 0.9], "no_picture": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
+
+
+def test_the_visual_gain_is_over_the_better_control():
+    flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
+    assert flat == pytest.approx({"right": 0.6, "right.no_picture": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
+    assert scores == {condition: {"right": TABLE[condition]} for condition in CONDITIONS}
+
+
+def test_where_lower_is_better_the_gain_is_turned_round():
+    flat, _ = summarize(predictions(["", "", "", ""]), {"wrong": Scored(TABLE, False)})
+    assert flat["visual_gain"] == pytest.approx(0.2 - 0.6)
+
+
+def test_the_gain_is_that_of_the_first_metric():
+    metrics: dict[str, Metric] = {"right": Scored(TABLE, True), "wrong": Scored(TABLE, False)}
+    assert summarize(predictions([""] * 4), metrics)[0]["visual_gain"] == pytest.approx(0.3)
+
+
+def test_each_group_has_its_own_mean_of_the_answers_with_the_picture():
+    flat, _ = summarize(predictions(["a", "b", "a", ""]), {"right": Scored(TABLE, True)})
+    assert {name: value for name, value in flat.items() if ".group." in name} == pytest.approx(
+        {"right.group.a": 0.5, "right.group.b": 0.5}
+    )
+
+
+def test_bf16_answers_are_close_to_those_of_fp32(model):
+    full, half = ask(model, Numbered(4))[0], ask(model, Numbered(4), precision="bf16")[0]
+    assert [each.loss for each in half.predictions["picture"]] == pytest.approx(
+        [each.loss for each in full.predictions["picture"]], rel=2e-2
+    )
+
+
+def test_the_model_is_left_as_it_was(model):
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    ask(model.train(), small_registry().create("dataset", "squares"))
+    assert not model.training
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
