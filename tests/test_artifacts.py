@@ -1,0 +1,152 @@
+"""A kept stage comes back as it was written, and a damaged one is told, not used."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.artifacts import ArtifactError, ArtifactStore
+from workbench.atomic import StorageError
+
+WEIGHTS = {
+    "matrix": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+    "half": torch.arange(6).to(torch.bfloat16).view(2, 3),
+    "whole": torch.tensor([[-127, 127]], dtype=torch.int8),
+    "count": torch.tensor(7),
+    "empty": torch.zeros(0, 2),
+    "strided": torch.arange(6.0).view(2, 3).T,
+}
+CURVE = [{"phase": "tune", "step": 1, "loss": 0.1 + 0.2}, {"phase": "tune", "step": 2, "loss": 1e-30}]
+SUMMARY = {"seconds": 1.5, "examples": 12, "adapter": False}
+
+
+def written(folder: Path, key: str = "abc") -> ArtifactStore:
+    store = ArtifactStore(folder / "artifacts")
+    store.write(key, WEIGHTS, '{"words": "é"}', SUMMARY, CURVE)
+    return store
+
+
+def test_what_a_stage_left_comes_back_to_the_last_bit(tmp_path):
+    found = written(tmp_path).read("abc")
+    assert set(found.weights) == set(WEIGHTS)
+    for name, weight in WEIGHTS.items():
+        assert found.weights[name].dtype == weight.dtype
+        assert torch.equal(found.weights[name], weight)
+    assert found.curve == CURVE
+    assert found.summary == SUMMARY
+    assert found.tokenizer_file is not None
+    assert found.tokenizer_file.read_text(encoding="utf-8") == '{"words": "é"}'
+
+
+def test_weights_that_need_gradients_are_kept_as_plain_numbers(tmp_path):
+    store = ArtifactStore(tmp_path)
+    layer = torch.nn.Linear(2, 2)
+    store.write("abc", layer.state_dict(keep_vars=True), None, {}, [])
+    assert torch.equal(store.read("abc").weights["weight"], layer.weight.detach())
+
+
+def test_a_stage_of_the_encoder_alone_has_no_tokenizer(tmp_path):
+    store = ArtifactStore(tmp_path)
+    store.write("abc", WEIGHTS, None, SUMMARY, [])
+    assert store.read("abc").tokenizer_file is None
+    assert store.read("abc").curve == []
+
+
+def test_a_store_knows_what_it_has(tmp_path):
+    store = written(tmp_path)
+    assert store.has("abc")
+    assert not store.has("abd")
+    assert not ArtifactStore(tmp_path / "nowhere").has("abc")
+
+
+def test_a_stage_written_again_replaces_the_earlier_one(tmp_path):
+    store = written(tmp_path)
+    store.write("abc", {"matrix": torch.ones(1)}, None, {"seconds": 9.0}, [])
+    assert store.read("abc").summary == {"seconds": 9.0}
+    assert list(store.read("abc").weights) == ["matrix"]
+    assert [folder.name for folder in store.folder.iterdir()] == ["abc"]
+
+
+def test_a_write_that_breaks_off_leaves_nothing(tmp_path):
+    store = ArtifactStore(tmp_path / "artifacts")
+    with pytest.raises(TypeError):
+        store.write("abc", WEIGHTS, None, {"seconds": object()}, CURVE)
+    assert not store.has("abc")
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_killed_write_is_not_taken_for_a_stage(tmp_path):
+    """The process is killed between the weights and the summary."""
+    program = (
+        "import os, signal, sys, torch; from pathlib import Path; from workbench.artifacts import ArtifactStore\n"
+        "def curve():\n    yield {'step': 1}\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "ArtifactStore(Path(sys.argv[1])).write('abc', {'a': torch.ones(5)}, '{}', {}, curve())"
+    )
+    root = Path(__file__).parent.parent
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.rglob("weights.safetensors")), "it was killed in the middle"
+    store = ArtifactStore(tmp_path)
+    assert not store.has("abc")
+    store.write("abc", WEIGHTS, None, SUMMARY, CURVE)
+    assert store.read("abc").summary == SUMMARY
+
+
+DAMAGE = {
+    "truncated weights": lambda folder: _cut(folder / "weights.safetensors"),
+    "empty weights": lambda folder: (folder / "weights.safetensors").write_bytes(b""),
+    "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
+    "foreign weights": lambda folder: (folder / "weights.safetensors").write_bytes(os.urandom(100)),
+    "truncated summary": lambda folder: _cut(folder / "stage.json"),
+    "truncated curve": lambda folder: _cut(folder / "curve.jsonl"),
+    "no curve": lambda folder: (folder / "curve.jsonl").unlink(),
+    "summary in another encoding": lambda folder: (folder / "stage.json").write_bytes(b'{"a": "\xff"}'),
+}
+
+
+def _cut(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) - 9])
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_stage_is_told_with_its_folder_and_what_to_do(tmp_path, damage):
+    store = written(tmp_path)
+    DAMAGE[damage](store.folder / "abc")
+    with pytest.raises(ArtifactError, match=rf"{store.folder / 'abc'} is damaged: .*Delete the folder and run again"):
+        store.read("abc")
+
+
+def test_a_full_disk_leaves_no_half_stage_and_is_told_in_plain_words(tmp_path):
+    """A child process may write files of 4 kB at most: the system refuses the rest, as a full disk would."""
+    program = (
+        "import sys, torch; from pathlib import Path; from workbench.artifacts import ArtifactStore\n"
+        "from workbench.atomic import StorageError\n"
+        "try:\n    ArtifactStore(Path(sys.argv[1])).write('abc', {'a': torch.ones(5000)}, None, {}, [])\n"
+        "except StorageError as error:\n    print(error)"
+    )
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    child = subprocess.run(command, cwd=root, preexec_fn=limit, capture_output=True, text=True, check=True)
+    assert f"cannot write {tmp_path / 'abc'}: the file would be larger than the system allows here" in child.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_below_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="a part of that path is a file"):
+        ArtifactStore(tmp_path / "file" / "artifacts").write("abc", WEIGHTS, None, {}, [])
