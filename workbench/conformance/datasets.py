@@ -21,7 +21,7 @@ def it_can_be_built_with_these_options(subject: Subject) -> None:
 
 def every_split_has_examples_of_the_task_questions(subject: Subject) -> None:
     """And there are the splits `train` and `test`."""
-    dataset = subject.build()
+    dataset = subject.shared
     splits, tasks = tuple(dataset.splits()), tuple(dataset.tasks())
     expect({"train", "test"} <= set(splits), f"splits() gives {splits}: `train` and `test` are needed")
     expect("questions" in tasks, f"tasks() gives {tasks}: `questions` is needed")
@@ -31,7 +31,7 @@ def every_split_has_examples_of_the_task_questions(subject: Subject) -> None:
 
 def examples_are_whole(subject: Subject) -> None:
     """Texts are texts, and every question has an answer."""
-    for where, examples in _all(subject.build()):
+    for where, examples in _all(subject.shared):
         for example in examples:
             texts = (example.id, example.picture, example.question, example.group, *example.answers)
             expect(
@@ -46,14 +46,14 @@ def examples_are_whole(subject: Subject) -> None:
 
 def ids_are_unique(subject: Subject) -> None:
     """Predictions are compared by id, so an id means one question."""
-    for where, examples in _all(subject.build()):
+    for where, examples in _all(subject.shared):
         twice = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
         expect(not twice, f"in {where} several examples have the id {', '.join(map(repr, twice[:5]))}")
 
 
 def splits_share_no_picture(subject: Subject) -> None:
     """A picture that was trained on says nothing in a test."""
-    dataset = subject.build()
+    dataset = subject.shared
     seen: dict[str, str] = {}
     for split in dataset.splits():
         keys = {example.picture for task in dataset.tasks() for example in dataset.examples(split, task)}
@@ -64,7 +64,7 @@ def splits_share_no_picture(subject: Subject) -> None:
 
 def pictures_open(subject: Subject) -> None:
     """Some of each split, spread over it, twice the same."""
-    dataset = subject.build()
+    dataset = subject.shared
     for where, examples in _all(dataset):
         keys = list(dict.fromkeys(example.picture for example in examples))
         for key in keys[:: max(1, len(keys) // OPENED)]:
@@ -79,7 +79,7 @@ def pictures_open(subject: Subject) -> None:
 
 def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
     """Results are kept by the fingerprint, and rows by their order."""
-    first, second = subject.build(), subject.build()
+    first, second = subject.shared, subject.build()
     expect(
         isinstance(first.fingerprint(), str) and first.fingerprint() == first.fingerprint() == second.fingerprint(),
         "fingerprint() differs from one time to the next: make it a hash of the data, in a fixed order",
@@ -92,7 +92,7 @@ def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
 
 def augmenting_is_drawn_from_the_given_random_alone(subject: Subject) -> None:
     """The same random numbers give the same picture, of the same size; the original stays as it was."""
-    dataset = subject.build()
+    dataset = subject.shared
     picture = dataset.picture(dataset.examples("train", "questions")[0].picture)
     original = picture.copy()
     first, again = (dataset.augment(picture, random.Random(1)) for _ in range(2))

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Subject:
         """A new component, with the same random weights each time."""
         torch.manual_seed(2)
         return self.entry.factory(*positional, **self.options)
+
+    @cached_property
+    def shared(self) -> Any:
+        """One component for rules that only look at it, where building is slow and takes no positional arguments."""
+        return self.build()
 
 
 Check = Callable[[Subject], None]
