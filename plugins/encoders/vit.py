@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy
 import torch
 from PIL import Image
-from pydantic import Field, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +35,8 @@ class ViT(Encoder):
 
     `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
     faster from few pictures (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
-    Pictures are scaled to a square and to [-1, 1].
+    Pictures are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
+    The values of the data at hand can matter more than any other option here.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class ViT(Encoder):
         heads: PositiveInt = 4,
         mlp_ratio: PositiveInt = 4,
         stem_depth: Annotated[int, Field(ge=0)] = 0,
+        mean: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.5,
+        deviation: Annotated[FiniteFloat, Field(gt=0)] = 0.5,
     ):
         super().__init__()
         if image_size % patch_size:
@@ -55,6 +58,7 @@ class ViT(Encoder):
         if patch_size % 2**stem_depth:
             raise UserError(f"stem_depth {stem_depth} halves {stem_depth} times, but patch_size is {patch_size}")
         self.image_size = image_size
+        self.mean, self.deviation = mean, deviation
         tokens = (image_size // patch_size) ** 2
         self.shape = VisionShape(width, tokens)
         self.embedding = _embedding(width, patch_size, stem_depth)
@@ -63,13 +67,13 @@ class ViT(Encoder):
         self.norm = nn.LayerNorm(width)
 
     def transform(self, picture: Image.Image) -> Tensor:
-        """An RGB picture -> [3,H,W] in [-1, 1]."""
+        """An RGB picture -> [3,H,W], standardised."""
         size = (self.image_size, self.image_size)
         picture = picture.convert("RGB")
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BICUBIC)
         pixels = numpy.array(picture, dtype=numpy.float32)
-        return torch.from_numpy(pixels).permute(2, 0, 1).div_(127.5).sub_(1.0)
+        return torch.from_numpy(pixels).permute(2, 0, 1).div_(255).sub_(self.mean).div_(self.deviation)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""

@@ -11,17 +11,28 @@ from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimp
 class CrossAttentionFusion(Fusion):
     """Before every `every`-th block, queries from the text, keys and values from the picture (once a picture).
 
-    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2), closed at the start by a
-    last layer of zeros instead of a gate. The sequence keeps its length.
+    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2). `closed` starts it with a
+    last layer of zeros, so that a pretrained decoder stays as it is; a decoder trained from scratch learns to look
+    sooner when it starts open. The sequence keeps its length.
     """
 
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, every: PositiveInt = 1, heads: PositiveInt = 4):
+    def __init__(
+        self,
+        vision: VisionShape,
+        decoder: DecoderShape,
+        *,
+        every: PositiveInt = 1,
+        heads: PositiveInt = 4,
+        closed: bool = True,
+    ):
         super().__init__()
         self.every = every
         self.norm = nn.LayerNorm(vision.width)
         count = len(range(0, decoder.depth, every))
         self.norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(count))
-        self.attentions = nn.ModuleList(CrossAttention(decoder.width, vision.width, heads) for _ in range(count))
+        self.attentions = nn.ModuleList(
+            CrossAttention(decoder.width, vision.width, heads, closed) for _ in range(count)
+        )
 
     def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
         """vision [P,M,Dv] -> keys and values of each cross-attention [P,H,M,E]."""

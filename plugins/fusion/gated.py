@@ -10,21 +10,26 @@ from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimp
 
 
 class GatedFusion(Fusion):
-    """Before every block, hidden = (1 - s) text + s vision with s = tanh(a) sigmoid(W [text, vision]).
+    """Before every block, a gate z mixes what the text says with what it sees: z vision + (1 - z) text.
 
-    The gate is that of the gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2),
-    on what cross-attention finds in the picture; tanh(a) with a = 0 at the start (Flamingo,
-    https://arxiv.org/abs/2204.14198, section 3.1.2) keeps it closed until it has learned something.
+    The gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2): both sides go
+    through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the picture, and
+    the mixture is added to the decoder's hidden state through one more layer. `closed` starts that layer at zero, so
+    that a pretrained decoder stays as it is; from scratch, open learns sooner.
     """
 
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, heads: PositiveInt = 4):
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, heads: PositiveInt = 4, closed: bool = True):
         super().__init__()
         width, depth = decoder.width, decoder.depth
         self.norm = nn.LayerNorm(vision.width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
         self.attentions = nn.ModuleList(CrossAttention(width, vision.width, heads, closed=False) for _ in range(depth))
+        self.texts = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.gates = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth))
-        self.opening = nn.Parameter(torch.zeros(depth))
+        self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        if closed:
+            for parameter in self.outputs.parameters():
+                nn.init.zeros_(parameter)
 
     def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
         """vision [P,M,Dv] -> keys and values of each block [P,H,M,E]."""
@@ -36,10 +41,10 @@ class GatedFusion(Fusion):
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """hidden [R,S,D] -> hidden [R,S,D]."""
         text = self.norms[index](hidden)
-        seen = self.attentions[index](text, vision[index])
+        seen = torch.tanh(self.attentions[index](text, vision[index]))
+        said = torch.tanh(self.texts[index](text))
         gate = torch.sigmoid(self.gates[index](torch.cat([text, seen], dim=-1)))
-        share = torch.tanh(self.opening[index]) * gate
-        return hidden + share * (seen - hidden), vision
+        return hidden + self.outputs[index](gate * seen + (1 - gate) * said), vision
 
 
 @hookimpl
