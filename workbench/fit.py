@@ -128,8 +128,8 @@ class _Bench:
             if isinstance(error.__cause__, UserError):
                 raise
 
-    def _create(self, trial: Trial, kind: str, *positional: Any) -> nn.Module:
-        def make() -> nn.Module:
+    def _create(self, trial: Trial, kind: str, *positional: Any) -> Any:
+        def make() -> Any:
             return create(trial, kind, self.registry, *positional)
 
         return _on_meta(make, lambda: make().to("meta"))
