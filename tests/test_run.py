@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -161,7 +162,8 @@ def test_a_trial_that_fails_stops_no_other(tmp_path, fusion, told):
     assert told in result.stdout
     report = workbench(tmp_path, "report", str(tmp_path / "results/small"), "--plugins", str(PLUGINS))
     assert report.returncode == 0, report.stderr
-    assert told in (tmp_path / "results/small/report/report.html").read_text()
+    page = (tmp_path / "results/small/report/report.html").read_text()
+    assert told in html.unescape(page)
 
 
 def test_control_c_keeps_what_is_finished_and_the_next_run_continues(tmp_path):
