@@ -94,7 +94,7 @@ def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_mode
 def test_batches_hold_every_picture_once_and_never_one_alone(pictures, batch):
     keys = [str(number) for number in range(pictures)]
     for seed in range(5):
-        batches = list(_mixed_batches(keys, batch, seed))
+        batches = list(_mixed_batches(dict.fromkeys(keys, ()), batch, seed))
         assert sorted(key for each in batches for key in each) == keys
         assert all(2 <= len(each) <= max(batch, 2) + 1 for each in batches)
 
@@ -134,10 +134,9 @@ class Shown:
         del self._model.fusion.fuse_inputs
 
     def by_condition(self, condition: str) -> list[tuple[float, ...]]:
-        """What was shown under a condition, batch by batch: each is read once to answer and once for the loss."""
+        """What was shown under a condition, batch by batch."""
         batches = [each for each in self.visions if len(each) > 1]  # the latency asks one picture at a time
-        assert batches[0::2] == batches[1::2]
-        return batches[0::2][CONDITIONS.index(condition) :: 3]
+        return batches[CONDITIONS.index(condition) :: 3]
 
     def pairs(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
         return list(zip(self.by_condition("picture"), self.by_condition("shuffled"), strict=True))
@@ -165,8 +164,8 @@ def test_answers_do_not_depend_on_the_batch_nor_on_the_seed(any_model):
 
 def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
     keys = [str(number) for number in range(9)]
-    assert list(_mixed_batches(keys, 3, 1)) == list(_mixed_batches(keys, 3, 1))
-    assert list(_mixed_batches(keys, 3, 1)) != list(_mixed_batches(keys, 3, 2))
+    assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) == list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1))
+    assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) != list(_mixed_batches(dict.fromkeys(keys, ()), 3, 2))
 
 
 def test_a_limit_takes_the_first_pictures_with_all_their_questions(model):

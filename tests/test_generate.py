@@ -8,7 +8,17 @@ import torch
 from tests.test_model import open_gates
 from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.contracts import Example
-from workbench.generate import generate
+from workbench.generate import generate, generate_and_judge
+
+
+def loud_model(fusion: str):
+    """A model whose weights are large, so that different prompts get different answers."""
+    model = tiny_model(fusion).eval()
+    open_gates(model)
+    with torch.no_grad():
+        for parameter in model.language_model.parameters():
+            parameter.mul_(2.0)
+    return model
 
 
 def answer_without_cache(model, pictures, example: Example, tokens: int) -> list[int]:
@@ -32,10 +42,7 @@ def answer_without_cache(model, pictures, example: Example, tokens: int) -> list
 @pytest.mark.parametrize("fusion", FUSIONS)
 @torch.no_grad()
 def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache(fusion):
-    model = tiny_model(fusion).eval()
-    open_gates(model)
-    for parameter in model.language_model.parameters():
-        parameter.mul_(3.0)  # so that different prompts get different answers
+    model = loud_model(fusion)
     pictures = images(2)
     prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False)
     got = generate(model, model.see(pictures), prompts, max_new_tokens=5)
@@ -47,6 +54,36 @@ def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache
     ]
     assert flat == wanted
     assert len({tuple(answer) for answer in wanted}) > 1
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_questions_that_are_answered_drop_out_and_change_nothing_for_the_others(fusion):
+    model = loud_model(fusion)
+    collate = collator(model, "<image>{question}\n")
+    prompts = collate(images(2), QUESTIONS, answered=False)
+    vision = model.see(images(2))
+    whole = generate(model, vision, prompts, max_new_tokens=6)
+    flat = [answer for row in whole for answer in row]
+    # Make a token the end that comes early in some answers, late in others, and not at all in others.
+    places = {token: [a.index(token) for a in flat if token in a] for answer in flat for token in answer}
+    end = max(places, key=lambda token: len(set(places[token])) + (len(places[token]) < len(flat)))
+    model.language_model.tokenizer.end = end
+    cut = [[answer[: answer.index(end)] if end in answer else answer for answer in row] for row in whole]
+    assert len({len(answer) for row in cut for answer in row}) > 1
+    assert generate(model, vision, prompts, max_new_tokens=6) == cut
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_answers_do_not_see_the_right_ones_that_are_read_for_their_loss(fusion):
+    model = loud_model(fusion)
+    collate = collator(model, "<image>{question}\n")
+    vision = model.see(images(2))
+    answered = collate(images(2), QUESTIONS)
+    answers, losses = generate_and_judge(model, vision, answered, max_new_tokens=5)
+    assert answers == generate(model, vision, collate(images(2), QUESTIONS, answered=False), max_new_tokens=5)
+    torch.testing.assert_close(losses, model.token_losses(vision, answered), rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()

@@ -202,6 +202,10 @@ class LanguageModel(nn.Module):
         """An empty KV cache for `rows` rows and at most `capacity` tokens each."""
         raise NotImplementedError
 
+    def keep_rows(self, cache: Any, rows: Tensor) -> Any:
+        """The cache of these rows [R'] alone: the others have answered all their questions."""
+        raise NotImplementedError
+
 
 class Adapter:
     """Changes which parameters of a trained model are tuned further. Factory: `Adapter(*, options)`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from workbench.batches import Collator
 from workbench.compose import seed_of
 from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensors
 from workbench.errors import UserError
-from workbench.generate import generate
+from workbench.generate import generate, generate_and_judge
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
 from workbench.train import autocast
@@ -58,7 +58,7 @@ def evaluate(
     model.eval()
     done = 0
     with torch.inference_mode(), autocast(device, settings.precision):
-        for keys in _mixed_batches(list(grouped), settings.batch, seed):
+        for keys in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[key] for key in keys]
             for condition, vision in _visions(model, pictures, keys, device):
                 for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
@@ -111,10 +111,12 @@ def _visual_gain(flat: dict[str, float], name: str, metric: Metric) -> float:
     return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
 
 
-def _mixed_batches(keys: list[str], size: int, seed: int) -> Iterator[list[str]]:
-    """Batches in random order; no batch holds a single picture, or it could not be shuffled."""
-    order = list(keys)
+def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: int) -> Iterator[list[str]]:
+    """Batches of keys in random order, but pictures with as many questions together, so that little is padded. No
+    batch holds a single picture, or it could not be shuffled."""
+    order = list(grouped)
     random.Random(seed_of(seed, "controls")).shuffle(order)
+    order.sort(key=lambda key: len(grouped[key]))
     size = max(size, 2)
     starts = list(range(0, len(order), size))
     if len(order) - starts[-1] == 1:
@@ -144,13 +146,14 @@ def _ask(
 ) -> list[Prediction]:
     """The generated answer and the loss of the right answer for each example."""
     tokenizer = model.language_model.tokenizer
-    nothing = torch.empty(0)
-    ids = generate(model, vision, collate(nothing, examples, answered=False).to(device), max_new_tokens)
+    batch = collate(torch.empty(0), examples).to(device)
+    ids, losses = generate_and_judge(model, vision, batch, max_new_tokens)
     answers = [tokenizer.decode(question) for row in ids for question in row]
-    asked = collate(nothing, examples).to(device)
-    losses = _example_losses(model.token_losses(vision, asked), asked.labels, asked.segments)
     flat = [example for questions in examples for example in questions]
-    return [Prediction(*each) for each in zip(flat, answers, losses, strict=True)]
+    return [
+        Prediction(*each)
+        for each in zip(flat, answers, _example_losses(losses, batch.labels, batch.segments), strict=True)
+    ]
 
 
 def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.batches import Batch
-from workbench.model import VisionLanguageModel
+from workbench.model import Conversation, VisionLanguageModel
 
 
 @torch.no_grad()
@@ -26,35 +26,72 @@ def generate(
     the left: each question continues at its own position and sees its own segment. Greedy at temperature 0, else
     sampled from the softmax of logits / temperature.
     """
+    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    return _answers(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
+
+
+@torch.no_grad()
+def generate_and_judge(
+    model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int
+) -> tuple[list[list[list[int]]], Tensor]:
+    """Greedy answers as `generate` gives them, and the loss of each token of the right ones [answer tokens].
+
+    batch: prompts with their right answers. Both come from one reading: what is generated cannot see the right
+    answers, which are forgotten before the first token.
+    """
+    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    losses = model.losses_of(hidden, batch)
+    conversation.forget(~batch.prompt)
+    return _answers(model, hidden, conversation, batch, max_new_tokens), losses
+
+
+def _answers(
+    model: VisionLanguageModel,
+    hidden: Tensor,
+    conversation: Conversation,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> list[list[list[int]]]:
+    """Token by token until every question is answered; rows whose questions all are drop out."""
     language_model = model.language_model
     end = language_model.tokenizer.end
-    count = int(batch.segments.max())
-    last, asked = _ends(batch.segments, count)  # [R,Q]
-    hidden, conversation = model.read(vision, batch, room=count * max_new_tokens)
-    positions = conversation.positions.gather(1, last)  # [R,Q]
+    last, asked = _ends(batch)  # [R,Q]
     hidden = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]))  # [R,Q,D]
-    numbers = torch.arange(1, count + 1, device=last.device).expand_as(last)
+    positions = conversation.positions.gather(1, last)
+    numbers = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
+    rows = torch.arange(len(last), device=last.device)
     open_ = asked
-    chosen = []
+    chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
     for step in range(max_new_tokens):
-        ids = _choose(language_model.head(hidden).float(), temperature, generator)  # [R,Q]
-        ids = ids.masked_fill(~open_, end)
-        chosen.append(ids)
+        ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(~open_, end)  # [R',Q']
+        chosen[rows[:, None], numbers - 1, step] = ids
         open_ = open_ & (ids != end)
         if step + 1 == max_new_tokens or not open_.any():
             break
+        left = open_.any(1).nonzero()[:, 0]
+        if len(left) < len(rows):
+            rows, conversation = rows[left], conversation.keep(left, language_model)
+        # Open questions first: as many columns as the row with most of them needs.
+        order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
+        open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
         positions = positions + 1
         hidden = model.answer(conversation, ids, positions, numbers.masked_fill(~open_, -1))
-    answers = torch.stack(chosen, dim=-1).tolist()
     counts = asked.sum(1).tolist()
-    return [[_until(ids, end) for ids in row[:questions]] for row, questions in zip(answers, counts, strict=True)]
+    return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
 
 
-def _ends(segments: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """segments [R,T] -> where each question's prompt ends [R,Q], and which questions there are [R,Q]."""
-    numbers = torch.arange(1, count + 1, device=segments.device)
-    places = torch.arange(segments.shape[1], device=segments.device)
-    member = segments[:, None, :] == numbers[None, :, None]  # [R,Q,T]
+def _questions(batch: Batch) -> int:
+    """The most questions in a row."""
+    return int(batch.segments.max())
+
+
+def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Where the prompt of each question ends [R,Q], and which questions there are [R,Q]."""
+    numbers = torch.arange(1, _questions(batch) + 1, device=batch.ids.device)
+    places = torch.arange(batch.ids.shape[1], device=batch.ids.device)
+    member = (batch.segments[:, None, :] == numbers[None, :, None]) & batch.prompt[:, None, :]  # [R,Q,T]
     return (member * places).amax(-1), member.any(-1)
 
 

@@ -5,6 +5,8 @@ Letters in shapes: R rows, S sequence, K keys, M image tokens, D width, H heads,
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -62,6 +64,12 @@ class KeyValueCache:
         self.keys = like.new_zeros(shape)
         self.values = like.new_zeros(shape)
         self.length = 0
+
+    def keep_rows(self, rows: Tensor) -> KeyValueCache:
+        """A cache with these rows [R'] alone."""
+        kept = copy.copy(self)
+        kept.keys, kept.values = self.keys[:, rows], self.values[:, rows]
+        return kept
 
     def extend(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append block `index`'s keys and values [R,H,S,E]; returns all of that block's [R,H,K,E]."""

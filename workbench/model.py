@@ -38,7 +38,24 @@ class Conversation:
     cache: Any
     seen: FusionPass
     segments: Tensor  # [R,K], of every token in the cache
-    positions: Tensor  # [R,T], of every text token of the prompt
+    positions: Tensor  # [R,T], of every text token that was read
+    text_at: Tensor  # [R,T], where each of them stands in the cache
+
+    def forget(self, tokens: Tensor) -> None:
+        """Let no later token see these text tokens [R,T]: right answers that were read along for their loss."""
+        seen = self.segments.gather(1, self.text_at)
+        self.segments = self.segments.scatter(1, self.text_at, seen.masked_fill(tokens, -1))
+
+    def keep(self, rows: Tensor, language_model: LanguageModel) -> Conversation:
+        """The same conversation with these rows [R'] alone."""
+        by_block = all_tensors(self.seen.by_block, lambda tensor: tensor[rows])
+        return Conversation(
+            cache=language_model.keep_rows(self.cache, rows),
+            seen=FusionPass(None, None, by_block),
+            segments=self.segments[rows],
+            positions=self.positions[rows],
+            text_at=self.text_at[rows],
+        )
 
 
 class VisionLanguageModel(nn.Module):
@@ -80,8 +97,12 @@ class VisionLanguageModel(nn.Module):
 
         Logits are computed only where there is a label.
         """
+        return self.losses_of(self.hidden(vision, batch), batch)
+
+    def losses_of(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """The same from the last hidden states [R,T,D] of a batch that was read already."""
         labelled = batch.labels >= 0  # [R,T]
-        logits = self.language_model.head(self.hidden(vision, batch)[labelled])
+        logits = self.language_model.head(hidden[labelled])
         return functional.cross_entropy(logits.float(), batch.labels[labelled], reduction="none")
 
     def read(self, vision: Any, batch: Batch, room: int) -> tuple[Tensor, Conversation]:
@@ -92,7 +113,7 @@ class VisionLanguageModel(nn.Module):
         mask = visible(inputs.segments, inputs.segments)
         hidden = self._decode(inputs.embeds, inputs.positions, mask, seen, cache)
         positions = _at(inputs.positions[..., None], inputs.text_at)[..., 0]
-        return _at(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions)
+        return _at(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions, inputs.text_at)
 
     def answer(self, conversation: Conversation, ids: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """The next token of each question, ids, positions and segments [R,Q] -> hidden [R,Q,D]; extends the cache."""
