@@ -203,8 +203,11 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def keep_rows(self, cache: Any, rows: Tensor) -> Any:
-        """The cache of these rows [R'] alone: the others have answered all their questions."""
-        raise NotImplementedError
+        """The cache of these rows [R'] alone: the others have answered all their questions.
+
+        Override it for a cache without a `keep_rows` of its own.
+        """
+        return cache.keep_rows(rows)
 
 
 class Adapter:

@@ -107,10 +107,6 @@ class GPT(LanguageModel):
         like = self.norm.weight if isinstance(self.norm.weight, Tensor) else torch.empty(0)
         return KeyValueCache(rows, capacity, shape.depth, shape.heads, shape.width // shape.heads, like)
 
-    def keep_rows(self, cache: KeyValueCache, rows: Tensor) -> KeyValueCache:
-        """The cache of these rows [R'] alone."""
-        return cache.keep_rows(rows)
-
     def _initialise(self) -> None:
         """N(0, 1/sqrt(3 x inputs)): at GPT-2's width about its 0.02, and wider in narrow models, which learn slowly
         from 0.02. GPT-2's smaller start of layers that write into the residual slows shallow models too: left out."""
