@@ -143,7 +143,7 @@ def test_text_from_data_cannot_become_markup(tmp_path: Path):
     [
         ({"axes": {}}, "The one trial reaches"),
         ({"axes": {}, "seeds": (0, 1)}, "2 seeds reach"),
-        ({"axes": {"fusion": ["concat_projection", "gated"]}}, "Nothing that was tried is better than the baseline"),
+        ({"axes": {"fusion": ["concat_projection", "gated"]}}, "Nothing that was tried beats the baseline: fusion"),
         ({"failed": tuple(range(12))}, "There is no answer: all 12 trials failed"),
         ({"left_out": tuple(range(12))}, "There is no answer yet: none of 12 trials has finished"),
         ({"left_out": (1, 2, 3), "failed": (4,)}, "8 of 12 trials have finished, 1 failed and 3 have no result yet"),
@@ -222,7 +222,7 @@ def test_values_behind_a_better_baseline_are_called_worse(tmp_path: Path):
     (folder / "experiment.json").write_text(json.dumps({**summary, "baseline": baseline}))
     study = read_study(folder, resamples=300)
     told = " ".join(answer(study))
-    assert told.startswith("Nothing that was tried is better than the baseline.")
+    assert told.startswith("Nothing that was tried beats the baseline: fusion cross_attention and quantizer none.")
     assert "gated is worse than cross_attention" in told
 
 

@@ -41,7 +41,10 @@ def answer(study: Study) -> list[str]:
     effects = {axis: study.effects(axis) for axis in study.compared}
     winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
     choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
-    lead = f"Best of what was tried: {choice}." if winners else "Nothing that was tried is better than the baseline."
+    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
+    lead = (
+        f"Best of what was tried: {choice}." if winners else f"Nothing that was tried beats the baseline: {baseline}."
+    )
     gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
     prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
     costs = [f"Costs: {'; '.join(prices)}."] if prices else []
@@ -150,7 +153,7 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Nota
     for verdict, words in ((BETTER, "is better than"), (WORSE, "is worse than"), (UNCLEAR, "cannot be told from")):
         for effect in effects:
             if effect.verdict == verdict:
-                numbers = f"{_gap(effect, notation)}, {notation.bounds(effect.difference)}"
+                numbers = f"{_gap(effect, notation)}, {notation.for_gap(effect.difference).bounds(effect.difference)}"
                 parts.append(f"{effect.value} {words} {baseline} ({numbers})")
     if not parts:
         return f"{spoken(axis)}: no two values can be compared, as trials are missing"
@@ -164,7 +167,8 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Nota
 
 
 def _gap(effect: Effect, notation: Notation) -> str:
-    return f"{notation.signed(effect.difference.estimate)} {notation.difference_unit}".strip()
+    signed = notation.for_gap(effect.difference).signed(effect.difference.estimate)
+    return f"{signed} {notation.difference_unit}".strip()
 
 
 def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
@@ -206,23 +210,24 @@ def _leader(study: Study, effects: Sequence[Effect]) -> Effect:
 
 
 def _lead(leader: Effect, behind: Sequence[Effect], notation: Notation) -> str:
-    gaps = [
-        f"{notation.distance(each.difference.estimate)} ahead of {each.value} ({_surely(each, notation)})"
-        for each in behind
-    ]
+    gaps = [f"{_apart(each, notation)} ahead of {each.value} ({_surely(each, notation)})" for each in behind]
     return f"{leader.value} has {notation.quantity(leader.mean.estimate)} {notation.words}, {joined(gaps)}."
 
 
 def _tie(leader: Effect, other: Effect, notation: Notation) -> str:
-    gap = notation.distance(other.difference.estimate)
-    return f"{leader.value} and {other.value} are {gap} apart, which may be chance ({_surely(other, notation)})."
+    apart = _apart(other, notation)
+    return f"{leader.value} and {other.value} are {apart} apart, which may be chance ({_surely(other, notation)})."
+
+
+def _apart(effect: Effect, notation: Notation) -> str:
+    return notation.for_gap(effect.difference).distance(effect.difference.estimate)
 
 
 def _surely(effect: Effect, notation: Notation) -> str:
     """The interval of a distance, counted so that the distance is positive, and p."""
     gap = effect.difference
     turned = gap if gap.estimate > 0 else Interval(-gap.estimate, -gap.high, -gap.low)
-    return f"95 % interval {notation.bounds(turned)}, p {_relation(effect.p)}"
+    return f"95 % interval {notation.for_gap(gap).bounds(turned)}, p {_relation(effect.p)}"
 
 
 def _relation(p: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.statistics import Interval
 from workbench.study import Scale
@@ -54,8 +54,16 @@ class Notation:
 
     def difference(self, interval: Interval) -> str:
         """As `+0.7 [+0.1, +1.3]`."""
-        parts = [self.signed(each) for each in (interval.estimate, interval.low, interval.high)]
+        notation = self.for_gap(interval)
+        parts = [notation.signed(each) for each in (interval.estimate, interval.low, interval.high)]
         return parts[0] + ("" if math.isnan(interval.low) else f" [{parts[1]}, {parts[2]}]")
+
+    def for_gap(self, gap: Interval) -> Notation:
+        """With so many decimals, up to three, that the interval of a difference shows a digit: no `0.0 [0.0, 0.0]`."""
+        width = abs(self._scaled(gap.high - gap.low)) / 2
+        if math.isnan(width) or width == 0:
+            return self
+        return replace(self, decimals=max(self.decimals, min(3, math.ceil(-math.log10(width)))))
 
     def signed(self, value: float) -> str:
         """A difference with its sign, as `+0.7`."""
