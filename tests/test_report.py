@@ -143,7 +143,7 @@ def test_text_from_data_cannot_become_markup(tmp_path: Path):
     [
         ({"axes": {}}, "The one trial reaches"),
         ({"axes": {}, "seeds": (0, 1)}, "2 seeds reach"),
-        ({"axes": {"fusion": ["concat_projection", "gated"]}}, "Nothing that was tried beats the baseline: fusion"),
+        ({"axes": {"fusion": ["concat_projection", "gated"]}}, "No difference to the baseline can be told: fusion"),
         ({"failed": tuple(range(12))}, "There is no answer: all 12 trials failed"),
         ({"left_out": tuple(range(12))}, "There is no answer yet: none of 12 trials has finished"),
         ({"left_out": (1, 2, 3), "failed": (4,)}, "8 of 12 trials have finished, 1 failed and 3 have no result yet"),

@@ -42,9 +42,12 @@ def answer(study: Study) -> list[str]:
     winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
     choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
     baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
-    lead = (
-        f"Best of what was tried: {choice}." if winners else f"Nothing that was tried beats the baseline: {baseline}."
-    )
+    if winners:
+        lead = f"Best of what was tried: {choice}."
+    elif any(effect.verdict == WORSE for found in effects.values() for effect in found):
+        lead = f"Nothing that was tried beats the baseline: {baseline}."
+    else:
+        lead = f"No difference to the baseline can be told: {baseline}."
     gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
     prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
     costs = [f"Costs: {'; '.join(prices)}."] if prices else []
