@@ -215,3 +215,11 @@ def test_an_adapter_axis_shares_the_phases_before_it(tmp_path):
     assert share["lora"] < 0.5 * share["full"]
     parameters = {record["metrics"]["parameters"] for record in found.values()}
     assert len(parameters) == 1, "a merged adapter leaves the model's size as it was"
+
+
+def test_a_label_in_brackets_is_shown_whole(tmp_path):
+    text = EXPERIMENT.replace("[none, int8]", "[{name: int8, include: ['encoder.*']}, int8]")
+    text = text.replace("[concat_projection, cross_attention]", "[concat_projection]")
+    result = run(tmp_path, write(tmp_path, text), "--workers", "1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "int8(include=[encoder.*])" in result.stdout

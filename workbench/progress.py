@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -55,7 +56,7 @@ class Board:
     def begin(self, stage: Stage) -> None:
         """A stage was given to a worker."""
         self._started[stage.key] = time.monotonic()
-        self._tasks[stage.key] = self._progress.add_task(f"{stage.trial.label}: {stage.name}", total=None, loss="")
+        self._tasks[stage.key] = self._progress.add_task(_name(stage), total=None, loss="")
 
     def advance(self, stage: Stage, news: Advance) -> None:
         """A stage is this far."""
@@ -70,6 +71,11 @@ class Board:
         seconds = time.monotonic() - self._started.pop(stage.key)
         outcome = "[green]done[/green]" if news.error is None else "[red]failed[/red]"
         place = f"[{self._done}/{self._total}]".replace("[", r"\[")
-        self.console.print(f"{place} {outcome} {stage.trial.label}: {stage.name} ({seconds:.1f} s)", highlight=False)
+        self.console.print(f"{place} {outcome} {_name(stage)} ({seconds:.1f} s)", highlight=False)
         if news.error is not None:
             self.console.print(f"    {news.error['type']}: {news.error['message']}", style="red", markup=False)
+
+
+def _name(stage: Stage) -> str:
+    """The stage in words; a label such as `int8(include=[encoder.*])` is no markup."""
+    return escape(f"{stage.trial.label}: {stage.name}")
