@@ -45,6 +45,15 @@ def test_what_a_stage_left_comes_back_to_the_last_bit(tmp_path):
     assert found.tokenizer_file.read_text(encoding="utf-8") == '{"words": "é"}'
 
 
+def test_a_weight_under_two_names_is_kept_under_both(tmp_path):
+    store = ArtifactStore(tmp_path)
+    embedding = torch.randn(4, 2)
+    store.write("tied", {"embedding": embedding, "head": embedding}, None, SUMMARY, CURVE)
+    found = store.read("tied").weights
+    assert torch.equal(found["embedding"], embedding)
+    assert torch.equal(found["head"], embedding)
+
+
 def test_weights_that_need_gradients_are_kept_as_plain_numbers(tmp_path):
     store = ArtifactStore(tmp_path)
     layer = torch.nn.Linear(2, 2)

@@ -56,7 +56,9 @@ class ArtifactStore:
     ) -> None:
         """Keep a stage; all of it or nothing."""
         with new_folder(self.folder / key) as folder:
-            _save({name: each.detach().cpu().contiguous() for name, each in weights.items()}, folder / WEIGHTS)
+            # Copies, because safetensors takes no two names for one tensor, and a decoder may tie its head.
+            copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
+            _save(copies, folder / WEIGHTS)
             if tokenizer is not None:
                 (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
             (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
