@@ -36,7 +36,7 @@ class ViT(Encoder):
     `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
     faster from few pictures (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
     Pictures are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
-    The values of the data at hand can matter more than any other option here.
+    Give the values of the data at hand where it is far from mid-grey.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ class BidirectionalFusion(Fusion):
 
     After the co-attention of ViLBERT (Lu et al. 2019, https://arxiv.org/abs/1908.02265, section 3.1). In a decoder
     the picture may look at the prompt only: what looked at the answer would show it to earlier tokens. `closed` starts
-    with last layers of zeros, so that a pretrained decoder stays as it is; from scratch, open learns sooner.
+    with last layers of zeros, so that a pretrained decoder stays as it is.
     """
 
     reads_text = True

@@ -12,8 +12,8 @@ class CrossAttentionFusion(Fusion):
     """Before every `every`-th block, queries from the text, keys and values from the picture (once a picture).
 
     After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2). `closed` starts it with a
-    last layer of zeros, so that a pretrained decoder stays as it is; a decoder trained from scratch learns to look
-    sooner when it starts open. The sequence keeps its length.
+    last layer of zeros, so that a pretrained decoder stays as it is; a decoder trained from scratch does not need it.
+    The sequence keeps its length.
     """
 
     def __init__(

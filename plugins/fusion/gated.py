@@ -15,7 +15,7 @@ class GatedFusion(Fusion):
     The gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2): both sides go
     through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the picture, and
     the mixture is added to the decoder's hidden state through one more layer. `closed` starts that layer at zero, so
-    that a pretrained decoder stays as it is; from scratch, open learns sooner.
+    that a pretrained decoder stays as it is.
     """
 
     def __init__(self, vision: VisionShape, decoder: DecoderShape, *, heads: PositiveInt = 4, closed: bool = True):
