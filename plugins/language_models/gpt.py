@@ -108,7 +108,8 @@ class GPT(LanguageModel):
         return KeyValueCache(rows, capacity, shape.depth, shape.heads, shape.width // shape.heads, like)
 
     def _initialise(self) -> None:
-        """N(0, 1/sqrt(3 x inputs)): at GPT-2's width about its 0.02, and wider in narrow models. GPT-2's smaller start of layers that write into the residual is left out: no gain could be told."""
+        """N(0, 1/sqrt(3 x inputs)): at GPT-2's width about its 0.02, and wider in narrow models. Its smaller start of
+        layers that write into the residual is left out: no gain could be told."""
         nn.init.normal_(self.embedding.weight, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
