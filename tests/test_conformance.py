@@ -23,6 +23,7 @@ OPTIONS = [
     ("connector", "mlp", {"hidden": 5}),
     ("fusion", "cross_attention", {"every": 2, "heads": 2}),
     ("language_model", "gpt", {"layer_norm": True, "width": 32, "depth": 2}),
+    ("language_model", "llama", {"key_value_heads": 2, "tied": False, "width": 32, "depth": 2, "mlp_width": 48}),
     ("adapter", "lora", {"rank": 2, "dropout": 0.1, "targets": ["language_model.*", "connector.*"]}),
     ("adapter", "full", {"targets": ["fusion.*"]}),
     ("quantizer", "int8", {"include": ["language_model.*"], "exclude": ["*mlp*"]}),

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from tests.test_model import open_gates
-from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
+from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.contracts import Example
 from workbench.generate import generate, generate_and_judge
 
 
-def loud_model(fusion: str):
+def loud_model(fusion: str, decoder: str = "gpt"):
     """A model whose weights are large, so that different prompts get different answers."""
-    model = tiny_model(fusion).eval()
+    model = tiny_model(fusion, decoder_name=decoder).eval()
     open_gates(model)
     with torch.no_grad():
         for parameter in model.language_model.parameters():
@@ -39,10 +39,11 @@ def answer_without_cache(model, pictures, example: Example, tokens: int) -> list
     return found
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 @torch.no_grad()
-def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache(fusion):
-    model = loud_model(fusion)
+def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache(fusion, decoder):
+    model = loud_model(fusion, decoder)
     pictures = images(2)
     prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False)
     got = generate(model, model.see(pictures), prompts, max_new_tokens=5)

@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 
-from tests.tiny import FUSIONS, QUESTIONS, collator, images, tiny_model
+from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.batches import Batch
 from workbench.contracts import Fusion, Inputs
 from workbench.model import VisionLanguageModel, visible
@@ -22,9 +22,10 @@ def open_gates(model: VisionLanguageModel) -> None:
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
 
 
-@pytest.fixture(params=FUSIONS)
+@pytest.fixture(params=[(fusion, decoder) for decoder in DECODERS for fusion in FUSIONS], ids="-".join)
 def model(request):
-    model = tiny_model(request.param)
+    fusion, decoder = request.param
+    model = tiny_model(fusion, decoder_name=decoder)
     open_gates(model)
     return model.eval()
 

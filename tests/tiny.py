@@ -13,6 +13,7 @@ from workbench.model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 
 FUSIONS = ("concat_projection", "cross_attention", "gated", "bidirectional")
+DECODERS = {"gpt": {}, "llama": {"key_value_heads": 1}}
 QUESTIONS = [
     [
         Example("0/0", "0", "is there a red shape?", ("yes",), "yes/no"),
@@ -54,12 +55,13 @@ def images(count: int) -> Tensor:
     return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def tiny_model(name: str, fusion: Fusion | None = None) -> VisionLanguageModel:
+def tiny_model(name: str, fusion: Fusion | None = None, decoder_name: str = "gpt") -> VisionLanguageModel:
     """A model with the built-in fusion of that name, or with the one given."""
     torch.manual_seed(0)
     registry = builtin_registry()
     encoder = TinyEncoder()
-    decoder = registry.create("language_model", "gpt", Corpus(texts), width=16, depth=3, heads=2, vocabulary_size=300)
+    sizes = {"width": 16, "depth": 3, "heads": 2, "vocabulary_size": 300} | DECODERS[decoder_name]
+    decoder = registry.create("language_model", decoder_name, Corpus(texts), **sizes)
     connector = registry.create("connector", "mlp", encoder.shape, decoder.shape.width)
     chosen: Fusion = fusion or registry.create("fusion", name, connector.shape, decoder.shape)
     return VisionLanguageModel(encoder, connector, chosen, decoder)

@@ -34,8 +34,19 @@ if TYPE_CHECKING:
     )
     from workbench.errors import UserError
     from workbench.hookspecs import hookimpl
-    from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, Rotary, heads_of
-    from workbench.tokenizer import Tokenizer, tokenizer_for
+    from workbench.hugging_face import checkpoint_folder, read_config, read_folder
+    from workbench.layers import (
+        MLP,
+        Attention,
+        CrossAttention,
+        KeyValueCache,
+        RMSNorm,
+        Rotary,
+        attend,
+        heads_of,
+        rotate,
+    )
+    from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
 
 __version__ = "0.1.0"
 
@@ -59,8 +70,19 @@ _HOME = {
     ),
     "workbench.errors": ("UserError",),
     "workbench.hookspecs": ("hookimpl",),
-    "workbench.layers": ("MLP", "Attention", "CrossAttention", "KeyValueCache", "RMSNorm", "Rotary", "heads_of"),
-    "workbench.tokenizer": ("Tokenizer", "tokenizer_for"),
+    "workbench.hugging_face": ("checkpoint_folder", "read_config", "read_folder"),
+    "workbench.layers": (
+        "MLP",
+        "Attention",
+        "CrossAttention",
+        "KeyValueCache",
+        "RMSNorm",
+        "Rotary",
+        "attend",
+        "heads_of",
+        "rotate",
+    ),
+    "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -87,10 +109,16 @@ __all__ = [
     "Tokenizer",
     "UserError",
     "VisionShape",
+    "attend",
+    "checkpoint_folder",
     "heads_of",
     "hookimpl",
     "load_into",
+    "pretrained_tokenizer",
+    "read_config",
+    "read_folder",
     "read_weights",
+    "rotate",
     "tokenizer_for",
 ]
 

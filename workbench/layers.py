@@ -6,6 +6,7 @@ Letters in shapes: R rows, S sequence, K keys, M image tokens, D width, H heads,
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -54,29 +55,34 @@ class RMSNorm(nn.Module):
 
 
 class KeyValueCache:
-    """Keys and values of every block, in buffers allocated once.
+    """Keys and values of every block, each in a buffer allocated once, of the type that its first keys have.
 
     `length` tokens are filled. Blocks write behind it with `extend`; `advance` moves it once a forward pass.
     """
 
-    def __init__(self, rows: int, capacity: int, depth: int, heads: int, head_width: int, like: Tensor):
-        shape = (depth, rows, heads, capacity, head_width)
-        self.keys = like.new_zeros(shape)
-        self.values = like.new_zeros(shape)
+    def __init__(self, depth: int, capacity: int):
+        self.capacity = capacity
         self.length = 0
+        self._blocks: list[tuple[Tensor, Tensor] | None] = [None] * depth  # keys and values [R,H,capacity,E]
 
     def keep_rows(self, rows: Tensor) -> KeyValueCache:
         """A cache with these rows [R'] alone."""
         kept = copy.copy(self)
-        kept.keys, kept.values = self.keys[:, rows], self.values[:, rows]
+        kept._blocks = [block and (block[0][rows], block[1][rows]) for block in self._blocks]
         return kept
 
     def extend(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append block `index`'s keys and values [R,H,S,E]; returns all of that block's [R,H,K,E]."""
-        end = self.length + keys.shape[2]
-        self.keys[index, :, :, self.length : end] = keys
-        self.values[index, :, :, self.length : end] = values
-        return self.keys[index, :, :, :end], self.values[index, :, :, :end]
+        block = self._blocks[index]
+        if block is None:
+            rows, heads, _, width = keys.shape
+            shape = (rows, heads, self.capacity, width)
+            block = self._blocks[index] = keys.new_empty(shape), values.new_empty(shape)
+        kept_keys, kept_values = block
+        start, new = self.length, keys.shape[2]
+        kept_keys.narrow(2, start, new).copy_(keys)
+        kept_values.narrow(2, start, new).copy_(values)
+        return kept_keys.narrow(2, 0, start + new), kept_values.narrow(2, 0, start + new)
 
     def advance(self, tokens: int) -> None:
         """The `tokens` new tokens of this pass are now part of the cache."""
@@ -84,41 +90,61 @@ class KeyValueCache:
 
 
 class Rotary(nn.Module):
-    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864); a head's two halves turn together."""
+    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864); a head's two halves turn together.
 
-    def __init__(self, head_width: int, base: float = 10_000.0):
+    `scaled` changes the frequencies [E/2], for a decoder that reads longer texts than it was first trained on.
+    """
+
+    def __init__(self, head_width: int, base: float = 10_000.0, scaled: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
         if head_width % 2:
             raise ShapeError(f"rotary positions need an even width of a head, not {head_width}")
         self.head_width = head_width
         self.base = base
+        self.scaled = scaled
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """positions [R,S] -> cosine and sine [R,1,S,E]."""
+        """positions [R,S] -> what `rotate` takes: the cosine, and the sine with its first half negated [R,1,S,E]."""
         pairs = torch.arange(0, self.head_width, 2, device=positions.device, dtype=torch.float32)
         frequencies = self.base ** (-pairs / self.head_width)
+        if self.scaled is not None:
+            frequencies = self.scaled(frequencies)
         angles = positions[:, None, :, None].float() * frequencies  # [R,1,S,E/2]
-        angles = torch.cat([angles, angles], dim=-1)
-        return angles.cos(), angles.sin()
+        cosine, sine = angles.cos(), angles.sin()
+        return torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
 
 
 def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """heads [R,H,S,E] turned by cosine and sine [R,1,S,E]."""
+    """heads [R,H,S,E] turned by what `Rotary` gives: (first, second) cos + (-second, first) sin."""
     cosine, sine = (part.to(heads.dtype) for part in rotation)
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cosine + torch.cat([-second, first], dim=-1) * sine
+    return torch.addcmul(heads * cosine, heads.roll(heads.shape[-1] // 2, dims=-1), sine)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention: queries [R,H,S,E], keys and values [R,H,K,E], mask [R,1,S,K] bool -> [R,H,S,E].
+    """Scaled dot-product attention: queries [R,H,S,E], keys and values [R,G,K,E] -> [R,H,S,E].
+
+    mask [R,1,S,K] bool, None: everything may be looked at. With fewer heads G of keys than of queries, H / G
+    neighbouring heads of queries share one (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
 
     On a CPU the kernel's backward pass is several times slower in bf16 than in fp32, so it trains in fp32.
     """
+    if queries.shape[1] != keys.shape[1]:
+        return _attend_grouped(queries, keys, values, mask)
     if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and torch.is_grad_enabled():
         with torch.autocast("cpu", enabled=False):
             queries, keys, values = queries.float(), keys.float(), values.float()
             return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+
+def _attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """The heads of queries that share one of keys as if they were more queries: keys and values are not repeated."""
+    rows, heads, length, width = queries.shape
+    sharing = heads // keys.shape[1]
+    queries = queries.reshape(rows, keys.shape[1], sharing * length, width)
+    if mask is not None and length > 1:
+        mask = mask.repeat(1, 1, sharing, 1)  # [R,1,H/G S,K]; for one query it is broadcast
+    return attend(queries, keys, values, mask).reshape(rows, heads, length, width)
 
 
 class Attention(nn.Module):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import UserError
 
@@ -23,12 +24,16 @@ class TokenizerError(UserError):
 
 
 class Tokenizer:
-    """`encode` and `decode`, and the ids of the special tokens."""
+    """`encode` and `decode`, and the ids of the special tokens.
 
-    def __init__(self, raw: RawTokenizer):
+    `special` names padding, start, end and image: a pretrained tokenizer has names of its own for them.
+    """
+
+    def __init__(self, raw: RawTokenizer, special: Sequence[str] = SPECIAL):
         self.raw = raw
+        self.special = tuple(special)
         self.size: int = raw.get_vocab_size()
-        self.padding, self.start, self.end, self.image = (self._special(token) for token in SPECIAL)
+        self.padding, self.start, self.end, self.image = (self._special(token) for token in special)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; `<image>` becomes its own id, nothing is put before or behind."""
@@ -48,13 +53,13 @@ class Tokenizer:
             raise TokenizerError(f"the tokenizer has no special token {token}; train it with `train_tokenizer`")
         return found
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"json": self.json()}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"json": self.json(), "special": self.special}
 
-    def __setstate__(self, state: dict[str, str]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         from tokenizers import Tokenizer as RawTokenizer
 
-        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]))
+        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]), state["special"])
 
 
 def tokenizer_for(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
@@ -66,15 +71,57 @@ def tokenizer_for(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
 
 def read_tokenizer(file: Path) -> Tokenizer:
     """The tokenizer saved in `file` (the JSON format of the `tokenizers` library)."""
+    return Tokenizer(_read_raw(file))
+
+
+def pretrained_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint in Hugging Face layout, with `<image>` added when it has none.
+
+    Start and end are those it was trained with, as `tokenizer_config.json` or else `config.json` names them. Where
+    there is no start or padding, the end stands for it.
+    """
+    raw = _read_raw(folder / "tokenizer.json")
+    raw.no_padding()
+    raw.no_truncation()
+    if raw.token_to_id(IMAGE) is None:
+        raw.add_special_tokens([IMAGE])
+    named = _read_object(folder / "tokenizer_config.json") | {"ids": _read_object(folder / "config.json")}
+    end = _named(raw, named, "eos")
+    if end is None:
+        raise TokenizerError(f"{folder} does not say which token ends a text: give eos_token in tokenizer_config.json")
+    return Tokenizer(raw, (_named(raw, named, "pad") or end, _named(raw, named, "bos") or end, end, IMAGE))
+
+
+def _named(raw: RawTokenizer, named: dict[str, Any], role: str) -> str | None:
+    """The special token of a role: its name, an object with its name, its id, or a list of ids."""
+    token = named.get(f"{role}_token")
+    if isinstance(token, dict):
+        token = token.get("content")
+    if isinstance(token, str) and raw.token_to_id(token) is not None:
+        return token
+    number = named["ids"].get(f"{role}_token_id")
+    first = number[0] if isinstance(number, list) and number else number
+    return raw.id_to_token(first) if isinstance(first, int) and first >= 0 else None
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"cannot read {file}: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _read_raw(file: Path) -> RawTokenizer:
     from tokenizers import Tokenizer as RawTokenizer
 
     try:
-        text = file.read_text(encoding="utf-8")
-        return Tokenizer(RawTokenizer.from_str(text))
+        return RawTokenizer.from_str(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise TokenizerError(f"cannot read the tokenizer {file}: {error.strerror}") from error
-    except TokenizerError:
-        raise
     except Exception as error:  # the library raises bare Exception for a file it cannot parse
         raise TokenizerError(f"{file} is not a tokenizer file: {error}") from error
 

@@ -33,7 +33,7 @@ class LoraAdapter(Adapter):
         rank: PositiveInt = 8,
         alpha: Annotated[FiniteFloat, Field(gt=0)] = 16.0,
         dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0,
-        targets: tuple[str, ...] = ("language_model.*attention.*",),
+        targets: tuple[str, ...] = ("language_model.*attention.*", "language_model.*attn.*"),
     ):
         self.rank = rank
         self.scale = alpha / rank

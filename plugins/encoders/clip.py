@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, Validati
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench import Attention, Encoder, UserError, VisionShape, hookimpl, load_into, read_weights
+from workbench import (
+    Attention,
+    Encoder,
+    UserError,
+    VisionShape,
+    checkpoint_folder,
+    hookimpl,
+    load_into,
+    read_config,
+    read_folder,
+    read_weights,
+)
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -164,7 +174,7 @@ def read_tower(checkpoint: str) -> tuple[Sizes, dict[str, Tensor]]:
     path = Path(checkpoint)
     if path.is_file():
         return _from_openai(path)
-    return _from_hugging_face(path if path.is_dir() else _download(checkpoint))
+    return _from_hugging_face(checkpoint_folder(checkpoint))
 
 
 # Parts of a name in a checkpoint -> in our tower, replaced one after the other.
@@ -196,25 +206,16 @@ _OPENAI = {
     ".c_proj.": ".down.",
 }
 _UNUSED = ("embeddings.position_ids", "proj")  # a count 0, 1, 2 ... and the projection into the space shared with texts
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 
 
 def _from_hugging_face(folder: Path) -> tuple[Sizes, dict[str, Tensor]]:
     """The tower of a folder: alone, in a whole CLIP, or inside a vision-language model that has one."""
-    sizes = _read_config(folder / "config.json")
-    file = _weight_file(folder)
-    if file is None:
-        raise UserError(f"the folder {folder} holds no weights: one of {', '.join(_WEIGHT_FILES)} is needed")
-    weights = read_weights(file)
+    sizes = _read_sizes(folder)
+    weights = read_folder(folder)
     mark = "embeddings.class_embedding"
     prefix = next((name.removesuffix(mark) for name in weights if name.endswith(mark)), None)
     if prefix is None:
-        raise UserError(f"{file} holds no CLIP vision tower: no weight's name ends in '{mark}'")
+        raise UserError(f"{folder} holds no CLIP vision tower: no weight's name ends in '{mark}'")
     renamed = _renamed(weights, prefix, _HUGGING_FACE)
     for block in range(sizes.num_hidden_layers):
         for end in (".weight", ".bias"):
@@ -224,22 +225,16 @@ def _from_hugging_face(folder: Path) -> tuple[Sizes, dict[str, Tensor]]:
     return sizes, renamed
 
 
-def _read_config(file: Path) -> Sizes:
+def _read_sizes(folder: Path) -> Sizes:
     """config.json of a vision tower, or the part `vision_config` of a larger model's."""
+    config = read_config(folder)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
         return Sizes.model_validate(config.get("vision_config", config))
     except ValidationError as error:
         wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors() if each["loc"])
         raise UserError(
-            f"{file} describes no CLIP vision tower: {wrong or 'its vision_config is no object'}"
+            f"{folder / 'config.json'} describes no CLIP vision tower: {wrong or 'its vision_config is no object'}"
         ) from error
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: {error}") from error
-
-
-def _weight_file(folder: Path) -> Path | None:
-    return next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def _renamed(weights: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -285,28 +280,6 @@ def _from_openai(file: Path) -> tuple[Sizes, dict[str, Tensor]]:
         intermediate_size=len(renamed["blocks.0.mlp.up.weight"]),
     )
     return sizes, renamed
-
-
-def _download(name: str) -> Path:
-    """The folder of a hub id, downloaded once by huggingface_hub."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise UserError(
-            f"checkpoint '{name}' is no file or folder here; to take it from the Hugging Face hub, install the extra:"
-            " pip install workbench[hf]"
-        ) from error
-    try:
-        folder = Path(
-            snapshot_download(name, allow_patterns=["config.json", *_WEIGHT_FILES[:2], "model-*.safetensors"])
-        )
-        if _weight_file(folder) is None:  # an old repository, without safetensors
-            folder = Path(snapshot_download(name, allow_patterns=["config.json", "pytorch_model*"]))
-    except Exception as error:  # the hub's client raises many kinds; each means that there is no such checkpoint for us
-        raise UserError(
-            f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}"
-        ) from error
-    return folder
 
 
 @hookimpl

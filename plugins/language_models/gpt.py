@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -103,9 +102,7 @@ class GPT(LanguageModel):
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache for `rows` rows of at most `capacity` tokens."""
-        shape = self.shape
-        like = self.norm.weight if isinstance(self.norm.weight, Tensor) else torch.empty(0)
-        return KeyValueCache(rows, capacity, shape.depth, shape.heads, shape.width // shape.heads, like)
+        return KeyValueCache(self.shape.depth, capacity)
 
     def _initialise(self) -> None:
         """N(0, 1/sqrt(3 x inputs)): at GPT-2's width about its 0.02, and wider in narrow models. Its smaller start of

@@ -187,9 +187,10 @@ def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
 
 
 def _another(ids: Tensor, model: VisionLanguageModel) -> Tensor:
-    """Other ids than these, none of them special."""
-    special = model.language_model.tokenizer.image + 1
-    return special + (ids + 7) % (model.language_model.tokenizer.size - special)
+    """Other ids than these, none of them `<image>`."""
+    tokenizer = model.language_model.tokenizer
+    changed = (ids + 7) % tokenizer.size
+    return torch.where(changed == tokenizer.image, (ids + 8) % tokenizer.size, changed)
 
 
 CHECKS = (

@@ -151,7 +151,7 @@ class ReferenceDecoder(LanguageModel):
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache."""
-        return KeyValueCache(rows, capacity, DEPTH, HEADS, WIDTH // HEADS, self.norm.weight)
+        return KeyValueCache(self.shape.depth, capacity)
 
 
 def corpus() -> Corpus:

@@ -91,8 +91,7 @@ class NewPlugin(LanguageModel):
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """Room for `capacity` tokens in each of `rows` rows."""
-        shape = self.shape
-        return KeyValueCache(rows, capacity, shape.depth, shape.heads, shape.width // shape.heads, self.norm.weight)
+        return KeyValueCache(self.shape.depth, capacity)
 
 
 @hookimpl

@@ -1,0 +1,312 @@
+"""A Llama-architecture decoder in plain PyTorch, small and new or with the weights and tokenizer of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench import (
+    Corpus,
+    DecoderShape,
+    KeyValueCache,
+    LanguageModel,
+    RMSNorm,
+    Rotary,
+    Tokenizer,
+    UserError,
+    attend,
+    checkpoint_folder,
+    heads_of,
+    hookimpl,
+    load_into,
+    pretrained_tokenizer,
+    read_config,
+    read_folder,
+    rotate,
+    tokenizer_for,
+)
+
+
+class Sizes(BaseModel):
+    """What a decoder is built from, named and with the defaults of a Hugging Face `config.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_type: Literal["llama", "mistral", "qwen2"] = "llama"
+    vocab_size: PositiveInt
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt | None = None
+    head_dim: PositiveInt | None = None
+    hidden_act: Literal["silu"] = "silu"
+    rms_norm_eps: PositiveFloat = 1e-6
+    rope_theta: PositiveFloat = 10_000.0
+    rope_scaling: dict[str, Any] | None = None
+    rope_parameters: dict[str, Any] | None = None  # what newer files have in place of the two above
+    sliding_window: PositiveInt | None = None
+    use_sliding_window: bool = True
+    tie_word_embeddings: bool = False
+
+    @property
+    def head_width(self) -> int:
+        """Of one head of queries, keys or values."""
+        return self.head_dim or heads_of(self.hidden_size, self.num_attention_heads)
+
+
+class SelfAttention(nn.Module):
+    """Rotary self-attention in which several heads of queries may share one of keys and values."""
+
+    def __init__(self, sizes: Sizes, biases: frozenset[str]):
+        super().__init__()
+        width, self.head_width = sizes.hidden_size, sizes.head_width
+        heads = sizes.num_attention_heads
+        key_value_heads = sizes.num_key_value_heads or heads
+        if heads % key_value_heads:
+            raise UserError(f"{heads} heads of queries cannot share {key_value_heads} of keys and values evenly")
+        self.q_proj = nn.Linear(width, heads * self.head_width, bias="q_proj" in biases)
+        self.k_proj = nn.Linear(width, key_value_heads * self.head_width, bias="k_proj" in biases)
+        self.v_proj = nn.Linear(width, key_value_heads * self.head_width, bias="v_proj" in biases)
+        self.o_proj = nn.Linear(heads * self.head_width, width, bias="o_proj" in biases)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        rotation: tuple[Tensor, Tensor],
+        cache: KeyValueCache | None,
+        index: int,
+    ) -> Tensor:
+        """hidden [R,S,D], mask [R,1,S,K] bool or None for everything -> [R,S,D]."""
+        queries = rotate(self._heads(self.q_proj(hidden)), rotation)  # [R,H,S,E]
+        keys = rotate(self._heads(self.k_proj(hidden)), rotation)  # [R,G,S,E]
+        values = self._heads(self.v_proj(hidden))
+        if cache is not None:
+            keys, values = cache.extend(index, keys, values)
+        mixed = attend(queries, keys, values, mask)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        return projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+
+
+class SwiGLU(nn.Module):
+    """A gated MLP (Shazeer 2020, https://arxiv.org/abs/2002.05202)."""
+
+    def __init__(self, sizes: Sizes, biases: frozenset[str]):
+        super().__init__()
+        width, inner = sizes.hidden_size, sizes.intermediate_size
+        self.gate_proj = nn.Linear(width, inner, bias="gate_proj" in biases)
+        self.up_proj = nn.Linear(width, inner, bias="up_proj" in biases)
+        self.down_proj = nn.Linear(inner, width, bias="down_proj" in biases)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden [R,S,D] -> [R,S,D]."""
+        return self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each behind a normalisation and around a residual."""
+
+    def __init__(self, sizes: Sizes, biases: frozenset[str]):
+        super().__init__()
+        self.input_layernorm = RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
+        self.self_attn = SelfAttention(sizes, biases)
+        self.post_attention_layernorm = RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
+        self.mlp = SwiGLU(sizes, biases)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        rotation: tuple[Tensor, Tensor],
+        cache: KeyValueCache | None,
+        index: int,
+    ) -> Tensor:
+        """hidden [R,S,D] -> hidden [R,S,D]."""
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), mask, rotation, cache, index)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+
+class Trunk(nn.Module):
+    """Embedding, blocks and last norm, under the names that checkpoints have for them."""
+
+    def __init__(self, sizes: Sizes, biases: frozenset[str]):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(sizes.vocab_size, sizes.hidden_size)
+        self.layers = nn.ModuleList(Block(sizes, biases) for _ in range(sizes.num_hidden_layers))
+        self.norm = RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
+
+
+class Llama(LanguageModel):
+    """Llama decoder (Touvron et al. 2023, https://arxiv.org/abs/2302.13971, section 2.2): RMSNorm, RoPE, SwiGLU.
+
+    `checkpoint` is a Hugging Face folder or hub id of a Llama, Mistral or Qwen2 (config.json, weights, tokenizer.json);
+    sizes and tokenizer then come from it, and a token that it lacks, as `<image>`, starts as the mean of all. Without
+    one the decoder starts small, and its BPE is trained on the experiment's text. `tied`: input embedding and output
+    head share their weights.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        checkpoint: str | None = None,
+        vocabulary_size: PositiveInt = 512,
+        width: PositiveInt = 128,
+        depth: PositiveInt = 4,
+        heads: PositiveInt = 4,
+        key_value_heads: PositiveInt | None = None,
+        mlp_width: PositiveInt | None = None,
+        tied: bool = True,
+    ):
+        super().__init__()
+        if checkpoint is None:
+            self.tokenizer = tokenizer_for(corpus, vocabulary_size)
+            sizes = Sizes(
+                vocab_size=self.tokenizer.size,
+                hidden_size=width,
+                intermediate_size=mlp_width or 8 * width // 3,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                num_key_value_heads=key_value_heads,
+                tie_word_embeddings=tied,
+            )
+            self._build(sizes, frozenset())
+            self._initialise()
+            return
+        folder = checkpoint_folder(checkpoint, ("tokenizer.json", "tokenizer_config.json"))
+        self.tokenizer = pretrained_tokenizer(folder)
+        sizes, weights = read_decoder(folder, self.tokenizer)
+        with torch.device("meta"):  # every weight is read: none has to be drawn
+            self._build(sizes, _biases(weights))
+        load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
+
+    def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
+        self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
+        self.model = Trunk(sizes, biases)
+        self.rotary = _rotary(sizes)
+        self.lm_head: nn.Linear | None = None
+        if not sizes.tie_word_embeddings:
+            self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The decoder's blocks, in order."""
+        return list(self.model.layers)
+
+    @property
+    def attentions(self) -> Sequence[nn.Module]:
+        """The self-attention of each block, in order."""
+        return [layer.self_attn for layer in self.model.layers if isinstance(layer, Block)]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [R,T] -> embeddings [R,T,D]."""
+        return self.model.embed_tokens(ids)
+
+    def forward(
+        self, embeds: Tensor, positions: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """embeds [R,S,D], positions [R,S], mask [R,1,S,K] -> hidden [R,S,D]."""
+        rotation = self.rotary(positions)
+        hidden = embeds
+        for index, layer in enumerate(self.model.layers):
+            hidden = layer(hidden, mask, rotation, cache, index)
+        if cache is not None:
+            cache.advance(embeds.shape[1])
+        return self.model.norm(hidden)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> logits [..., V]."""
+        if self.lm_head is None:
+            return functional.linear(hidden, self.model.embed_tokens.weight)
+        return self.lm_head(hidden)
+
+    def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
+        """An empty cache for `rows` rows of at most `capacity` tokens."""
+        return KeyValueCache(self.shape.depth, capacity)
+
+    def _initialise(self) -> None:
+        """As the native GPT: N(0, 1/sqrt(3 x inputs)), and 0.02 for the embedding."""
+        nn.init.normal_(self.model.embed_tokens.weight, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
+
+
+def read_decoder(folder: Path, tokenizer: Tokenizer) -> tuple[Sizes, dict[str, Tensor]]:
+    """Sizes and weights of a Hugging Face folder, with a row for every token of the tokenizer."""
+    try:
+        sizes = Sizes.model_validate(read_config(folder))
+    except ValidationError as error:
+        wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors() if each["loc"])
+        raise UserError(f"{folder / 'config.json'} describes no Llama that is known here: {wrong}") from error
+    if sizes.sliding_window is not None and sizes.use_sliding_window:
+        raise UserError(
+            f"{folder / 'config.json'} asks for a sliding window, which is not built here: take a checkpoint"
+            " without one, or set sliding_window to null if your sequences are shorter"
+        )
+    weights = {name: weight for name, weight in read_folder(folder).items() if not name.endswith("rotary_emb.inv_freq")}
+    if sizes.tie_word_embeddings:
+        weights.pop("lm_head.weight", None)
+    rows = max(sizes.vocab_size, tokenizer.size)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in weights:
+            weights[name] = _enlarged(weights[name], rows - sizes.vocab_size)
+    return sizes.model_copy(update={"vocab_size": rows}), weights
+
+
+def _enlarged(weight: Tensor, more: int) -> Tensor:
+    """weight [V,D] and `more` rows, each the mean of those there: a new token starts as none in particular."""
+    mean = weight.float().mean(0, keepdim=True).to(weight.dtype)
+    return torch.cat([weight, mean.expand(more, -1)])
+
+
+def _biases(weights: dict[str, Tensor]) -> frozenset[str]:
+    """The linear layers of a block that have a bias in the checkpoint."""
+    return frozenset(name.split(".")[-2] for name in weights if name.endswith("_proj.bias"))
+
+
+def _rotary(sizes: Sizes) -> Rotary:
+    """Rotary positions with the scaling that the config names."""
+    told = sizes.rope_parameters or sizes.rope_scaling or {}
+    base = float(told.get("rope_theta", sizes.rope_theta))
+    kind = told.get("rope_type", told.get("type", "default"))
+    if kind not in ("default", "linear", "llama3"):
+        raise UserError(f"rotary positions of the type '{kind}' are not built here: default, linear and llama3 are")
+    try:
+        scaled = None
+        if kind == "linear":
+            scaled = partial(torch.mul, other=1 / float(told["factor"]))
+        elif kind == "llama3":
+            names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+            scaled = partial(_llama3, *(float(told[name]) for name in names))
+    except KeyError as error:
+        raise UserError(f"rotary positions of the type '{kind}' need {error} in config.json") from error
+    return Rotary(sizes.head_width, base, scaled)
+
+
+def _llama3(factor: float, low: float, high: float, trained: float, frequencies: Tensor) -> Tensor:
+    """Llama 3.1's frequencies [E/2]: slow ones divided by `factor`, fast ones kept, those between blended.
+
+    A frequency counts as slow when it turns less than `low` times in the `trained` positions, as fast from `high` on
+    (Grattafiori et al. 2024, https://arxiv.org/abs/2407.21783, section 3.4.2, and the code released with the model).
+    """
+    turns = trained * frequencies / (2 * math.pi)
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (kept + (1 - kept) / factor)
+
+
+@hookimpl
+def register_language_models(register):
+    """The Llama family."""
+    register("llama", Llama)

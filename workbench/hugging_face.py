@@ -1,0 +1,79 @@
+"""Checkpoints in Hugging Face layout: a folder with config.json and weights, here or downloaded once from the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "config.json"
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+class HuggingFaceError(UserError):
+    """A folder that is not there or lacks something, or a hub that does not give it."""
+
+
+def checkpoint_folder(checkpoint: str, others: Sequence[str] = ()) -> Path:
+    """The folder itself, or that of a hub id, downloaded once with config, weights and the `others` it has."""
+    path = Path(checkpoint)
+    return path if path.is_dir() else _download(checkpoint, others)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What its config.json says."""
+    file = folder / CONFIG
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HuggingFaceError(
+            f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: {error}"
+        ) from error
+    if not isinstance(config, dict):
+        raise HuggingFaceError(f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: no object")
+    return config
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """Its weights by name; safetensors where there are both."""
+    from workbench.checkpoints import read_weights
+
+    file = _weight_file(folder)
+    if file is None:
+        raise HuggingFaceError(f"the folder {folder} holds no weights: one of {', '.join(WEIGHTS)} is needed")
+    return read_weights(file)
+
+
+def _weight_file(folder: Path) -> Path | None:
+    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+
+
+def _download(name: str, others: Sequence[str]) -> Path:
+    """The folder of a hub id, downloaded once by huggingface_hub."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise HuggingFaceError(
+            f"checkpoint '{name}' is no file or folder here; to take it from the Hugging Face hub, install the extra:"
+            " pip install workbench[hf]"
+        ) from error
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[CONFIG, *WEIGHTS[:2], "model-*.safetensors", *others]))
+        if _weight_file(folder) is None:  # an old repository, without safetensors
+            folder = Path(snapshot_download(name, allow_patterns=[CONFIG, "pytorch_model*", *others]))
+    except Exception as error:  # the hub's client raises many kinds; each means that there is no such checkpoint for us
+        raise HuggingFaceError(
+            f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}"
+        ) from error
+    return folder
