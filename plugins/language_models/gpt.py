@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional
 
 from workbench import (
     MLP,
@@ -70,6 +69,8 @@ class GPT(LanguageModel):
         self.layers = nn.ModuleList(Block(width, heads, mlp_ratio, layer_norm) for _ in range(depth))
         self.norm = _norm(width, layer_norm)
         self.rotary = Rotary(width // heads)
+        self.output = nn.Linear(width, self.tokenizer.size, bias=False, device="meta")
+        self.output.weight = self.embedding.weight
         self._initialise()
 
     @property
@@ -98,7 +99,7 @@ class GPT(LanguageModel):
 
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""
-        return functional.linear(hidden, self.embedding.weight)
+        return self.output(hidden)
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache for `rows` rows of at most `capacity` tokens."""
@@ -109,7 +110,7 @@ class GPT(LanguageModel):
         layers that write into the residual is left out: no gain could be told."""
         nn.init.normal_(self.embedding.weight, std=0.02)
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and module is not self.output:
                 nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
                 nn.init.zeros_(module.bias)
 

@@ -182,6 +182,7 @@ class Llama(LanguageModel):
                 tie_word_embeddings=tied,
             )
             self._build(sizes, frozenset())
+            self._tie(sizes)
             self._initialise()
             return
         folder = checkpoint_folder(checkpoint, ("tokenizer.json", "tokenizer_config.json"))
@@ -189,15 +190,19 @@ class Llama(LanguageModel):
         sizes, weights = read_decoder(folder, self.tokenizer)
         with torch.device("meta"):  # every weight is read: none has to be drawn
             self._build(sizes, _biases(weights))
-        load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
+        self.to_empty(device=torch.get_default_device())
+        self._tie(sizes)
+        load_into(self, weights, checkpoint)
 
     def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
         self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
         self.model = Trunk(sizes, biases)
         self.rotary = _rotary(sizes)
-        self.lm_head: nn.Linear | None = None
-        if not sizes.tie_word_embeddings:
-            self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
+        self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
+
+    def _tie(self, sizes: Sizes) -> None:
+        if sizes.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -227,8 +232,6 @@ class Llama(LanguageModel):
 
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""
-        if self.lm_head is None:
-            return functional.linear(hidden, self.model.embed_tokens.weight)
         return self.lm_head(hidden)
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
@@ -237,10 +240,10 @@ class Llama(LanguageModel):
 
     def _initialise(self) -> None:
         """As the native GPT: N(0, 1/sqrt(3 x inputs)), and 0.02 for the embedding."""
-        nn.init.normal_(self.model.embed_tokens.weight, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
+        nn.init.normal_(self.model.embed_tokens.weight, std=0.02)
 
 
 def read_decoder(folder: Path, tokenizer: Tokenizer) -> tuple[Sizes, dict[str, Tensor]]:
@@ -256,12 +259,13 @@ def read_decoder(folder: Path, tokenizer: Tokenizer) -> tuple[Sizes, dict[str, T
             " without one, or set sliding_window to null if your sequences are shorter"
         )
     weights = {name: weight for name, weight in read_folder(folder).items() if not name.endswith("rotary_emb.inv_freq")}
-    if sizes.tie_word_embeddings:
-        weights.pop("lm_head.weight", None)
     rows = max(sizes.vocab_size, tokenizer.size)
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+    embedding, head = "model.embed_tokens.weight", "lm_head.weight"
+    for name in (embedding, head):
         if name in weights:
             weights[name] = _enlarged(weights[name], rows - sizes.vocab_size)
+    if sizes.tie_word_embeddings and embedding in weights:
+        weights[head] = weights[embedding]
     return sizes.model_copy(update={"vocab_size": rows}), weights
 
 
