@@ -201,6 +201,11 @@ class KeepsNoCache(ReferenceDecoder):
         return None
 
 
+class PicksTheFirst(ReferenceDecoder):
+    def hidden_at(self, embeds, positions, mask, places):
+        return self(embeds, positions, mask)[:, : places.shape[1]]
+
+
 class RegistersTwice(ReferenceDecoder):
     def __init__(self, corpus):
         super().__init__(corpus)

@@ -60,6 +60,7 @@ BROKEN = [
     ("language_model", broken.LooksAhead, "no answer token is read ahead"),
     ("language_model", broken.IgnoresPositions, "questions are answered in a row as if each stood alone"),
     ("language_model", broken.KeepsNoCache, "the cache gives what one pass gives"),
+    ("language_model", broken.PicksTheFirst, "hidden at gives what forward gives there"),
     ("language_model", broken.RegistersTwice, "blocks and attentions are there once"),
     ("language_model", broken.TrainsItsTokenizerAnew, "it can be built again from its saved tokenizer"),
     ("adapter", broken.StartsLoud, "it starts as nothing"),

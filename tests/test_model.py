@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.batches import Batch
@@ -47,6 +48,40 @@ def test_packed_questions_are_answered_as_if_each_stood_alone(model, prompt):
             batch = collator(model, prompt)(images(len(QUESTIONS))[picture : picture + 1], [[question]])
             alone.append(model.token_losses(model.see(batch.images), batch))
     torch.testing.assert_close(losses, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_the_losses_of_the_answers_are_those_of_the_logits_of_every_token(model):
+    batch = batch_for(model)
+    labelled = batch.labels >= 0
+    assert len(set(labelled.sum(1).tolist())) > 1  # rows with a different number of answer tokens
+    expected = functional.cross_entropy(model.logits(batch)[labelled], batch.labels[labelled], reduction="none")
+    losses = model.token_losses(model.see(batch.images), batch)
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_the_losses_are_those_through_the_logits_of_every_token(model):
+    batch = batch_for(model)
+    labelled = batch.labels >= 0
+    model.loss(batch).backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    functional.cross_entropy(model.logits(batch)[labelled], batch.labels[labelled]).backward()
+    for name, parameter in model.named_parameters():
+        assert found[name] is not None, name
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_a_fusion_inside_the_last_block_is_added_where_its_answers_are():
+    class AddsWhatIsThere(Fusion):
+        def fuse_attention(self, index, hidden, vision):
+            return 0.3 * hidden.roll(1, -1)
+
+    model = tiny_model("", AddsWhatIsThere()).eval()
+    batch = batch_for(model, prompt="{question}\n")
+    labelled = batch.labels >= 0
+    expected = functional.cross_entropy(model.logits(batch)[labelled], batch.labels[labelled], reduction="none")
+    losses = model.token_losses(model.see(batch.images), batch)
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_last_answer_token_changes_no_earlier_logit(model):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Rotary,
         attend,
         heads_of,
+        pick,
         rotate,
     )
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
@@ -80,6 +81,7 @@ _HOME = {
         "Rotary",
         "attend",
         "heads_of",
+        "pick",
         "rotate",
     ),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
@@ -114,6 +116,7 @@ __all__ = [
     "heads_of",
     "hookimpl",
     "load_into",
+    "pick",
     "pretrained_tokenizer",
     "read_config",
     "read_folder",

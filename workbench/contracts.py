@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from workbench.layers import pick
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -193,6 +195,13 @@ class LanguageModel(nn.Module):
         With a cache, K counts the tokens already in it and the S new ones, which it appends.
         """
         raise NotImplementedError
+
+    def hidden_at(self, embeds: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """The same without a cache, at the places [R,L] of the sequence alone -> hidden [R,L,D].
+
+        Override it when the last block can leave out the others: nobody looks at what they become.
+        """
+        return pick(self(embeds, positions, mask), places)
 
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""

@@ -147,6 +147,11 @@ def _attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor 
     return attend(queries, keys, values, mask).reshape(rows, heads, length, width)
 
 
+def pick(hidden: Tensor, places: Tensor) -> Tensor:
+    """hidden [R,S,D] at the places [R,L] of its sequence -> [R,L,D]."""
+    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762)."""
 
@@ -164,10 +169,12 @@ class Attention(nn.Module):
         rotation: tuple[Tensor, Tensor] | None = None,
         cache: KeyValueCache | None = None,
         index: int = 0,
+        places: Tensor | None = None,
     ) -> Tensor:
         """hidden [R,S,D], mask [R,1,S,K] bool or None for everything -> [R,S,D].
 
-        `rotation` as `Rotary` gives it; `cache` and `index` keep the keys and values of block `index`.
+        `rotation` as `Rotary` gives it; `cache` and `index` keep the keys and values of block `index`. With `places`
+        [R,L] only these look, the mask is [R,1,L,K], and so comes out [R,L,D].
         """
         rows, length, width = hidden.shape
         qkv = self.qkv(hidden).view(rows, length, 3, self.heads, self.head_width)
@@ -176,8 +183,10 @@ class Attention(nn.Module):
             queries, keys = rotate(queries, rotation), rotate(keys, rotation)
         if cache is not None:
             keys, values = cache.extend(index, keys, values)
+        if places is not None:
+            queries = queries.gather(2, places[:, None, :, None].expand(-1, self.heads, -1, self.head_width))
         mixed = attend(queries, keys, values, mask)
-        return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
+        return self.output(mixed.transpose(1, 2).reshape(rows, queries.shape[2], width))
 
 
 class CrossAttention(nn.Module):

@@ -8,6 +8,8 @@ closures: a deep copy or a pickle of the model then calls its own fusion.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +19,21 @@ from torch.nn import functional
 
 from workbench.batches import Batch
 from workbench.contracts import Connector, Encoder, Fusion, Inputs, LanguageModel, all_tensors
+from workbench.layers import pick
 
 
 @dataclass
 class FusionPass:
     """What one forward pass hands to the hooks: the picture as each block sees it, and the prompt.
 
-    `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it.
+    `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it. `places` [R,L]
+    are those where alone the last hidden state is wanted, None for all.
     """
 
     vision: Any
     prompt: Tensor | None
     by_block: dict[int, Any] = field(default_factory=dict)
+    places: Tensor | None = None
 
 
 @dataclass
@@ -82,7 +87,7 @@ class VisionLanguageModel(nn.Module):
         """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]."""
         inputs, seen = self._fused(vision, batch)
         hidden = self._decode(inputs.embeds, inputs.positions, visible(inputs.segments, inputs.segments), seen)
-        return _at(hidden, inputs.text_at)
+        return pick(hidden, inputs.text_at)
 
     def logits(self, batch: Batch) -> Tensor:
         """The logits of every text token [R,T,V]."""
@@ -95,15 +100,19 @@ class VisionLanguageModel(nn.Module):
     def token_losses(self, vision: Any, batch: Batch) -> Tensor:
         """The negative log-likelihood of each answer token, in the order of `batch.labels >= 0` [answer tokens].
 
-        Logits are computed only where there is a label.
+        Logits are computed only where there is a label, and so is what the last block makes of its tokens.
         """
-        return self.losses_of(self.hidden(vision, batch), batch)
+        inputs, seen = self._fused(vision, batch)
+        at_text = _labelled(batch.labels)  # [R,L]
+        seen.places = inputs.text_at.gather(1, at_text)
+        mask = visible(inputs.segments, inputs.segments)
+        with self._handing(seen):
+            hidden = self.language_model.hidden_at(inputs.embeds, inputs.positions, mask, seen.places)
+        return self._losses(hidden, batch.labels.gather(1, at_text))
 
     def losses_of(self, hidden: Tensor, batch: Batch) -> Tensor:
         """The same from the last hidden states [R,T,D] of a batch that was read already."""
-        labelled = batch.labels >= 0  # [R,T]
-        logits = self.language_model.head(hidden[labelled])
-        return functional.cross_entropy(logits.float(), batch.labels[labelled], reduction="none")
+        return self._losses(hidden, batch.labels)
 
     def read(self, vision: Any, batch: Batch, room: int) -> tuple[Tensor, Conversation]:
         """Read prompts into a cache with room for `room` more tokens a row -> hidden [R,T,D] and the conversation."""
@@ -112,8 +121,8 @@ class VisionLanguageModel(nn.Module):
         cache = self.language_model.new_cache(rows, length + room)
         mask = visible(inputs.segments, inputs.segments)
         hidden = self._decode(inputs.embeds, inputs.positions, mask, seen, cache)
-        positions = _at(inputs.positions[..., None], inputs.text_at)[..., 0]
-        return _at(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions, inputs.text_at)
+        positions = pick(inputs.positions[..., None], inputs.text_at)[..., 0]
+        return pick(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions, inputs.text_at)
 
     def answer(self, conversation: Conversation, ids: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """The next token of each question, ids, positions and segments [R,Q] -> hidden [R,Q,D]; extends the cache."""
@@ -135,11 +144,23 @@ class VisionLanguageModel(nn.Module):
 
     def _decode(self, embeds: Tensor, positions: Tensor, mask: Tensor, seen: FusionPass, cache: Any = None) -> Tensor:
         """Run the decoder while its hooks see `seen`."""
+        with self._handing(seen):
+            return self.language_model(embeds, positions, mask, cache)
+
+    @contextmanager
+    def _handing(self, seen: FusionPass) -> Iterator[None]:
+        """In the body, the decoder's hooks see `seen`."""
         self._pass = seen
         try:
-            return self.language_model(embeds, positions, mask, cache)
+            yield
         finally:
             self._pass = None
+
+    def _losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """hidden [R,L,D] and what comes next there [R,L], or -100 -> [answer tokens]."""
+        labelled = labels >= 0
+        logits = self.language_model.head(hidden[labelled])
+        return functional.cross_entropy(logits.float(), labels[labelled], reduction="none")
 
     def _hang_hooks(self) -> None:
         """Only where the fusion overrides a method: scheme A then costs nothing here."""
@@ -166,7 +187,11 @@ class VisionLanguageModel(nn.Module):
         if seen is None:
             return output
         vision = seen.by_block.setdefault(index, seen.vision)
-        added = self.fusion.fuse_attention(index, _hidden_of(arguments, options), vision)
+        hidden = _hidden_of(arguments, options)
+        mixed = output[0] if isinstance(output, tuple) else output
+        if seen.places is not None and mixed.shape[1] != hidden.shape[1]:  # the last block made these alone
+            hidden = pick(hidden, seen.places)
+        added = self.fusion.fuse_attention(index, hidden, vision)
         if added is None:
             return output
         return (output[0] + added, *output[1:]) if isinstance(output, tuple) else output + added
@@ -187,9 +212,11 @@ def visible(segments: Tensor, all_segments: Tensor) -> Tensor:
     return ((together & (keys >= 0) & earlier) | itself)[:, None]
 
 
-def _at(hidden: Tensor, text_at: Tensor) -> Tensor:
-    """hidden [R,S,D] at the places of the text tokens text_at [R,T] -> [R,T,D]."""
-    return hidden.gather(1, text_at[..., None].expand(-1, -1, hidden.shape[-1]))
+def _labelled(labels: Tensor) -> Tensor:
+    """The places [R,L] of the labels >= 0 in each row [R,T], in order, among others where a row has fewer than L."""
+    labelled = (labels >= 0).int()
+    most = int(labelled.sum(1).max())
+    return labelled.argsort(dim=1, descending=True, stable=True)[:, :most].sort(dim=1).values
 
 
 def _hidden_of(arguments: tuple, options: dict) -> Tensor:

@@ -17,6 +17,7 @@ from workbench import (
     RMSNorm,
     Rotary,
     hookimpl,
+    pick,
     tokenizer_for,
 )
 
@@ -38,9 +39,11 @@ class Block(nn.Module):
         rotation: tuple[Tensor, Tensor],
         cache: KeyValueCache | None,
         index: int,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """hidden [R,S,D] -> hidden [R,S,D]."""
-        hidden = hidden + self.attention(self.attention_norm(hidden), mask, rotation, cache, index)
+        """hidden [R,S,D] -> hidden [R,S,D], or [R,L,D] at the places [R,L] alone."""
+        mixed = self.attention(self.attention_norm(hidden), mask, rotation, cache, index, places)
+        hidden = (hidden if places is None else pick(hidden, places)) + mixed
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -96,6 +99,16 @@ class GPT(LanguageModel):
         if cache is not None:
             cache.advance(embeds.shape[1])
         return self.norm(hidden)
+
+    def hidden_at(self, embeds: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """The last block's queries and MLP are made at the places [R,L] alone -> hidden [R,L,D]."""
+        rotation = self.rotary(positions)
+        hidden = embeds
+        last = len(self.layers) - 1
+        for index, layer in enumerate(self.layers[:last]):
+            hidden = layer(hidden, mask, rotation, None, index)
+        seen = mask.gather(2, places[:, None, :, None].expand(-1, -1, -1, mask.shape[-1]))  # [R,1,L,K]
+        return self.norm(self.layers[last](hidden, seen, rotation, None, last, places))
 
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""

@@ -27,6 +27,7 @@ from workbench import (
     heads_of,
     hookimpl,
     load_into,
+    pick,
     pretrained_tokenizer,
     read_config,
     read_folder,
@@ -85,9 +86,18 @@ class SelfAttention(nn.Module):
         rotation: tuple[Tensor, Tensor],
         cache: KeyValueCache | None,
         index: int,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """hidden [R,S,D], mask [R,1,S,K] bool or None for everything -> [R,S,D]."""
-        queries = rotate(self._heads(self.q_proj(hidden)), rotation)  # [R,H,S,E]
+        """hidden [R,S,D], mask [R,1,S,K] bool or None for everything -> [R,S,D].
+
+        With `places` [R,L] only these look, the mask is [R,1,L,K], and so comes out [R,L,D].
+        """
+        looking, turning = hidden, rotation
+        if places is not None:
+            looking = pick(hidden, places)
+            cosine, sine = (pick(part[:, 0], places)[:, None] for part in rotation)  # [R,1,L,E]
+            turning = cosine, sine
+        queries = rotate(self._heads(self.q_proj(looking)), turning)  # [R,H,S or L,E]
         keys = rotate(self._heads(self.k_proj(hidden)), rotation)  # [R,G,S,E]
         values = self._heads(self.v_proj(hidden))
         if cache is not None:
@@ -131,9 +141,11 @@ class Block(nn.Module):
         rotation: tuple[Tensor, Tensor],
         cache: KeyValueCache | None,
         index: int,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """hidden [R,S,D] -> hidden [R,S,D]."""
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), mask, rotation, cache, index)
+        """hidden [R,S,D] -> hidden [R,S,D], or [R,L,D] at the places [R,L] alone."""
+        mixed = self.self_attn(self.input_layernorm(hidden), mask, rotation, cache, index, places)
+        hidden = (hidden if places is None else pick(hidden, places)) + mixed
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
@@ -229,6 +241,16 @@ class Llama(LanguageModel):
         if cache is not None:
             cache.advance(embeds.shape[1])
         return self.model.norm(hidden)
+
+    def hidden_at(self, embeds: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """The last block's queries and MLP are made at the places [R,L] alone -> hidden [R,L,D]."""
+        rotation = self.rotary(positions)
+        hidden = embeds
+        last = len(self.model.layers) - 1
+        for index, layer in enumerate(self.model.layers[:last]):
+            hidden = layer(hidden, mask, rotation, None, index)
+        seen = mask.gather(2, places[:, None, :, None].expand(-1, -1, -1, mask.shape[-1]))  # [R,1,L,K]
+        return self.model.norm(self.model.layers[last](hidden, seen, rotation, None, last, places))
 
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""

@@ -18,6 +18,7 @@ from workbench.conformance.fusions import (
 from workbench.conformance.modules import COMMON, EXACT, it_can_be_built_with_these_options
 from workbench.conformance.reference import QUESTIONS, corpus, gap
 from workbench.contracts import Corpus, LanguageModel
+from workbench.layers import pick
 from workbench.model import visible
 
 
@@ -119,6 +120,16 @@ def the_cache_gives_what_one_pass_gives(subject: Subject) -> None:
     )
 
 
+def hidden_at_gives_what_forward_gives_there(subject: Subject) -> None:
+    """At some places of each row, in order."""
+    model = subject.build(corpus()).eval()
+    embeds, positions, mask, _ = _inputs(model)
+    places = torch.tensor([[1, 4, 6], [0, 3, 4]])
+    whole = model(embeds, positions, mask)
+    worst = gap(model.hidden_at(embeds, positions, mask, places), pick(whole, places))
+    expect(worst < EXACT * 100, f"hidden_at differs by {worst:.2g} from what forward gives at the same places")
+
+
 def it_can_be_built_again_from_its_saved_tokenizer(subject: Subject) -> None:
     """A trained model is built again without the training text."""
     model = subject.build(corpus())
@@ -154,6 +165,7 @@ CHECKS = (
     blocks_pass_hidden_states_first,
     a_token_sees_what_the_mask_shows_and_nothing_else,
     the_cache_gives_what_one_pass_gives,
+    hidden_at_gives_what_forward_gives_there,
     it_can_be_built_again_from_its_saved_tokenizer,
     no_answer_token_is_read_ahead,
     questions_are_answered_in_a_row_as_if_each_stood_alone,
