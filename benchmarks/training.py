@@ -16,9 +16,9 @@ from workbench.batches import Batch, Collator
 from workbench.compose import build_dataset, build_model, corpus_of
 from workbench.experiment import load_experiment
 from workbench.model import VisionLanguageModel
+from workbench.optimization import autocast
 from workbench.pictures import Pictures
 from workbench.registry import load_registry
-from workbench.train import autocast
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "quickstart.yaml"
 PICTURES, QUESTIONS = 32, 5

@@ -88,6 +88,7 @@ BROKEN_PARTS = {
         "this must be a list, not the text 'right': write [right]",
     ),
 }
+LAST = "name: tune\n      train: [encoder, fusion]\n      epochs: 2"
 BROKEN_PHASES = {
     "rate is not a number": ("rate: 1e-3", "rate: .nan #!", "base.phases.tune.rate", "a finite number, not nan"),
     "rate is infinite": ("rate: 1e-3", "rate: .inf #!", "base.phases.tune.rate", "a finite number, not inf"),
@@ -141,9 +142,45 @@ BROKEN_PHASES = {
     ),
     "unknown precision": (
         "epochs: 2",
-        "epochs: 2\n      precision: fp16 #!",
+        "epochs: 2\n      precision: fp8 #!",
         "base.phases.tune.precision",
-        "one of: fp32, bf16",
+        "one of: fp32, bf16, fp16",
+    ),
+    "all pictures are held out": (
+        "epochs: 2",
+        "epochs: 2\n      held_out: 1 #!",
+        "base.phases.tune.held_out",
+        "less than 1, not 1",
+    ),
+    "compile is a word": (
+        "epochs: 2",
+        "epochs: 2\n      compile: inductor #!",
+        "base.phases.tune.compile",
+        "this must be true or false, not the text 'inductor'",
+    ),
+    "patience without a validation": (
+        LAST,
+        LAST.replace("tune", "tune #!") + "\n      patience: 3",
+        "base.phases.tune",
+        "'patience' needs a validation: write 'held_out: 0.1' or another share",
+    ),
+    "patience without an interval": (
+        LAST,
+        LAST.replace("tune", "tune #!") + "\n      held_out: 0.1\n      patience: 3",
+        "base.phases.tune",
+        "'patience' needs 'validate_every': the steps between validations",
+    ),
+    "the best of none": (
+        LAST,
+        LAST.replace("tune", "tune #!") + "\n      held_out: 0.1\n      finish_with: best",
+        "base.phases.tune",
+        "'finish_with: best' needs 'keep_best: 1' or more",
+    ),
+    "more pieces than pictures": (
+        LAST,
+        LAST.replace("tune", "tune #!") + "\n      batch: 4\n      accumulate: 5",
+        "base.phases.tune",
+        "a batch of 4 cannot be cut into 5 pieces: lower 'accumulate'",
     ),
     "unknown objective": (
         "epochs: 2",

@@ -17,19 +17,11 @@ from workbench.batches import Collator
 from workbench.compose import attach_adapter, trainable
 from workbench.contracts import Dataset
 from workbench.model import VisionLanguageModel
+from workbench.objectives import TrainingData
+from workbench.optimization import groups, schedule, steps_of
+from workbench.passes import Passes, sample
 from workbench.pictures import Pictures
-from workbench.train import (
-    PhaseSummary,
-    Step,
-    TrainingData,
-    TrainingError,
-    _batches,
-    _groups,
-    _sample,
-    _schedule,
-    _steps,
-    train,
-)
+from workbench.train import Step, Trained, TrainingError, train
 from workbench.trial import Phase
 
 ALL = ("encoder", "connector", "fusion", "language_model")
@@ -72,7 +64,7 @@ def data_for(model: VisionLanguageModel, dataset: Any = None) -> TrainingData:
 
 def trained(
     model: VisionLanguageModel, seed: int = 0, adapted: list[nn.Parameter] | None = None, **settings: Any
-) -> tuple[PhaseSummary, list[Step]]:
+) -> tuple[Trained, list[Step]]:
     steps: list[Step] = []
     summary = train(model, adapted or [], phase_of(**settings), data_for(model), seed, steps.append)
     return summary, steps
@@ -95,10 +87,10 @@ def test_the_rate_rises_in_a_line_and_falls_along_half_a_cosine(warmup, final):
         else:
             turn = math.pi * (step - warm) / (steps - warm)
             expected = final + (1 - final) * (1 + math.cos(turn)) / 2
-        assert _schedule(step, steps, phase) == pytest.approx(expected, abs=1e-12)
-    assert max(_schedule(step, steps, phase) for step in range(1, steps + 1)) <= 1
+        assert schedule(step, steps, phase) == pytest.approx(expected, abs=1e-12)
+    assert max(schedule(step, steps, phase) for step in range(1, steps + 1)) <= 1
     if warmup < 1:
-        assert _schedule(steps, steps, phase) == pytest.approx(final, abs=1e-12)
+        assert schedule(steps, steps, phase) == pytest.approx(final, abs=1e-12)
 
 
 def test_the_curve_has_every_step_with_its_rate_and_the_pictures_so_far(model):
@@ -107,7 +99,7 @@ def test_the_curve_has_every_step_with_its_rate_and_the_pictures_so_far(model):
     assert [step.pictures for step in curve] == [4, 8, 12, 16, 20]
     assert {(step.phase, step.steps) for step in curve} == {("tune", 5)}
     phase = phase_of(steps=5, rate=0.02, warmup=0.4)
-    assert [step.rate for step in curve] == pytest.approx([0.02 * _schedule(each, 5, phase) for each in range(1, 6)])
+    assert [step.rate for step in curve] == pytest.approx([0.02 * schedule(each, 5, phase) for each in range(1, 6)])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -169,14 +161,14 @@ def _steps_by_hand(model: VisionLanguageModel, batches: list[list[str]], rates: 
 
 def test_weight_decay_is_for_matrices_alone(model):
     phase = phase_of(weight_decay=0.3, rate=dict.fromkeys(ALL, 1e-3) | {"encoder": 1e-4})
-    groups = _groups(trainable(model, phase, []), phase, ())
-    for group in groups:
+    made = groups(trainable(model, phase, []), phase, ())
+    for group in made:
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.3}
         assert group["weight_decay"] in (0.3, 0.0)
     encoder = {id(parameter) for parameter in model.encoder.parameters()}
-    for group in groups:
+    for group in made:
         assert group["peak"] == (1e-4 if id(group["params"][0]) in encoder else 1e-3)
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    assert sum(len(group["params"]) for group in made) == len(list(model.parameters()))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +183,7 @@ def test_weight_decay_is_for_matrices_alone(model):
     ],
 )
 def test_epochs_are_passes_over_the_pictures(settings, pictures, steps):
-    assert _steps(phase_of(**settings), pictures) == steps
+    assert steps_of(phase_of(**settings), pictures) == steps
 
 
 def test_a_phase_of_epochs_sees_as_many_pictures(model):
@@ -203,7 +195,8 @@ def test_a_phase_of_epochs_sees_as_many_pictures(model):
 
 def test_every_pass_takes_every_picture_once_in_a_new_order():
     keys = [str(number) for number in range(10)]
-    taken = [key for batch in _batches(keys, 4, 10, random.Random(3)) for key in batch]
+    order = Passes(keys, random.Random(3))
+    taken = [key for _ in range(10) for key in order.next(4)]
     passes = [taken[start : start + 10] for start in range(0, 40, 10)]
     assert all(sorted(each) == sorted(keys) for each in passes)
     assert len({tuple(each) for each in passes}) == 4
@@ -211,7 +204,8 @@ def test_every_pass_takes_every_picture_once_in_a_new_order():
 
 
 def test_a_batch_larger_than_the_data_is_filled_from_several_passes():
-    batches = list(_batches(["a", "b", "c"], 8, 3, random.Random(0)))
+    order = Passes(["a", "b", "c"], random.Random(0))
+    batches = [order.next(8) for _ in range(3)]
     assert [len(batch) for batch in batches] == [8, 8, 8]
     assert Counter(key for batch in batches for key in batch) == {"a": 8, "b": 8, "c": 8}
 
@@ -219,10 +213,10 @@ def test_a_batch_larger_than_the_data_is_filled_from_several_passes():
 def test_at_most_so_many_questions_of_a_picture_are_asked_in_a_step(model):
     examples = [example for example in small_registry().create("dataset", "squares").examples("train", "questions")][:3]
     for most in (1, 2):
-        drawn = [tuple(each.id for each in _sample(examples, most, random.Random(seed))) for seed in range(30)]
+        drawn = [tuple(each.id for each in sample(examples, most, random.Random(seed))) for seed in range(30)]
         assert {len(set(each)) for each in drawn} == {most}
         assert {id_ for each in drawn for id_ in each} == {each.id for each in examples}
-    assert _sample(examples, 3, random.Random(0)) == _sample(examples, None, random.Random(0)) == examples
+    assert sample(examples, 3, random.Random(0)) == sample(examples, None, random.Random(0)) == examples
     assert trained(model, steps=4, questions=2)[0].examples == 4 * 4 * 2
 
 
@@ -234,7 +228,7 @@ def test_a_loss_that_is_no_number_stops_the_phase_and_is_told_with_phase_and_ste
         if step.step == 2:
             next(model.connector.parameters()).data.fill_(math.nan)
 
-    with pytest.raises(TrainingError, match=r"became nan in phase 'burn' at step 3; lower its rate"):
+    with pytest.raises(TrainingError, match=r"became nan in phase 'burn' at step 3\. Lower its rate"):
         train(model, [], phase_of(name="burn", steps=9), data_for(model), 0, spoil_after_two)
     assert done == [1, 2]
 

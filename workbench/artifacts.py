@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ class ArtifactStore:
         """Whether that stage was done."""
         return (self.folder / key / SUMMARY).is_file()
 
+    def partial(self, key: str) -> Path:
+        """Where a stage that is not done yet keeps its checkpoints; the folder goes when the stage is kept."""
+        return self.folder / f"{key}.partial"
+
     def write(
         self,
         key: str,
@@ -53,16 +58,21 @@ class ArtifactStore:
         tokenizer: str | None,
         summary: dict[str, Any],
         curve: Sequence[dict[str, Any]],
+        kept: Mapping[int, dict[str, Tensor]] | None = None,
     ) -> None:
-        """Keep a stage; all of it or nothing."""
+        """Keep a stage; all of it or nothing. `kept` are weights of other steps, as far as they changed in the phase:
+        `step-<number>.safetensors`."""
         with new_folder(self.folder / key) as folder:
             # Copies, because safetensors takes no two names for one tensor, and a decoder may tie its head.
             copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
             _save(copies, folder / WEIGHTS)
+            for step, changed in (kept or {}).items():
+                _save(changed, folder / f"step-{step:08d}.safetensors")
             if tokenizer is not None:
                 (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
             (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
             (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        shutil.rmtree(self.partial(key), ignore_errors=True)
 
     def read(self, key: str) -> Artifact:
         """What the stage of that key left; `ArtifactError` when it is damaged."""

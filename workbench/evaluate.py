@@ -22,8 +22,8 @@ from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensor
 from workbench.errors import UserError
 from workbench.generate import generate, generate_and_judge
 from workbench.model import VisionLanguageModel
+from workbench.optimization import autocast
 from workbench.pictures import Pictures
-from workbench.train import autocast
 from workbench.trial import Evaluation
 
 CONDITIONS = ("picture", "no_picture", "shuffled")

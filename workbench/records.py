@@ -123,9 +123,10 @@ def read_predictions(folder: Path) -> pandas.DataFrame:
 
 
 def read_curve(folder: Path) -> pandas.DataFrame:
-    """One row a training step: phase, step, steps, loss, rate, pictures, seconds. Empty when there is no file."""
+    """One row a training step: phase, step, steps, loss, rate, pictures, seconds, validation_loss (missing where a step
+    has none). Empty when there is no file."""
     lines = _read_lines(folder / CURVE)
-    columns = ["phase", "step", "steps", "loss", "rate", "pictures", "seconds"]
+    columns = ["phase", "step", "steps", "loss", "rate", "pictures", "seconds", "validation_loss"]
     return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 
 

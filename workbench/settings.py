@@ -77,6 +77,8 @@ def _in_words(model: type[BaseModel], error: Any) -> str:
             return f"this must be greater than {context['gt']:g}, not {shown(given)}"
         case "greater_than_equal":
             return f"this must be at least {context['ge']:g}, not {shown(given)}"
+        case "less_than":
+            return f"this must be less than {context['lt']:g}, not {shown(given)}"
         case "less_than_equal":
             return f"this must be at most {context['le']:g}, not {shown(given)}"
         case "finite_number":
@@ -86,6 +88,7 @@ def _in_words(model: type[BaseModel], error: Any) -> str:
 
 
 _NOUNS = {
+    "bool_type": "true or false",
     "dict_type": "a mapping, as {key: value}",
     "float_type": "a number",
     "int_from_float": "a whole number",

@@ -21,7 +21,10 @@ from workbench.trial import Trial, digest
 if TYPE_CHECKING:
     from workbench.registry import Registry
 
-TRAINING_CODE = ("batches", "compose", "contracts", "contrastive", "layers", "model", "pictures", "tokenizer", "train")
+TRAINING_CODE = (
+    *("batches", "chance", "compose", "contracts", "contrastive", "layers", "model", "objectives", "optimization"),
+    *("passes", "pictures", "snapshots", "tokenizer", "train", "validation"),
+)
 EVALUATION_CODE = ("evaluate", "generate")
 MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
 

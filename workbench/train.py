@@ -1,25 +1,26 @@
-"""One phase of training: its parameters, its schedule, its steps."""
+"""One phase of training: step after step, until its end, its patience, or a loss that is no number."""
 
 from __future__ import annotations
 
 import math
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from workbench.batches import Collator
-from workbench.compose import seed_of, trainable
+from workbench.chance import Chance
+from workbench.compose import trainable
 from workbench.contracts import Dataset, Example
-from workbench.contrastive import Contrastive
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures
-from workbench.trial import Part, Phase
+from workbench.objectives import Answers, Contrast, Objective, TrainingData, pieces
+from workbench.optimization import Optimization, autocast, steps_of
+from workbench.passes import Passes, sample
+from workbench.snapshots import Snapshot, Snapshots
+from workbench.trial import Phase
+from workbench.validation import Kept, Validation, below, chunks, copies, hold_out
 
 
 class TrainingError(UserError):
@@ -37,26 +38,20 @@ class Step:
     rate: float
     pictures: int
     seconds: float
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True)
-class PhaseSummary:
-    """What a phase cost."""
+class Trained:
+    """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with."""
 
     seconds: float
     steps: int
     pictures: int
     examples: int
     trainable_parameters: int
-
-
-@dataclass
-class TrainingData:
-    """A split of a dataset, ready for training: its pictures and how to make batches of their questions."""
-
-    dataset: Dataset
-    pictures: Pictures
-    collate: Collator
+    curve: list[Step]
+    kept: list[Kept]
 
 
 def training_examples(dataset: Dataset, tasks: Sequence[str]) -> dict[str, list[Example]]:
@@ -70,54 +65,6 @@ def training_examples(dataset: Dataset, tasks: Sequence[str]) -> dict[str, list[
     return grouped
 
 
-def train(
-    model: VisionLanguageModel,
-    adapted: list[nn.Parameter],
-    phase: Phase,
-    data: TrainingData,
-    seed: int,
-    on_step: Callable[[Step], None],
-) -> PhaseSummary:
-    """Train `model` in place; `on_step` is called after every step."""
-    torch.manual_seed(seed_of(seed, f"phase {phase.name}"))
-    chance = random.Random(seed_of(seed, f"data of {phase.name}"))
-    device = next(model.parameters()).device
-    parts = trainable(model, phase, adapted)
-    if not any(parts.values()):
-        raise TrainingError(nothing_trains(phase))
-    grouped = training_examples(data.dataset, phase.tasks)
-    model.train()
-    objective = _objective(model, phase, data, grouped, device)
-    groups = _groups(parts, phase, objective.extra)
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    steps = _steps(phase, len(grouped))
-    seen = examples = 0
-    started = time.perf_counter()
-    for number, keys in enumerate(_batches(list(grouped), phase.batch, steps, chance), start=1):
-        questions = [_sample(grouped[key], phase.questions, chance) for key in keys]
-        rate = _schedule(number, steps, phase)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
-        with autocast(device, phase.precision):
-            loss = objective.loss(keys, questions, chance)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(f"the loss became {value} in phase '{phase.name}' at step {number}; lower its rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if phase.clip is not None:
-            nn.utils.clip_grad_norm_(parameters, phase.clip)
-        optimizer.step()
-        seen += len(keys)
-        examples += sum(map(len, questions))
-        peak = max(group["peak"] for group in groups)
-        on_step(Step(phase.name, number, steps, value, peak * rate, seen, time.perf_counter() - started))
-    model.eval()
-    count = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
-    return PhaseSummary(time.perf_counter() - started, steps, seen, examples, count)
-
-
 def nothing_trains(phase: Phase) -> str:
     """What is wrong with a phase whose parts have no parameters."""
     return (
@@ -126,121 +73,222 @@ def nothing_trains(phase: Phase) -> str:
     )
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Mixed precision: bf16 in matrix products, fp32 weights."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+def train(
+    model: VisionLanguageModel,
+    adapted: list[nn.Parameter],
+    phase: Phase,
+    data: TrainingData,
+    seed: int,
+    on_step: Callable[[Step], None],
+    snapshots: Snapshots | None = None,
+) -> Trained:
+    """Train `model` in place, from the newest of `snapshots` on if there is one; `on_step` is called after every step.
+
+    Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
+    """
+    training = Training(model, adapted, phase, data, seed)
+    found = snapshots.newest() if snapshots else None
+    if found is not None:
+        training.restore(found)
+    try:
+        while not training.done:
+            on_step(training.step())
+            if snapshots and (training.done or snapshots.due()):
+                snapshots.write(training.snapshot())
+    except NotFiniteError as error:
+        raise TrainingError(f"{error}. {_advice(snapshots)}") from error
+    return training.finish()
 
 
-class _Answers:
-    """Next-token loss on the answers; all questions of a picture share one pass of the encoder."""
-
-    extra: tuple[nn.Parameter, ...] = ()
-
-    def __init__(self, model: VisionLanguageModel, phase: Phase, data: TrainingData, device: torch.device):
-        self.model = model
-        self.data = data
-        self.device = device
-        # A frozen encoder that always sees the same picture gives the same tokens: compute them once. An adapter may
-        # train weights inside the encoder though the phase does not name it.
-        trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
-        self.frozen = not trains and not data.dataset.augments
-        if not trains:
-            model.encoder.eval()  # nothing in it learns: dropout would only blur what it sees
-        self._tokens: dict[str, Tensor] = {}
-
-    def loss(self, keys: Sequence[str], questions: list[list[Example]], chance: random.Random) -> Tensor:
-        """The mean loss of the batch."""
-        if self.frozen:
-            images = torch.empty(0)
-            tokens = self._frozen_tokens(keys)
-        else:
-            images = self.data.pictures.augmented(keys, chance).to(self.device)
-            tokens = self.model.encoder(images)
-        batch = self.data.collate(images, questions).to(self.device)
-        return self.model.token_losses(self.model.see_tokens(tokens), batch).mean()
-
-    def _frozen_tokens(self, keys: Sequence[str]) -> Tensor:
-        missing = [key for key in keys if key not in self._tokens]
-        if missing:
-            with torch.no_grad():
-                tokens = self.model.encoder(self.data.pictures.plain(missing).to(self.device))
-            self._tokens.update(zip(missing, tokens, strict=True))
-        return torch.stack([self._tokens[key] for key in keys])
+class NotFiniteError(TrainingError):
+    """A loss or a weight that is no finite number."""
 
 
-class _Contrast:
-    """Image-text contrast of the encoder with the pictures' captions."""
+class Training:
+    """A phase after `number` steps: all that changes from one to the next."""
 
     def __init__(
-        self, model: VisionLanguageModel, data: TrainingData, grouped: dict[str, list[Example]], device: torch.device
+        self, model: VisionLanguageModel, adapted: list[nn.Parameter], phase: Phase, data: TrainingData, seed: int
     ):
-        captions = [example.answers[0] for examples in grouped.values() for example in examples]
-        self.contrastive = Contrastive(model.encoder, captions).to(device)
-        encoder = {id(parameter) for parameter in model.encoder.parameters()}
-        self.extra = tuple(each for each in self.contrastive.parameters() if id(each) not in encoder)
-        self.data = data
-        self.device = device
+        self.model = model
+        self.phase = phase
+        self.device = next(model.parameters()).device
+        self.chance = Chance(seed, phase.name, self.device)
+        parts = trainable(model, phase, adapted)
+        if not any(parts.values()):
+            raise TrainingError(nothing_trains(phase))
+        everything = training_examples(data.dataset, phase.tasks)
+        self.grouped, self.held_out = hold_out(everything, phase.held_out, seed)
+        self.passes = Passes(list(self.grouped), self.chance.data)
+        self.objective = _objective(model, phase, data, everything, self.device)
+        self.steps = steps_of(phase, len(self.grouped))
+        self.optimization = Optimization(parts, self.objective.extra, phase, self.steps, self.device)
+        self.validation = Validation(phase)
+        self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
+        self.examples = 0
+        self.curve: list[Step] = []
+        self.started = time.perf_counter()
+        self.objective.train()
 
-    def loss(self, keys: Sequence[str], questions: list[list[Example]], chance: random.Random) -> Tensor:
-        """The contrastive loss of the batch, with one caption a picture."""
-        images = self.data.pictures.augmented(keys, chance).to(self.device)
-        return self.contrastive(images, [chance.choice(examples).answers[0] for examples in questions])
+    @property
+    def number(self) -> int:
+        """Steps done."""
+        return len(self.curve)
+
+    @property
+    def done(self) -> bool:
+        """Whether this was the last step."""
+        return self.number == self.steps or self.validation.stops
+
+    def step(self) -> Step:
+        """One step, and the validation behind it when it is due."""
+        number = self.number + 1
+        rate = self.optimization.begin(number)
+        keys = self.passes.next(self.phase.batch)
+        questions = [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys]
+        loss = self._gradients(keys, questions)
+        self.optimization.step()
+        value = self._finite(loss.item(), "loss", number)  # last, so that a device is waited for once, with all queued
+        self.examples += sum(map(len, questions))
+        validation = self._validate(number) if self.validation.due(number, self.steps) else None
+        pictures, seconds = number * self.phase.batch, time.perf_counter() - self.started
+        self.curve.append(Step(self.phase.name, number, self.steps, value, rate, pictures, seconds, validation))
+        return self.curve[-1]
+
+    def _gradients(self, keys: list[str], questions: list[list[Example]]) -> Tensor:
+        """The gradients of the mean loss of a batch, piece by piece; returns that loss."""
+        with autocast(self.device, self.phase.precision):
+            cuts = pieces(len(keys), self.phase.accumulate)
+            prepared = [self.objective.prepare(keys[cut], questions[cut], self.chance.data) for cut in cuts]
+        whole = sum(piece.weight for piece in prepared)
+        total = torch.zeros((), device=self.device)
+        for piece in prepared:
+            with autocast(self.device, self.phase.precision):
+                loss = self.objective.loss(piece) * (piece.weight / whole)
+            self.optimization.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _validate(self, number: int) -> float:
+        """The loss on what is held out."""
+        self.objective.module.eval()
+        total = weight = 0.0
+        for keys in chunks(list(self.held_out), self.phase.batch):
+            with torch.no_grad(), autocast(self.device, self.phase.precision):
+                piece = self.objective.prepare(keys, [self.held_out[key] for key in keys], None)
+                total += self.objective.mean(piece.seen, piece.text).item() * piece.weight
+            weight += piece.weight
+        self.objective.train()
+        loss = self._finite(total / weight, "validation loss", number)
+        self.validation.note(number, loss, self._weights())
+        return loss
+
+    def finish(self) -> Trained:
+        """Into evaluation mode, with the weights the phase is to finish with."""
+        kept = list(self.validation.kept)
+        if kept and self.number not in [each.step for each in kept]:
+            kept.append(Kept(self.number, self.curve[-1].validation_loss or math.nan, copies(self._weights())))
+        if self.phase.finish_with == "best":
+            self._load(self.validation.kept[0].weights)
+        self.model.eval()
+        return Trained(
+            seconds=time.perf_counter() - self.started,
+            steps=self.number,
+            pictures=self.number * self.phase.batch,
+            examples=self.examples,
+            trainable_parameters=self.trainable_parameters,
+            curve=self.curve,
+            kept=kept,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """All that a resumed training needs to go on as if nothing had happened."""
+        weights = self._weights()
+        for name, weight in weights.items():
+            if weight.requires_grad and not weight.isfinite().all():
+                raise NotFiniteError(
+                    f"the weight {name} is no number in phase '{self.phase.name}' at step {self.number}"
+                )
+        states = {
+            "optimizer": self.optimization.state(),
+            "chance": self.chance.state(),
+            "best": self.validation.state(),
+        }
+        tensors = {f"{part}.{name}": each for part, (tensors, _) in states.items() for name, each in tensors.items()}
+        tensors |= {f"weights.{name}": each for name, each in weights.items()}
+        tensors |= {"waiting": self.passes.state(), "curve": _table(self.curve)}
+        values = {part: values for part, (_, values) in states.items()}
+        seconds = time.perf_counter() - self.started
+        values |= {"examples": self.examples, "seconds": seconds, "together": self.objective.tokens.state()}
+        return Snapshot(self.number, tensors, values)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from there."""
+        values = snapshot.values
+        self._load(below("weights", snapshot.tensors))
+        self.optimization.restore(below("optimizer", snapshot.tensors), values["optimizer"])
+        self.chance.restore(below("chance", snapshot.tensors), values["chance"])
+        self.validation.restore(below("best", snapshot.tensors), values["best"])
+        self.passes.restore(snapshot.tensors["waiting"])
+        self.objective.tokens.restore(values["together"])
+        self.curve = _curve(snapshot.tensors["curve"], self.phase.name, self.steps)
+        self.examples = values["examples"]
+        self.started = time.perf_counter() - values["seconds"]
+
+    def _weights(self) -> dict[str, Tensor]:
+        """What can change: the parameters that train, and buffers, as those of batch norm."""
+        module = self.objective.module
+        trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+        return {**trained, **dict(module.named_buffers())}
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        own = self._weights()
+        with torch.no_grad():
+            for name, weight in weights.items():
+                own[name].copy_(weight)
+
+    def _finite(self, value: float, what: str, number: int) -> float:
+        if not math.isfinite(value):
+            raise NotFiniteError(f"the {what} became {value} in phase '{self.phase.name}' at step {number}")
+        return value
 
 
 def _objective(
     model: VisionLanguageModel,
     phase: Phase,
     data: TrainingData,
-    grouped: dict[str, list[Example]],
+    grouped: Mapping[str, list[Example]],
     device: torch.device,
-) -> _Answers | _Contrast:
+) -> Objective:
     if phase.objective == "contrastive":
-        return _Contrast(model, data, grouped, device)
-    return _Answers(model, phase, data, device)
+        return Contrast(model, data, grouped, device)
+    return Answers(model, data, device)
 
 
-def _groups(parts: dict[Part, list[nn.Parameter]], phase: Phase, extra: Sequence[nn.Parameter]) -> list[dict]:
-    """Optimizer groups: a rate for each part; weight decay for matrices only."""
-    peaks = {part: phase.rate[part] if isinstance(phase.rate, dict) else phase.rate for part in parts}
-    chosen = [*((peaks[part], parameters) for part, parameters in parts.items()), (max(peaks.values()), extra)]
-    groups = []
-    for peak, parameters in chosen:
-        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-        for members, decay in ((matrices, phase.weight_decay), (vectors, 0.0)):
-            if members:
-                groups.append({"params": members, "peak": peak, "lr": peak, "weight_decay": decay})
-    return groups
+def _advice(snapshots: Snapshots | None) -> str:
+    """What to do about a loss that is no number."""
+    where = f"{snapshots.in_words()}. " if snapshots else ""
+    return f"{where}Lower its rate, lengthen its warmup or lower its clip; in fp16, try bf16 or fp32"
 
 
-def _steps(phase: Phase, pictures: int) -> int:
-    if phase.steps is not None:
-        return phase.steps
-    return max(1, round((phase.epochs or 0) * pictures / phase.batch))
+def _table(curve: Sequence[Step]) -> Tensor:
+    """The curve [steps,5]: loss, rate, pictures, seconds, validation loss (NaN where there is none)."""
+    lines = [
+        (
+            each.loss,
+            each.rate,
+            each.pictures,
+            each.seconds,
+            math.nan if each.validation_loss is None else each.validation_loss,
+        )
+        for each in curve
+    ]
+    return torch.tensor(lines, dtype=torch.float64).reshape(-1, 5)
 
 
-def _schedule(step: int, steps: int, phase: Phase) -> float:
-    """Linear warm-up, then a cosine down to `final_rate`: the factor on the peak rate at `step` = 1 ... `steps`."""
-    warm = phase.warmup * steps
-    if step <= warm:
-        return step / warm
-    progress = (step - warm) / max(steps - warm, 1)
-    return phase.final_rate + (1 - phase.final_rate) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-def _batches(keys: list[str], size: int, steps: int, chance: random.Random) -> Iterator[list[str]]:
-    """`steps` batches of keys, shuffled anew each pass; a batch may span two passes."""
-    waiting: list[str] = []
-    for _ in range(steps):
-        while len(waiting) < size:
-            order = list(keys)
-            chance.shuffle(order)
-            waiting += order
-        yield waiting[:size]
-        del waiting[:size]
-
-
-def _sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:
-    if most is None or len(examples) <= most:
-        return examples
-    return chance.sample(examples, most)
+def _curve(table: Tensor, phase: str, steps: int) -> list[Step]:
+    """The curve of such a table."""
+    return [
+        Step(phase, number, steps, loss, rate, int(pictures), seconds, None if math.isnan(validation) else validation)
+        for number, (loss, rate, pictures, seconds, validation) in enumerate(table.tolist(), start=1)
+    ]

@@ -57,7 +57,28 @@ class Phase(Settings):
         default=0.05, description="of matrices; vectors have none"
     )
     clip: Rate | None = Field(default=1.0, description="largest gradient norm; null for no clipping")
-    precision: Precision = Field(default="fp32", description="bf16: autocast; weights stay fp32")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="bf16, fp16: autocast; weights stay fp32, and fp16 scales its gradients"
+    )
+    accumulate: PositiveInt = Field(
+        default=1, description="pieces in which a batch is worked through: less memory, the same gradient"
+    )
+    compile: bool = Field(default=False, description="torch.compile: pays after some hundred steps")
+    held_out: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of the training pictures that do not train but validate, chosen by the seed"
+    )
+    validate_every: PositiveInt | None = Field(
+        default=None, description="steps between validations; null for one at the end"
+    )
+    patience: PositiveInt | None = Field(
+        default=None, description="stop after so many validations without a lower loss; null for never"
+    )
+    keep_best: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="keep the weights of so many lowest validation losses, and the last"
+    )
+    finish_with: Literal["best", "last"] = Field(
+        default="last", description="the weights that go on: of the lowest validation loss, or the last"
+    )
     only: dict[str, str | tuple[str, ...]] = Field(
         default={}, description="run this phase only for these components, as {encoder: clip}"
     )
@@ -66,6 +87,19 @@ class Phase(Settings):
     def _has_one_length(self) -> Phase:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either 'epochs' or 'steps'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Phase:
+        watches = [name for name in ("validate_every", "patience", "keep_best") if getattr(self, name)]
+        if watches and not self.held_out:
+            raise ValueError(f"'{watches[0]}' needs a validation: write 'held_out: 0.1' or another share")
+        if self.patience and not self.validate_every:
+            raise ValueError("'patience' needs 'validate_every': the steps between validations")
+        if self.finish_with == "best" and not self.keep_best:
+            raise ValueError("'finish_with: best' needs 'keep_best: 1' or more")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} cannot be cut into {self.accumulate} pieces: lower 'accumulate'")
         return self
 
     @model_validator(mode="after")

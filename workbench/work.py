@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ from workbench.compose import (
 from workbench.contracts import Adapter, Dataset
 from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
 from workbench.model import VisionLanguageModel
+from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
 from workbench.provenance import PeakMemory
 from workbench.records import DONE, Record, write_trial
 from workbench.registry import Registry
+from workbench.snapshots import Snapshots, seconds_between
 from workbench.stages import Stage
-from workbench.train import Step, TrainingData, train
+from workbench.train import Step, train
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a worker finds and puts things. `provenance` is what the whole run has in common."""
+    """Where a worker finds and puts things. `provenance` is what the whole run has in common.
+
+    `checkpoint_seconds` lie between two checkpoints of a phase; 0 is one after every step.
+    """
 
     registry: Registry
     store: ArtifactStore
     results: Path
     device: str
     provenance: dict[str, Any]
+    checkpoint_seconds: float = field(default_factory=seconds_between)
 
 
 @dataclass
@@ -96,17 +102,16 @@ def _train(
     stage: Stage, built: _Built, dataset: Dataset, place: Workplace, on_progress: Callable[[Progress], None]
 ) -> None:
     trial, model = stage.trial, built.model
-    curve: list[dict[str, Any]] = list(built.before.curve) if built.before else []
 
     def on_step(step: Step) -> None:
-        curve.append(dataclasses.asdict(step))
         on_progress(Progress(step.step, step.steps, step.loss))
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
     data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
     memory = PeakMemory(place.device)
-    summary = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step)
-    costs = _added(built.before, {"seconds": summary.seconds, "examples": summary.examples})
+    snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
+    trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots)
+    costs = _added(built.before, {"seconds": trained.seconds, "examples": trained.examples})
     peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
     place.store.write(
         stage.key,
@@ -115,11 +120,14 @@ def _train(
         summary={
             **costs,
             "phase": stage.name,
-            "trainable_parameters": summary.trainable_parameters,
+            "trainable_parameters": trained.trainable_parameters,
             "peak_memory_bytes": peak,
             "adapter": built.adapter is not None,
+            "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
+            "notes": snapshots.notes,
         },
-        curve=curve,
+        curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
+        kept={each.step: each.weights for each in trained.kept},
     )
 
 
