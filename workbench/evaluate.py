@@ -21,6 +21,7 @@ from workbench.compose import seed_of
 from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensors
 from workbench.errors import UserError
 from workbench.generate import generate, generate_and_judge
+from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
 from workbench.optimization import autocast
 from workbench.pictures import Pictures
@@ -57,7 +58,7 @@ def evaluate(
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
     model.eval()
     done = 0
-    with torch.inference_mode(), autocast(device, settings.precision):
+    with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
         for keys in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[key] for key in keys]
             for condition, vision in _visions(model, pictures, keys, device):

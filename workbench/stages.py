@@ -25,7 +25,7 @@ TRAINING_CODE = (
     *("batches", "chance", "compose", "contracts", "contrastive", "layers", "model", "objectives", "optimization"),
     *("passes", "pictures", "snapshots", "tokenizer", "train", "validation"),
 )
-EVALUATION_CODE = ("evaluate", "generate")
+EVALUATION_CODE = ("evaluate", "generate", "inference")
 MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
 
 

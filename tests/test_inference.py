@@ -1,0 +1,87 @@
+"""Layers made ready to answer compute what they did, and are as they were afterwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.test_model import batch_for
+from tests.tiny import tiny_model
+from workbench.generate import generate
+from workbench.inference import ready_to_answer
+
+SHAPES = [(1, 24), (1, 1, 24), (2, 24), (3, 5, 24), (100, 24), (0, 24)]
+
+
+def layer(bias: bool = True, inputs: int = 24) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, 40, bias=bias)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_a_ready_layer_gives_what_it_gave_in_fp32(shape, bias):
+    linear, hidden = layer(bias), torch.randn(shape)
+    before = linear(hidden)
+    with ready_to_answer(linear):
+        after = linear(hidden)
+    torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(linear(hidden), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@torch.no_grad()
+def test_a_ready_layer_gives_what_autocast_gave(shape):
+    linear, hidden = layer(), torch.randn(shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = linear(hidden)
+        with ready_to_answer(linear):
+            after = linear(hidden)
+    assert before.dtype == after.dtype == torch.bfloat16
+    torch.testing.assert_close(after, before, rtol=2**-7, atol=1e-3)
+
+
+@torch.no_grad()
+def test_hidden_that_is_no_block_of_memory_is_taken():
+    linear = layer()
+    hidden = torch.randn(24, 6, 3).transpose(0, 2)
+    before = linear(hidden)
+    with ready_to_answer(linear):
+        torch.testing.assert_close(linear(hidden), before, rtol=1e-5, atol=1e-5)
+
+
+class Doubled(nn.Linear):
+    """A linear layer that does something of its own."""
+
+    def forward(self, hidden):
+        return 2 * super().forward(hidden)
+
+
+@torch.no_grad()
+def test_a_layer_with_a_forward_pass_of_its_own_keeps_it():
+    linear, hidden = Doubled(24, 40), torch.randn(2, 24)
+    before = linear(hidden)
+    with ready_to_answer(linear):
+        torch.testing.assert_close(linear(hidden), before, rtol=0, atol=0)
+
+
+def test_a_failure_inside_leaves_the_layers_as_they_were():
+    linear = layer()
+    with pytest.raises(ZeroDivisionError), ready_to_answer(linear):
+        raise ZeroDivisionError
+    assert "forward" not in vars(linear)
+    with torch.no_grad():
+        linear.weight.zero_()
+    assert not (linear(torch.ones(1, 24)) - linear.bias).any()
+
+
+@pytest.mark.parametrize("decoder", ["gpt", "llama"])
+@torch.no_grad()
+def test_a_model_made_ready_gives_the_same_answers(decoder):
+    model = tiny_model("gated", decoder_name=decoder).eval()
+    prompts = batch_for(model, answered=False)
+    before = generate(model, model.see(prompts.images), prompts, max_new_tokens=6)
+    with ready_to_answer(model):
+        assert generate(model, model.see(prompts.images), prompts, max_new_tokens=6) == before

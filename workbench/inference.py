@@ -1,0 +1,75 @@
+"""A trained model made ready to answer: the weights of its linear layers cast once, and laid out for few rows.
+
+Under autocast a layer whose weights do not train casts them again at every call. And with a weight as it is stored, a
+CPU multiplies one row, or a few, at a third of the speed at which it can read the weight: answering token by token,
+that is most of the time. The numbers stay those of autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+USUAL_ROWS = 16  # the packed layout for so many rows is good for one and for hundreds as well
+
+
+@contextmanager
+def ready_to_answer(model: nn.Module) -> Iterator[None]:
+    """Inside, the plain linear layers of `model` use copies of their weights: do not change weights meanwhile.
+
+    The copies have the type of the surrounding autocast, or the weights' own.
+    """
+    layers = [
+        each for each in model.modules() if isinstance(each, nn.Linear) and type(each).forward is nn.Linear.forward
+    ]
+    for layer in layers:
+        vars(layer)["forward"] = ReadyLinear(layer.weight, layer.bias)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["forward"]  # what its class does shows again
+
+
+class ReadyLinear:
+    """The forward pass of a linear layer on a copy of its weight [O,I], made when it is first needed."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        kind = weight.device.type
+        self.type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        self.weight = weight.detach().to(self.type)
+        self.bias = None if bias is None else bias.detach().to(self.type)
+        self.on_cpu = kind == "cpu"
+        self.packs = self.on_cpu and self.type in (torch.float32, torch.bfloat16) and _can_pack()
+        self.blocks: Tensor | None = None
+        self.columns: Tensor | None = None
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """hidden [..., I] -> [..., O]."""
+        hidden = hidden.to(self.type)
+        if self.on_cpu and self.type == torch.float32 and hidden.numel() == hidden.shape[-1]:
+            return functional.linear(hidden, self._in_columns(), self.bias)
+        if self.packs:
+            return torch.ops.mkldnn._linear_pointwise(hidden, self._in_blocks(), self.bias, "none", [], "")
+        return functional.linear(hidden, self.weight, self.bias)
+
+    def _in_columns(self) -> Tensor:
+        """The weight with a column's numbers side by side: one row is multiplied by adding up columns."""
+        if self.columns is None:
+            self.columns = self.weight.t().contiguous().t()
+        return self.columns
+
+    def _in_blocks(self) -> Tensor:
+        """The weight as oneDNN's kernels read it (https://uxlfoundation.github.io/oneDNN/)."""
+        blocks = self.blocks
+        if blocks is None:
+            blocks = self.blocks = torch.ops.mkldnn._reorder_linear_weight(self.weight, USUAL_ROWS)
+        return blocks
+
+
+def _can_pack() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
