@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.batches import Batch
+from workbench.layers import pick
 from workbench.model import Conversation, VisionLanguageModel
 
 
@@ -57,28 +58,33 @@ def _answers(
     """Token by token until every question is answered; rows whose questions all are drop out."""
     language_model = model.language_model
     end = language_model.tokenizer.end
-    last, asked = _ends(batch)  # [R,Q]
-    hidden = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]))  # [R,Q,D]
+    last, open_ = _ends(batch)  # [R,Q]
+    counts = open_.sum(1).tolist()
+    hidden = pick(hidden, last)  # [R,Q,D]
     positions = conversation.positions.gather(1, last)
     numbers = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
     rows = torch.arange(len(last), device=last.device)
-    open_ = asked
     chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
+    segments = numbers.masked_fill(~open_, -1)
     for step in range(max_new_tokens):
         ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(~open_, end)  # [R',Q']
         chosen[rows[:, None], numbers - 1, step] = ids
-        open_ = open_ & (ids != end)
-        if step + 1 == max_new_tokens or not open_.any():
+        ended = open_ & (ids == end)
+        if step + 1 == max_new_tokens:
             break
-        left = open_.any(1).nonzero()[:, 0]
-        if len(left) < len(rows):
-            rows, conversation = rows[left], conversation.keep(left, language_model)
-        # Open questions first: as many columns as the row with most of them needs.
-        order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
-        open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
+        if ended.any():
+            open_ = open_ & ~ended
+            left = open_.any(1).nonzero()[:, 0]
+            if not len(left):
+                break
+            if len(left) < len(rows):
+                rows, conversation = rows[left], conversation.keep(left, language_model)
+            # Open questions first: as many columns as the row with most of them needs.
+            order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
+            open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
+            segments = numbers.masked_fill(~open_, -1)
         positions = positions + 1
-        hidden = model.answer(conversation, ids, positions, numbers.masked_fill(~open_, -1))
-    counts = asked.sum(1).tolist()
+        hidden = model.answer(conversation, ids, positions, segments)
     return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
 
 

@@ -55,8 +55,9 @@ class RMSNorm(nn.Module):
 
 
 class KeyValueCache:
-    """Keys and values of every block, each in a buffer allocated once, of the type that its first keys have.
+    """Keys and values of every block, each in a buffer allocated once.
 
+    They keep their type, but on a CPU bf16 becomes fp32, in which `attend` needs all of them for every token.
     `length` tokens are filled. Blocks write behind it with `extend`; `advance` moves it once a forward pass.
     """
 
@@ -77,7 +78,9 @@ class KeyValueCache:
         if block is None:
             rows, heads, _, width = keys.shape
             shape = (rows, heads, self.capacity, width)
-            block = self._blocks[index] = keys.new_empty(shape), values.new_empty(shape)
+            widens = keys.device.type == "cpu" and keys.dtype == torch.bfloat16
+            kind = torch.float32 if widens else keys.dtype
+            block = self._blocks[index] = keys.new_empty(shape, dtype=kind), values.new_empty(shape, dtype=kind)
         kept_keys, kept_values = block
         start, new = self.length, keys.shape[2]
         kept_keys.narrow(2, start, new).copy_(keys)
@@ -126,14 +129,14 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
     mask [R,1,S,K] bool, None: everything may be looked at. With fewer heads G of keys than of queries, H / G
     neighbouring heads of queries share one (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
 
-    On a CPU the kernel's backward pass is several times slower in bf16 than in fp32, so it trains in fp32.
+    On a CPU the kernel is slower in bf16 than in fp32, and its backward pass several times so: it runs in fp32.
     """
     if queries.shape[1] != keys.shape[1]:
         return _attend_grouped(queries, keys, values, mask)
-    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and torch.is_grad_enabled():
+    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16:
         with torch.autocast("cpu", enabled=False):
-            queries, keys, values = queries.float(), keys.float(), values.float()
-            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+            wide = queries.float(), keys.float(), values.float()
+            return functional.scaled_dot_product_attention(*wide, attn_mask=mask).bfloat16()
     return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 

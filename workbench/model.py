@@ -42,22 +42,31 @@ class Conversation:
 
     cache: Any
     seen: FusionPass
-    segments: Tensor  # [R,K], of every token in the cache
+    segments: Tensor  # [R,K], of every token in the cache, with room for those to come
+    length: int  # how many tokens are in the cache
     positions: Tensor  # [R,T], of every text token that was read
     text_at: Tensor  # [R,T], where each of them stands in the cache
 
     def forget(self, tokens: Tensor) -> None:
         """Let no later token see these text tokens [R,T]: right answers that were read along for their loss."""
         seen = self.segments.gather(1, self.text_at)
-        self.segments = self.segments.scatter(1, self.text_at, seen.masked_fill(tokens, -1))
+        self.segments.scatter_(1, self.text_at, seen.masked_fill(tokens, -1))
 
     def keep(self, rows: Tensor, language_model: LanguageModel) -> Conversation:
         """The same conversation with these rows [R'] alone."""
-        by_block = all_tensors(self.seen.by_block, lambda tensor: tensor[rows])
+        kept: dict[int, Tensor] = {}  # several blocks may have seen the same tensor, which stays one
+
+        def keep(tensor: Tensor) -> Tensor:
+            if id(tensor) not in kept:
+                kept[id(tensor)] = tensor[rows]
+            return kept[id(tensor)]
+
+        by_block = all_tensors(self.seen.by_block, keep)
         return Conversation(
             cache=language_model.keep_rows(self.cache, rows),
             seen=FusionPass(None, None, by_block),
             segments=self.segments[rows],
+            length=self.length,
             positions=self.positions[rows],
             text_at=self.text_at[rows],
         )
@@ -121,14 +130,20 @@ class VisionLanguageModel(nn.Module):
         cache = self.language_model.new_cache(rows, length + room)
         mask = visible(inputs.segments, inputs.segments)
         hidden = self._decode(inputs.embeds, inputs.positions, mask, seen, cache)
-        positions = pick(inputs.positions[..., None], inputs.text_at)[..., 0]
-        return pick(hidden, inputs.text_at), Conversation(cache, seen, inputs.segments, positions, inputs.text_at)
+        segments = functional.pad(inputs.segments, (0, room), value=-1)
+        positions = inputs.positions.gather(1, inputs.text_at)
+        return pick(hidden, inputs.text_at), Conversation(cache, seen, segments, length, positions, inputs.text_at)
 
     def answer(self, conversation: Conversation, ids: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
-        """The next token of each question, ids, positions and segments [R,Q] -> hidden [R,Q,D]; extends the cache."""
-        conversation.segments = torch.cat([conversation.segments, segments], dim=1)
+        """The next token of each question, ids, positions and segments [R,Q] -> hidden [R,Q,D]; extends the cache.
+
+        No two of a row's segments may be equal, but for -1: questions that are answered, whose hidden is no matter.
+        """
+        start, conversation.length = conversation.length, conversation.length + ids.shape[1]
+        conversation.segments[:, start : conversation.length] = segments
         seen = FusionPass(None, None, conversation.seen.by_block)
-        mask = visible(segments, conversation.segments)
+        keys = conversation.segments[:, None, : conversation.length]
+        mask = ((segments[:, :, None] == keys) | (keys == 0))[:, None]  # as `visible`: all but itself came earlier
         return self._decode(self.language_model.embed(ids), positions, mask, seen, conversation.cache)
 
     def _fused(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:

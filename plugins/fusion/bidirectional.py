@@ -29,13 +29,28 @@ class BidirectionalFusion(Fusion):
             CrossAttention(vision.width, decoder.width, heads, closed) for _ in range(depth - 1)
         )
 
-    def fuse_block(self, index: int, hidden: Tensor, vision: Tensor, prompt: Tensor | None) -> tuple[Tensor, Tensor]:
-        """hidden [R,S,D], vision [R,M,Dv], prompt [R,S] bool -> hidden [R,S,D], vision [R,M,Dv]."""
-        seen = self.vision_norms[index](vision)
+    def prepare(self, vision: Tensor) -> tuple[Tensor, ...]:
+        """vision [P,M,Dv] -> image tokens as the first block sees them."""
+        return self._seen_by(0, vision)
+
+    def fuse_block(
+        self, index: int, hidden: Tensor, vision: tuple[Tensor, ...], prompt: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """hidden [R,S,D], prompt [R,S] bool -> hidden [R,S,D], and image tokens as the next block sees them."""
+        tokens, normed, keys, values = vision
         text = self.text_norms[index](hidden)
         if prompt is not None and index < len(self.to_vision):
-            vision = vision + self.to_vision[index](seen, text, prompt[:, None, None, :])
-        return hidden + self.to_text[index](text, seen), vision
+            tokens = tokens + self.to_vision[index](normed, text, prompt[:, None, None, :])
+            vision = self._seen_by(index + 1, tokens)
+        return hidden + self.to_text[index](text, (keys, values)), vision
+
+    def _seen_by(self, index: int, tokens: Tensor) -> tuple[Tensor, ...]:
+        """tokens [R,M,Dv] -> themselves, normalised for block `index`, and its keys and values of them [R,H,M,E]:
+        made while the prompt is read, never again for a generated token."""
+        normed = self.vision_norms[index](tokens)
+        to_text = self.to_text[index]
+        assert isinstance(to_text, CrossAttention)
+        return tokens, normed, *to_text.keys_values(normed)
 
 
 @hookimpl
