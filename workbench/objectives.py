@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ class Answers:
         self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.frozen = not self.encoder_trains and not data.dataset.augments
         self.tokens = FrozenTokens(model, data.pictures, device)
+        self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
         """Into training mode, but for a frozen encoder: dropout would only blur what it sees."""
@@ -71,7 +72,7 @@ class Answers:
 
     def loss(self, piece: Piece) -> Tensor:
         """The mean over the piece's answer tokens."""
-        return self.mean(piece.seen, piece.text)
+        return self.hot(piece.seen, piece.text)
 
     def mean(self, seen: Tensor, batch: Batch) -> Tensor:
         """The hot part, which can be compiled."""
@@ -92,6 +93,7 @@ class Contrast:
         self.data = data
         self.device = device
         self.tokens = FrozenTokens(model, data.pictures, device)
+        self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
         """Into training mode."""
@@ -105,7 +107,7 @@ class Contrast:
 
     def loss(self, piece: Piece) -> Tensor:
         """The contrast within the piece."""
-        return self.mean(piece.seen, piece.text)
+        return self.hot(piece.seen, piece.text)
 
     def mean(self, images: Tensor, captions: Sequence[str]) -> Tensor:
         """The hot part, which can be compiled."""

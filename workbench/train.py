@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -87,17 +88,37 @@ def train(
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     """
     training = Training(model, adapted, phase, data, seed)
-    found = snapshots.newest() if snapshots else None
-    if found is not None:
-        training.restore(found)
-    try:
-        while not training.done:
-            on_step(training.step())
-            if snapshots and (training.done or snapshots.due()):
-                snapshots.write(training.snapshot())
-    except NotFiniteError as error:
-        raise TrainingError(f"{error}. {_advice(snapshots)}") from error
+    with compiling(phase.compile, phase.name):
+        if phase.compile:
+            training.compile()
+        found = snapshots.newest() if snapshots else None
+        if found is not None:
+            training.restore(found)
+        try:
+            while not training.done:
+                on_step(training.step())
+                if snapshots and (training.done or snapshots.due()):
+                    snapshots.write(training.snapshot())
+        except NotFiniteError as error:
+            raise TrainingError(f"{error}. {_advice(snapshots)}") from error
     return training.finish()
+
+
+@contextmanager
+def compiling(wanted: bool, phase: str) -> Iterator[None]:
+    """After some recompilations torch gives up and runs eager code without a word: here it says so."""
+    if not wanted:
+        yield
+        return
+    import torch._dynamo.exc  # takes a second, which only a phase that compiles should pay
+
+    try:
+        with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+            yield
+    except torch._dynamo.exc.FailOnRecompileLimitHit as error:
+        raise TrainingError(
+            f"torch.compile compiled the model of phase '{phase}' again and again, and gave up. Leave out its 'compile'"
+        ) from error
 
 
 class NotFiniteError(TrainingError):
@@ -154,6 +175,16 @@ class Training:
         pictures, seconds = number * self.phase.batch, time.perf_counter() - self.started
         self.curve.append(Step(self.phase.name, number, self.steps, value, rate, pictures, seconds, validation))
         return self.curve[-1]
+
+    def compile(self) -> None:
+        """Compile the hot part on the phase's first batch, whichever step training goes on from: compiled code may
+        depend on the shapes it saw first. What is drawn and computed here is forgotten."""
+        self.objective.hot = torch.compile(self.objective.mean, dynamic=True)
+        before = self.snapshot()
+        start = Snapshot(0, copies(before.tensors), before.values)
+        keys = self.passes.next(self.phase.batch)
+        self._gradients(keys, [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys])
+        self.restore(start)
 
     def _gradients(self, keys: list[str], questions: list[list[Example]]) -> Tensor:
         """The gradients of the mean loss of a batch, piece by piece; returns that loss."""
