@@ -24,7 +24,7 @@ check: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/pyright --pythonpath .venv/bin/python
 
-benchmark: .venv/installed-dev
+benchmark: .venv/installed-benchmark
 	set -e; for file in benchmarks/*.py; do .venv/bin/python $$file; done
 
 clean:
@@ -42,4 +42,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(INSTALL) -e .[dev]
+	touch $@
+
+.venv/installed-benchmark: .venv/installed
+	$(INSTALL) -e .[benchmark]
 	touch $@

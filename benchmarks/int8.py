@@ -1,0 +1,202 @@
+"""INT8 against fp32 and against torchao's INT8, on real weights: stories15M in the `llama` decoder, one thread.
+
+python benchmarks/int8.py [--cache FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from side_by_side import compare, print_machine
+from stories15m import CACHE, stories15m
+from torch import Tensor, nn
+
+from workbench.compose import count_bytes
+from workbench.contracts import Corpus, LanguageModel
+from workbench.registry import load_registry
+
+PROMPT_TOKENS, NEW_TOKENS = 32, 128
+ROWS, LENGTH = 32, 64
+STORIES = 16
+OPENING = "Once upon a time, there was a little"
+SUBJECTS = ("girl", "boy", "dog", "cat", "bird", "bear", "frog", "fish", "tree", "car", "mouse", "duck", "cow", "king",
+            "rabbit", "train")  # fmt: skip
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Print every figure with its goal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where the weights are kept")
+    torch.set_num_threads(1)
+    print_machine(1)
+    registry = load_registry()
+    fp32: LanguageModel = registry.create(
+        "language_model", "llama", Corpus(list), checkpoint=str(stories15m(parser.parse_args().cache))
+    )
+    fp32.eval()
+    int8 = copy.deepcopy(fp32)
+    registry.create("quantizer", "int8").quantize(int8)
+    peer = torchao_int8(fp32)
+    stories = prompts(fp32)
+    told("bytes, of those of fp32", count_bytes(int8) / count_bytes(fp32), "at most 0.30", " x")
+    print_agreement(fp32, int8, stories)
+    with_peer = {} if peer is None else {"torchao INT8, cache": partial(decode, peer, stories[:1])}
+    ratios = compare(
+        f"decode: {PROMPT_TOKENS} + {NEW_TOKENS} tokens, batch 1",
+        {
+            "fp32, cache": partial(decode, fp32, stories[:1]),
+            "INT8, cache": partial(decode, int8, stories[:1]),
+            "INT8, cache, bf16 between layers": in_bf16(partial(decode, int8, stories[:1])),
+            **with_peer,
+        },
+        repeats=5,
+    )
+    print_ratios(ratios, "INT8, cache", "torchao INT8, cache", "at least 2.7", "at least 4")
+    ids = fitting(fp32, stories).repeat(ROWS // STORIES, 1)
+    with_peer = {} if peer is None else {"torchao INT8": partial(logits, peer, ids)}
+    ratios = compare(
+        f"prefill: {ROWS} rows x {LENGTH} tokens to their logits",
+        {
+            "fp32": partial(logits, fp32, ids),
+            "INT8": partial(logits, int8, ids),
+            "INT8, bf16 between layers": in_bf16(partial(logits, int8, ids)),
+            **with_peer,
+        },
+        repeats=5,
+    )
+    print_ratios(ratios, "INT8", "torchao INT8", "at least 1.9", "at least 1.9")
+    ratios = compare(
+        f"both: {PROMPT_TOKENS} + {NEW_TOKENS} tokens, batch 1",
+        {
+            "fp32, no cache": partial(without_cache, fp32, stories[:1]),
+            "INT8, cache": partial(decode, int8, stories[:1]),
+            "INT8, cache, bf16 between layers": in_bf16(partial(decode, int8, stories[:1])),
+        },
+        repeats=3,
+    )
+    for name in list(ratios)[1:]:
+        told(name, ratios[name], "at least 14")
+
+
+def torchao_int8(model: LanguageModel) -> LanguageModel | None:
+    """torchao's weight-only INT8 of the linear layers, eager, in fp32; None where it is not installed."""
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    except ImportError as error:
+        print(f"torchao is left out: {error}. It comes with `pip install -e .[benchmark]`")
+        return None
+    peer = copy.deepcopy(model)
+    for module in peer.modules():
+        if isinstance(module, nn.Linear):  # what it makes of a weight would otherwise reach a tied embedding
+            module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
+    quantize_(peer, Int8WeightOnlyConfig())
+    return peer
+
+
+def prompts(model: LanguageModel) -> Tensor:
+    """The first tokens of stories that the model tells itself [STORIES, PROMPT_TOKENS]."""
+    openings = [[1, *model.tokenizer.encode(f"{OPENING} {subject}")] for subject in SUBJECTS[:STORIES]]
+    shortest = min(len(ids) for ids in openings)
+    ids = torch.tensor([ids[:shortest] for ids in openings])
+    return torch.cat([ids, decode(model, ids, PROMPT_TOKENS - shortest)], dim=1)
+
+
+def fitting(model: LanguageModel, ids: Tensor) -> Tensor:
+    """The stories told on to the length of the prefill."""
+    return torch.cat([ids, decode(model, ids, LENGTH - ids.shape[1])], dim=1)
+
+
+def decode(model: LanguageModel, ids: Tensor, new: int = NEW_TOKENS) -> Tensor:
+    """ids [R,T] -> the `new` most likely tokens [R,new], with the KV cache; none of them ends a story."""
+    rows, length = ids.shape
+    cache = model.new_cache(rows, length + new)
+    hidden = read(model, ids, cache)
+    chosen = []
+    for position in range(length, length + new):
+        chosen.append(model.head(hidden[:, -1:]).argmax(-1))  # [R,1]
+        if len(chosen) < new:
+            hidden = model(model.embed(chosen[-1]), torch.full((rows, 1), position), None, cache)
+    return torch.cat(chosen, dim=1)
+
+
+def without_cache(model: LanguageModel, ids: Tensor) -> Tensor:
+    """The same, running everything again for each token."""
+    for _ in range(NEW_TOKENS):
+        ids = torch.cat([ids, model.head(read(model, ids)[:, -1:]).argmax(-1)], dim=1)
+    return ids
+
+
+def read(model: LanguageModel, ids: Tensor, cache: object = None) -> Tensor:
+    """ids [R,T] -> hidden [R,T,D]."""
+    rows, length = ids.shape
+    positions = torch.arange(length).expand(rows, -1)
+    mask = torch.ones(length, length, dtype=torch.bool).tril().expand(rows, 1, -1, -1)
+    return model(model.embed(ids), positions, mask, cache)
+
+
+def logits(model: LanguageModel, ids: Tensor) -> Tensor:
+    """ids [R,T] -> logits [R,T,V]."""
+    return model.head(read(model, ids))
+
+
+def in_bf16(way: Callable[[], object]) -> Callable[[], object]:
+    """The same at the evaluation precision bf16."""
+
+    def run() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return way()
+
+    return run
+
+
+def print_agreement(fp32: LanguageModel, int8: LanguageModel, stories: Tensor) -> None:
+    """How many tokens of fp32's stories INT8 would have chosen too, reading at once and one at a time."""
+    story = torch.cat([stories, decode(fp32, stories)], dim=1)  # [STORIES,T]
+    told_on = story[:, PROMPT_TOKENS:]
+    print(f"\ngreedy tokens equal to fp32, {told_on.numel()} tokens of {STORIES} stories")
+    told("read at once", agreement(logits(int8, story)[:, PROMPT_TOKENS - 1 : -1], told_on), "at least 0.985", "")
+    one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
+    told("one at a time, with the cache", agreement(one_at_a_time, told_on), "at least 0.985", "")
+    with torch.autocast("cpu", torch.bfloat16):
+        one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
+        plain = torch.cat([stepwise(fp32, row[None]) for row in story])
+    told("one at a time, bf16 between layers", agreement(one_at_a_time, told_on), "at least 0.985", "")
+    told("for comparison: bf16 without INT8", agreement(plain, told_on), "", "")
+
+
+def stepwise(model: LanguageModel, story: Tensor) -> Tensor:
+    """The logits of each token behind the prompt [1,T-P,V], read one at a time."""
+    cache = model.new_cache(1, story.shape[1])
+    hidden = [read(model, story[:, :PROMPT_TOKENS], cache)[:, -1:]]
+    for position in range(PROMPT_TOKENS, story.shape[1] - 1):
+        token = story[:, position : position + 1]
+        hidden.append(model(model.embed(token), torch.full((1, 1), position), None, cache))
+    return torch.cat([model.head(each) for each in hidden], dim=1)
+
+
+def agreement(logits: Tensor, ids: Tensor) -> float:
+    """logits [R,T,V] and ids [R,T] -> the share of ids with the highest logit."""
+    return float((logits.argmax(-1) == ids).float().mean())
+
+
+def print_ratios(ratios: dict[str, float], own: str, peer: str, goal: str, peer_goal: str) -> None:
+    """INT8, and INT8 with bf16 between layers, against fp32 and against the peer."""
+    for name in [name for name in ratios if name.startswith(own)]:
+        told(f"{name} : fp32", ratios[name], goal)
+        if peer in ratios:
+            told(f"{name} : torchao", ratios[name] / ratios[peer], peer_goal)
+
+
+def told(name: str, figure: float, goal: str, unit: str = " x") -> None:
+    """One figure beside its goal."""
+    print(f"    {name:<50} {figure:6.3f}{unit}" + (f"   goal: {goal}{unit}" if goal else ""))
+
+
+if __name__ == "__main__":
+    main()
