@@ -29,7 +29,7 @@ def compare(title: str, ways: Mapping[str, Callable[[], object]], repeats: int =
 
 def print_machine(threads: int) -> None:
     """What the figures were measured on."""
-    where = provenance("cpu", threads, 1)
+    where = provenance("cpu")
     print(f"{where['cpu']}, {where['cores']} cores, {threads} thread(s), torch {where['torch']}")
 
 

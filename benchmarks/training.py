@@ -16,8 +16,8 @@ from workbench.batches import Batch, Collator
 from workbench.compose import build_dataset, build_model, corpus_of
 from workbench.experiment import load_experiment
 from workbench.model import VisionLanguageModel
-from workbench.optimization import autocast
 from workbench.pictures import Pictures
+from workbench.precision import autocast
 from workbench.registry import load_registry
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "quickstart.yaml"

@@ -16,6 +16,7 @@ from workbench.conformance.reference import ReferenceConnector, ReferenceDecoder
 from workbench.contracts import Adapter, DecoderShape, Fusion, Metric, Quantizer, VisionShape
 from workbench.layers import CrossAttention
 
+LOCAL: Any = builtin_registry().entry("launcher", "local").factory
 LORA: Any = builtin_registry().entry("adapter", "lora").factory
 
 
@@ -332,3 +333,42 @@ class ComparesThem(Metric):
     def scores(self, predictions):
         right = [float(prediction.answer in prediction.example.answers) for prediction in predictions]
         return [score - sum(right) / len(right) / 2 for score in right]
+
+
+class DoesItItself(LOCAL):
+    """Runs jobs in the process that launches them."""
+
+    def begin(self, job):
+        from workbench.workers import Finished
+
+        self.crew.prepare("cpu")(job, lambda *_: None)
+        self.ended.append(Finished(job.key))
+
+    def open(self, crew):
+        super().open(crew)
+        self.crew, self.ended = crew, []
+
+    def news(self, timeout):
+        while self.ended:
+            yield self.ended.pop()
+
+
+class HidesDeath(LOCAL):
+    """Tells a dead worker's job as done."""
+
+    def _bury(self, worker):
+        from workbench.workers import Finished
+
+        return Finished(super()._bury(worker).key)
+
+
+class StopsNothing(LOCAL):
+    def stop(self, key):
+        pass
+
+
+class LeavesWorkers(LOCAL):
+    left: list = []
+
+    def close(self):
+        self.left.extend(self._staff)

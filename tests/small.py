@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from workbench.cli import main
 from workbench.compose import build_dataset, build_model, corpus_of
 from workbench.experiment import Experiment, load_experiment
+from workbench.launch import make_launcher
 from workbench.model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
+from workbench.run import Outcome, RunOptions, run
 from workbench.trial import Trial
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -51,6 +55,13 @@ def write(folder: Path, text: str = SMALL, name: str = "small.yaml") -> Path:
     file = folder / name
     file.write_text(text)
     return file
+
+
+def run_here(experiment: Experiment, results: Path, options: RunOptions | None = None, workers: int = 1) -> Outcome:
+    """Run an experiment from this process, with worker processes as ever."""
+    launcher = make_launcher(experiment, small_registry(), workers)
+    console = Console(file=io.StringIO())
+    return run(experiment, small_registry(), results, launcher, "cpu", console, options)
 
 
 def build(trial: Trial) -> VisionLanguageModel:

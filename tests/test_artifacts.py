@@ -118,6 +118,9 @@ DAMAGE = {
     "truncated summary": lambda folder: _cut(folder / "stage.json"),
     "truncated curve": lambda folder: _cut(folder / "curve.jsonl"),
     "no curve": lambda folder: (folder / "curve.jsonl").unlink(),
+    "a flipped bit in the weights": lambda folder: _flip(folder / "weights.safetensors"),
+    "a flipped bit in the summary": lambda folder: _flip(folder / "stage.json"),
+    "a flipped bit in the curve": lambda folder: _flip(folder / "curve.jsonl"),
     "summary in another encoding": lambda folder: (folder / "stage.json").write_bytes(b'{"a": "\xff"}'),
 }
 
@@ -127,12 +130,19 @@ def _cut(file: Path) -> None:
     file.write_bytes(content[: len(content) - 9])
 
 
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_stage_is_told_with_its_folder_and_what_to_do(tmp_path, damage):
+def test_a_damaged_stage_is_told_with_its_folder_and_key(tmp_path, damage):
     store = written(tmp_path)
     DAMAGE[damage](store.folder / "abc")
-    with pytest.raises(ArtifactError, match=rf"{store.folder / 'abc'} is damaged: .*Delete the folder and run again"):
+    with pytest.raises(ArtifactError, match=rf"{store.folder / 'abc'} is damaged: ") as raised:
         store.read("abc")
+    assert raised.value.key == "abc"
 
 
 def test_a_full_disk_leaves_no_half_stage_and_is_told_in_plain_words(tmp_path):

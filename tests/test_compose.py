@@ -12,7 +12,7 @@ from torch import nn
 from tests.small import SMALL, build, load, small_registry
 from workbench.compose import CompositionError, attach_adapter, count_bytes, count_parameters, seed_of, trainable
 from workbench.experiment import Experiment
-from workbench.fit import sizes_of
+from workbench.fit import Bench, sizes_of
 
 FUSIONS = ("concat_projection", "cross_attention", "gated", "bidirectional")
 ENCODERS = (
@@ -70,40 +70,42 @@ def wide(folder, *overrides: str, text: str = SMALL) -> Experiment:
 
 def test_sizes_are_those_of_the_models_built_for_real(tmp_path):
     experiment = wide(tmp_path)
-    sizes = sizes_of(experiment.trials, small_registry())
+    sizes = sizes_of(experiment.trials, Bench(small_registry()))
     assert len(sizes) == 24
     for trial in experiment.trials:
         model = build(trial)
         total = count_parameters(model)
         _, adapted = attach_adapter(trial, small_registry(), model)
         parts = trainable(model, trial.phases[-1], adapted)
-        assert sizes[trial.id] == (total, sum(each.numel() for part in parts.values() for each in part))
+        assert sizes[trial.id].parameters == total
+        assert sizes[trial.id].trainable == sum(each.numel() for part in parts.values() for each in part)
 
 
 def test_without_phases_nothing_trains(tmp_path):
     trial = load(tmp_path, "base.phases=[]").trials[0]
-    assert sizes_of([trial], small_registry()) == {trial.id: (count_parameters(build(trial)), 0)}
+    size = sizes_of([trial], Bench(small_registry()))[trial.id]
+    assert (size.parameters, size.trainable) == (count_parameters(build(trial)), 0)
 
 
 def test_seeds_and_lengths_of_phases_cost_no_more_models(tmp_path):
     few = wide(tmp_path)
     many = wide(tmp_path, "seeds=[0, 1, 2, 3, 4, 5, 6, 7]", "grid.phases.tune.steps=[1, 2, 3, 4, 5]")
     assert len(many.trials) == 40 * len(few.trials)
-    sizes_of(few.trials, small_registry())
+    sizes_of(few.trials, Bench(small_registry()))
     seconds = [_seconds(few), _seconds(many)]
     assert seconds[1] < 3 * seconds[0] + 0.5
 
 
 def _seconds(experiment: Experiment) -> float:
     started = time.process_time()
-    sizes_of(experiment.trials, small_registry())
+    sizes_of(experiment.trials, Bench(small_registry()))
     return time.process_time() - started
 
 
 def test_components_that_look_at_numbers_are_measured_all_the_same(tmp_path):
     experiment = load(tmp_path, "base.encoder=numerical", "base.adapter=weighing", "base.quantizer=measuring")
     trial = experiment.trials[0]
-    assert sizes_of([trial], small_registry())[trial.id][0] == count_parameters(build(trial))
+    assert sizes_of([trial], Bench(small_registry()))[trial.id].parameters == count_parameters(build(trial))
 
 
 MISFITS = {
@@ -148,7 +150,7 @@ MISFITS = {
 def test_what_does_not_fit_is_told_by_kind_and_name_with_its_trial(tmp_path, told):
     experiment = load(tmp_path, "seeds=[0, 1, 2]", *MISFITS[told])
     with pytest.raises(CompositionError) as error:
-        sizes_of(experiment.trials, small_registry())
+        sizes_of(experiment.trials, Bench(small_registry()))
     assert told in str(error.value)
     assert str(error.value).count("\n") == 0
     assert str(error.value).endswith("[trial '0' and 2 more]")
@@ -163,7 +165,7 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path):
         "evaluation.task=answers",
     )
     with pytest.raises(CompositionError) as error:
-        sizes_of(experiment.trials, small_registry())
+        sizes_of(experiment.trials, Bench(small_registry()))
     lines = str(error.value).split("\n")
     assert len(lines) == 4
     for start in ("evaluation: ", "encoder 'vit'", "connector 'picky'", "quantizer 'int8'"):

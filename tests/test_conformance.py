@@ -27,6 +27,7 @@ OPTIONS = [
     ("adapter", "lora", {"rank": 2, "dropout": 0.1, "targets": ["language_model.*", "connector.*"]}),
     ("adapter", "full", {"targets": ["fusion.*"]}),
     ("quantizer", "int8", {"include": ["language_model.*"], "exclude": ["*mlp*"]}),
+    ("launcher", "local", {"workers": 1, "memory_gb": 1.0}),
     ("dataset", "easy_vqa", {"shift": 4, "flip": True, "background": 10.0}),
 ]
 
@@ -83,6 +84,10 @@ BROKEN = [
     ("metric", broken.UpsideDown, "perfect answers get the best value"),
     ("metric", broken.Percents, "a share lies between 0 and 1"),
     ("metric", broken.ComparesThem, "a score depends on its own prediction alone"),
+    ("launcher", broken.DoesItItself, "every job is done once and told"),
+    ("launcher", broken.HidesDeath, "a worker that dies is told and replaced"),
+    ("launcher", broken.StopsNothing, "a job can be stopped"),
+    ("launcher", broken.LeavesWorkers, "closing ends every worker"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
@@ -16,11 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from safetensors.torch import save_file
 
-from tests.small import PLUGINS, SMALL, CommandLine, files_of, load, records, small_registry, write
-from workbench.run import run
+from tests.small import PLUGINS, SMALL, CommandLine, files_of, load, records, run_here, write
 
 GRID = SMALL + "grid:\n  quantizer: [none, {name: int8, exclude: ['encoder.*']}]\n"
 
@@ -29,7 +26,7 @@ GRID = SMALL + "grid:\n  quantizer: [none, {name: int8, exclude: ['encoder.*']}]
 def finished(tmp_path_factory) -> Path:
     """A folder in which the small experiment has run."""
     folder = tmp_path_factory.mktemp("finished")
-    outcome = run(load(folder, text=GRID), small_registry(), folder / "results", 1, "cpu", Console(file=io.StringIO()))
+    outcome = run_here(load(folder, text=GRID), folder / "results")
     assert len(outcome.done) == 2
     return folder
 
@@ -273,18 +270,29 @@ def test_a_damaged_summary_is_told_and_can_be_made_again(workbench):
     assert trials_of(workbench) == before
 
 
-def test_a_damaged_stage_fails_the_trials_that_need_it_and_says_what_to_delete(workbench):
+DAMAGE = {
+    "truncated": lambda content: content[:1000],
+    "a bit flipped": lambda content: content[:-3] + bytes([content[-3] ^ 4]) + content[-2:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_stage_is_made_again_and_said_so(workbench, damage):
     (weights,) = workbench.folder.glob("results/artifacts/*/weights.safetensors")
-    weights.write_bytes(weights.read_bytes()[:1000])
+    good = weights.read_bytes()
+    weights.write_bytes(DAMAGE[damage](good))
     before = trials_of(workbench)
     more = "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}, measuring]"
+    planned = workbench("plan", "small.yaml", "--plugins", PLUGINS, "--set", more)
     told = workbench.run(workbench.folder / "small.yaml", "--set", more)
-    assert told.code == 1
-    assert f"the kept stage {weights.parent.relative_to(workbench.folder)} is damaged" in told.output
+    assert told.code == 0, told.output
+    said = planned.output if damage == "truncated" else told.output
+    assert ("what it left is gone or damaged" if damage == "truncated" else "it is made again") in said
+    assert "none, 0: tune" in told.output
+    assert "3 of 3 trials done (2 before this run)" in told.output
+    assert weights.read_bytes() == good
     after = trials_of(workbench)
     assert {name: after[name] for name in before} == before
-    shutil.rmtree(weights.parent)
-    assert workbench.run(workbench.folder / "small.yaml", "--set", more).code == 0
 
 
 def test_a_kept_trial_is_called_as_it_is_called_now(workbench):

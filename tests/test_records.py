@@ -52,6 +52,8 @@ def test_a_trial_comes_back_as_it_was_written(tmp_path: Path):
     write_trial(tmp_path / "abc", RECORD, [LINE], [STEP])
     found = read_record(tmp_path / "abc")
     assert math.isnan(found.metrics["loss"])
+    files = found.provenance.pop("files")
+    assert set(files) == {"predictions.jsonl", "curve.jsonl"}
     assert replace(found, metrics={}) == replace(RECORD, metrics={})
     assert found.metrics["vqa_accuracy"] == 0.5
     predictions = read_predictions(tmp_path / "abc")

@@ -261,7 +261,8 @@ def test_plugins_of_a_folder_can_share_code_and_a_change_of_it_shows_in_their_ha
     assert entry.factory().scores([None]) == [0.25]
     before = entry.code_hash
     shared.write_text("SCORE = 0.5")
-    assert entry.code_hash != before
+    assert entry.code_hash == before, "it is that of what was loaded"
+    assert load_registry([tmp_path]).entry("metric", "Always").code_hash != before
 
 
 def test_two_folders_may_hold_files_of_the_same_name(tmp_path):

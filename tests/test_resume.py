@@ -22,7 +22,7 @@ from workbench.atomic import StorageError
 from workbench.compose import attach_adapter
 from workbench.model import VisionLanguageModel
 from workbench.optimization import Optimization
-from workbench.snapshots import VARIABLE, Snapshot, SnapshotError, Snapshots, seconds_between
+from workbench.snapshots import Snapshot, Snapshots
 from workbench.train import Step, Trained, Training, TrainingError, train
 from workbench.trial import Phase
 
@@ -261,20 +261,6 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     next(model.connector.parameters()).data[0] = torch.inf
     with pytest.raises(TrainingError, match=r"the weight connector\.\S+ is no number in phase 'tune' at step 1"):
         training.snapshot()
-
-
-@pytest.mark.parametrize("given", ["soon", "-1", "nan"])
-def test_an_interval_that_is_no_number_of_seconds_is_told(monkeypatch, given):
-    monkeypatch.setenv(VARIABLE, given)
-    with pytest.raises(SnapshotError, match=f"{VARIABLE} is '{given}'; it must be a number of seconds, 0 or more"):
-        seconds_between()
-
-
-def test_the_interval_is_a_minute_unless_the_environment_says_otherwise(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assert seconds_between() == 60
-    monkeypatch.setenv(VARIABLE, "2.5")
-    assert seconds_between() == 2.5
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):

@@ -128,7 +128,9 @@ def test_the_plan_says_what_is_done_and_what_is_not(finished):
     result = workbench(folder, "plan", str(file), "--plugins", str(PLUGINS))
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("to do: tune, evaluate") == 4
-    assert "8 trials, 4 done; 12 distinct stages of 16, 6 to do" in result.stdout
+    assert "8 trials, 4 done, 0 failed; 12 distinct stages of 16, 6 to do" in result.stdout
+    assert "to do: 2 x tune (new)" in result.stdout
+    assert "to do: 4 x evaluate (new)" in result.stdout
 
 
 def test_the_same_seed_gives_the_same_weights_and_answers(finished, tmp_path):

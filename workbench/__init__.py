@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Fusion,
         Inputs,
         LanguageModel,
+        Launcher,
         Metric,
         Prediction,
         Quantizer,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         rotate,
     )
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
+    from workbench.workers import Advance, Crew, Finished, Job, died, serve
 
 __version__ = "0.1.0"
 
@@ -64,6 +66,7 @@ _HOME = {
         "Fusion",
         "Inputs",
         "LanguageModel",
+        "Launcher",
         "Metric",
         "Prediction",
         "Quantizer",
@@ -85,24 +88,30 @@ _HOME = {
         "rotate",
     ),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
+    "workbench.workers": ("Advance", "Crew", "Finished", "Job", "died", "serve"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "MLP",
     "Adapter",
+    "Advance",
     "Attention",
     "Connector",
     "Corpus",
+    "Crew",
     "CrossAttention",
     "Dataset",
     "DecoderShape",
     "Encoder",
     "Example",
+    "Finished",
     "Fusion",
     "Inputs",
+    "Job",
     "KeyValueCache",
     "LanguageModel",
+    "Launcher",
     "Metric",
     "Prediction",
     "Quantizer",
@@ -113,6 +122,7 @@ __all__ = [
     "VisionShape",
     "attend",
     "checkpoint_folder",
+    "died",
     "heads_of",
     "hookimpl",
     "load_into",
@@ -122,6 +132,7 @@ __all__ = [
     "read_folder",
     "read_weights",
     "rotate",
+    "serve",
     "tokenizer_for",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,12 @@ from rich.table import Table
 from workbench.registry import Entry, Option, Registry
 
 if TYPE_CHECKING:
+    from workbench.costs import Costs
     from workbench.experiment import Experiment
+    from workbench.plan import Plan, Planner
     from workbench.run import Outcome
+
+MOST_ROWS = 200  # trials that a plan lists one by one
 
 
 def show_plugins(console: Console, registry: Registry, kind: str | None = None) -> None:
@@ -46,13 +51,19 @@ def show_plugin(console: Console, entry: Entry) -> None:
     console.print(f"\nIn an experiment file:\n  {entry.kind}: {{{example}}}", markup=False, highlight=False)
 
 
-def show_plan(console: Console, experiment: Experiment, registry: Registry, results: Path) -> None:
-    """The trials with their sizes, and what is already done."""
-    from workbench.fit import sizes_of
-    from workbench.run import make_plan
+def show_plan(console: Console, experiment: Experiment, planner: Planner, probe: bool = False) -> None:
+    """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves."""
+    from workbench.costs import Costs
 
-    made = make_plan(experiment, registry, results)
-    sizes = sizes_of(experiment.trials, registry)
+    plan = planner.plan()
+    _show_trials(console, experiment, plan)
+    _show_missing(console, plan)
+    for note in plan.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+    _show_costs(console, plan, Costs(plan, planner.store), planner, probe)
+
+
+def _show_trials(console: Console, experiment: Experiment, plan: Plan) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for axis in experiment.axes:
         table.add_column(axis)
@@ -60,21 +71,65 @@ def show_plan(console: Console, experiment: Experiment, registry: Registry, resu
         table.add_column(title, justify="right")
     table.add_column("phases")
     table.add_column("state")
-    for trial in experiment.trials:
-        total, trainable = sizes[trial.id]
-        stages = made.chains[trial.id]
-        left = [stage.name for stage in stages if stage.key in made.missing]
-        state = "done" if trial.id in made.finished else "to do: " + ", ".join(left)
-        row = (*trial.axes.values(), f"{total:,}", f"{trainable:,}", f"{trainable / max(total, 1):.1%}")
-        table.add_row(*map(escape, row), " > ".join(phase.name for phase in trial.phases), state)
+    for trial in experiment.trials[:MOST_ROWS]:
+        size = plan.sizes[trial.id]
+        left = [stage.name for stage in plan.chains[trial.id] if stage.key in plan.missing]
+        state = "done" if trial.id in plan.finished else "to do: " + ", ".join(left)
+        if trial.id in plan.failed:
+            state = "failed: " + (plan.failed[trial.id].error or {}).get("message", "").partition("\n")[0][:60]
+        share = f"{size.trainable / max(size.parameters, 1):.1%}"
+        row = (*trial.axes.values(), f"{size.parameters:,}", f"{size.trainable:,}", share)
+        table.add_row(*map(escape, row), " > ".join(phase.name for phase in trial.phases), escape(state))
     console.print(table)
-    every = sum(len(stages) for stages in made.chains.values())
-    distinct = len({stage.key for stages in made.chains.values() for stage in stages})
+    if len(experiment.trials) > MOST_ROWS:
+        console.print(f"... and {len(experiment.trials) - MOST_ROWS:,} more trials")
+
+
+def _show_missing(console: Console, plan: Plan) -> None:
+    """What is to do: as many stages as have one name and one reason in a line."""
+    counts: Counter[tuple[str, str]] = Counter((plan.missing[key].name, why) for key, why in plan.reasons.items())
+    for (name, why), count in counts.items():
+        console.print(f"to do: {count} x {name} ({why})", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_costs(console: Console, plan: Plan, costs: Costs, planner: Planner, probe: bool) -> None:
+    every = [stage for stages in plan.chains.values() for stage in stages]
+    distinct, missing = plan.distinct(), list(plan.missing.values())
+    features = {stage.key for stages in plan.features.values() for stage in stages}
+    passes = f" and {len(features)} parts of features" if features else ""
     console.print(
-        f"{len(experiment.trials)} trials, {len(made.finished)} done; {distinct} distinct stages of {every},"
-        f" {len(made.missing)} to do",
+        f"{len(plan.chains):,} trials, {len(plan.finished):,} done, {len(plan.failed):,} failed; {len(distinct):,}"
+        f" distinct stages of {len(every):,}{passes}, {len(missing):,} to do",
         highlight=False,
     )
+    if not missing:
+        return
+    disk, memory = sum(map(costs.disk_bytes, missing)), max(map(costs.memory_bytes, missing))
+    console.print(
+        f"to be written: about {disk / 1e6:,.0f} MB; memory: about {memory / 1e6:,.0f} MB a worker", highlight=False
+    )
+    measure = None
+    if probe:
+        from workbench.probe import Probe
+
+        measure = Probe(planner).seconds
+    seconds = {key: costs.seconds(stage, measure) for key, stage in {**distinct, **plan.missing}.items()}
+    known = [seconds[stage.key] for stage in missing]
+    if any(each is None for each in known):
+        unknown = sum(each is None for each in known)
+        console.print(f"time: {unknown} stages are of a kind not measured yet; --probe measures a little of each")
+        return
+    total = sum(each for each in known if each is not None)
+    unshared = sum(seconds[stage.key] or 0 for stage in every if stage.key in plan.missing)
+    console.print(f"time: about {_duration(total)} for one worker", highlight=False)
+    if unshared > total:
+        console.print(f"sharing saves about {_duration(unshared - total)} of {_duration(unshared)}", highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def show_outcome(console: Console, experiment: Experiment, outcome: Outcome, results: Path) -> None:

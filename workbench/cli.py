@@ -1,4 +1,4 @@
-"""The command line: `workbench plugins | new | check | plan | run | report`.
+"""The command line: `workbench plugins | new | check | plan | run | report | clean`.
 
 Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
 """
@@ -34,6 +34,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
+FeatureSize = Annotated[
+    float | None,
+    typer.Option("--features-gb", min=0, help="what kept features may take; half of the free disk by default"),
+]
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]
 
 
@@ -90,12 +94,18 @@ def plan(
     overrides: Overrides = None,
     folders: PluginFolders = None,
     results: Results = Path("results"),
+    probe: Annotated[
+        bool, typer.Option("--probe", help="measure a few steps of what is to do, to say how long it will take")
+    ] = False,
+    feature_gb: FeatureSize = None,
 ) -> None:
-    """Show an experiment's trials, their parameters, and what is already done."""
+    """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.catalogue import show_plan
+    from workbench.plan import Planner
 
     experiment, registry = _load(file, overrides, folders)
-    show_plan(_console(), experiment, registry, results)
+    planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    show_plan(_console(), experiment, planner, probe)
 
 
 @app.command()
@@ -105,22 +115,59 @@ def run(
     folders: PluginFolders = None,
     results: Results = Path("results"),
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes; one for each core by default")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes every GPU there is")] = "auto",
+    retry: Annotated[
+        str | None, typer.Option(metavar="failed", help="'failed': try trials again whose failure would only repeat")
+    ] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first failure")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="the longest a stage may take")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            envvar="WORKBENCH_CHECKPOINT_SECONDS",
+            help="between two checkpoints of a phase; 0: after every step",
+        ),
+    ] = 60.0,
+    feature_gb: FeatureSize = None,
 ) -> None:
     """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
     from workbench.catalogue import show_outcome
     from workbench.devices import find_device
+    from workbench.errors import UserError
+    from workbench.launch import make_launcher
+    from workbench.run import RunOptions
     from workbench.run import run as run_experiment
 
+    if retry not in (None, "failed"):
+        raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
     experiment, registry = _load(file, overrides, folders)
+    options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb))
+    launcher = make_launcher(experiment, registry, workers)
     try:
-        outcome = run_experiment(experiment, registry, results, workers, find_device(device), _console())
+        outcome = run_experiment(experiment, registry, results, launcher, find_device(device), _console(), options)
     except KeyboardInterrupt as interrupt:
         typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
         raise typer.Exit(INTERRUPTED) from interrupt
     show_outcome(_console(), experiment, outcome, results)
     if outcome.failed:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def clean(
+    results: Results = Path("results"),
+    dry: Annotated[bool, typer.Option("--dry-run", help="say what would go, and remove nothing")] = False,
+) -> None:
+    """Remove what no record needs: stages of earlier versions, features, what killed runs left half written."""
+    from workbench.clean import clean as clean_results
+
+    removed = clean_results(results, dry)
+    verb = "would remove" if dry else "removed"
+    _console().print(f"{verb} {len(removed)} stages, {sum(removed.values()) / 1e6:.1f} MB", highlight=False)
 
 
 @app.command()
@@ -151,6 +198,10 @@ def _load(file: Path, overrides: list[str] | None, folders: list[Path] | None) -
 
     registry = load_registry(plugin_folders(file, folders or ()))
     return load_experiment(file, registry, overrides or ()), registry
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(1e9 * gigabytes)
 
 
 def _console() -> Console:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from workbench.tokenizer import Tokenizer
+    from workbench.workers import Advance, Crew, Finished, Job
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,45 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Changes when the data or what is made of it changes."""
+        raise NotImplementedError
+
+
+class Launcher:
+    """Where stages run: worker processes of this machine, a cluster. Factory: `Launcher(*, options)`.
+
+    A launcher knows nothing of stages: it hands jobs to workers and passes on what they say. Each worker runs
+    `serve(connection, crew, device)`, which does one job after another and never lets a failing job end it.
+    """
+
+    usual = False
+    """Whether experiments that name no launcher use this one."""
+
+    def open(self, crew: Crew) -> None:
+        """Get ready; nothing has to start before the first job."""
+        raise NotImplementedError
+
+    def slots(self) -> int:
+        """How many jobs can run at once."""
+        raise NotImplementedError
+
+    def memory(self) -> int | None:
+        """The bytes all running jobs may take together; None where that is not known."""
+        return None
+
+    def begin(self, job: Job) -> None:
+        """Give a job to a worker. Called only while fewer than `slots()` are running."""
+        raise NotImplementedError
+
+    def news(self, timeout: float) -> Iterable[Advance | Finished]:
+        """What happened within `timeout` seconds. A worker that dies is a `Finished` with an error, no exception."""
+        raise NotImplementedError
+
+    def stop(self, key: str) -> None:
+        """End the job of that key at once, whatever it does; no news of it comes any more."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End every worker; the machine is as before `open`."""
         raise NotImplementedError
 
 

@@ -20,11 +20,12 @@ from workbench.batches import Collator
 from workbench.compose import seed_of
 from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensors
 from workbench.errors import UserError
+from workbench.features import Features, encode
 from workbench.generate import generate, generate_and_judge
 from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
-from workbench.optimization import autocast
 from workbench.pictures import Pictures
+from workbench.precision import autocast
 from workbench.trial import Evaluation
 
 CONDITIONS = ("picture", "no_picture", "shuffled")
@@ -49,8 +50,10 @@ def evaluate(
     settings: Evaluation,
     seed: int,
     on_progress: Callable[[int, int], None],
+    features: Features | None = None,
 ) -> Outcome:
-    """Answer the questions of a split; `on_progress` gets the pictures done and their number."""
+    """Answer the questions of a split; `on_progress` gets the pictures done and their number. Kept `features` spare
+    the encoder; the time of one answer counts it all the same."""
     grouped = examples_by_picture(dataset, settings)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
     pictures = Pictures(dataset, model.encoder.transform)
@@ -61,7 +64,7 @@ def evaluate(
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
         for keys in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[key] for key in keys]
-            for condition, vision in _visions(model, pictures, keys, device):
+            for condition, vision in _visions(model, pictures, features, keys, settings.precision):
                 for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
                     found[condition][prediction.example.id] = prediction
             done += len(keys)
@@ -127,12 +130,18 @@ def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: in
 
 
 def _visions(
-    model: VisionLanguageModel, pictures: Pictures, keys: Sequence[str], device: torch.device
+    model: VisionLanguageModel, pictures: Pictures, features: Features | None, keys: Sequence[str], precision: str
 ) -> Iterator[tuple[str, Any]]:
     """Each condition with what the model sees under it; every picture is encoded once."""
-    seen = model.see(pictures.plain(keys).to(device))
+    device = next(model.parameters()).device
+    if features is None:
+        tokens = encode(model.encoder, pictures.plain(keys).to(device), precision)
+    else:
+        tokens = features.tokens(keys, device)
+    seen = model.see_tokens(tokens)
     yield "picture", seen
-    grey = model.see(pictures.grey(1, model.encoder.image_size).to(device))
+    grey_tokens = encode(model.encoder, pictures.grey(1, model.encoder.image_size).to(device), precision)
+    grey = model.see_tokens(grey_tokens)
     yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(len(keys), *tensor.shape[1:]))
     yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
 

@@ -41,6 +41,7 @@ class Experiment:
     trials: tuple[Trial, ...]
     seeds: tuple[int, ...]
     folders: tuple[Path, ...]
+    launcher: Component | None = None
 
     def summary(self) -> dict[str, Any]:
         """What `experiment.json` holds."""
@@ -78,6 +79,7 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
     reader.check_name()
     reader.check_base()
     metrics = reader.metrics()
+    launcher = reader.launcher()
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
     _check_different(trials, reader)
@@ -95,6 +97,7 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
         trials=tuple(trials),
         seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
         folders=registry.folders,
+        launcher=launcher,
     )
 
 

@@ -41,6 +41,7 @@ class ExperimentFile(Settings):
     metrics: Annotated[list[Any], Field(min_length=1)] = Field(description="scores of an answer; the first decides")
     prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
     evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")
+    launcher: Any = Field(default=None, description="where stages run; it changes no result")
 
 
 @dataclass
@@ -86,6 +87,14 @@ class FileReader:
             elif resolved.value:
                 found[resolved.value.name] = resolved.value
         return tuple(found.values())
+
+    def launcher(self) -> Component | None:
+        """The launcher with its options; None for the usual one."""
+        if self.file.launcher is None:
+            return None
+        resolved = resolve_component("launcher", Written(self.file.launcher, ("launcher",), {}), self.registry)
+        self.problems.add_all(resolved.faults)
+        return resolved.value
 
     def grid(self) -> list[Axis]:
         """The axes of `grid`, without those that cannot be read."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,28 +26,39 @@ from workbench.compose import (
     quantize,
     trainable,
 )
-from workbench.contracts import Adapter, Dataset
+from workbench.contracts import Adapter, Dataset, VisionShape
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluate import examples_by_picture
+from workbench.features import Look
 from workbench.model import VisionLanguageModel
 from workbench.train import nothing_trains, training_examples
-from workbench.trial import Trial
+from workbench.trial import COMPONENTS, Trial
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
 
-MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
-
-Size = tuple[int, int]
 Attached = tuple[VisionLanguageModel, Adapter, list[nn.Parameter]]
 
 
-def sizes_of(trials: Iterable[Trial], registry: Registry) -> dict[str, Size]:
-    """By trial id: the parameters of the finished model, and how many of them train in the last phase.
+@dataclass(frozen=True)
+class Size:
+    """What is known of a trial's model before it has weights.
 
-    `CompositionError` tells everything that does not fit, each with the trials that have it.
+    `parameters` of the finished model, `trainable` in the last phase, most of them in any phase (`most_trainable`);
+    `tokens` of the encoder; whether the adapter or the quantizer changes something in the encoder (a quantizer that
+    cannot say so without numbers is taken to do it).
     """
-    bench = _Bench(registry)
+
+    parameters: int
+    trainable: int
+    most_trainable: int
+    tokens: VisionShape
+    adapts_encoder: bool
+    quantizes_encoder: bool
+
+
+def sizes_of(trials: Iterable[Trial], bench: Bench) -> dict[str, Size]:
+    """By trial id. `CompositionError` tells everything that does not fit, each with the trials that have it."""
     sizes: dict[str, Size] = {}
     problems: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -63,30 +75,51 @@ def sizes_of(trials: Iterable[Trial], registry: Registry) -> dict[str, Size]:
     return sizes
 
 
-class _Bench:
-    """Builds what is needed and remembers it, failures as well."""
+class Bench:
+    """Builds what is needed and remembers it, failures as well. What trials share is one object of theirs, so its
+    identity tells equal things quickly."""
 
     def __init__(self, registry: Registry):
         self.registry = registry
         self._known: dict[str, Any] = {}
+        self._by_parts: dict[tuple, Any] = {}
+
+    def dataset(self, trial: Trial) -> Dataset:
+        """The trial's dataset."""
+        return self._once(("made", _specs(trial, "dataset")), lambda: build_dataset(trial, self.registry))
+
+    def fingerprint(self, trial: Trial) -> str:
+        """That of the trial's data."""
+        return self._once(("print", _specs(trial, "dataset")), lambda: self.dataset(trial).fingerprint())
+
+    def pictures(self, trial: Trial, look: Look) -> tuple[str, ...]:
+        """The keys of the pictures that a stage looks at, in the order of the dataset."""
+        return self._once((_specs(trial, "dataset"), look), lambda: look.pictures(self.dataset(trial)))
 
     def check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
+        parts = ("data", id(trial.components["dataset"]), *map(id, trial.phases), id(trial.evaluation))
         key = _specs(trial, "dataset"), [phase.tasks for phase in trial.phases], trial.evaluation
-        self._once(key, lambda: _check_data(trial, self._dataset(trial)))
+        self._same_parts(parts, lambda: self._once(key, lambda: _check_data(trial, self.dataset(trial))))
 
     def check_metrics(self, trial: Trial) -> None:
         """The metrics can be built."""
-        self._once([metric.spec() for metric in trial.metrics], lambda: build_metrics(trial, self.registry))
+        parts = ("metrics", *map(id, trial.metrics))
+        key = [metric.spec() for metric in trial.metrics]
+        self._same_parts(parts, lambda: self._once(key, lambda: build_metrics(trial, self.registry)))
 
     def size(self, trial: Trial) -> Size:
         """The size of the trial's model, which neither the seed nor the length of a phase changes."""
-        key = _specs(trial, *MODEL, "adapter", "quantizer"), [(phase.name, phase.train) for phase in trial.phases]
+        parts = ("size", *(id(trial.components[kind]) for kind in COMPONENTS), *map(id, trial.phases))
+        return self._same_parts(parts, lambda: self._size_of(trial))
+
+    def _size_of(self, trial: Trial) -> Size:
+        key = _specs(trial, *COMPONENTS), [(phase.name, phase.train) for phase in trial.phases]
         return self._once(key, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
-        model, training = self._model(trial), 0
-        total = count_parameters(model)
+        model, training, most = self._model(trial), 0, 0
+        total, tokens = count_parameters(model), model.encoder.shape
         adapter, adapted = None, []
         for phase in trial.phases:
             if adapter is None and "adapter" in phase.train:
@@ -95,15 +128,17 @@ class _Bench:
             training = sum(parameter.numel() for parameters in parts.values() for parameter in parameters)
             if not training:
                 raise CompositionError(nothing_trains(phase))
-        self._finish(trial, model, adapter)
-        return total, training
+            most = max(most, training)
+        encoder = {id(each) for each in model.encoder.parameters()}
+        quantizes = self._finish(trial, model, adapter)
+        return Size(total, training, most, tokens, any(id(each) in encoder for each in adapted), quantizes)
 
     def _model(self, trial: Trial) -> VisionLanguageModel:
         """The trial's model; encoder and language model, which may come from files, are copied from remembered ones."""
         encoder = self._once(_specs(trial, "encoder"), lambda: self._create(trial, "encoder"))
         language_model = self._once(
             _specs(trial, "dataset", "language_model"),
-            lambda: self._create(trial, "language_model", corpus_of(trial, self._dataset(trial))),
+            lambda: self._create(trial, "language_model", corpus_of(trial, self.dataset(trial))),
         )
         connector = self._create(trial, "connector", encoder.shape, language_model.shape.width)
         fusion = self._create(trial, "fusion", connector.shape, language_model.shape)
@@ -113,20 +148,23 @@ class _Bench:
         def attach(to: VisionLanguageModel) -> Attached:
             return to, *attach_adapter(trial, self.registry, to)
 
-        corpus = corpus_of(trial, self._dataset(trial))
+        corpus = corpus_of(trial, self.dataset(trial))
         return _on_meta(lambda: attach(model), lambda: attach(build_model(trial, self.registry, corpus)))
 
-    def _finish(self, trial: Trial, model: VisionLanguageModel, adapter: Adapter | None) -> None:
-        """Merge and quantize, as for the evaluation."""
+    def _finish(self, trial: Trial, model: VisionLanguageModel, adapter: Adapter | None) -> bool:
+        """Merge and quantize, as for the evaluation; returns whether the quantizer changes the encoder."""
         try:
             if adapter is not None:
                 with naming("adapter", trial.components["adapter"].name):
                     adapter.merge(model)
+            before = _weights_of(model.encoder)
             quantize(trial, self.registry, model)
         except CompositionError as error:
             # Code that looks at numbers finds none here and is not to blame: only what it complains of itself counts.
             if isinstance(error.__cause__, UserError):
                 raise
+            return True
+        return _weights_of(model.encoder) != before
 
     def _create(self, trial: Trial, kind: str, *positional: Any) -> Any:
         def make() -> Any:
@@ -134,8 +172,11 @@ class _Bench:
 
         return _on_meta(make, lambda: make().to("meta"))
 
-    def _dataset(self, trial: Trial) -> Dataset:
-        return self._once(("made", _specs(trial, "dataset")), lambda: build_dataset(trial, self.registry))
+    def _same_parts(self, parts: tuple, look: Callable[[], Any]) -> Any:
+        """What `look` gives, once for all trials that have these very objects as their parts."""
+        if parts not in self._by_parts:
+            self._by_parts[parts] = look()
+        return self._by_parts[parts]
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         name = repr(key)
@@ -159,6 +200,10 @@ def _on_meta(make: Callable[[], Any], make_really: Callable[[], Any]) -> Any:
         if isinstance(error.__cause__, UserError):
             raise
         return make_really()
+
+
+def _weights_of(module: nn.Module) -> dict[str, tuple]:
+    return {name: (id(each), each.shape, each.dtype) for name, each in module.state_dict(keep_vars=True).items()}
 
 
 def _specs(trial: Trial, *kinds: str) -> list[tuple[str, Any]]:

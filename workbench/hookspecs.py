@@ -25,7 +25,7 @@ hookimpl = pluggy.HookimplMarker("workbench")
 
 Register = Callable[[str, Callable[..., Any]], None]
 
-KINDS = ("encoder", "connector", "fusion", "language_model", "adapter", "quantizer", "dataset", "metric")
+KINDS = ("encoder", "connector", "fusion", "language_model", "adapter", "quantizer", "dataset", "metric", "launcher")
 
 
 @hookspec
@@ -66,6 +66,11 @@ def register_datasets(register: Register) -> None:
 @hookspec
 def register_metrics(register: Register) -> None:
     """Metrics: one score for each answer."""
+
+
+@hookspec
+def register_launchers(register: Register) -> None:
+    """Launchers: where stages run."""
 
 
 def hook_name(kind: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workbench.batches import Batch, Collator
 from workbench.contracts import Dataset, Example
 from workbench.contrastive import Contrastive
+from workbench.features import Features, encode
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
 
@@ -24,6 +25,7 @@ class TrainingData:
     dataset: Dataset
     pictures: Pictures
     collate: Collator
+    features: Features | None = None  # the frozen encoder's tokens of all pictures, where they are kept
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Answers:
 
     extra: tuple[nn.Parameter, ...] = ()
 
-    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device):
+    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, precision: str):
         self.module = model
         self.data = data
         self.device = device
         # An adapter may train weights inside the encoder though the phase does not name it.
         self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.frozen = not self.encoder_trains and not data.dataset.augments
-        self.tokens = FrozenTokens(model, data.pictures, device)
+        self.tokens = FrozenTokens(model, data, device, precision)
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -92,7 +94,7 @@ class Contrast:
         self.extra = tuple(each for each in self.module.parameters() if id(each) not in encoder)
         self.data = data
         self.device = device
-        self.tokens = FrozenTokens(model, data.pictures, device)
+        self.tokens = FrozenTokens(model, data, device, "fp32")  # none: the encoder trains
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -124,15 +126,18 @@ class FrozenTokens:
     and after a resume they are encoded together again.
     """
 
-    def __init__(self, model: VisionLanguageModel, pictures: Pictures, device: torch.device):
+    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, precision: str):
         self.model = model
-        self.pictures = pictures
+        self.data = data
         self.device = device
+        self.precision = precision
         self._tokens: dict[str, Tensor] = {}
         self._together: dict[str, list[str]] = {}
 
     def of(self, keys: Sequence[str]) -> Tensor:
         """The tokens of these pictures [P,N,Dv]."""
+        if self.data.features is not None:
+            return self.data.features.tokens(keys, self.device)
         new = list(dict.fromkeys(key for key in keys if key not in self._together))
         self._together |= dict.fromkeys(new, new)
         for key in keys:
@@ -149,8 +154,7 @@ class FrozenTokens:
         self._together = {key: group for group in groups for key in group}
 
     def _encode(self, keys: list[str]) -> None:
-        with torch.no_grad():
-            tokens = self.model.encoder(self.pictures.plain(keys).to(self.device))
+        tokens = encode(self.model.encoder, self.data.pictures.plain(keys).to(self.device), self.precision)
         self._tokens.update(zip(keys, tokens, strict=True))
 
 

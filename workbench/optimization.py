@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from workbench.trial import Part, Phase
-
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Mixed precision: bf16 or fp16 in matrix products, fp32 weights."""
-    return torch.autocast(device.type, TYPES[precision], enabled=precision != "fp32")
 
 
 class Optimization:

@@ -28,6 +28,10 @@ class Pictures:
         """The pictures as they are [P,3,H,W]."""
         return torch.stack([self._plain(key) for key in keys])
 
+    def once(self, keys: Sequence[str]) -> Tensor:
+        """The same pictures [P,3,H,W], not to be asked for again: none is remembered."""
+        return torch.stack([self.transform(self.dataset.picture(key)) for key in keys])
+
     def augmented(self, keys: Sequence[str], chance: random.Random) -> Tensor:
         """Changed copies of the pictures for training [P,3,H,W]; as they are when the dataset changes nothing."""
         if not self.dataset.augments:

@@ -18,8 +18,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from workbench.run import Plan
-    from workbench.stages import Stage
+    from workbench.plan import AnyStage, Plan
     from workbench.workers import Advance, Finished
 
 
@@ -53,22 +52,34 @@ class Board:
     def __exit__(self, *reason: object) -> None:
         self._progress.stop()
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: AnyStage) -> None:
         """A stage was given to a worker."""
         self._started[stage.key] = time.monotonic()
         self._tasks[stage.key] = self._progress.add_task(_name(stage), total=None, loss="")
 
-    def advance(self, stage: Stage, news: Advance) -> None:
+    def advance(self, stage: AnyStage, news: Advance) -> None:
         """A stage is this far."""
         loss = "" if news.loss is None else f"loss {news.loss:.3f}"
         self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total, loss=loss)
 
-    def finish(self, stage: Stage, news: Finished) -> None:
-        """A stage ended; says so in a line that stays."""
+    def wait(self, stage: AnyStage, why: str) -> None:
+        """A stage goes back to those that wait; says why."""
         self._progress.remove_task(self._tasks.pop(stage.key))
+        self._started.pop(stage.key)
+        self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
+
+    def expect(self, more: int) -> None:
+        """There is more to do than was planned."""
+        self._total += more
+        self._progress.update(self._all, total=self._total)
+
+    def finish(self, stage: AnyStage, news: Finished) -> None:
+        """A stage ended; says so in a line that stays."""
+        if stage.key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(stage.key))
         self._progress.advance(self._all)
         self._done += 1
-        seconds = time.monotonic() - self._started.pop(stage.key)
+        seconds = time.monotonic() - self._started.pop(stage.key, time.monotonic())
         outcome = "[green]done[/green]" if news.error is None else "[red]failed[/red]"
         place = f"[{self._done}/{self._total}]".replace("[", r"\[")
         self.console.print(f"{place} {outcome} {_name(stage)} ({seconds:.1f} s)", highlight=False)
@@ -76,6 +87,6 @@ class Board:
             self.console.print(f"    {news.error['type']}: {news.error['message']}", style="red", markup=False)
 
 
-def _name(stage: Stage) -> str:
+def _name(stage: AnyStage) -> str:
     """The stage in words; a label such as `int8(include=[encoder.*])` is no markup."""
-    return escape(f"{stage.trial.label}: {stage.name}")
+    return escape(stage.label)

@@ -15,8 +15,8 @@ from typing import Any
 import workbench
 
 
-def provenance(device: str, threads: int, workers: int) -> dict[str, Any]:
-    """What every record of a run has in common."""
+def provenance(device: str) -> dict[str, Any]:
+    """Versions and machine: what every record of a run has in common."""
     return {
         "workbench": workbench.__version__,
         "python": platform.python_version(),
@@ -25,8 +25,6 @@ def provenance(device: str, threads: int, workers: int) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "device": device,
-        "threads": threads,
-        "workers": workers,
         **_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

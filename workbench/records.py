@@ -9,6 +9,7 @@ results/<experiment>/trials/<id>/curve.jsonl               one line a training s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from workbench.errors import UserError
 DONE, FAILED = "done", "failed"
 RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
 SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
+FILES = "files"  # in a record's provenance: [bytes, SHA-256] of the files beside it, by name
 SCORE = "score."  # columns of `read_predictions` that hold a metric's score begin with this
 
 
@@ -68,6 +70,7 @@ def write_trial(
     with new_folder(folder, ResultsError) as temporary:
         _write_lines(temporary / PREDICTIONS, predictions)
         _write_lines(temporary / CURVE, curve)
+        content["provenance"][FILES] = {name: _measured(temporary / name) for name in (PREDICTIONS, CURVE)}
         (temporary / RECORD).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -92,6 +95,31 @@ def read_record(folder: Path) -> Record:
             raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number")
     metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
     return Record(**{**{field.name: content[field.name] for field in dataclasses.fields(Record)}, "metrics": metrics})
+
+
+def is_whole(folder: Path, record: Record) -> bool:
+    """Whether the files beside a record have the sizes they were written with."""
+    files = record.provenance.get(FILES, {})
+    try:
+        return all((folder / name).stat().st_size == size for name, (size, _) in files.items())
+    except OSError:
+        return False
+
+
+def check_files(folder: Path, record: Record) -> None:
+    """`ResultsError` when a file beside a record is not what was written with it."""
+    for name, measured in record.provenance.get(FILES, {}).items():
+        if not (folder / name).is_file() or _measured(folder / name) != list(measured):
+            raise ResultsError(f"{folder / name} is damaged: its checksum differs. Delete its folder and run again")
+
+
+def holds_result_of(folder: Path, key: str) -> bool:
+    """Whether the record there is a good one, made by the stage of that key."""
+    try:
+        record = read_record(folder)
+    except ResultsError:  # missing or damaged
+        return False
+    return record.status == DONE and record.provenance.get("key") == key and is_whole(folder, record)
 
 
 def read_records(results_folder: Path) -> list[Record]:
@@ -172,6 +200,11 @@ def read_summary(folder: Path) -> Summary:
 def _finite(value: float) -> float | None:
     """JSON has no NaN: such a number is written as null and read as NaN again."""
     return value if math.isfinite(value) else None
+
+
+def _measured(file: Path) -> list[Any]:
+    content = file.read_bytes()
+    return [len(content), hashlib.sha256(content).hexdigest()]
 
 
 def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:

@@ -57,6 +57,9 @@ class Entry:
     factory: Callable[..., Any]
     module: str
     source: str
+    code_hash: str = ""
+    """The hash of the source file that defines the plugin, and of what the files of its folder share (`_*.py`), as
+    they were when it was loaded: what was made with other code is stale."""
 
     @property
     def summary(self) -> str:
@@ -67,20 +70,6 @@ class Entry:
     def options(self) -> dict[str, Option]:
         """What YAML may set, by name."""
         return options_of(self.factory)
-
-    @property
-    def code_hash(self) -> str:
-        """The hash of the source file that defines the plugin, and of what the files of its folder share (`_*.py`).
-
-        What was made with other code is stale.
-        """
-        file = getattr(sys.modules.get(self.module), "__file__", None)
-        if file is None:
-            return self.source
-        found = hashlib.sha256(Path(file).read_bytes())
-        for shared in sorted(Path(file).parent.glob("_*.py")):
-            found.update(shared.read_bytes())
-        return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -174,11 +163,12 @@ def _entries_of(found: Found) -> list[Entry]:
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, name=found.source)
     module = getattr(plugin, "__name__", found.source)
+    code_hash = _code_hash(module, found.source)
     entries: list[Entry] = []
     for kind in KINDS:
 
         def register(name: str, factory: Callable[..., Any], *, _kind: str = kind) -> None:
-            entries.append(Entry(_kind, name, factory, module, found.source))
+            entries.append(Entry(_kind, name, factory, module, found.source, code_hash))
 
         getattr(manager.hook, hook_name(kind))(register=register)
     if not entries:
@@ -187,6 +177,16 @@ def _entries_of(found: Found) -> list[Entry]:
             " with '_' if other plugins only import it"
         )
     return entries
+
+
+def _code_hash(module: str, source: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return source
+    found = hashlib.sha256(Path(file).read_bytes())
+    for shared in sorted(Path(file).parent.glob("_*.py")):
+        found.update(shared.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _misspelt_hooks(plugin: Any) -> list[str]:

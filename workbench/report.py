@@ -30,7 +30,7 @@ from workbench.tables import Table, all_tables, notation_of, write_tables
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear"}  # verdict -> class in the style sheet
-RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "workers", "git_commit")
+RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "git_commit")
 
 
 @dataclass(frozen=True)

@@ -2,123 +2,280 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from workbench.artifacts import ArtifactStore
+from workbench.artifacts import ArtifactError, ArtifactStore
 from workbench.atomic import storage_errors
-from workbench.compose import build_dataset
+from workbench.contracts import Launcher
+from workbench.costs import Costs
 from workbench.experiment import Experiment
-from workbench.fit import sizes_of
+from workbench.plan import ARTIFACTS, AnyStage, Plan, Planner
 from workbench.progress import Board
 from workbench.provenance import provenance
 from workbench.records import (
-    DONE,
     FAILED,
     SUMMARY,
     TRIALS,
     Record,
     ResultsError,
     claim_results,
-    read_record,
+    holds_result_of,
     read_summary,
     relabel,
     write_summary,
     write_trial,
 )
 from workbench.registry import Registry
-from workbench.stages import Stage, chain
-from workbench.trial import Trial
-from workbench.workers import Advance, Finished, Pool, Setup
+from workbench.stages import Stage
+from workbench.work import HeldElsewhere, StageJob, made_by, prepare
+from workbench.workers import Advance, Crew, Finished
 
-ARTIFACTS = "artifacts"
+LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
+ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The stages of every trial, and which of them are still to be done."""
+class RunOptions:
+    """How a run goes about its work; none of it changes a result.
 
-    chains: dict[str, list[Stage]]  # by trial id
-    finished: frozenset[str]  # ids of trials
-    missing: dict[str, Stage]  # by key, in the order of the trials
+    `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
+    stage may take; `checkpoint_seconds` between two checkpoints of a phase; `feature_bytes` that kept features may
+    take on the disk.
+    """
 
-    def waits_for(self, stage: Stage) -> bool:
-        """Whether the stage before is still to be done."""
-        return stage.before is not None and stage.before in self.missing
+    retry: bool = False
+    fail_fast: bool = False
+    time_limit: float | None = None
+    checkpoint_seconds: float = 60.0
+    feature_bytes: int | None = None
 
 
 @dataclass
 class Outcome:
-    """How a run ended: ids of trials."""
+    """How a run ended: ids of trials. `failed` are told with the reason, those included that failed before."""
 
     done: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-
-def make_plan(experiment: Experiment, registry: Registry, results: Path) -> Plan:
-    """Compare the experiment with what `results` (the folder of all experiments) already holds."""
-    store = ArtifactStore(results / ARTIFACTS)
-    prints: dict[str, str] = {}
-
-    def fingerprint(trial: Trial) -> str:
-        dataset = trial.components["dataset"]
-        name = repr(dataset.spec())
-        if name not in prints:
-            prints[name] = build_dataset(trial, registry).fingerprint()
-        return prints[name]
-
-    chains = {trial.id: chain(trial, registry, fingerprint) for trial in experiment.trials}
-    finished = {
-        id_ for id_, stages in chains.items() if _is_done(results / experiment.name / "trials" / id_, stages[-1])
-    }
-    missing: dict[str, Stage] = {}
-    for id_, stages in chains.items():
-        if id_ in finished:
-            continue
-        needed = [stages[-1]]
-        for stage in reversed(stages[:-1]):
-            if store.has(stage.key):
-                break
-            needed.insert(0, stage)
-        missing |= {stage.key: stage for stage in needed if stage.key not in missing}
-    return Plan(chains, frozenset(finished), missing)
+    failed_before: frozenset[str] = frozenset()
 
 
 def run(
-    experiment: Experiment, registry: Registry, results: Path, workers: int | None, device: str, console: Console
+    experiment: Experiment,
+    registry: Registry,
+    results: Path,
+    launcher: Launcher,
+    device: str,
+    console: Console,
+    options: RunOptions | None = None,
 ) -> Outcome:
     """Do what is missing. A stage that fails fails the trials that need it and stops no other."""
+    options = options or RunOptions()
     folder = results / experiment.name
     claim_results(folder, experiment.name)
     _check_same(experiment, folder)
-    plan = make_plan(experiment, registry, results)
-    # What cannot fit is told now, not when its turn comes; sizes themselves are not needed here.
-    sizes_of([trial for trial in experiment.trials if trial.id not in plan.finished], registry)
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
-    write_summary(folder, experiment.summary(), experiment.text)
-    _relabel(experiment, folder)
-    outcome = Outcome(kept=sorted(plan.finished))
-    if not plan.missing:
-        return outcome
-    count = min(workers or _cores(), _width(plan))
-    threads = max(1, _cores() // count)
-    common = provenance(device, threads, count)
-    setup = Setup(registry.folders, results / ARTIFACTS, folder, device, threads, common)
-    # Waiting threads that spin take the time of a neighbour's; the workers inherit this.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with Board(console, plan) as board, Pool(count, setup) as pool:
-        _drive(plan, pool, board, folder, common, outcome)
+    store = ArtifactStore(results / ARTIFACTS)
+    with store.in_use():
+        planner = Planner(experiment, registry, results, options.feature_bytes)
+        plan = planner.plan(options.retry)
+        write_summary(folder, experiment.summary(), experiment.text)
+        _relabel(experiment, folder, plan)
+        for note in plan.notes:
+            console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
+        outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
+        if plan.missing:
+            _Drive(experiment, registry, planner, plan, folder, launcher, device, options, outcome).run(console)
+        if not (folder / SUMMARY).is_file():  # somebody removed the folder meanwhile
+            write_summary(folder, experiment.summary(), experiment.text)
     return outcome
+
+
+class _Drive:
+    """One run over the missing stages of a plan: begins what can begin and listens, until nothing is left."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        registry: Registry,
+        planner: Planner,
+        plan: Plan,
+        folder: Path,
+        launcher: Launcher,
+        device: str,
+        options: RunOptions,
+        outcome: Outcome,
+    ):
+        self.experiment, self.registry, self.planner, self.plan = experiment, registry, planner, plan
+        self.folder, self.launcher, self.device, self.options = folder, launcher, device, options
+        self.outcome = outcome
+        self.store = planner.store
+        self.costs = Costs(plan, self.store)
+        self.waiting = dict(plan.missing)
+        self.undone = set(plan.missing)
+        self.running: dict[str, float] = {}  # key -> when it began
+        self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
+        self.tried: Counter[str] = Counter()
+        self.alone: set[str] = set()  # keys of stages that ran out of memory beside others
+        self.common: dict[str, Any] = {}
+        # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
+        live = [stages for id_, stages in plan.chains.items() if id_ not in plan.finished and id_ not in plan.failed]
+        self.users = Counter(key for stages in live for key in self._keys_of(stages))
+
+    def run(self, console: Console) -> None:
+        """Until every stage is done, failed, or belongs to a trial that failed."""
+        self.store.write_needed(self.experiment.name, {*self.plan.distinct(), *self.plan.missing})
+        # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
+        self.common = provenance(self.device)
+        self.launcher.open(Crew(self._prepare(), self.device))
+        try:
+            with Board(console, self.plan) as self.board:
+                while (self.waiting or self.running) and not (self.options.fail_fast and self._failed_now()):
+                    self._begin()
+                    for message in self.launcher.news(timeout=0.5 if self.running else 0.1):
+                        self._hear(message)
+                    self._stop_slow()
+        finally:
+            self.launcher.close()
+        if not self.undone:
+            self.store.write_needed(self.experiment.name, ())
+
+    def _prepare(self) -> partial:
+        options = self.options
+        folders = self.registry.folders
+        return partial(prepare, folders, self.store.folder, self.folder, self.common, options.checkpoint_seconds)
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        ready = [stage for stage in self.waiting.values() if self.not_before.get(stage.key, 0) <= now]
+        ready = [stage for stage in ready if not any(key in self.undone for key in self.plan.needs(stage))]
+        for stage in sorted(ready, key=_urgency):
+            if len(self.running) >= self.launcher.slots():
+                return
+            if self.not_before.pop(stage.key, None) is not None and self._is_there(stage):
+                del self.waiting[stage.key]
+                self._done(stage, Finished(stage.key))
+            elif self._fits(stage):
+                del self.waiting[stage.key]
+                self.running[stage.key] = now
+                self.tried[stage.key] += 1
+                self.board.begin(stage)
+                self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))
+
+    def _fits(self, stage: AnyStage) -> bool:
+        """Whether there is memory for it beside what runs. Alone, a stage may always try."""
+        if not self.running:
+            return True
+        budget = self.launcher.memory()
+        if stage.key in self.alone or self.alone & set(self.running):
+            return False
+        running = [self.plan.missing[key] for key in self.running]
+        return budget is None or sum(map(self.costs.memory_bytes, [*running, stage])) <= budget
+
+    def _hear(self, message: Advance | Finished) -> None:
+        stage = self.plan.missing[message.key]
+        if isinstance(message, Advance):
+            self.board.advance(stage, message)
+            return
+        del self.running[stage.key]
+        error = message.error or {}
+        if error.get("type") == HeldElsewhere.__name__:
+            self._wait(stage, "another run does it")
+            self.not_before[stage.key] = time.monotonic() + LOOK_AGAIN
+            self.tried[stage.key] -= 1
+        elif error.get("type") == ArtifactError.__name__ and self.tried[stage.key] < ATTEMPTS:
+            self._make_again(stage, error)
+        elif error.get("transient") and self.tried[stage.key] < ATTEMPTS:
+            self.alone.add(stage.key)
+            self._wait(stage, f"{error['message']}; it is tried once more, alone")
+        elif error:
+            self._fail(stage, message)
+        else:
+            self._done(stage, message)
+
+    def _wait(self, stage: AnyStage, why: str) -> None:
+        self.board.wait(stage, why)
+        self.waiting[stage.key] = stage
+
+    def _make_again(self, stage: AnyStage, error: dict[str, Any]) -> None:
+        """What a stage before left is damaged: that stage is done again, and then this one."""
+        self._wait(stage, f"{error['message']}; it is made again")
+        self.store.remove(error["key"])
+        added = self.planner.require(self.plan, error["key"], "what it left is damaged")
+        if error["key"] in self.plan.missing and not added:  # made by this very run
+            added = [self.plan.missing[error["key"]]]
+        for each in added:
+            self.waiting.setdefault(each.key, each)
+            self.undone.add(each.key)
+        self.board.expect(len(added))
+
+    def _done(self, stage: AnyStage, message: Finished) -> None:
+        self.board.finish(stage, message)
+        self.undone.discard(stage.key)
+        self.costs.learn(stage)
+        if isinstance(stage, Stage) and stage.evaluates:
+            self.outcome.done.append(stage.trial.id)
+
+    def _is_there(self, stage: AnyStage) -> bool:
+        if stage.evaluates:
+            return holds_result_of(self.folder / TRIALS / stage.trial.id, stage.key)
+        return self.store.has(stage.key)
+
+    def _stop_slow(self) -> None:
+        """A stage that takes longer than it may is ended with its worker."""
+        limit = self.options.time_limit
+        for key in [key for key, began in self.running.items() if limit and time.monotonic() - began > limit]:
+            self.launcher.stop(key)
+            message = (
+                f"the stage was stopped after {limit:g} seconds. If it only needs longer, give more with --time-limit"
+            )
+            self._hear(Finished(key, {"type": "TimeLimit", "message": message, "traceback": "", "transient": False}))
+
+    def _failed_now(self) -> bool:
+        return bool(set(self.outcome.failed) - self.outcome.failed_before)
+
+    def _fail(self, failed: AnyStage, message: Finished) -> None:
+        """Every trial that needs the failed stage gets a record that says why it has no result."""
+        self.board.finish(failed, message)
+        error = {**(message.error or {}), "stage": failed.name}
+        for stages in self._chains_that_need(failed):
+            trial = stages[-1].trial
+            for key in self._keys_of(stages):
+                self.users[key] -= 1
+                if not self.users[key]:
+                    self.waiting.pop(key, None)
+            provenance_ = {**self.common, **made_by(stages[-1])}
+            record = Record(
+                trial.id, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error
+            )
+            write_trial(self.folder / TRIALS / trial.id, record, [], [])
+            self.outcome.failed[trial.id] = error["message"]
+
+    def _keys_of(self, stages: list[Stage]) -> set[str]:
+        """A chain's stages and the features they read."""
+        return {key for stage in stages for key in (stage.key, *self.plan.needs(stage))}
+
+    def _chains_that_need(self, failed: AnyStage) -> Iterator[list[Stage]]:
+        for id_, stages in self.plan.chains.items():
+            if id_ in self.plan.finished or id_ in self.outcome.failed:
+                continue
+            if any(failed.key in (each.key, *self.plan.needs(each)) for each in stages if each.key in self.undone):
+                yield stages
+
+
+def _urgency(stage: AnyStage) -> tuple[int, int]:
+    """Features first, then those that most others wait for."""
+    return (0, stage.part[0]) if not isinstance(stage, Stage) else (1, stage.index - len(stage.trial.phases))
 
 
 def _check_same(experiment: Experiment, folder: Path) -> None:
@@ -135,88 +292,9 @@ def _check_same(experiment: Experiment, folder: Path) -> None:
         )
 
 
-def _relabel(experiment: Experiment, folder: Path) -> None:
+def _relabel(experiment: Experiment, folder: Path, plan: Plan) -> None:
     """What a kept trial is called depends on the other values of its axes, which may have changed since."""
     for trial in experiment.trials:
-        try:
+        label = trial.experiment, dict(trial.axes)
+        if plan.labels.get(trial.id, label) != label:
             relabel(folder / TRIALS / trial.id, trial.experiment, trial.axes)
-        except ResultsError:  # missing or damaged: its trial is run, and its record made anew
-            continue
-
-
-def _drive(plan: Plan, pool: Pool, board: Board, folder: Path, common: dict[str, Any], outcome: Outcome) -> None:
-    """Begin what can begin, listen to the workers, until nothing is left."""
-    waiting = dict(plan.missing)
-    running: dict[str, Stage] = {}
-    undone = set(plan.missing)
-    while waiting or running:
-        for stage in _ready(waiting.values(), undone, pool.free):
-            running[stage.key] = waiting.pop(stage.key)
-            board.begin(stage)
-            pool.begin(stage)
-        for message in pool.news(timeout=0.5):
-            stage = running[message.key]
-            if isinstance(message, Advance):
-                board.advance(stage, message)
-                continue
-            del running[stage.key]
-            board.finish(stage, message)
-            if message.error is None:
-                undone.discard(stage.key)
-                if stage.evaluates:
-                    outcome.done.append(stage.trial.id)
-            else:
-                _fail(plan, stage, message, waiting, folder, common, outcome)
-
-
-def _ready(waiting: Iterable[Stage], undone: set[str], free: int) -> list[Stage]:
-    """The stages that can begin, as many as there are free workers: those that many others wait for come first."""
-    can = [stage for stage in waiting if stage.before not in undone]
-    return sorted(can, key=lambda stage: -(len(stage.trial.phases) - stage.index))[:free]
-
-
-def _fail(
-    plan: Plan,
-    stage: Stage,
-    message: Finished,
-    waiting: dict[str, Stage],
-    folder: Path,
-    common: dict[str, Any],
-    outcome: Outcome,
-) -> None:
-    """Every trial that needs the failed stage gets a record that says why it has no result."""
-    for id_, stages in plan.chains.items():
-        if id_ in plan.finished or stage.key not in [each.key for each in stages]:
-            continue
-        for each in stages:
-            waiting.pop(each.key, None)
-        trial = stages[-1].trial
-        error = {**(message.error or {}), "stage": stage.name}
-        provenance_ = {**common, "key": stages[-1].key, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        record = Record(id_, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error)
-        write_trial(folder / "trials" / id_, record, [], [])
-        outcome.failed[id_] = error["message"]
-
-
-def _is_done(folder: Path, last: Stage) -> bool:
-    """Whether the record there is that of this very stage: same spec, same code, same data."""
-    if not (folder / "record.json").is_file():
-        return False
-    try:
-        record = read_record(folder)
-    except ResultsError:  # a damaged record is made again
-        return False
-    return record.status == DONE and record.provenance.get("key") == last.key
-
-
-def _width(plan: Plan) -> int:
-    """How many workers have something to do most of the time: as many as phases that can train side by side. A lone
-    training gets all cores as threads; where nothing is left to train, the evaluations count."""
-    side_by_side = Counter(stage.index for stage in plan.missing.values() if not stage.evaluates)
-    return max(side_by_side.values(), default=len(plan.missing))
-
-
-@cache
-def _cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

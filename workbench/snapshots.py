@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +18,10 @@ from typing import Any
 from torch import Tensor
 
 from workbench.atomic import storage_errors, write_bytes
-from workbench.errors import UserError
 
-EVERY, VARIABLE = 60.0, "WORKBENCH_CHECKPOINT_SECONDS"
 KEPT = 2  # the newest, and the one before it in case that the newest is damaged
 
 log = logging.getLogger(__name__)
-
-
-class SnapshotError(UserError):
-    """An interval that is no number of seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +31,6 @@ class Snapshot:
     step: int
     tensors: dict[str, Tensor]
     values: dict[str, Any]
-
-
-def seconds_between() -> float:
-    """The seconds between two checkpoints of a phase, from the environment where it says so; 0 is after every step."""
-    given = os.environ.get(VARIABLE, "")
-    try:
-        seconds = float(given or EVERY)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise SnapshotError(f"{VARIABLE} is '{given}'; it must be a number of seconds, 0 or more, as {VARIABLE}=60")
-    return seconds
 
 
 class Snapshots:

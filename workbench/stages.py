@@ -1,31 +1,34 @@
 """A trial -> its chain of stages: each phase of training, then the evaluation. Equal keys are equal work.
 
 A stage's key is the hash of everything its outcome depends on: the part of the spec it uses, the key of the stage
-before it, the source code of the plugins and core modules it runs, the data's fingerprint and torch's version. So
-trials that begin alike share their beginning, and what was made by other code or from other data is never reused.
+before it, the source code of the plugins and core modules it runs, the data's fingerprint, files of weights, and the
+versions of the packages that compute. So trials that begin alike share their beginning, and what was made by other
+code or from other data is never reused.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from workbench.trial import Trial, digest
+from workbench.keys import (
+    BEFORE,
+    ENCODER_CODE,
+    EVALUATION_CODE,
+    SETTINGS,
+    TRAINING_CODE,
+    Ingredients,
+    MadeOf,
+    core_code,
+    key_of,
+)
+from workbench.trial import Component, Trial, digest
 
 if TYPE_CHECKING:
+    from workbench.features import Look
     from workbench.registry import Registry
 
-TRAINING_CODE = (
-    *("batches", "chance", "compose", "contracts", "contrastive", "layers", "model", "objectives", "optimization"),
-    *("passes", "pictures", "snapshots", "tokenizer", "train", "validation"),
-)
-EVALUATION_CODE = ("evaluate", "generate", "inference")
 MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
 
 
@@ -33,7 +36,8 @@ MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
 class Stage:
     """One piece of work. `index` counts the trial's phases; the evaluation comes after the last phase.
 
-    `trial` is one of the trials that need this stage; `before` is the key of the stage it starts from, if any.
+    `trial` is one of the trials that need this stage; `before` is the key of the stage it starts from, if any;
+    `made_of` says by name what the key is the hash of.
     """
 
     key: str
@@ -41,6 +45,7 @@ class Stage:
     index: int
     trial: Trial
     before: str | None
+    made_of: MadeOf = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def evaluates(self) -> bool:
@@ -52,43 +57,104 @@ class Stage:
         """Whether only the encoder takes part: a contrastive phase that nothing came before."""
         return not self.evaluates and self.before is None and self.trial.phases[self.index].objective == "contrastive"
 
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return f"{self.trial.label}: {self.name}"
 
-def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str]) -> list[Stage]:
-    """The stages of a trial in order. `fingerprint` gives that of the trial's data."""
-    stages: list[Stage] = []
-    for index in range(len(trial.phases) + 1):
-        before = stages[-1].key if stages else None
+
+@dataclass(frozen=True)
+class FeatureStage:
+    """The tokens of some pictures, from an encoder that no later stage of the chain changes.
+
+    `before` is the key of the stage that last changed the encoder, if any did, and `source` of the one whose weights
+    are read; `part` are the first picture and the one behind the last, in the order of `look`.
+    """
+
+    key: str
+    trial: Trial
+    before: str | None
+    source: str | None
+    look: Look
+    part: tuple[int, int]
+    made_of: MadeOf = field(default_factory=dict, compare=False, repr=False)
+
+    name = "features"
+    evaluates = False
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        encoder, (first, behind) = self.trial.components["encoder"].name, self.part
+        return f"{encoder}: features of pictures {first + 1} to {behind} ({self.look.split})"
+
+
+class Chains:
+    """Makes the chains of many trials; a stage that several trials share is one object."""
+
+    def __init__(self, registry: Registry, fingerprint: Callable[[Trial], str]):
+        self.ingredients = Ingredients(registry, fingerprint)
+        self._known: dict[tuple, Stage] = {}
+
+    def chain(self, trial: Trial) -> list[Stage]:
+        """The stages of a trial in order."""
+        stages: list[Stage] = []
+        for index in range(len(trial.phases) + 1):
+            stages.append(self._stage(trial, index, stages[-1].key if stages else None))
+        return stages
+
+    def features(self, stage: Stage, before: str | None, look: Look, part: tuple[int, int]) -> FeatureStage:
+        """The stage that makes the features `stage` looks at. Trials that differ in anything but encoder, data and what
+        trained the encoder share it; the seed counts only where starting weights come from it."""
+        trial = stage.trial
+        encoder, dataset = trial.components["encoder"], trial.components["dataset"]
+        seeded = before is None and not self.ingredients.files(encoder)
+        parts = [self.ingredients.spec(encoder), self.ingredients.spec(dataset), trial.seed if seeded else None]
+        made_of = self.ingredients.of_component(encoder, trial) | self.ingredients.of_component(dataset, trial)
+        settings = digest([parts, [look.split, look.tasks, look.limit, look.precision], part])
+        made_of = {**made_of, **core_code(ENCODER_CODE), SETTINGS: settings, BEFORE: before or ""}
+        return FeatureStage(key_of(made_of), trial, before, before, look, part, made_of)
+
+    def _stage(self, trial: Trial, index: int, before: str | None) -> Stage:
         name = trial.phases[index].name if index < len(trial.phases) else "evaluate"
         draft = Stage("", name, index, trial, before)
-        stages.append(Stage(digest(_ingredients(draft, registry, fingerprint)), name, index, trial, before))
-    return stages
+        if draft.evaluates:
+            return self._finished(draft)
+        # What a trial's spec says again and again is one object, so identities tell equal stages quickly.
+        parts = [id(trial.components[kind]) for kind in _kinds(draft)]
+        known = (before, index, trial.seed, id(trial.phases[index]), trial.prompt, *parts)
+        if known not in self._known:
+            self._known[known] = self._finished(draft)
+        return self._known[known]
+
+    def _finished(self, draft: Stage) -> Stage:
+        made_of = self._made_of(draft)
+        return Stage(key_of(made_of), draft.name, draft.index, draft.trial, draft.before, made_of)
+
+    def _made_of(self, stage: Stage) -> MadeOf:
+        """Everything that the outcome of a stage depends on."""
+        trial, components = stage.trial, [stage.trial.components[kind] for kind in _kinds(stage)]
+        if stage.evaluates:
+            components += trial.metrics
+        made_of: MadeOf = {}
+        for component in components:
+            made_of |= self.ingredients.of_component(component, trial)
+        made_of |= core_code(EVALUATION_CODE if stage.evaluates else TRAINING_CODE)
+        return {**made_of, SETTINGS: self._settings(stage, components), BEFORE: stage.before or ""}
+
+    def _settings(self, stage: Stage, components: Sequence[Component]) -> str:
+        trial = stage.trial
+        if stage.evaluates:
+            own = self.ingredients.settings(trial.evaluation)
+        else:
+            own = self.ingredients.settings(trial.phases[stage.index], exclude={"only"})
+        prompt = "" if stage.alone else trial.prompt
+        return digest([own, prompt, trial.seed, *map(self.ingredients.spec, components)])
 
 
-def _ingredients(stage: Stage, registry: Registry, fingerprint: Callable[[Trial], str]) -> dict[str, Any]:
-    """Everything that the outcome of a stage depends on."""
-    trial = stage.trial
-    kinds = _kinds(stage)
-    components = [trial.components[kind] for kind in kinds]
-    made_of: dict[str, Any] = {
-        "parts": {component.kind: component.spec() for component in components},
-        "plugins": {each.kind: registry.entry(each.kind, each.name).code_hash for each in components},
-        "before": stage.before,
-        "seed": trial.seed,
-        "data": fingerprint(trial),
-        "torch": version("torch"),
-        "code": _code_hash(TRAINING_CODE),
-    }
-    if not stage.evaluates:
-        phase = trial.phases[stage.index].model_dump(mode="json", exclude={"only"})
-        return {**made_of, "phase": phase, **({} if stage.alone else {"prompt": trial.prompt})}
-    return {
-        **made_of,
-        "prompt": trial.prompt,
-        "evaluation": trial.evaluation.model_dump(mode="json"),
-        "metrics": [metric.spec() for metric in trial.metrics],
-        "metric plugins": [registry.entry("metric", metric.name).code_hash for metric in trial.metrics],
-        "evaluation code": _code_hash(EVALUATION_CODE),
-    }
+def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str]) -> list[Stage]:
+    """The stages of one trial in order. `fingerprint` gives that of the trial's data."""
+    return Chains(registry, fingerprint).chain(trial)
 
 
 def _kinds(stage: Stage) -> Sequence[str]:
@@ -97,15 +163,3 @@ def _kinds(stage: Stage) -> Sequence[str]:
         return ("dataset", "encoder")
     adapted = any("adapter" in phase.train for phase in stage.trial.phases[: stage.index + 1])
     return (*MODEL, *(["adapter"] if adapted else []), *(["quantizer"] if stage.evaluates else []))
-
-
-@cache
-def _code_hash(modules: Iterable[str]) -> str:
-    """The hash of the source of core modules."""
-    found = hashlib.sha256()
-    for module in modules:
-        specification = importlib.util.find_spec(f"workbench.{module}")
-        if specification is None or specification.origin is None:
-            raise ImportError(f"workbench.{module} is missing from this installation")
-        found.update(Path(specification.origin).read_bytes())
-    return found.hexdigest()[:16]

@@ -17,8 +17,9 @@ from workbench.contracts import Dataset, Example
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.objectives import Answers, Contrast, Objective, TrainingData, pieces
-from workbench.optimization import Optimization, autocast, steps_of
+from workbench.optimization import Optimization, steps_of
 from workbench.passes import Passes, sample
+from workbench.precision import autocast
 from workbench.snapshots import Snapshot, Snapshots
 from workbench.trial import Phase
 from workbench.validation import Kept, Validation, below, chunks, copies, hold_out
@@ -64,6 +65,12 @@ def training_examples(dataset: Dataset, tasks: Sequence[str]) -> dict[str, list[
     if not grouped:
         raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
     return grouped
+
+
+def planned_steps(phase: Phase, dataset: Dataset, seed: int) -> int:
+    """How many optimizer steps a phase takes, unless its patience ends before."""
+    trains, _ = hold_out(training_examples(dataset, phase.tasks), phase.held_out, seed)
+    return steps_of(phase, len(trains))
 
 
 def nothing_trains(phase: Phase) -> str:
@@ -293,7 +300,7 @@ def _objective(
 ) -> Objective:
     if phase.objective == "contrastive":
         return Contrast(model, data, grouped, device)
-    return Answers(model, data, device)
+    return Answers(model, data, device, phase.precision)
 
 
 def _advice(snapshots: Snapshots | None) -> str:

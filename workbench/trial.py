@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
@@ -157,7 +158,7 @@ class Trial:
             "seed": self.seed,
         }
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The hash of the spec: equal trials have equal ids, in any experiment."""
         return digest(self.spec())

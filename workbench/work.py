@@ -1,11 +1,12 @@
-"""Does one stage: trains a phase and keeps its weights, or quantizes and evaluates and writes the record."""
+"""Does one stage: makes features, trains a phase and keeps its weights, or evaluates and writes the record."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +23,66 @@ from workbench.compose import (
     corpus_of,
     count_bytes,
     count_parameters,
+    create,
     quantize,
     uses_adapter,
 )
-from workbench.contracts import Adapter, Dataset
+from workbench.contracts import Adapter, Dataset, Encoder
+from workbench.costs import STAGE_PEAK, STAGE_SECONDS
+from workbench.errors import UserError
 from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
+from workbench.features import Features, encode_all
+from workbench.keys import core_code
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
 from workbench.provenance import PeakMemory
-from workbench.records import DONE, Record, write_trial
-from workbench.registry import Registry
-from workbench.snapshots import Snapshots, seconds_between
-from workbench.stages import Stage
+from workbench.records import DONE, Record, holds_result_of, write_trial
+from workbench.registry import Registry, load_registry
+from workbench.snapshots import Snapshots
+from workbench.stages import FeatureStage, Stage
 from workbench.train import Step, train
+from workbench.workers import Do, Tell
+
+
+class HeldElsewhere(UserError):
+    """Another run does this very stage now."""
+
+
+class SourcesChanged(UserError):
+    """The code on the disk is no longer that which the stage was planned with."""
+
+    transient = True
+
+
+class EncoderError(UserError):
+    """Kept features are not those of the encoder that wants to read them."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a stage is; `loss` while training."""
+class StageJob:
+    """A stage, and the keys of the features it reads."""
 
-    done: int
-    total: int
-    loss: float | None = None
+    stage: Stage | FeatureStage
+    features: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The stage's."""
+        return self.stage.key
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a worker finds and puts things. `provenance` is what the whole run has in common.
-
-    `checkpoint_seconds` lie between two checkpoints of a phase; 0 is one after every step.
-    """
+    """Where a worker finds and puts things. `provenance` is what the whole run has in common; `checkpoint_seconds` lie
+    between two checkpoints of a phase, 0 is one after every step."""
 
     registry: Registry
     store: ArtifactStore
     results: Path
     device: str
     provenance: dict[str, Any]
-    checkpoint_seconds: float = field(default_factory=seconds_between)
+    checkpoint_seconds: float = 60.0
 
 
 @dataclass
@@ -72,15 +95,105 @@ class _Built:
     before: Artifact | None
 
 
-def do_stage(stage: Stage, place: Workplace, on_progress: Callable[[Progress], None]) -> None:
-    """Do the work of `stage`; its outcome is on disk when this returns."""
-    dataset = build_dataset(stage.trial, place.registry)
-    built = _build(stage, dataset, place)
-    built.model.to(place.device)
+def prepare(
+    folders: tuple[Path, ...],
+    artifacts: Path,
+    results: Path,
+    provenance: dict[str, Any],
+    checkpoint_seconds: float,
+    device: str,
+) -> Do:
+    """Called once in every worker: loads the plugins and gives the function that does a stage."""
+    where = {**provenance, "device": device, "threads": torch.get_num_threads()}
+    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, checkpoint_seconds)
+    return partial(do_stage, place)
+
+
+def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
+    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns."""
+    stage = job.stage
+    with place.store.lock(stage.key) as mine:
+        if not mine:
+            raise HeldElsewhere(f"another run is at {stage.label}")
+        if _is_done(stage, place):
+            return
+        _check_sources(stage, place.registry)
+        if isinstance(stage, FeatureStage):
+            _make_features(stage, place, tell)
+            return
+        dataset = build_dataset(stage.trial, place.registry)
+        built = _build(stage, dataset, place)
+        built.model.to(place.device)
+        features = _features(job, built.model.encoder, place)
+        if stage.evaluates:
+            _evaluate(stage, built, dataset, features, place, tell)
+        else:
+            _train(stage, built, dataset, features, place, tell)
+
+
+def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
     if stage.evaluates:
-        _evaluate(stage, built, dataset, place, on_progress)
-    else:
-        _train(stage, built, dataset, place, on_progress)
+        return holds_result_of(place.results / "trials" / stage.trial.id, stage.key)
+    return place.store.has(stage.key)
+
+
+def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
+    """What this process has loaded is what the stage's key was made of, so nothing is kept under a key not its own."""
+    here = core_code(tuple(name[len("code:workbench/") : -len(".py")] for name in stage.made_of if "code:" in name))
+    for name in stage.made_of:
+        if name.startswith("plugin:"):
+            here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
+    changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
+    if changed:
+        raise SourcesChanged(f"{', '.join(changed)} changed while the run was going on. Run again")
+
+
+def _make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
+    trial = stage.trial
+    dataset = build_dataset(trial, place.registry)
+    encoder: Encoder = create(trial, "encoder", place.registry)
+    if stage.source is not None:
+        kept = place.store.read(stage.source)
+        load_into(encoder, _encoder_weights(kept), kept.folder)
+    encoder.to(place.device)
+    keys = stage.look.pictures(dataset)[slice(*stage.part)]
+    started = time.perf_counter()
+    pictures = Pictures(dataset, encoder.transform)
+    tokens = encode_all(encoder, pictures, keys, stage.look.precision, torch.device(place.device), tell)
+    seconds = time.perf_counter() - started
+    place.store.write_features(stage.key, keys, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
+
+
+def _features(job: StageJob, encoder: Encoder, place: Workplace) -> Features | None:
+    if not job.features:
+        return None
+    parts, own = [], fingerprint(encoder)
+    for key in job.features:
+        summary, keys, tokens = place.store.read_features(key)
+        if summary["encoder"] != own:
+            name = job.stage.trial.components["encoder"].name
+            raise EncoderError(
+                f"the encoder '{name}' has other weights than those its features were made with: `files` may only name"
+                " files when all starting weights come from them, none from the seed"
+            )
+        parts.append((keys, tokens))
+    return Features(parts)
+
+
+def fingerprint(encoder: Encoder) -> str:
+    """Of all weights, wherever they lie."""
+    found = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
+
+
+def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:
+    if artifact.tokenizer_file is None:  # a stage of the encoder alone
+        return artifact.weights
+    mark = "encoder."
+    return {name[len(mark) :]: weight for name, weight in artifact.weights.items() if name.startswith(mark)}
 
 
 def _build(stage: Stage, dataset: Dataset, place: Workplace) -> _Built:
@@ -99,20 +212,21 @@ def _build(stage: Stage, dataset: Dataset, place: Workplace) -> _Built:
 
 
 def _train(
-    stage: Stage, built: _Built, dataset: Dataset, place: Workplace, on_progress: Callable[[Progress], None]
+    stage: Stage, built: _Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
 
     def on_step(step: Step) -> None:
-        on_progress(Progress(step.step, step.steps, step.loss))
+        tell(step.step, step.steps, step.loss)
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+    data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, features)
     memory = PeakMemory(place.device)
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots)
     costs = _added(built.before, {"seconds": trained.seconds, "examples": trained.examples})
-    peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
+    own_peak = memory.peak_bytes()
+    peak = max(own_peak, built.before.summary["peak_memory_bytes"] if built.before else 0)
     place.store.write(
         stage.key,
         weights=(model.encoder if stage.alone else model).state_dict(),
@@ -120,8 +234,11 @@ def _train(
         summary={
             **costs,
             "phase": stage.name,
+            "before": stage.before,
             "trainable_parameters": trained.trainable_parameters,
             "peak_memory_bytes": peak,
+            STAGE_PEAK: own_peak,
+            STAGE_SECONDS: trained.seconds,
             "adapter": built.adapter is not None,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
             "notes": snapshots.notes,
@@ -137,19 +254,17 @@ def _added(before: Artifact | None, costs: dict[str, float]) -> dict[str, float]
 
 
 def _evaluate(
-    stage: Stage, built: _Built, dataset: Dataset, place: Workplace, on_progress: Callable[[Progress], None]
+    stage: Stage, built: _Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
-    started = time.time()
+    started = time.perf_counter()
     memory = PeakMemory(place.device)
     if built.adapter is not None:
         built.adapter.merge(model)
     parameters = count_parameters(model)
     quantize(trial, place.registry, model)
     metrics = build_metrics(trial, place.registry)
-    outcome = evaluate(
-        model, dataset, trial.prompt, trial.evaluation, trial.seed, lambda *done: on_progress(Progress(*done))
-    )
+    outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
     training = built.before.summary if built.before else {"seconds": 0.0, "examples": 0, "trainable_parameters": 0}
     numbers |= {
@@ -158,7 +273,7 @@ def _evaluate(
         "bytes": count_bytes(model),
         "training_seconds": training["seconds"],
         "examples_per_second": training["examples"] / training["seconds"] if training["seconds"] else 0.0,
-        "evaluation_seconds": time.time() - started,
+        "evaluation_seconds": time.perf_counter() - started,
         "latency_ms": outcome.latency_ms,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
     }
@@ -173,11 +288,17 @@ def _evaluate(
             name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
             for name, metric in metrics.items()
         },
-        provenance={**place.provenance, "key": stage.key, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
+        provenance={**place.provenance, **made_by(stage)},
         error=None,
     )
     curve = built.before.curve if built.before else []
     write_trial(place.results / "trials" / trial.id, record, _lines(outcome, scores), curve)
+
+
+def made_by(stage: Stage) -> dict[str, Any]:
+    """What a record says of the stage that made it: enough to tell later what has changed since."""
+    finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return {"key": stage.key, "before": stage.before, "made_of": stage.made_of, "finished": finished}
 
 
 def _lines(outcome: Outcome, scores: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:

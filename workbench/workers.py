@@ -1,172 +1,149 @@
-"""Worker processes that stay warm: each loads torch and the plugins once and then does one stage after another.
+"""What a worker process does all its life, wherever a launcher started it: jobs in, news out.
 
-A worker that dies takes only its own stage with it; another takes its place.
+A worker loads torch and the plugins once and then does one job after another. A job that fails is news like any other.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
 
 from workbench.errors import UserError
-from workbench.stages import Stage
+
+
+class Job(Protocol):
+    """A piece of work with a name of its own; it is sent to a worker by pickle."""
+
+    @property
+    def key(self) -> str:
+        """The name, by which news tells it apart."""
+        ...
+
+
+class Tell(Protocol):
+    """How a job says how far it is."""
+
+    def __call__(self, done: int, total: int, loss: float | None = None) -> None:
+        """So many of so many; the loss while it trains."""
+        ...
+
+
+Do = Callable[[Any, Tell], None]
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What a worker needs to know before its first stage."""
+class Crew:
+    """What all workers of a run are told before their first job.
 
-    plugin_folders: tuple[Path, ...]
-    artifacts: Path
-    results: Path
+    `prepare` is called once in every worker with its device and gives the function that does a job; it is a function
+    of a module, or a `functools.partial` of one, so that it can be pickled. `device` as `find_device` gives it.
+    """
+
+    prepare: Callable[[str], Do]
     device: str
-    threads: int
-    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Advance:
-    """A stage is this far."""
+    """A job is this far; `loss` while it trains."""
 
     key: str
     done: int
     total: int
-    loss: float | None
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage is done, or failed with an error as it stands in a record."""
+    """A job is done, or failed with an error as it stands in a record."""
 
     key: str
-    error: dict[str, str] | None
+    error: dict[str, Any] | None = None
 
 
-@dataclass
-class _Worker:
-    process: Any
-    connection: Connection
-    stage: Stage | None = None
-
-
-class Pool:
-    """`count` workers. Use as a context manager; leaving it ends them."""
-
-    def __init__(self, count: int, setup: Setup):
-        self.count = count
-        self.setup = setup
-        self._context = _context()
-        self._workers: list[_Worker] = []
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        for worker in self._workers:
-            if worker.stage is None:
-                worker.connection.close()  # an idle worker ends when its parent hangs up
-            else:
-                worker.process.kill()
-        for worker in self._workers:
-            worker.process.join(timeout=5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-        self._workers.clear()
-
-    @property
-    def free(self) -> int:
-        """How many stages could begin now."""
-        return self.count - sum(worker.stage is not None for worker in self._workers)
-
-    def begin(self, stage: Stage) -> None:
-        """Give a stage to an idle worker, or to a new one."""
-        worker = next((each for each in self._workers if each.stage is None), None) or self._hire()
-        worker.stage = stage
-        worker.connection.send(stage)
-
-    def news(self, timeout: float) -> Iterator[Advance | Finished]:
-        """What happened within `timeout` seconds."""
-        busy = {worker.connection: worker for worker in self._workers if worker.stage is not None}
-        for connection in wait(list(busy), timeout):
-            worker = busy[connection]  # pyright: ignore[reportArgumentType]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, ConnectionError, OSError):
-                message = self._died(worker)
-            if isinstance(message, Finished):
-                worker.stage = None
-            yield message
-
-    def _hire(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.setup), daemon=True)
-        process.start()
-        theirs.close()
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
-        return worker
-
-    def _died(self, worker: _Worker) -> Finished:
-        worker.process.join(timeout=5)
-        self._workers.remove(worker)
-        worker.connection.close()
-        code = worker.process.exitcode
-        cause = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        message = f"the worker process ended with {cause} in the middle of the stage; it may have run out of memory"
-        stage = worker.stage
-        return Finished(stage.key if stage else "", {"type": "WorkerDied", "message": message, "traceback": ""})
-
-
-def _context() -> Any:
-    """Fork from a server that has torch loaded, where there is one: a new worker then costs milliseconds."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "workbench.work"])
-    return context
-
-
-def _work(connection: Connection, setup: Setup) -> None:
-    """A worker's life: stages in, news out, until the parent hangs up."""
+def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None:
+    """A worker's life, until the other end of the connection is closed or its process is gone."""
     # Ctrl-C reaches the whole terminal; what to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Waiting threads that spin take the time of a neighbour's.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from workbench.artifacts import ArtifactStore
-    from workbench.registry import load_registry
-    from workbench.work import Progress, Workplace, do_stage
-
-    torch.set_num_threads(setup.threads)
-    registry = load_registry(setup.plugin_folders)
-    place = Workplace(registry, ArtifactStore(setup.artifacts), setup.results, setup.device, setup.provenance)
+    torch.set_num_threads(threads)
+    inbox = _Inbox(connection)
+    do: Do | None = None
     while True:
-        try:
-            stage: Stage = connection.recv()
-        except (EOFError, ConnectionError):
+        job = inbox.next()
+        if job is None:
             return
 
-        def tell(progress: Progress, key: str = stage.key) -> None:
-            connection.send(Advance(key, progress.done, progress.total, progress.loss))
+        def tell(done: int, total: int, loss: float | None = None, key: str = job.key) -> None:
+            connection.send(Advance(key, done, total, loss))
 
         try:
-            do_stage(stage, place, tell)
-            connection.send(Finished(stage.key, None))
+            do = do or crew.prepare(device)
+            do(job, tell)
+            connection.send(Finished(job.key))
         except (BrokenPipeError, ConnectionError):
             return
-        except Exception as error:  # whatever a plugin raises fails its stage, not the run
-            connection.send(Finished(stage.key, error_of(error)))
+        except (Exception, SystemExit) as error:  # whatever a plugin raises fails its job, not the run
+            connection.send(Finished(job.key, error_of(error)))
 
 
-def error_of(error: BaseException) -> dict[str, str]:
-    """An exception as it stands in a record; a user's mistake needs no traceback."""
+def error_of(error: BaseException) -> dict[str, Any]:
+    """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
+    go well another time: memory or disk ran out, or the sources changed under the run."""
     shown = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
-    return {"type": type(error).__name__, "message": str(error), "traceback": shown}
+    found = {"type": type(error).__name__, "message": str(error), "traceback": shown, "transient": _passes(error)}
+    key = getattr(error, "key", None)
+    return {**found, "key": key} if isinstance(key, str) else found
+
+
+def died(key: str, exit_code: int | None) -> Finished:
+    """The news that a worker ended in the middle of a job."""
+    if exit_code is not None and exit_code < 0:
+        cause = f"signal {signal.Signals(-exit_code).name}; it may have run out of memory"
+    else:
+        cause = f"exit code {exit_code}"
+    message = f"the worker process ended in the middle of the stage with {cause}"
+    killed = exit_code is None or exit_code < 0
+    return Finished(key, {"type": "WorkerDied", "message": message, "traceback": "", "transient": killed})
+
+
+class _Inbox:
+    """Jobs as they come. A thread listens even while a job runs: when the parent is gone the worker ends at once, even
+    in a plugin that hangs, instead of working on for nobody."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._jobs: list[Any] = []
+        self._arrived = threading.Semaphore(0)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def next(self) -> Any:
+        """The next job; None when there will be none."""
+        self._arrived.acquire()
+        return self._jobs.pop(0)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                job = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)
+            self._jobs.append(job)
+            self._arrived.release()
+
+
+def _passes(error: BaseException) -> bool:
+    if getattr(error, "transient", False) or isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+        return True  # disk full, quota, too many open files, a network drive that was away
+    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error))

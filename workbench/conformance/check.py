@@ -16,6 +16,7 @@ from workbench.conformance import (
     encoders,
     fusions,
     language_models,
+    launchers,
     metrics,
     quantizers,
 )
@@ -32,6 +33,7 @@ RULES = {
     "quantizer": quantizers.CHECKS,
     "dataset": datasets.CHECKS,
     "metric": metrics.CHECKS,
+    "launcher": launchers.CHECKS,
 }
 
 

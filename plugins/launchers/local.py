@@ -1,0 +1,175 @@
+"""Worker processes of this machine that stay warm: torch and the plugins are loaded once in each."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveInt
+
+from workbench import Advance, Crew, Finished, Job, Launcher, UserError, died, hookimpl, serve
+
+
+class LaunchError(UserError):
+    """Workers that cannot be started."""
+
+
+@dataclass
+class Worker:
+    """A process, the way to talk to it, and what it does now. `place` counts the workers from 0."""
+
+    place: int
+    process: Any
+    connection: Connection
+    job: Job | None = None
+
+
+class LocalLauncher(Launcher):
+    """Worker processes of this machine, one for each core or GPU.
+
+    On a CPU there are as many workers as cores allow at `threads` each; results depend on `threads` in the last bits,
+    and on `workers` not at all. On GPUs each has `per_device` workers. A stage begins only while all running ones fit
+    into `memory_gb`, by default what is free at the start.
+    """
+
+    usual = True
+
+    def __init__(
+        self,
+        *,
+        workers: PositiveInt | None = None,
+        threads: PositiveInt = 1,
+        per_device: PositiveInt = 1,
+        memory_gb: Annotated[float, Field(gt=0)] | None = None,
+    ):
+        self.workers = workers
+        self.threads = threads
+        self.per_device = per_device
+        self.memory_gb = memory_gb
+
+    def open(self, crew: Crew) -> None:
+        """Decide how many workers there will be; each starts with its first job."""
+        self._crew = crew
+        self._devices = _devices(crew.device)
+        self._count = self.workers or self._most()
+        self._memory = int(self.memory_gb * 1e9) if self.memory_gb else _free_memory()
+        self._context = _context()
+        self._staff: list[Worker] = []
+
+    def slots(self) -> int:
+        """The number of workers."""
+        return self._count
+
+    def memory(self) -> int | None:
+        """What all workers together may take, in bytes: main memory, which a GPU's worker fills too."""
+        return self._memory
+
+    def begin(self, job: Job) -> None:
+        """Give a job to an idle worker, or to a new one."""
+        worker = next((each for each in self._staff if each.job is None), None) or self._hire()
+        worker.job = job
+        with contextlib.suppress(ConnectionError):  # it died while it was idle: `news` tells of that as of any other
+            worker.connection.send(job)
+
+    def news(self, timeout: float) -> Iterator[Advance | Finished]:
+        """What the busy workers say within `timeout` seconds."""
+        busy: dict[Any, Worker] = {worker.connection: worker for worker in self._staff if worker.job is not None}
+        for connection in wait(list(busy), timeout):
+            worker = busy[connection]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, ConnectionError, OSError):
+                message = self._bury(worker)
+            if isinstance(message, Finished):
+                worker.job = None
+            yield message
+
+    def stop(self, key: str) -> None:
+        """Kill the worker that does this job."""
+        for worker in [each for each in self._staff if each.job is not None and each.job.key == key]:
+            worker.process.kill()
+            self._bury(worker)
+
+    def close(self) -> None:
+        """Idle workers end when their parent hangs up; busy ones are killed."""
+        for worker in self._staff:
+            if worker.job is not None:
+                worker.process.kill()
+            worker.connection.close()
+        for worker in self._staff:
+            worker.process.join(timeout=5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._staff.clear()
+
+    def _most(self) -> int:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if self._crew.device == "cpu":
+            return max(1, cores // self.threads)
+        return len(self._devices) * self.per_device
+
+    def _hire(self) -> Worker:
+        taken = {worker.place for worker in self._staff}
+        place = next(number for number in range(self._count) if number not in taken)
+        ours, theirs = self._context.Pipe()
+        device = self._devices[place % len(self._devices)]
+        process = self._context.Process(target=serve, args=(theirs, self._crew, device, self.threads), daemon=True)
+        try:
+            process.start()
+        except OSError as error:
+            raise LaunchError(f"no worker process can be started: {error}. Give fewer with --workers") from error
+        theirs.close()
+        worker = Worker(place, process, ours)
+        self._staff.append(worker)
+        return worker
+
+    def _bury(self, worker: Worker) -> Finished:
+        worker.process.join(timeout=5)
+        self._staff.remove(worker)
+        worker.connection.close()
+        return died(worker.job.key if worker.job else "", worker.process.exitcode)
+
+
+def _devices(device: str) -> list[str]:
+    """`cuda` -> every GPU; any other name is one device."""
+    if device != "cuda":
+        return [device]
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
+def _free_memory() -> int | None:
+    """Bytes that can still be had: of the machine, or of the group of processes where that has a limit."""
+    found = []
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
+        found.append(int(limit.read_text()) - int(used.read_text()))
+    return min(found, default=None)
+
+
+def _context() -> Any:
+    """Fork from a server that has torch loaded, where there is one: a new worker then costs milliseconds."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "workbench.work"])
+    return context
+
+
+@hookimpl
+def register_launchers(register):
+    """Worker processes of this machine."""
+    register("local", LocalLauncher)

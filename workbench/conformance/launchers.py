@@ -1,0 +1,165 @@
+"""Rules for launchers: every job is done once and told of, whatever becomes of the worker that does it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.conformance.findings import Subject, expect
+from workbench.contracts import Launcher
+from workbench.workers import Crew, Do, Finished, Tell
+
+PATIENCE = 60.0  # seconds; the first worker may have to load torch
+SOON = 4.0  # seconds in which a killed process is gone
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A job that notes its process in a file and then does what it is called."""
+
+    key: str
+    file: Path
+    deed: str = "nothing"
+
+
+def prepare(device: str) -> Do:
+    """What a worker is told, as a run tells its own."""
+    return _do
+
+
+def it_can_be_built_with_these_options(subject: Subject) -> None:
+    """What it raises is the finding."""
+    subject.build()
+
+
+def every_job_is_done_once_and_told(subject: Subject) -> None:
+    """More jobs than workers, each with its progress."""
+    with _open(subject) as launcher, _folder() as folder:
+        expect(launcher.slots() >= 1, f"slots() is {launcher.slots()}: at least one job has to run at a time")
+        errands = [Errand(str(number), folder / str(number)) for number in range(launcher.slots() + 2)]
+        ended = _run(launcher, errands)
+        for errand in errands:
+            error = ended[errand.key].error
+            expect(error is None, f"a job that is well ends with {error}")
+            runs = errand.file.read_text().splitlines()
+            expect(len(runs) == 1, f"a job was done {len(runs)} times: hand each to one worker")
+            own = runs == [str(os.getpid())]
+            expect(not own, "a job runs in the process that launches it: a plugin that dies would end the whole run")
+
+
+def a_job_that_raises_is_told_and_stops_no_other(subject: Subject) -> None:
+    """Its error is news; the worker lives on."""
+    with _open(subject) as launcher, _folder() as folder:
+        ended = _run(launcher, [Errand("bad", folder / "bad", "raise"), Errand("good", folder / "good")])
+        error = ended["bad"].error or {}
+        expect(error.get("type") == "ZeroDivisionError", f"a job that raises ZeroDivisionError ends with {error}")
+        expect(ended["good"].error is None, f"the job after one that raised ends with {ended['good'].error}")
+
+
+def a_worker_that_dies_is_told_and_replaced(subject: Subject) -> None:
+    """As one the system kills when memory runs out."""
+    with _open(subject) as launcher, _folder() as folder:
+        ended = _run(launcher, [Errand("bad", folder / "bad", "die"), Errand("good", folder / "good")])
+        expect(bool(ended["bad"].error), "a worker that ended in the middle of a job is told as if the job were done")
+        expect(ended["good"].error is None, f"the job after a dead worker ends with {ended['good'].error}")
+
+
+def a_job_can_be_stopped(subject: Subject) -> None:
+    """One that hangs is ended with its worker, and no news of it comes any more."""
+    with _open(subject) as launcher, _folder() as folder:
+        hanging = Errand("bad", folder / "bad", "hang")
+        launcher.begin(hanging)
+        _wait_for(hanging.file)
+        launcher.stop("bad")
+        ended = _run(launcher, [Errand("good", folder / "good")])
+        expect(set(ended) == {"good"}, f"after stop, news of the stopped job comes: {ended.get('bad')}")
+        _expect_gone(hanging, "stop leaves the worker running")
+
+
+def closing_ends_every_worker(subject: Subject) -> None:
+    """In the middle of a job too."""
+    with _folder() as folder:
+        hanging = Errand("bad", folder / "bad", "hang")
+        with _open(subject) as launcher:
+            launcher.begin(hanging)
+            _wait_for(hanging.file)
+        _expect_gone(hanging, "close leaves a worker running")
+
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    it_can_be_built_with_these_options,
+    every_job_is_done_once_and_told,
+    a_job_that_raises_is_told_and_stops_no_other,
+    a_worker_that_dies_is_told_and_replaced,
+    a_job_can_be_stopped,
+    closing_ends_every_worker,
+)
+
+
+def _do(job: Errand, tell: Tell) -> None:
+    with job.file.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    tell(1, 2, None)
+    match job.deed:
+        case "raise":
+            raise ZeroDivisionError("on purpose")
+        case "die":
+            os._exit(7)
+        case "hang":
+            time.sleep(10 * PATIENCE)
+
+
+@contextmanager
+def _open(subject: Subject) -> Iterator[Launcher]:
+    launcher: Launcher = subject.build()
+    launcher.open(Crew(prepare, "cpu"))
+    try:
+        yield launcher
+    finally:
+        launcher.close()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def _run(launcher: Launcher, errands: list[Errand]) -> dict[str, Finished]:
+    """Begin as many as there is room for until all are done."""
+    waiting, ended, running = list(errands), {}, 0
+    end = time.monotonic() + PATIENCE
+    while waiting or running:
+        expect(time.monotonic() < end, f"after {PATIENCE:g} seconds news of {running} jobs is still missing")
+        while waiting and running < launcher.slots():
+            launcher.begin(waiting.pop(0))
+            running += 1
+        for message in launcher.news(timeout=0.1):
+            if isinstance(message, Finished):
+                ended[message.key] = message
+                running -= 1
+    return ended
+
+
+def _wait_for(file: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (file.is_file() and file.read_text().endswith("\n")):
+        expect(time.monotonic() < end, "a job was begun and never came to a worker")
+        time.sleep(0.02)
+
+
+def _expect_gone(errand: Errand, otherwise: str) -> None:
+    process = int(errand.file.read_text())
+    end = time.monotonic() + SOON
+    while time.monotonic() < end:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    expect(False, f"{otherwise}: process {process} is still there")

@@ -1,0 +1,80 @@
+"""What a stage will cost, before it runs: memory, disk, and time as far as stages like it were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench.precision import dtype_of
+from workbench.stages import FeatureStage
+
+if TYPE_CHECKING:
+    from workbench.artifacts import ArtifactStore
+    from workbench.plan import AnyStage, Plan
+
+PROCESS = 500_000_000  # bytes of a worker with torch and the plugins loaded
+FLOAT = 4  # bytes of a weight in fp32; gradients take as much, and AdamW's two moments twice as much
+ROOM = 1.2  # what is measured once may be a little more another time
+
+STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in what a training stage says of itself
+
+
+class Costs:
+    """Estimates for the stages of a plan. What stages of the same shape took, here or in an earlier run, is taken
+    for what a stage will take; memory that was never measured is computed from the number of weights."""
+
+    def __init__(self, plan: Plan, store: ArtifactStore):
+        self.plan = plan
+        self.store = store
+        self._measured: dict[tuple, dict[str, Any]] = {}
+        for key, stage in plan.distinct().items():
+            if key not in plan.missing and not stage.evaluates and _shape(stage) not in self._measured:
+                self.learn(stage)
+
+    def learn(self, stage: AnyStage) -> None:
+        """Look at what a stage that is done has cost."""
+        summary = None if stage.evaluates else self.store.summary(stage.key)
+        if summary is not None:
+            self._measured[_shape(stage)] = summary
+
+    def memory_bytes(self, stage: AnyStage) -> float:
+        """The most memory the stage will take, worker included."""
+        known = self._measured.get(_shape(stage), {}).get(STAGE_PEAK)
+        if known is not None:
+            return ROOM * known
+        size = self.plan.sizes[stage.trial.id]
+        trains = 0 if stage.evaluates or isinstance(stage, FeatureStage) else size.most_trainable
+        return PROCESS + FLOAT * size.parameters + 3 * FLOAT * trains
+
+    def disk_bytes(self, stage: AnyStage) -> float:
+        """What the stage will keep."""
+        size = self.plan.sizes[stage.trial.id]
+        if isinstance(stage, FeatureStage):
+            first, behind = stage.part
+            width = size.tokens.width * dtype_of(stage.look.precision).itemsize
+            return (behind - first) * size.tokens.tokens * width
+        return 0 if stage.evaluates else FLOAT * size.parameters
+
+    def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:
+        """How long the stage will take, by one of the same shape; where there is none, `probe` measures a little."""
+        shape = _shape(stage)
+        if STAGE_SECONDS not in self._measured.get(shape, {}):
+            if probe is None:
+                return None
+            self._measured[shape] = {**self._measured.get(shape, {}), STAGE_SECONDS: probe(stage)}
+        return self._measured[shape][STAGE_SECONDS]
+
+
+def _shape(stage: AnyStage) -> tuple:
+    """Equal for stages that differ in their seed or their place among others only. Trials share their parts, so the
+    identities of the parts tell."""
+    trial = stage.trial
+    if isinstance(stage, FeatureStage):
+        return "features", id(trial.components["encoder"]), id(trial.components["dataset"]), stage.look, _count(stage)
+    own = trial.evaluation if stage.evaluates else trial.phases[stage.index]
+    kinds = [kind for kind in trial.components if stage.evaluates or kind != "quantizer"]
+    return id(own), *(id(trial.components[kind]) for kind in kinds)
+
+
+def _count(stage: FeatureStage) -> int:
+    return stage.part[1] - stage.part[0]

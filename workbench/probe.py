@@ -1,0 +1,99 @@
+"""Measures a little of a stage, to say how long all of it will take."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from workbench.batches import Collator
+from workbench.compose import attach_adapter, build_model, corpus_of, create, quantize, uses_adapter
+from workbench.evaluate import evaluate
+from workbench.features import BATCH, encode_all
+from workbench.objectives import TrainingData
+from workbench.pictures import Pictures
+from workbench.stages import FeatureStage, Stage
+from workbench.train import planned_steps, train
+
+if TYPE_CHECKING:
+    from workbench.plan import AnyStage, Planner
+
+STEPS = 4  # steps, or batches, that are run; the first is not counted
+
+
+class Probe:
+    """Runs a few steps of stages, in this process and on one thread, as a worker would; nothing is kept."""
+
+    def __init__(self, planner: Planner):
+        self.planner = planner
+
+    def seconds(self, stage: AnyStage) -> float:
+        """The time the stage will take, about."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            if isinstance(stage, FeatureStage):
+                return self._features(stage)
+            return self._evaluation(stage) if stage.evaluates else self._training(stage)
+        finally:
+            torch.set_num_threads(before)
+
+    def _features(self, stage: FeatureStage) -> float:
+        dataset = self.planner.bench.dataset(stage.trial)
+        encoder = create(stage.trial, "encoder", self.planner.registry)
+        keys = self.planner.bench.pictures(stage.trial, stage.look)[slice(*stage.part)]
+        clock = _Clock()
+        pictures, few = Pictures(dataset, encoder.transform), keys[: STEPS * BATCH]
+        encode_all(encoder, pictures, few, stage.look.precision, torch.device("cpu"), lambda *_: clock.tick())
+        return clock.each() * len(keys) / BATCH
+
+    def _training(self, stage: Stage) -> float:
+        trial, phase = stage.trial, stage.trial.phases[stage.index]
+        dataset = self.planner.bench.dataset(trial)
+        model, adapted = self._model(stage)
+        collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
+        data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+        short = phase.model_copy(update={"steps": STEPS, "epochs": None})
+        clock = _Clock()
+        train(model, adapted, short, data, trial.seed, lambda _: clock.tick())
+        return clock.each() * planned_steps(phase, dataset, trial.seed)
+
+    def _evaluation(self, stage: Stage) -> float:
+        trial = stage.trial
+        dataset = self.planner.bench.dataset(trial)
+        model, _ = self._model(stage)
+        quantize(trial, self.planner.registry, model)
+        pictures = len({each.picture for each in dataset.examples(trial.evaluation.split, trial.evaluation.task)})
+        pictures = min(pictures, trial.evaluation.limit or pictures)
+        few = trial.evaluation.model_copy(update={"limit": min(pictures, STEPS * trial.evaluation.batch)})
+        clock = _Clock()
+        evaluate(model, dataset, trial.prompt, few, trial.seed, lambda *_: clock.tick())
+        return clock.each() * pictures / trial.evaluation.batch
+
+    def _model(self, stage: Stage) -> tuple:
+        """The model with its starting weights, which take as long as others."""
+        trial, registry = stage.trial, self.planner.registry
+        model = build_model(trial, registry, corpus_of(trial, self.planner.bench.dataset(trial)))
+        adapted = []
+        if uses_adapter(trial.phases[: stage.index + 1]):
+            adapter, adapted = attach_adapter(trial, registry, model)
+            if stage.evaluates:
+                adapter.merge(model)
+        return model, adapted
+
+
+class _Clock:
+    """The time between ticks."""
+
+    def __init__(self):
+        self._ticks = [time.perf_counter()]
+
+    def tick(self) -> None:
+        """Something was done once."""
+        self._ticks.append(time.perf_counter())
+
+    def each(self) -> float:
+        """Seconds of one, without the first, which warms up."""
+        counted = self._ticks[1:] if len(self._ticks) > 2 else self._ticks
+        return (counted[-1] - counted[0]) / (len(counted) - 1)
