@@ -138,6 +138,37 @@ def test_lora_gives_pefts_outputs_and_gradients_for_the_same_a_and_b():
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(16,), (5, 16), (2, 3, 5, 16)])
+def test_an_adapted_layer_takes_any_number_of_leading_dimensions(shape):
+    model = nn.Sequential(nn.Linear(16, 24))
+    for parameter in adapter("lora", rank=2, targets=("0",)).attach(model):
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(3))
+    hidden = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    layer: Any = model[0]
+    added = 8.0 * (hidden @ layer.lora_A.T @ layer.lora_B.T)  # alpha 16 by rank 2
+    torch.testing.assert_close(model(hidden), hidden @ layer.weight.T + layer.bias + added)
+
+
+def test_in_bf16_an_adapted_layer_gives_bf16_and_gradients_near_those_of_fp32():
+    gradients = []
+    for enabled in (False, True):
+        model = nn.Sequential(nn.Linear(16, 24))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
+        trained = adapter("lora", rank=2, targets=("0",)).attach(model)
+        for parameter in trained:
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(3))
+        hidden = torch.randn(7, 16, generator=torch.Generator().manual_seed(4), requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output = model(hidden)
+        assert output.dtype == (torch.bfloat16 if enabled else torch.float32)
+        output.float().square().mean().backward()
+        gradients.append([each.grad for each in (hidden, *trained)])
+    for exact, rounded in zip(*gradients, strict=True):
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
 def test_lora_starts_as_in_the_reference():
     whole = model()
     adapter("lora", rank=4).attach(whole)

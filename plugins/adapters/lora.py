@@ -88,9 +88,17 @@ class LoraLinear(nn.Linear):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out], through the thin side: B A is never made while training."""
-        thin = functional.linear(functional.dropout(input, self.dropout, self.training), self.lora_A)  # [..., rank]
-        return super().forward(input) + functional.linear(thin * self.scale, self.lora_B)
+        """input [..., in] -> [..., out], through the thin side: B A is never made while training.
+
+        The product with B is added to the layer's own output where that lies, without a second tensor as large.
+        """
+        rows = input.reshape(-1, input.shape[-1])
+        if torch.is_autocast_enabled(input.device.type):  # once for both ways, where autocast would do it for each
+            rows = rows.to(torch.get_autocast_dtype(input.device.type))
+        thin = functional.linear(functional.dropout(rows, self.dropout, self.training), self.lora_A)  # [rows, rank]
+        wide = super().forward(rows)  # [rows, out]
+        wide.addmm_(thin, self.lora_B.to(wide.dtype).T, alpha=self.scale)
+        return wide.view(*input.shape[:-1], -1)
 
     def extra_repr(self) -> str:
         """Sizes, as `nn.Linear` prints them."""
