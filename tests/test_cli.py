@@ -123,7 +123,7 @@ def test_a_plan_shows_every_trial_with_its_parameters_and_makes_nothing(workbenc
     rows = [line.split() for line in told.output.splitlines() if " to do: " in line]
     assert [row[:2] for row in rows] == [["none", "0"], ["none", "1"], ["int8", "0"], ["int8", "1"]]
     assert len({tuple(row[2:4]) for row in rows}) == 1
-    assert "4 trials, 0 done; 6 distinct stages of 8, 6 to do" in told.output
+    assert "4 trials, 0 done, 0 failed; 6 distinct stages of 8, 6 to do" in told.output
     assert [entry.name for entry in workbench.folder.iterdir()] == ["small.yaml"]
 
 
