@@ -128,9 +128,9 @@ class CLIP(Encoder):
         self.class_token = class_token
         patches = (sizes.image_size // sizes.patch_size) ** 2
         self.shape = VisionShape(sizes.hidden_size, patches + class_token)
-        self.class_embedding = nn.Parameter(0.02 * torch.randn(sizes.hidden_size))
+        self.class_embedding = nn.Parameter(torch.empty(sizes.hidden_size).normal_(std=0.02))
         self.patches = nn.Conv2d(3, sizes.hidden_size, sizes.patch_size, stride=sizes.patch_size, bias=False)
-        self.positions = nn.Parameter(0.02 * torch.randn(patches + 1, sizes.hidden_size))
+        self.positions = nn.Parameter(torch.empty(patches + 1, sizes.hidden_size).normal_(std=0.02))
         self.norm_before = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
         self.blocks = nn.ModuleList(Block(sizes) for _ in range(depth))
         self.norm_after = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)

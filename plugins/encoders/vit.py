@@ -62,7 +62,7 @@ class ViT(Encoder):
         tokens = (image_size // patch_size) ** 2
         self.shape = VisionShape(width, tokens)
         self.embedding = _embedding(width, patch_size, stem_depth)
-        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.positions = nn.Parameter(torch.empty(tokens, width).normal_(std=0.02))
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
