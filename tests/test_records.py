@@ -21,7 +21,9 @@ from workbench.records import (
     DONE,
     Record,
     ResultsError,
+    altered_files,
     claim_results,
+    is_whole,
     read_curve,
     read_predictions,
     read_record,
@@ -219,3 +221,17 @@ def test_a_summary_comes_back_with_the_text_that_was_run(tmp_path: Path):
     assert (found.name, found.axes, found.text) == ("n", {"a": ["x", "y"]}, "question: q\n")
     with pytest.raises(ResultsError, match="no results folder"):
         read_summary(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "curve.jsonl"])
+def test_a_flipped_bit_beside_a_record_is_told(tmp_path: Path, name: str):
+    folder = tmp_path / "abc"
+    write_trial(folder, RECORD, [LINE], [STEP])
+    assert altered_files(folder, read_record(folder)) == []
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+    assert is_whole(folder, read_record(folder)), "its size is the same"
+    assert altered_files(folder, read_record(folder)) == [name]
+    (folder / name).write_bytes(bytes(content[:-1]))
+    assert not is_whole(folder, read_record(folder))

@@ -106,11 +106,11 @@ def is_whole(folder: Path, record: Record) -> bool:
         return False
 
 
-def check_files(folder: Path, record: Record) -> None:
-    """`ResultsError` when a file beside a record is not what was written with it."""
-    for name, measured in record.provenance.get(FILES, {}).items():
-        if not (folder / name).is_file() or _measured(folder / name) != list(measured):
-            raise ResultsError(f"{folder / name} is damaged: its checksum differs. Delete its folder and run again")
+def altered_files(folder: Path, record: Record) -> list[str]:
+    """The files beside a record that are not what was written with it, by their checksums; missing ones apart."""
+    files = record.provenance.get(FILES, {})
+    there = {name: measured for name, measured in files.items() if (folder / name).is_file()}
+    return [name for name, measured in there.items() if _measured(folder / name) != list(measured)]
 
 
 def holds_result_of(folder: Path, key: str) -> bool:

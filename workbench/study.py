@@ -19,6 +19,7 @@ from workbench.records import (
     TRIALS,
     Record,
     Summary,
+    altered_files,
     read_curve,
     read_predictions,
     read_records,
@@ -49,6 +50,7 @@ class Study:
     curves: dict[str, pandas.DataFrame]
     samples: dict[str, Sample]
     strays: int = 0  # trials in the folder that the experiment no longer has
+    altered: tuple[str, ...] = ()  # files that are not what was written with their record
 
     @cached_property
     def done(self) -> list[Record]:
@@ -148,8 +150,8 @@ class Study:
         return pandas.DataFrame.from_dict(rows, orient="index")
 
     def disagreements(self) -> list[str]:
-        """Where a record's metric is not what its predictions give."""
-        found = []
+        """Where a record's metric is not what its predictions give, or a file beside it is another one."""
+        found = [f"{file} is not what was written with the record: its checksum differs" for file in self.altered]
         for place, record in enumerate(self.done):
             for name, sample in self.samples.items():
                 written, computed = record.metrics.get(name, numpy.nan), sample.estimates[place]
@@ -166,10 +168,11 @@ def read_study(results_folder: Path, resamples: int = RESAMPLES) -> Study:
     records = [record for record in found if record.id in set(summary.trials)]
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
+    altered = [f"{each.id}: {name}" for each in done for name in altered_files(folders[each.id], each)]
     predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     samples = _samples(summary.metrics, done, predictions, resamples)
-    study = Study(summary, records, predictions, curves, samples, len(found) - len(records))
+    study = Study(summary, records, predictions, curves, samples, len(found) - len(records), tuple(altered))
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
 
