@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from workbench.errors import UserError
     from workbench.hookspecs import hookimpl
-    from workbench.hugging_face import checkpoint_folder, read_config, read_folder
+    from workbench.hugging_face import checkpoint_files, checkpoint_folder, read_config, read_folder
     from workbench.layers import (
         MLP,
         Attention,
@@ -74,7 +74,7 @@ _HOME = {
     ),
     "workbench.errors": ("UserError",),
     "workbench.hookspecs": ("hookimpl",),
-    "workbench.hugging_face": ("checkpoint_folder", "read_config", "read_folder"),
+    "workbench.hugging_face": ("checkpoint_files", "checkpoint_folder", "read_config", "read_folder"),
     "workbench.layers": (
         "MLP",
         "Attention",
@@ -121,6 +121,7 @@ __all__ = [
     "UserError",
     "VisionShape",
     "attend",
+    "checkpoint_files",
     "checkpoint_folder",
     "died",
     "heads_of",

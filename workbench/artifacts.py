@@ -20,16 +20,17 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.atomic import new_folder, temporary_sibling, write_text
+from workbench.atomic import new_folder, remove, storage_errors, temporary_sibling, write_text
 from workbench.errors import UserError
-from workbench.locks import locked
+from workbench.locks import locked, shared_lock
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
 FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
 LOCKS, RUNS, NEEDED = ".locks", "runs", ".needed"
 PARTIAL = ".partial"
-TEMPORARY = ".*.tmp"  # as `temporary_sibling` names what is being written
+LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
+"""Below the folder of results: what is being written has a name that `temporary_sibling` gave."""
 
 
 class ArtifactError(UserError):
@@ -95,10 +96,7 @@ class ArtifactStore:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Tell others that a run is going on. The first to come removes what killed runs left half written."""
-        with locked(self.folder / LOCKS / RUNS) as alone:
-            if alone:
-                self.sweep()
-        with locked(self.folder / LOCKS / RUNS, shared=True):
+        with shared_lock(self.folder / LOCKS / RUNS, self.sweep):
             yield
 
     @contextmanager
@@ -111,7 +109,8 @@ class ArtifactStore:
         """Note the stages of a run that is not finished, so that `workbench clean` leaves them."""
         file = self.folder / NEEDED / f"{experiment}.json"
         if keys:
-            file.parent.mkdir(exist_ok=True)
+            with storage_errors(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, json.dumps(sorted(keys)))
         else:
             file.unlink(missing_ok=True)
@@ -122,9 +121,10 @@ class ArtifactStore:
         return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
 
     def sweep(self) -> None:
-        """Remove what was being written when its process was killed. Nobody else may be writing."""
-        for folder in self.folder.glob(TEMPORARY):
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""
+        for pattern in LEFT_BEHIND:
+            for path in self.folder.parent.glob(pattern):
+                remove(path)
 
     def write(
         self,

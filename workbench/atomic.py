@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workbench.errors import UserError
@@ -90,20 +90,46 @@ def replace_folder(temporary: Path, final: Path) -> None:
         if file.is_file():
             _sync(file)
     _sync(temporary)
-    aside = None
-    if final.is_dir():
-        # No portable call swaps two folders: between these renames a reader sees none, but never half of one.
-        aside = temporary_sibling(final)
-        final.rename(aside)
+    # No portable call swaps two folders: between these renames a reader sees none, but never half of one.
+    aside = _moved_aside(final)
     try:
-        temporary.rename(final)
+        try:
+            temporary.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not final.is_dir():
+                raise
+            # Another process has put its own there meanwhile; the last one stays.
+            remove(_moved_aside(final))
+            temporary.rename(final)
     except OSError:
         if aside is not None and not final.exists():
             aside.rename(final)
         raise
     _sync(final.parent)
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
+    remove(aside)
+
+
+def remove(path: Path | None) -> None:
+    """Remove a file or a folder as far as that can be done; what stays is in nobody's way."""
+    if path is None:
+        return
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _moved_aside(folder: Path) -> Path | None:
+    """Where the folder is now, if there was one."""
+    if not folder.is_dir():
+        return None
+    aside = temporary_sibling(folder)
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:  # another process did the same
+        return None
+    return aside
 
 
 def _sync(path: Path) -> None:

@@ -5,6 +5,9 @@ Only typer is imported here; each command imports what it needs, so that `--help
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,14 +147,11 @@ def run(
 
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
-    experiment, registry = _load(file, overrides, folders)
     options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb))
-    launcher = make_launcher(experiment, registry, workers)
-    try:
+    with _interruptible():
+        experiment, registry = _load(file, overrides, folders)
+        launcher = make_launcher(experiment, registry, workers)
         outcome = run_experiment(experiment, registry, results, launcher, find_device(device), _console(), options)
-    except KeyboardInterrupt as interrupt:
-        typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
-        raise typer.Exit(INTERRUPTED) from interrupt
     show_outcome(_console(), experiment, outcome, results)
     if outcome.failed:
         raise typer.Exit(FAILED)
@@ -198,6 +198,23 @@ def _load(file: Path, overrides: list[str] | None, folders: list[Path] | None) -
 
     registry = load_registry(plugin_folders(file, folders or ()))
     return load_experiment(file, registry, overrides or ()), registry
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first Ctrl-C ends the command in order; any more would only disturb that."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
+        raise typer.Exit(INTERRUPTED) from interruption
+    signal.signal(signal.SIGINT, before)
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -14,7 +14,7 @@ In every factory, positional parameters come from the workbench and keyword-only
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +102,11 @@ class Encoder(nn.Module):
     shape: VisionShape
     image_size: int
 
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
+        return ()
+
     def transform(self, picture: Image.Image) -> Tensor:
         """An RGB picture of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
         raise NotImplementedError
@@ -175,6 +180,11 @@ class LanguageModel(nn.Module):
 
     tokenizer: Tokenizer
     shape: DecoderShape
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
+        return ()
 
     @property
     def blocks(self) -> Sequence[nn.Module]:

@@ -19,6 +19,7 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", "tokenizer*.json")
 
 
 class HuggingFaceError(UserError):
@@ -29,6 +30,15 @@ def checkpoint_folder(checkpoint: str, others: Sequence[str] = ()) -> Path:
     """The folder itself, or that of a hub id, downloaded once with config, weights and the `others` it has."""
     path = Path(checkpoint)
     return path if path.is_dir() else _download(checkpoint, others)
+
+
+def checkpoint_files(checkpoint: str | None) -> list[Path]:
+    """What is read of a checkpoint that lies here, a file or a folder; nothing of a hub id."""
+    path = Path(checkpoint or "")
+    if checkpoint is None or not path.exists():
+        return []
+    found = {file for pattern in READ for file in path.glob(pattern)} if path.is_dir() else {path}
+    return sorted(file for file in found if file.is_file())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

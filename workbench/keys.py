@@ -90,9 +90,9 @@ def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Reg
 
 
 def file_hash(file: Path) -> str:
-    """The hash of a file's content; for a folder, of all files in it."""
+    """The hash of a file's content; for a folder, of all files in it. Of a file that is gone, one that none has."""
     members = sorted(each for each in file.rglob("*") if each.is_file()) if file.is_dir() else [file]
-    return digest([(each.name, _hash_of(each, *_stamp(each))) for each in members])
+    return digest([(each.name, _hash_of(each, *_stamp(each)) if each.exists() else None) for each in members])
 
 
 def _files(registry: Registry, component: Component) -> tuple[Path, ...]:

@@ -100,7 +100,8 @@ class Planner:
         stage = plan.stage_of(key)
         if stage is None or key in plan.missing:
             return []
-        before = [] if stage.before is None or self.store.has(stage.before) else self.require(plan, stage.before, why)
+        first = stage.source if isinstance(stage, FeatureStage) else stage.before
+        before = [] if first is None or self.store.has(first) else self.require(plan, first, why)
         plan.missing[key], plan.reasons[key] = stage, why
         return [*before, stage]
 

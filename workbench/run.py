@@ -22,6 +22,7 @@ from workbench.progress import Board
 from workbench.provenance import provenance
 from workbench.records import (
     FAILED,
+    RECORD,
     SUMMARY,
     TRIALS,
     Record,
@@ -96,8 +97,9 @@ def run(
         outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
         if plan.missing:
             _Drive(experiment, registry, planner, plan, folder, launcher, device, options, outcome).run(console)
-        if not (folder / SUMMARY).is_file():  # somebody removed the folder meanwhile
-            write_summary(folder, experiment.summary(), experiment.text)
+            _check_still_there(experiment, folder, outcome, console)
+        elif not plan.failed:
+            store.write_needed(experiment.name, ())
     return outcome
 
 
@@ -194,7 +196,8 @@ class _Drive:
             self.not_before[stage.key] = time.monotonic() + LOOK_AGAIN
             self.tried[stage.key] -= 1
         elif error.get("type") == ArtifactError.__name__ and self.tried[stage.key] < ATTEMPTS:
-            self._make_again(stage, error)
+            self._wait(stage, f"{error['message']}; it is made again")
+            self._make_again(error["key"])
         elif error.get("transient") and self.tried[stage.key] < ATTEMPTS:
             self.alone.add(stage.key)
             self._wait(stage, f"{error['message']}; it is tried once more, alone")
@@ -207,16 +210,18 @@ class _Drive:
         self.board.wait(stage, why)
         self.waiting[stage.key] = stage
 
-    def _make_again(self, stage: AnyStage, error: dict[str, Any]) -> None:
-        """What a stage before left is damaged: that stage is done again, and then this one."""
-        self._wait(stage, f"{error['message']}; it is made again")
-        self.store.remove(error["key"])
-        added = self.planner.require(self.plan, error["key"], "what it left is damaged")
-        if error["key"] in self.plan.missing and not added:  # made by this very run
-            added = [self.plan.missing[error["key"]]]
+    def _make_again(self, key: str) -> None:
+        """What this stage left is damaged: it is done again, before those that need it."""
+        if key in self.undone:  # another stage found the same damage before
+            return
+        with self.store.lock(key) as mine:
+            if mine:  # otherwise another run makes it again just now
+                self.store.remove(key)
+        added = self.planner.require(self.plan, key, "what it left is damaged") or [self.plan.missing[key]]
         for each in added:
             self.waiting.setdefault(each.key, each)
             self.undone.add(each.key)
+            self.tried.pop(each.key, None)
         self.board.expect(len(added))
 
     def _done(self, stage: AnyStage, message: Finished) -> None:
@@ -246,14 +251,19 @@ class _Drive:
 
     def _fail(self, failed: AnyStage, message: Finished) -> None:
         """Every trial that needs the failed stage gets a record that says why it has no result."""
-        self.board.finish(failed, message)
         error = {**(message.error or {}), "stage": failed.name}
-        for stages in self._chains_that_need(failed):
+        if error.get("transient") and self.tried[failed.key] > 1:
+            error["message"] += f" (tried {self.tried[failed.key]} times)"
+        self.board.finish(failed, Finished(failed.key, error))
+        for stages in list(self._chains_that_need(failed)):
             trial = stages[-1].trial
             for key in self._keys_of(stages):
                 self.users[key] -= 1
                 if not self.users[key]:
                     self.waiting.pop(key, None)
+            if self._is_there(stages[-1]):  # another run had more luck, and what is finished stays
+                self.outcome.done.append(trial.id)
+                continue
             provenance_ = {**self.common, **made_by(stages[-1])}
             record = Record(
                 trial.id, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error
@@ -267,7 +277,7 @@ class _Drive:
 
     def _chains_that_need(self, failed: AnyStage) -> Iterator[list[Stage]]:
         for id_, stages in self.plan.chains.items():
-            if id_ in self.plan.finished or id_ in self.outcome.failed:
+            if id_ in self.plan.finished or id_ in self.outcome.failed or id_ in self.outcome.done:
                 continue
             if any(failed.key in (each.key, *self.plan.needs(each)) for each in stages if each.key in self.undone):
                 yield stages
@@ -290,6 +300,19 @@ def _check_same(experiment: Experiment, folder: Path) -> None:
             " shares no trial with this one. Give this one a 'name' of its own, give another folder with --results,"
             " or move that folder away"
         )
+
+
+def _check_still_there(experiment: Experiment, folder: Path, outcome: Outcome, console: Console) -> None:
+    """Somebody may have removed the folder while the run was going on: what is gone is not called done."""
+    if not (folder / SUMMARY).is_file():
+        write_summary(folder, experiment.summary(), experiment.text)
+    there = {id_ for id_ in (*outcome.done, *outcome.kept) if (folder / TRIALS / id_ / RECORD).is_file()}
+    gone = len(outcome.done) + len(outcome.kept) - len(there)
+    outcome.done = [id_ for id_ in outcome.done if id_ in there]
+    outcome.kept = [id_ for id_ in outcome.kept if id_ in there]
+    if gone:
+        told = f"note: {gone} finished trials were removed from {folder} during the run. Run again to make them anew"
+        console.print(told, style="yellow", markup=False, soft_wrap=True)
 
 
 def _relabel(experiment: Experiment, folder: Path, plan: Plan) -> None:

@@ -32,7 +32,7 @@ from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
 from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
 from workbench.features import Features, encode_all
-from workbench.keys import core_code
+from workbench.keys import core_code, file_hash
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
@@ -143,6 +143,8 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
     for name in stage.made_of:
         if name.startswith("plugin:"):
             here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
+        elif name.startswith("file:"):
+            here[name] = file_hash(Path(name.removeprefix("file:")))
     changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
     if changed:
         raise SourcesChanged(f"{', '.join(changed)} changed while the run was going on. Run again")

@@ -84,16 +84,24 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None
             return
 
         def tell(done: int, total: int, loss: float | None = None, key: str = job.key) -> None:
-            connection.send(Advance(key, done, total, loss))
+            _send(connection, Advance(key, done, total, loss))
 
         try:
             do = do or crew.prepare(device)
             do(job, tell)
-            connection.send(Finished(job.key))
-        except (BrokenPipeError, ConnectionError):
-            return
-        except (Exception, SystemExit) as error:  # whatever a plugin raises fails its job, not the run
-            connection.send(Finished(job.key, error_of(error)))
+            news = Finished(job.key)
+        except BaseException as error:  # whatever a plugin raises fails its job, not the run
+            news = Finished(job.key, error_of(error))
+        _send(connection, news)
+
+
+def _send(connection: Connection, news: Advance | Finished) -> None:
+    """Tell the parent. When it is gone there is nobody to work for: no exception, which a plugin might catch, but the
+    end."""
+    try:
+        connection.send(news)
+    except OSError:
+        os._exit(0)
 
 
 def error_of(error: BaseException) -> dict[str, Any]:
@@ -108,12 +116,20 @@ def error_of(error: BaseException) -> dict[str, Any]:
 def died(key: str, exit_code: int | None) -> Finished:
     """The news that a worker ended in the middle of a job."""
     if exit_code is not None and exit_code < 0:
-        cause = f"signal {signal.Signals(-exit_code).name}; it may have run out of memory"
+        cause = f"signal {_signal_name(-exit_code)}"
+        cause += "; it may have run out of memory" if exit_code == -signal.SIGKILL else ""
     else:
         cause = f"exit code {exit_code}"
     message = f"the worker process ended in the middle of the stage with {cause}"
     killed = exit_code is None or exit_code < 0
     return Finished(key, {"type": "WorkerDied", "message": message, "traceback": "", "transient": killed})
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
 
 
 class _Inbox:

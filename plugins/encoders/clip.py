@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy
 import torch
@@ -18,6 +18,7 @@ from workbench import (
     Encoder,
     UserError,
     VisionShape,
+    checkpoint_files,
     checkpoint_folder,
     hookimpl,
     load_into,
@@ -134,6 +135,11 @@ class CLIP(Encoder):
         self.norm_before = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
         self.blocks = nn.ModuleList(Block(sizes) for _ in range(depth))
         self.norm_after = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """Those of the checkpoint."""
+        return checkpoint_files(options["checkpoint"])
 
     def transform(self, picture: Image.Image) -> Tensor:
         """Shortest edge to `image_size` (bicubic), centre crop, CLIP's mean and deviation -> [3,H,W]."""

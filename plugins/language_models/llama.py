@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from workbench import (
     Tokenizer,
     UserError,
     attend,
+    checkpoint_files,
     checkpoint_folder,
     heads_of,
     hookimpl,
@@ -205,6 +206,11 @@ class Llama(LanguageModel):
         self.to_empty(device=torch.get_default_device())
         self._tie(sizes)
         load_into(self, weights, checkpoint)
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """Those of the checkpoint."""
+        return checkpoint_files(options["checkpoint"])
 
     def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
         self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
