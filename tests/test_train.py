@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import random
 from collections import Counter
@@ -11,18 +12,21 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from tests.small import build, load, small_registry
 from workbench.batches import Collator
 from workbench.compose import attach_adapter, trainable
 from workbench.contracts import Dataset
 from workbench.model import VisionLanguageModel
-from workbench.objectives import TrainingData
+from workbench.objectives import TrainingData, pieces
 from workbench.optimization import groups, schedule, steps_of
 from workbench.passes import Passes, sample
 from workbench.pictures import Pictures
-from workbench.train import Step, Trained, TrainingError, train
+from workbench.snapshots import Snapshots
+from workbench.train import Step, Trained, Training, TrainingError, compiling, train, training_examples
 from workbench.trial import Phase
+from workbench.validation import hold_out
 
 ALL = ("encoder", "connector", "fusion", "language_model")
 
@@ -344,3 +348,156 @@ def test_a_contrastive_phase_moves_the_encoder_alone_and_its_loss_falls(model):
 def test_training_ends_in_evaluation_mode(model):
     trained(model)
     assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model, count):
+    """Pieces with other numbers of answer tokens: a plain mean of their means would be another gradient."""
+    twin = copy.deepcopy(model)
+    whole = Training(model, [], phase_of(batch=8, steps=1, questions=2), data_for(model), 0)
+    cut = Training(twin, [], phase_of(batch=8, steps=1, questions=2, accumulate=count), data_for(twin), 0)
+    keys = whole.passes.next(8)
+    questions = [whole.grouped[key][: 1 + place % 3] for place, key in enumerate(keys)]
+    one, other = whole._gradients(keys, questions), cut._gradients(keys, questions)
+    torch.testing.assert_close(other, one)
+    for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(theirs.grad, mine.grad, rtol=1e-4, atol=1e-6)
+    weights = [cut.objective.prepare(keys[each], questions[each], None).weight for each in pieces(8, count)]
+    assert count == 8 or len(set(weights)) > 1
+
+
+def test_pieces_hold_every_picture_once_and_differ_by_one_at_most():
+    for size, count in ((8, 3), (32, 5), (7, 7), (4, 1)):
+        cut = [list(range(size))[each] for each in pieces(size, count)]
+        assert [place for piece in cut for place in piece] == list(range(size))
+        assert max(map(len, cut)) - min(map(len, cut)) <= 1
+
+
+def test_fp16_is_close_to_fp32_and_leaves_the_weights_in_fp32(model):
+    twin = copy.deepcopy(model)
+    _, full = trained(model, steps=4, rate=1e-3)
+    _, half = trained(twin, steps=4, rate=1e-3, precision="fp16")
+    assert [each.loss for each in half] == pytest.approx([each.loss for each in full], rel=1e-2)
+    assert [each.loss for each in half] != [each.loss for each in full]
+    assert {each.dtype for each in twin.parameters()} == {torch.float32}
+
+
+def test_fp16_clips_the_gradient_itself_and_not_its_scaled_up_form(model):
+    """AdamW does not mind the size of a gradient: what is left in `grad` shows it."""
+    training = Training(model, [], phase_of(precision="fp16", clip=0.01), data_for(model), 0)
+    training.step()
+    gradients = [each.grad for each in model.parameters() if each.grad is not None]
+    assert math.sqrt(sum(float(each.square().sum()) for each in gradients)) == pytest.approx(0.01, rel=1e-2)
+
+
+def test_what_is_held_out_does_not_train_and_depends_on_the_seed_alone():
+    grouped = training_examples(small_registry().create("dataset", "squares"), ["questions"])
+    rest, held = hold_out(grouped, 0.25, seed=1)
+    assert len(held) == 4
+    assert not set(rest) & set(held)
+    assert {**rest, **held} == grouped
+    assert set(hold_out(dict(reversed(grouped.items())), 0.25, seed=1)[1]) == set(held)
+    assert set(held) < set(hold_out(grouped, 0.5, seed=1)[1])
+    assert set(hold_out(grouped, 0.25, seed=2)[1]) != set(held)
+    assert len(hold_out(grouped, 0.001, seed=1)[1]) == 1
+    assert len(hold_out(grouped, 0.999, seed=1)[0]) == 1
+    assert hold_out(grouped, 0.0, seed=1) == (grouped, {})
+
+
+def test_held_out_pictures_are_opened_for_validation_alone(model):
+    dataset = Squares(small_registry().create("dataset", "squares"))
+    phase = phase_of(held_out=0.25, steps=3)
+    _, held = hold_out(training_examples(dataset.dataset, phase.tasks), 0.25, 0)
+    opened: list[set[str]] = []
+    train(model, [], phase, data_for(model, dataset), 0, lambda step: opened.append(set(dataset.opened)))
+    assert opened[0]
+    assert not opened[1] & set(held)
+    assert set(held) <= opened[2], "the last step is followed by a validation"
+
+
+def test_the_validation_loss_is_the_mean_over_all_held_out_answer_tokens(model):
+    summary, curve = trained(model, held_out=0.4, steps=5, validate_every=2, batch=4)
+    assert [each.validation_loss is not None for each in curve] == [False, True, False, True, True]
+    data = data_for(model)
+    _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.4, 0)
+    assert len(held) == 6
+    with torch.no_grad():
+        expected = model.loss(data.collate(data.pictures.plain(list(held)), list(held.values())))
+    assert curve[-1].validation_loss == pytest.approx(float(expected), rel=1e-5)
+    assert summary.curve == curve
+
+
+def test_validation_changes_no_bit_of_the_training(model):
+    twin = copy.deepcopy(model)
+    _, seldom = trained(model, held_out=0.3, steps=4)
+    _, often = trained(twin, held_out=0.3, steps=4, validate_every=1)
+    assert [each.loss for each in seldom] == [each.loss for each in often]
+    assert max(moved(model, twin).values()) == 0
+
+
+def test_a_phase_stops_when_its_patience_is_at_an_end(model):
+    watched = {"held_out": 0.3, "validate_every": 2, "patience": 3, "steps": 60, "rate": 1.0, "warmup": 0.0}
+    summary, curve = trained(model, **watched)
+    losses = [each.validation_loss for each in curve if each.validation_loss is not None]
+    assert summary.steps == len(curve) < 60
+    best = losses.index(min(losses))
+    assert len(losses) == best + 1 + 3
+    assert curve[-1].steps == 60
+
+
+def test_the_best_weights_are_kept_with_their_losses_and_the_phase_can_finish_with_them(model):
+    twin = copy.deepcopy(model)
+    settings = {"held_out": 0.3, "validate_every": 1, "steps": 6, "rate": 0.3, "warmup": 0.0, "keep_best": 2}
+    last, curve = trained(model, **settings)
+    best, _ = trained(twin, **settings, finish_with="best")
+    ranked = sorted((each.validation_loss, each.step) for each in curve)
+    assert ranked[0][1] != 6, "the last weights are not the best"
+    assert [(each.validation_loss, each.step) for each in best.kept[:2]] == ranked[:2]
+    assert 6 in [each.step for each in best.kept]
+    for name, weight in twin.named_parameters():
+        assert torch.equal(weight, best.kept[0].weights[name])
+    final = next(each for each in last.kept if each.step == 6)
+    for name, weight in model.named_parameters():
+        assert torch.equal(weight, final.weights[name])
+    data = data_for(twin)
+    _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.3, 0)
+    with torch.no_grad():
+        loss = float(twin.loss(data.collate(data.pictures.plain(list(held)), list(held.values()))))
+    assert loss == pytest.approx(ranked[0][0], rel=1e-5)
+
+
+def test_nothing_is_kept_that_was_not_asked_for(model):
+    assert trained(model, held_out=0.3, validate_every=1, steps=3)[0].kept == []
+
+
+def test_a_compiled_phase_builds_graphs_and_its_losses_are_those_of_eager_code(model, tmp_path, monkeypatch):
+    """Everything but the generated C++, which takes a minute: dynamo and the backward graph are real. Rows of other
+    lengths in each batch, and a resume, must not make torch give up."""
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    twin, half = copy.deepcopy(model), copy.deepcopy(model)
+    settings = {"steps": 6, "questions": 2, "train": ("connector", "language_model")}
+    _, eager = trained(model, **settings)
+    phase, curve = phase_of(**settings, compile=True), []
+    train(twin, [], phase, data_for(twin), 0, curve.append, Snapshots(tmp_path / "all", every=0))
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["recompile_limit"]
+    assert [each.loss for each in curve] == pytest.approx([each.loss for each in eager], rel=1e-4)
+    sorted((tmp_path / "all").iterdir())[-1].unlink()  # as if it had been killed before the end
+    resumed: list[Step] = []
+    train(half, [], phase, data_for(half), 0, resumed.append, Snapshots(tmp_path / "all", every=0))
+    assert [each.step for each in resumed] == [6]
+    assert resumed[0].loss == curve[-1].loss
+    assert max(moved(twin, half).values()) == 0
+
+
+def test_a_model_that_torch_compiles_again_and_again_is_told(monkeypatch):
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    grown = torch.compile(lambda tensor, name: tensor + len(name), backend="eager", dynamic=False)
+    told = pytest.raises(TrainingError, match="phase 'tune' again and again, and gave up. Leave out its 'compile'")
+    with told, compiling(True, "tune"):
+        for length in range(9):
+            grown(torch.ones(2), "x" * length)
+    torch._dynamo.reset()
