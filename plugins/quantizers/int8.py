@@ -110,24 +110,25 @@ class Int8Linear(Int8Layer):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [..., in] -> [..., out]."""
-        width, device = hidden.shape[-1], hidden.device.type
-        autocast = torch.is_autocast_enabled(device)
-        expected = torch.get_autocast_dtype(device) if autocast else hidden.dtype
-        fast = device == "cpu" and not (hidden.requires_grad and torch.is_grad_enabled())
-        if fast and hidden.numel() <= FEW_ROWS * width and _has_kernel_for(width):
-            return self._few_rows(hidden, expected)
-        kind = torch.bfloat16 if fast and _multiplies_bf16() else expected
+        # For a single token every operation more costs as much as the product, every look-up in a module a tenth.
+        buffers = self._buffers
+        weight, scale, bias = buffers["weight_int8"], buffers["scale"], self._parameters["bias"]
+        shape, kind, device = hidden.shape, hidden.dtype, hidden.device.type
+        if torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
+        if device != "cpu" or (hidden.requires_grad and torch.is_grad_enabled()):
+            return self._many_rows(hidden, kind, kind)
+        if hidden.numel() > FEW_ROWS * shape[-1] or not _has_kernel_for(shape[-1]):
+            return self._many_rows(hidden, torch.bfloat16 if _multiplies_bf16() else kind, kind)
+        rows = hidden.reshape(-1, shape[-1]).bfloat16()  # with fp32 rows the kernel is many times slower
+        product = torch._weight_int8pack_mm(rows, weight, scale.bfloat16())  # pyright: ignore[reportPrivateImportUsage]
+        if bias is not None:
+            product = product + bias
+        return product.to(kind).view(*shape[:-1], weight.shape[0])
+
+    def _many_rows(self, hidden: Tensor, kind: torch.dtype, expected: torch.dtype) -> Tensor:
         bias = None if self.bias is None else self.bias.to(kind)
         return functional.linear(hidden.to(kind), self.dequantized(kind), bias).to(expected)
-
-    def _few_rows(self, hidden: Tensor, expected: torch.dtype) -> Tensor:
-        # With fp32 rows the kernel is many times slower than with bf16.
-        rows = hidden.reshape(-1, hidden.shape[-1]).to(torch.bfloat16)
-        scale = self.scale.to(torch.bfloat16)
-        product = torch._weight_int8pack_mm(rows, self.weight_int8, scale)  # pyright: ignore[reportPrivateImportUsage]
-        if self.bias is not None:
-            product = product + self.bias
-        return product.to(expected).view(*hidden.shape[:-1], self.weight_int8.shape[0])
 
 
 class Int8Embedding(Int8Layer):
@@ -195,6 +196,7 @@ def _int8_layer(name: str, module: nn.Module, shared: dict[Tensor, tuple[Tensor,
     return layer.train(module.training)
 
 
+@cache
 def _has_kernel_for(width: int) -> bool:
     """Whether this CPU has the kernel for few rows. At widths that 16 does not divide it reads past the end."""
     return width % 16 == 0 and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
