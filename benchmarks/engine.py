@@ -1,0 +1,145 @@
+"""What the engine adds to the work itself: the card's grid of 72 trials, a nearly empty stage, plans of 10,000 trials.
+
+python benchmarks/engine.py [grid] [stages] [plans]
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from side_by_side import print_machine
+
+from workbench.artifacts import SUMMARY
+from workbench.costs import STAGE_SECONDS
+from workbench.experiment import load_experiment
+from workbench.plan import ARTIFACTS, Planner
+from workbench.records import DONE, TRIALS, Record, read_record, write_trial
+from workbench.registry import load_registry
+from workbench.work import made_by
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = ROOT / "tests" / "plugins"
+WORKERS = 2
+
+CARD = """
+base:
+  dataset: easy_vqa
+  encoder: vit
+  connector: linear
+  fusion: concat_projection
+  language_model: {name: gpt, width: 128, depth: 3, vocabulary_size: 384}
+  adapter: full
+  quantizer: none
+  phases:
+    - {name: contrast, only: {encoder: clip}, objective: contrastive, tasks: [captions], train: [encoder], steps: 30}
+    - {name: align, tasks: [captions], train: [encoder, connector, fusion, language_model], steps: 30}
+    - {name: tune, tasks: [questions], train: [adapter], steps: 20}
+grid:
+  encoder: [vit, clip]
+  fusion: [concat_projection, cross_attention, gated]
+  adapter: [full, {name: lora, rank: 8}]
+  quantizer: [none, int8]
+seeds: [0, 1, 2]
+metrics: [vqa_accuracy]
+evaluation: {limit: 64}
+"""
+TINY = """
+base:
+  dataset: squares
+  encoder: {name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}
+  connector: linear
+  fusion: concat_projection
+  language_model: {name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}
+  adapter: full
+  quantizer: none
+  phases:
+    - {name: align, train: [connector], steps: 1, batch: 4}
+    - {name: tune, train: [adapter], steps: 1, batch: 4}
+grid:
+  fusion: [concat_projection, cross_attention, gated, bidirectional]
+  adapter: [full, {name: lora, rank: 2}, {name: lora, rank: 4}, {name: lora, rank: 8}, {name: lora, rank: 16}]
+  quantizer: [none, int8]
+  phases.align.rate: [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]
+  phases.tune.rate: [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]
+seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+metrics: [vqa_accuracy]
+evaluation: {max_new_tokens: 2, limit: 2}
+"""
+ONE_FUSION = ("grid.fusion=[gated]", "grid.adapter=[full]", "grid.quantizer=[none]", "grid.phases.tune.rate=[1e-3]")
+
+
+def main() -> None:
+    """All parts, or those that are named."""
+    print_machine(1)
+    for part in (grid, stages, plans):
+        if part.__name__ in (sys.argv[1:] or ("grid", "stages", "plans")):
+            with tempfile.TemporaryDirectory() as folder:
+                part(Path(folder))
+
+
+def grid(folder: Path) -> None:
+    """The card's grid. Without sharing it is not run: its time is the sum of what the stages of every trial took."""
+    seconds = workbench("run", folder, CARD, "--workers", str(WORKERS))
+    distinct, apart = own_seconds(folder)
+    print(f"\nthe card's grid, 72 trials, {WORKERS} workers: {seconds:.0f} s")
+    print(
+        f"  against its distinct stages / workers        {seconds * WORKERS / distinct:8.3f} x   (goal: at most 1.10)"
+    )
+    print(f"  every trial for itself, computed, against it {apart / WORKERS / seconds:8.2f} x   (goal: at least 4)")
+
+
+def stages(folder: Path) -> None:
+    """Wall time of more stages, less that of fewer, so that starting counts for nothing."""
+    found = []
+    for name, seeds in (("few", 1), ("many", 5)):
+        wide = f"seeds={list(range(seeds))}"
+        where = folder / name
+        seconds = workbench("run", where, TINY, "--workers", "1", *(f"--set={each}" for each in (*ONE_FUSION, wide)))
+        count = len(list((where / ARTIFACTS).glob(f"*/{SUMMARY}"))) + len(list(where.glob(f"*/{TRIALS}/*")))
+        found.append((seconds, own_seconds(where)[0], count))
+    wall, own, count = (many - few for few, many in zip(*found, strict=True))
+    print(f"\na nearly empty stage, {count} stages, 1 worker: {wall / count:.3f} s, of which work {own / count:.3f} s")
+    print(f"  overhead                                     {(wall - own) / count:8.3f} s   (goal: under 0.2)")
+
+
+def plans(folder: Path) -> None:
+    """`plan` of a grid of 10,000 trials, and `run` when all have records, which are written here without training."""
+    print("\n10,000 trials, the whole command")
+    print(f"  plan                                         {workbench('plan', folder, TINY):8.1f} s   (goal: under 5)")
+    registry = load_registry([PLUGINS])
+    experiment = load_experiment(folder / "tiny.yaml", registry)
+    chains = Planner(experiment, registry, folder).plan().chains
+    for trial in experiment.trials:
+        end = chains[trial.id][-1]
+        record = Record(trial.id, DONE, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, made_by(end), None)
+        write_trial(folder / experiment.name / TRIALS / trial.id, record, [], [])
+    print(f"  run, finished                                {workbench('run', folder, TINY):8.1f} s   (goal: under 5)")
+
+
+def workbench(command: str, results: Path, text: str, *more: str) -> float:
+    """Seconds of the whole command."""
+    results.mkdir(exist_ok=True)
+    file = results / "tiny.yaml"
+    file.write_text(text, encoding="utf-8")
+    line = [sys.executable, "-m", "workbench.cli", command, str(file), "--results", str(results), *more]
+    started = time.perf_counter()
+    subprocess.run([*line, "--plugins", str(PLUGINS)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def own_seconds(results: Path) -> tuple[float, float]:
+    """Seconds of training, features and evaluation alone: each distinct stage once, and once for every trial."""
+    kept = [json.loads(file.read_text(encoding="utf-8")) for file in (results / ARTIFACTS).glob(f"*/{SUMMARY}")]
+    metrics = [read_record(each).metrics for each in results.glob(f"*/{TRIALS}/*")]
+    answering = sum(each["evaluation_seconds"] for each in metrics)
+    distinct = sum(each[STAGE_SECONDS] for each in kept) + answering
+    return distinct, sum(each["training_seconds"] for each in metrics) + answering
+
+
+if __name__ == "__main__":
+    main()
