@@ -110,7 +110,7 @@ class Int8Linear(Int8Layer):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [..., in] -> [..., out]."""
-        # For a single token every operation more costs as much as the product, every look-up in a module a tenth.
+        # For one token a cast costs a third of a product by a 288 x 288 weight: nothing is done that need not be.
         buffers: dict[str, Any] = self._buffers
         weight, scale, bias = buffers["weight_int8"], buffers["scale"], self._parameters["bias"]
         shape, kind, device = hidden.shape, hidden.dtype, hidden.device.type
