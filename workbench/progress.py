@@ -60,7 +60,7 @@ class Board:
     def advance(self, stage: AnyStage, news: Advance) -> None:
         """A stage is this far."""
         loss = "" if news.loss is None else f"loss {news.loss:.3f}"
-        self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total, loss=loss)
+        self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total or None, loss=loss)
 
     def wait(self, stage: AnyStage, why: str) -> None:
         """A stage goes back to those that wait; says why."""

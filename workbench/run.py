@@ -187,6 +187,8 @@ class _Drive:
     def _hear(self, message: Advance | Finished) -> None:
         stage = self.plan.missing[message.key]
         if isinstance(message, Advance):
+            if not message.total:  # the worker is up and begins: what it took to start is not the stage's
+                self.running[stage.key] = time.monotonic()
             self.board.advance(stage, message)
             return
         del self.running[stage.key]

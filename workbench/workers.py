@@ -51,7 +51,7 @@ class Crew:
 
 @dataclass(frozen=True)
 class Advance:
-    """A job is this far; `loss` while it trains."""
+    """A job is this far; `loss` while it trains. With a `total` of 0, its worker has just begun it."""
 
     key: str
     done: int
@@ -88,6 +88,7 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None
 
         try:
             do = do or crew.prepare(device)
+            connection.send(Advance(job.key, 0, 0))
             do(job, tell)
             news = Finished(job.key)
         except BaseException as error:  # whatever a plugin raises fails its job, not the run
