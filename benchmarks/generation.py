@@ -1,24 +1,59 @@
-"""Generation with the KV cache against running everything again for each token, per fusion.
+"""Generation on real weights (stories15M): with the KV cache against none, and against Hugging Face `generate`.
 
-python benchmarks/generation.py
+python benchmarks/generation.py [--cache FOLDER]
+
+One thread, greedy, 32 prompt tokens and 128 new ones. Then the cache against none for each fusion on a new decoder.
 """
 
 from __future__ import annotations
 
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from side_by_side import compare, print_machine
+from stories15m import CACHE, stories15m
 from torch import Tensor, nn
 
 from workbench.batches import Batch, Collator
-from workbench.contracts import Corpus, Encoder, Example, VisionShape
+from workbench.contracts import Corpus, Encoder, Example, Fusion, VisionShape
 from workbench.generate import generate
+from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
+from workbench.precision import autocast
 from workbench.registry import load_registry
 
-NEW_TOKENS = 64
-TEXT = "what is in the picture and where does it stand?"
+PROMPT, NEW = 32, 128
+NAMES = (
+    "Lily",
+    "Tom",
+    "Ben",
+    "Anna",
+    "Max",
+    "Sara",
+    "Tim",
+    "Mia",
+    "Sam",
+    "Lucy",
+    "Jack",
+    "Amy",
+    "Bob",
+    "Jane",
+    "Leo",
+    "Sue",
+)
+STORY = (
+    "Once upon a time there was a child named {} who loved to play in the park near the old house."
+    " One sunny day, the child met a friendly dog and they went"
+)
+QUESTION = "what is in the picture and where does it stand?"
+NONE, OURS, THEIRS = "ours, without a cache", "ours, with the KV cache", "Hugging Face generate"
 
 
 class Patches(Encoder):
@@ -35,47 +70,151 @@ class Patches(Encoder):
 
 
 def main() -> None:
-    """Compare for each fusion."""
+    """Real weights in both precisions, alone and in a batch; then the fusions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where downloads are kept")
+    folder = stories15m(parser.parse_args().cache)
     torch.set_num_threads(1)
     print_machine(1)
-    registry = load_registry()
-    for entry in registry.entries("fusion"):
-        encoder = Patches()
-        decoder = registry.create("language_model", "gpt", Corpus(lambda: [TEXT]), width=256, depth=6, heads=8)
-        connector = registry.create("connector", "linear", encoder.shape, 256)
-        fusion = registry.create("fusion", entry.name, connector.shape, decoder.shape)
-        model = VisionLanguageModel(encoder, connector, fusion, decoder).eval()
-        images = torch.randn(1, 3, 56, 56)
-        collate = Collator(decoder.tokenizer, "<image>{question}\n", fusion.reads_text)
-        batch = collate(images, [[Example("0", "0", TEXT, ("x",))]], answered=False)
-        never = decoder.tokenizer.padding  # so that no answer ends early
-        decoder.tokenizer.end = never
-        with torch.inference_mode():
-            vision = model.see(images)
-            compare(
-                f"{entry.name}: {NEW_TOKENS} new tokens, {parameters(model):.1f} M parameters, batch 1",
-                {
-                    "without a cache": partial(without_cache, model, vision, batch),
-                    "with the KV cache": partial(generate, model, vision, batch, NEW_TOKENS),
-                },
-                repeats=5,
-            )
+    for precision in ("fp32", "bf16"):
+        for rows, repeats in ((1, 7), (16, 3)):
+            stories(folder, precision, rows, repeats)
+    for entry in load_registry().entries("fusion"):
+        fusion(entry.name)
 
 
-def without_cache(model: VisionLanguageModel, vision: Tensor, batch: Batch) -> None:
-    """Append the most likely token and run the whole sequence again."""
-    ids, positions = batch.ids, batch.positions
-    for _ in range(NEW_TOKENS):
-        segments = torch.cat([batch.segments, torch.ones(1, ids.shape[1] - batch.ids.shape[1], dtype=torch.long)], 1)
-        prompt = torch.zeros_like(ids, dtype=torch.bool)
-        prompt[:, : batch.ids.shape[1]] = True
+def stories(folder: Path, precision: str, rows: int, repeats: int) -> None:
+    """Print the three ways side by side, what they say of the goals, and whether they tell the same stories."""
+    model, theirs = storyteller(folder), transformers_model(folder, precision)
+    batch = prompts(model, rows)
+    vision = torch.empty(rows, 0)  # there is no picture, and the fusion is one that changes nothing
+    seconds: list[float] = []
+    with answering(model, precision) as ours:
+        ways: dict[str, Callable[[], list[list[int]]]] = {
+            NONE: ours(partial(without_cache, model, vision, batch, NEW)),
+            OURS: ours(lambda: [row[0] for row in generate(model, vision, batch, NEW)]),
+            THEIRS: lambda: theirs.generate(batch.ids, max_new_tokens=NEW, do_sample=False)[:, PROMPT:].tolist(),
+        }
+        told = {name: way() for name, way in ways.items()}
+        ways[OURS] = timed(ways[OURS], seconds)
+        ratios = compare(f"stories15M, {precision}, batch {rows}: {PROMPT} + {NEW} tokens", ways, repeats)
+        bandwidth = memory_bandwidth()
+    read = (2 if precision == "bf16" else 4) * sum(each.numel() for each in model.parameters())
+    speed = read * NEW / statistics.median(seconds) / 1e9
+    print(f"  cache over none {ratios[OURS]:.2f} x (goal: at least 3.9 x)")
+    print(f"  ours over Hugging Face {ratios[OURS] / ratios[THEIRS]:.2f} x (goal: at least 1.3 x)")
+    print(f"  {speed:.1f} GB/s of weights, {speed / bandwidth:.0%} of the {bandwidth:.1f} GB/s of a plain read")
+    same = {
+        name: statistics.fmean(a == b for a, b in zip(flat(told[OURS]), flat(each), strict=True))
+        for name, each in told.items()
+    }
+    print("  the same tokens: " + ", ".join(f"{share:.1%} ({name})" for name, share in same.items() if name != OURS))
+    if precision == "fp32" and set(same.values()) != {1.0}:
+        raise SystemExit("in fp32 all ways have to tell the same story")
+
+
+def storyteller(folder: Path) -> VisionLanguageModel:
+    """The decoder as evaluation runs it, with a fusion that adds nothing. No story ends early."""
+    decoder = load_registry().create("language_model", "llama", Corpus(list), checkpoint=str(folder))
+    decoder.tokenizer.end = -1
+    return VisionLanguageModel(Patches(), nn.Identity(), Fusion(), decoder).eval()  # pyright: ignore[reportArgumentType]
+
+
+def transformers_model(folder: Path, precision: str) -> Any:
+    """The same weights in transformers."""
+    from transformers import LlamaForCausalLM
+
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=kind).eval()
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    return model
+
+
+def prompts(model: VisionLanguageModel, rows: int) -> Batch:
+    """The beginnings of `rows` stories, 32 tokens each with that for the start."""
+    tokenizer = model.language_model.tokenizer
+    texts = [tokenizer.decode(tokenizer.encode(STORY.format(name))[: PROMPT - 1]) for name in NAMES[:rows]]
+    examples = [[Example(text, text, text, ("",))] for text in texts]
+    batch = Collator(tokenizer, "{question}")(torch.empty(0), examples, answered=False)
+    assert batch.ids.shape == (rows, PROMPT)
+    return batch
+
+
+@contextmanager
+def answering(model: VisionLanguageModel, precision: str) -> Iterator[Callable[[Callable], Callable]]:
+    """What `workbench.evaluate` puts around its questions; gives what puts a way of ours under its precision."""
+    cpu = torch.device("cpu")
+
+    def under_precision(way: Callable) -> Callable:
+        def run() -> Any:
+            with autocast(cpu, precision):
+                return way()
+
+        return run
+
+    with torch.inference_mode(), ExitStack() as stack:
+        with autocast(cpu, precision):
+            stack.enter_context(ready_to_answer(model))
+        yield under_precision
+
+
+def without_cache(model: VisionLanguageModel, vision: Any, batch: Batch, new: int) -> list[list[int]]:
+    """Append the most likely token of each row and run the whole sequence again."""
+    ids, positions, segments, prompt = batch.ids, batch.positions, batch.segments, batch.prompt
+    for _ in range(new):
         longer = Batch(batch.images, ids, positions, segments, ids, prompt, batch.picture)
-        token = model.language_model.head(model.hidden(vision, longer)[:, -1]).argmax(-1, keepdim=True)
+        token = model.language_model.head(model.hidden(vision, longer)[:, -1]).float().argmax(-1, keepdim=True)
         ids, positions = torch.cat([ids, token], 1), torch.cat([positions, positions[:, -1:] + 1], 1)
+        segments = torch.cat([segments, torch.ones_like(token)], 1)
+        prompt = torch.cat([prompt, torch.zeros_like(token, dtype=torch.bool)], 1)
+    return ids[:, batch.ids.shape[1] :].tolist()
 
 
-def parameters(model: nn.Module) -> float:
-    return sum(each.numel() for each in model.parameters()) / 1e6
+def timed(way: Callable[[], list], seconds: list[float]) -> Callable[[], list]:
+    """The same, and how long it took each time."""
+
+    def run() -> list:
+        started = time.perf_counter()
+        found = way()
+        seconds.append(time.perf_counter() - started)
+        return found
+
+    return run
+
+
+def memory_bandwidth() -> float:
+    """GB/s at which one thread adds up 256 MB."""
+    numbers, seconds = torch.ones(64 * 2**20), []
+    for _ in range(7):
+        started = time.perf_counter()
+        numbers.sum()
+        seconds.append(time.perf_counter() - started)
+    return numbers.nbytes / statistics.median(seconds) / 1e9
+
+
+def flat(rows: list[list[int]]) -> list[int]:
+    return [id_ for row in rows for id_ in row]
+
+
+def fusion(name: str, new: int = 64) -> None:
+    """The cache against none with a picture, fp32, batch 1."""
+    registry, encoder = load_registry(), Patches()
+    decoder = registry.create("language_model", "gpt", Corpus(lambda: [QUESTION]), width=256, depth=6, heads=8)
+    decoder.tokenizer.end = -1
+    connector = registry.create("connector", "linear", encoder.shape, 256)
+    chosen = registry.create("fusion", name, connector.shape, decoder.shape)
+    model = VisionLanguageModel(encoder, connector, chosen, decoder).eval()
+    images = torch.randn(1, 3, 56, 56)
+    collate = Collator(decoder.tokenizer, "<image>{question}\n", chosen.reads_text)
+    batch = collate(images, [[Example("0", "0", QUESTION, ("x",))]], answered=False)
+    with answering(model, "fp32"):
+        vision = model.see(images)
+        ways = {
+            NONE: partial(without_cache, model, vision, batch, new),
+            OURS: partial(generate, model, vision, batch, new),
+        }
+        compare(f"{name}: {new} new tokens, batch 1, fp32", ways, repeats=3)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ class SelfAttention(nn.Module):
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
     def _heads(self, projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        rows, length, _ = projected.shape
+        return projected.view(rows, length, -1, self.head_width).transpose(1, 2)
 
 
 class SwiGLU(nn.Module):
