@@ -191,3 +191,9 @@ def test_parts_that_train_are_told_apart_from_the_adapters_own(tmp_path):
     training = {id(each) for each in itertools.chain(*parts.values())}
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == (id(parameter) in training) == name.startswith("language_model")
+
+
+def test_a_plan_knows_whether_a_quantizer_changes_the_encoder(tmp_path):
+    experiment = load(tmp_path, "grid.quantizer=[none, int8, {name: int8, exclude: ['encoder.*']}]")
+    sizes = sizes_of(experiment.trials, Bench(small_registry()))
+    assert [sizes[trial.id].quantizes_encoder for trial in experiment.trials] == [False, True, False]

@@ -161,6 +161,9 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
     A scale is a bf16 number, so that arithmetic in bf16 and in fp32 starts from the same weights. Rounding it moves a
     quotient by at most 0.4 %: the largest of a row is still 127, and none is off by more than half a scale.
     """
+    if weight.is_meta:  # a plan asks for shapes: there are no numbers
+        scale = torch.empty(len(weight), dtype=torch.bfloat16, device=weight.device)
+        return torch.empty(weight.shape, dtype=torch.int8, device=weight.device), scale
     rows = weight.detach().flatten(1).float()
     scale = (rows.abs().amax(dim=1) / LARGEST).to(torch.bfloat16)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
@@ -182,7 +185,7 @@ def _fits(module: nn.Module) -> bool:
 def _int8_layer(name: str, module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) -> Int8Layer:
     """The INT8 layer in place of `module`. `shared` keeps what was made of each weight: tied weights stay tied."""
     weight = module.get_parameter("weight")
-    if not weight.isfinite().all():
+    if not weight.is_meta and not weight.isfinite().all():
         raise QuantizerError(f"{name}.weight holds NaN or infinity and has no scale: train it again at a lower rate")
     if weight not in shared:
         shared[weight] = quantized(weight)
