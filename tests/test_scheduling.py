@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.small import PLUGINS, SMALL, records, write
+import pytest
+
+from tests.small import PLUGINS, SMALL, files_of, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
+from workbench.clean import CleanError, clean
+from workbench.run import RunOptions
+from workbench.stages import chain
+from workbench.work import SourcesChanged, _check_sources
 
 GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"
@@ -108,3 +115,60 @@ def test_control_c_twice_ends_in_order(tmp_path):
         time.sleep(0.05)
     assert "run again to continue" in ended(process, 130)
     until(lambda: not members(process.pid))
+
+
+def test_a_stage_that_hangs_is_stopped_and_the_others_finish(tmp_path):
+    outcome = run_here(load(tmp_path, text=WAITING), tmp_path / "results", RunOptions(time_limit=8.0), workers=2)
+    assert (len(outcome.done), len(outcome.failed)) == (1, 1)
+    error = records(tmp_path)[1]["error"]
+    assert "stopped after 8 seconds" in error["message"]
+    assert error["stage"] == "tune"
+
+
+def test_what_failed_for_good_is_run_again_only_when_asked(tmp_path):
+    experiment = load(tmp_path, "grid.fusion=[raising]")
+    results = tmp_path / "results"
+    assert len(run_here(experiment, results).failed) == 1
+    (file,) = results.glob("small/trials/*/record.json")
+    before = file.read_bytes()
+    assert len(run_here(experiment, results).failed_before) == 1
+    assert file.read_bytes() == before
+    assert not run_here(experiment, results, RunOptions(retry=True)).failed_before
+    record = json.loads(file.read_text())
+    record["error"]["transient"] = True
+    file.write_text(json.dumps(record))
+    assert not run_here(experiment, results).failed_before, "what may pass is tried again"
+
+
+def test_the_first_failure_ends_a_run_that_fails_fast(tmp_path):
+    experiment = load(tmp_path, "grid.fusion=[raising, cross_attention]")
+    outcome = run_here(experiment, tmp_path / "results", RunOptions(fail_fast=True))
+    assert (len(outcome.failed), outcome.done) == (1, [])
+
+
+def test_cleaning_keeps_what_records_go_back_to(tmp_path):
+    results = tmp_path / "results"
+    run_here(load(tmp_path, "base.phases.tune.steps=3"), results)
+    shutil.rmtree(results / "small")
+    run_here(load(tmp_path), results)
+    before = files_of(results)
+    gone = clean(results, dry=True)
+    assert len(gone) == 1
+    assert files_of(results) == before
+    with ArtifactStore(results / "artifacts").in_use(), pytest.raises(CleanError, match="a run is going on"):
+        clean(results)
+    assert clean(results) == gone
+    assert clean(results) == {}
+    kept = {file: file.stat().st_mtime_ns for file in results.glob("artifacts/*/stage.json")}
+    assert len(kept) == 1
+    assert len(run_here(load(tmp_path, "evaluation.limit=4"), results).done) == 1
+    assert {file: file.stat().st_mtime_ns for file in results.glob("artifacts/*/stage.json")} == kept
+
+
+def test_sources_that_changed_since_the_plan_are_told(tmp_path):
+    stage = chain(load(tmp_path).trials[0], small_registry(), lambda trial: "data")[0]
+    _check_sources(stage, small_registry())
+    stage.made_of["plugin:fusion concat_projection"] = "another"
+    stage.made_of[f"file:{tmp_path / 'gone.safetensors'}"] = "another"
+    with pytest.raises(SourcesChanged, match=r"gone.safetensors, fusion concat_projection changed while"):
+        _check_sources(stage, small_registry())
