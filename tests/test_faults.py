@@ -84,7 +84,8 @@ def test_a_corrupt_picture_fails_its_trials_with_its_name_and_keeps_the_others(w
     assert len(failed) == 2
     for record in failed:
         assert f"the picture {picture} cannot be read" in record["error"]["message"]
-        assert record["error"]["stage"] == "evaluate"
+        assert record["error"]["stage"] == "features", "both trials look at the same pictures with the same encoder"
+        assert not record["error"]["transient"], "the picture stays damaged"
         assert record["error"]["traceback"] == ""
     after = trials_of(workbench)
     assert {name: content for name, content in after.items() if not name.endswith("record.json")}.items() >= {

@@ -5,6 +5,7 @@ A worker loads torch and the plugins once and then does one job after another. A
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -15,6 +16,13 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from workbench.errors import UserError
+
+# Disk full, quota, a limit on files or memory, a drive that failed or was away; a missing or damaged file stays so.
+MAY_PASS = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE", "ETIMEDOUT")
+    if hasattr(errno, name)
+}
 
 
 class Job(Protocol):
@@ -88,7 +96,7 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None
 
         try:
             do = do or crew.prepare(device)
-            connection.send(Advance(job.key, 0, 0))
+            tell(0, 0)
             do(job, tell)
             news = Finished(job.key)
         except BaseException as error:  # whatever a plugin raises fails its job, not the run
@@ -161,6 +169,7 @@ class _Inbox:
 def _passes(error: BaseException) -> bool:
     if getattr(error, "transient", False) or isinstance(error, MemoryError):
         return True
-    if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
-        return True  # disk full, quota, too many open files, a network drive that was away
+    system = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(system, OSError) and system.errno in MAY_PASS:
+        return True
     return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error))
