@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from workbench.registry import Registry, load_registry
 from workbench.snapshots import Snapshots
 from workbench.stages import FeatureStage, Stage
 from workbench.train import Step, train
+from workbench.trial import Trial, digest
 from workbench.workers import Do, Tell
 
 
@@ -83,6 +84,15 @@ class Workplace:
     device: str
     provenance: dict[str, Any]
     checkpoint_seconds: float = 60.0
+    datasets: dict[tuple[str, int], Dataset] = field(default_factory=dict)  # read once by each worker
+
+    def dataset(self, trial: Trial) -> Dataset:
+        """The trial's dataset. Nothing that is asked of one changes it, so stages share it."""
+        key = digest(trial.components["dataset"].spec()), trial.seed
+        if key not in self.datasets:
+            self.datasets.clear()  # pictures and questions of several would fill the memory
+            self.datasets[key] = build_dataset(trial, self.registry)
+        return self.datasets[key]
 
 
 @dataclass
@@ -121,7 +131,7 @@ def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
         if isinstance(stage, FeatureStage):
             _make_features(stage, place, tell)
             return
-        dataset = build_dataset(stage.trial, place.registry)
+        dataset = place.dataset(stage.trial)
         built = _build(stage, dataset, place)
         built.model.to(place.device)
         features = _features(job, built.model.encoder, place)
@@ -152,7 +162,7 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
 
 def _make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     trial = stage.trial
-    dataset = build_dataset(trial, place.registry)
+    dataset = place.dataset(trial)
     encoder: Encoder = create(trial, "encoder", place.registry)
     if stage.source is not None:
         kept = place.store.read(stage.source)
