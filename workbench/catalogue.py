@@ -113,8 +113,8 @@ def _show_costs(console: Console, plan: Plan, costs: Costs, planner: Planner, pr
         from workbench.probe import Probe
 
         measure = Probe(planner).seconds
-    seconds = {key: costs.seconds(stage, measure) for key, stage in {**distinct, **plan.missing}.items()}
-    known = [seconds[stage.key] for stage in missing]
+    seconds = {key: costs.seconds(stage, measure) for key, stage in plan.missing.items()}
+    known = list(seconds.values())
     if any(each is None for each in known):
         unknown = sum(each is None for each in known)
         console.print(f"time: {unknown} stages are of a kind not measured yet; --probe measures a little of each")

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from workbench.layers import pick
@@ -294,7 +293,7 @@ class Launcher:
     """Where stages run: worker processes of this machine, a cluster. Factory: `Launcher(*, options)`.
 
     A launcher knows nothing of stages: it hands jobs to workers and passes on what they say. Each worker runs
-    `serve(connection, crew, device)`, which does one job after another and never lets a failing job end it.
+    `serve(connection, crew, device, threads)`, which does one job after another and never lets a failing job end it.
     """
 
     usual = False
@@ -342,14 +341,3 @@ class Metric:
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
         """One number a prediction, in the same order."""
         raise NotImplementedError
-
-
-def all_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Apply `change` to every tensor in a tensor, tuple, list or dict."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: all_tensors(item, change) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(all_tensors(item, change) for item in value)
-    return value

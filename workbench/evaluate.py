@@ -18,11 +18,12 @@ from torch import Tensor
 
 from workbench.batches import Collator
 from workbench.compose import seed_of
-from workbench.contracts import Dataset, Example, Metric, Prediction, all_tensors
+from workbench.contracts import Dataset, Example, Metric, Prediction
 from workbench.errors import UserError
 from workbench.features import Features, encode
 from workbench.generate import generate, generate_and_judge
 from workbench.inference import ready_to_answer
+from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
 from workbench.precision import autocast
@@ -62,9 +63,16 @@ def evaluate(
     model.eval()
     done = 0
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
+        grey = model.see_tokens(
+            encode(model.encoder, pictures.grey(1, model.encoder.image_size).to(device), settings.precision)
+        )
         for keys in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[key] for key in keys]
-            for condition, vision in _visions(model, pictures, features, keys, settings.precision):
+            if features is None:
+                tokens = encode(model.encoder, pictures.plain(keys).to(device), settings.precision)
+            else:
+                tokens = features.tokens(keys, device)
+            for condition, vision in _visions(model.see_tokens(tokens), grey, len(keys)):
                 for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
                     found[condition][prediction.example.id] = prediction
             done += len(keys)
@@ -129,20 +137,10 @@ def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: in
         yield order[start:end]
 
 
-def _visions(
-    model: VisionLanguageModel, pictures: Pictures, features: Features | None, keys: Sequence[str], precision: str
-) -> Iterator[tuple[str, Any]]:
-    """Each condition with what the model sees under it; every picture is encoded once."""
-    device = next(model.parameters()).device
-    if features is None:
-        tokens = encode(model.encoder, pictures.plain(keys).to(device), precision)
-    else:
-        tokens = features.tokens(keys, device)
-    seen = model.see_tokens(tokens)
+def _visions(seen: Any, grey: Any, count: int) -> Iterator[tuple[str, Any]]:
+    """Each condition with what the model sees under it: `count` pictures, one grey one for all, those of others."""
     yield "picture", seen
-    grey_tokens = encode(model.encoder, pictures.grey(1, model.encoder.image_size).to(device), precision)
-    grey = model.see_tokens(grey_tokens)
-    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(len(keys), *tensor.shape[1:]))
+    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(count, *tensor.shape[1:]))
     yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
 
 

@@ -82,9 +82,6 @@ class Features:
         for keys, tokens in parts:
             self._rows |= zip(keys, tokens.unbind(0), strict=True)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._rows
-
     def tokens(self, keys: Sequence[str], device: torch.device) -> Tensor:
         """The tokens [P,N,Dv] of these pictures."""
         return torch.stack([self._rows[key] for key in keys]).to(device)

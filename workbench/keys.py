@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
-ENCODER_CODE = ("compose", "contracts", "features", "layers", "pictures", "precision")
+ENCODER_CODE = (
+    *("checkpoints", "compose", "contracts", "features", "hugging_face", "layers", "pictures", "precision"),
+)
 TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "contrastive", "model", "objectives", "optimization", "passes"),
     *("snapshots", "tokenizer", "train", "validation"),

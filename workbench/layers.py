@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -223,3 +224,14 @@ class CrossAttention(nn.Module):
         queries = self.query(hidden).view(rows, length, self.heads, self.head_width).transpose(1, 2)
         mixed = attend(queries, *keys_values, mask)
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
+
+
+def all_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `change` to every tensor in a tensor, tuple, list or dict."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: all_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(all_tensors(item, change) for item in value)
+    return value

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.batches import Batch
-from workbench.contracts import Connector, Encoder, Fusion, Inputs, LanguageModel, all_tensors
-from workbench.layers import pick
+from workbench.contracts import Connector, Encoder, Fusion, Inputs, LanguageModel
+from workbench.layers import all_tensors, pick
 
 
 @dataclass

@@ -212,11 +212,6 @@ class Planner:
         return (look if passes >= 1 else None), int(passes)
 
 
-def make_plan(experiment: Experiment, registry: Registry, results: Path, retry: bool = False) -> Plan:
-    """Compare the experiment with what `results` (the folder of all experiments) already holds."""
-    return Planner(experiment, registry, results).plan(retry)
-
-
 def _feature_budget(results: Path) -> int:
     """A share of the free disk."""
     there = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.is_dir())

@@ -96,7 +96,7 @@ def run(
         outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
         outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
         if plan.missing:
-            _Drive(experiment, registry, planner, plan, folder, launcher, device, options, outcome).run(console)
+            _Drive(planner, plan, folder, launcher, device, options, outcome).run(console)
             _check_still_there(experiment, folder, outcome, console)
         elif not plan.failed:
             store.write_needed(experiment.name, ())
@@ -108,8 +108,6 @@ class _Drive:
 
     def __init__(
         self,
-        experiment: Experiment,
-        registry: Registry,
         planner: Planner,
         plan: Plan,
         folder: Path,
@@ -118,7 +116,7 @@ class _Drive:
         options: RunOptions,
         outcome: Outcome,
     ):
-        self.experiment, self.registry, self.planner, self.plan = experiment, registry, planner, plan
+        self.planner, self.plan = planner, plan
         self.folder, self.launcher, self.device, self.options = folder, launcher, device, options
         self.outcome = outcome
         self.store = planner.store
@@ -136,7 +134,7 @@ class _Drive:
 
     def run(self, console: Console) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
-        self.store.write_needed(self.experiment.name, {*self.plan.distinct(), *self.plan.missing})
+        self.store.write_needed(self.planner.experiment.name, {*self.plan.distinct(), *self.plan.missing})
         # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
         self.common = provenance(self.device)
         self.launcher.open(Crew(self._prepare(), self.device))
@@ -150,11 +148,11 @@ class _Drive:
         finally:
             self.launcher.close()
         if not self.undone:
-            self.store.write_needed(self.experiment.name, ())
+            self.store.write_needed(self.planner.experiment.name, ())
 
     def _prepare(self) -> partial:
         options = self.options
-        folders = self.registry.folders
+        folders = self.planner.registry.folders
         return partial(prepare, folders, self.store.folder, self.folder, self.common, options.checkpoint_seconds)
 
     def _begin(self) -> None:

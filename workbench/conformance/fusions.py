@@ -21,7 +21,8 @@ from workbench.conformance.reference import (
     gap,
     train_briefly,
 )
-from workbench.contracts import Fusion, Inputs, all_tensors
+from workbench.contracts import Fusion, Inputs
+from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel, visible
 
 
