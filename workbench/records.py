@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def read_record(folder: Path) -> Record:
         if value is not None and not isinstance(value, int | float):
             raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number")
     metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
-    return Record(**{**{field.name: content[field.name] for field in dataclasses.fields(Record)}, "metrics": metrics})
+    return Record(**{**{name: content[name] for name, _, _ in _shapes(Record)}, "metrics": metrics})
 
 
 def is_whole(folder: Path, record: Record) -> bool:
@@ -231,15 +232,20 @@ def _advice(file: Path) -> str:
 
 def _check_fields(file: Path, content: Mapping[str, Any], form: type) -> None:
     """Every field is there, and is a mapping, a list or a text where the dataclass says so."""
+    for name, shape, optional in _shapes(form):
+        if name not in content:
+            raise ResultsError(f"{file} is damaged: '{name}' is missing. {_advice(file)}")
+        value = content[name]
+        if not isinstance(value, shape) and not (optional and value is None):
+            raise ResultsError(f"{file} is damaged: '{name}' is {value!r}. {_advice(file)}")
+
+
+@cache
+def _shapes(form: type) -> list[tuple[str, type, bool]]:
+    """Of each field of a dataclass: its name, the type it has in JSON, and whether it may be null."""
     shapes = {"dict": dict, "list": list, "str": str}
-    for field in dataclasses.fields(form):
-        if field.name not in content:
-            raise ResultsError(f"{file} is damaged: '{field.name}' is missing. {_advice(file)}")
-        value, kind = content[field.name], str(field.type)
-        if value is None and kind.endswith("| None"):
-            continue
-        if not isinstance(value, shapes[kind.partition("[")[0]]):
-            raise ResultsError(f"{file} is damaged: '{field.name}' is {value!r}. {_advice(file)}")
+    kinds = [(field.name, str(field.type)) for field in dataclasses.fields(form)]
+    return [(name, shapes[kind.partition("[")[0]], kind.endswith("| None")) for name, kind in kinds]
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

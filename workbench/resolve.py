@@ -47,6 +47,7 @@ class Resolver:
     axes: tuple[Axis, ...]
     awaited: frozenset[str] = frozenset()
     _known: dict[tuple[Any, ...], Resolved] = field(default_factory=dict)
+    _touching: dict[tuple[str, ...], list[str]] = field(default_factory=dict)  # by path: names of axes that set it
 
     @property
     def phase_names(self) -> list[str]:
@@ -70,8 +71,9 @@ class Resolver:
 
     def part(self, path: tuple[str, ...], point: Point) -> Resolved:
         """One part of a trial: ("fusion",), ("phases", "tune"), ("evaluation",) or ("prompt",)."""
-        touching = [axis for axis in self.axes if axis.path[: len(path)] == path]
-        key = (path, *(point.get(axis.name) for axis in touching))
+        if path not in self._touching:
+            self._touching[path] = [axis.name for axis in self.axes if axis.path[: len(path)] == path]
+        key = (path, *map(point.get, self._touching[path]))
         if key not in self._known:
             make = _MAKERS.get(path[0], _make_component)
             self._known[key] = make(self, path, self._written(path, point))

@@ -111,7 +111,10 @@ class MergedLinear(nn.Linear):
     def __init__(self, adapted: LoraLinear):
         _share(self, adapted)
         with torch.no_grad():
-            merged = adapted.weight + adapted.scale * (adapted.lora_B @ adapted.lora_A)
+            if adapted.weight.is_meta:  # a plan asks for shapes: there are no numbers
+                merged = torch.empty(adapted.weight.shape, dtype=adapted.weight.dtype, device="meta")
+            else:
+                merged = adapted.weight + adapted.scale * (adapted.lora_B @ adapted.lora_A)
         self.weight = nn.Parameter(merged, requires_grad=adapted.weight.requires_grad)
         self._adapted = (adapted,)  # in a tuple, so that its weights are not registered here as well
 
