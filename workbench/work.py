@@ -84,11 +84,11 @@ class Workplace:
     device: str
     provenance: dict[str, Any]
     checkpoint_seconds: float = 60.0
-    datasets: dict[tuple[str, int], Dataset] = field(default_factory=dict)  # read once by each worker
+    datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
 
     def dataset(self, trial: Trial) -> Dataset:
-        """The trial's dataset. Nothing that is asked of one changes it, so stages share it."""
-        key = digest(trial.components["dataset"].spec()), trial.seed
+        """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it."""
+        key = digest(trial.components["dataset"].spec())
         if key not in self.datasets:
             self.datasets.clear()  # pictures and questions of several would fill the memory
             self.datasets[key] = build_dataset(trial, self.registry)

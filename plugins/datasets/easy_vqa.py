@@ -62,6 +62,7 @@ class EasyVQA(Dataset):
         self.flip = flip
         self.background = background
         self._questions: dict[str, tuple[Example, ...]] = {}
+        self._captions: dict[str, tuple[Example, ...]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """`questions`: in the order of the file; `captions`: one for each picture of which something is known."""
@@ -69,7 +70,11 @@ class EasyVQA(Dataset):
             raise DataError(f"easy_vqa has no {split}/{task}. Splits: {', '.join(SPLITS)}; tasks: {', '.join(TASKS)}")
         if split not in self._questions:
             self._questions[split] = tuple(_read_questions(self.root, split))
-        return self._questions[split] if task == "questions" else _captions(self._questions[split])
+        if task == "questions":
+            return self._questions[split]
+        if split not in self._captions:
+            self._captions[split] = _captions(self._questions[split])
+        return self._captions[split]
 
     def splits(self) -> Sequence[str]:
         """The official splits."""
