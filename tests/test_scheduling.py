@@ -172,3 +172,19 @@ def test_sources_that_changed_since_the_plan_are_told(tmp_path):
     stage.made_of[f"file:{tmp_path / 'gone.safetensors'}"] = "another"
     with pytest.raises(SourcesChanged, match=r"gone.safetensors, fusion concat_projection changed while"):
         _check_sources(stage, small_registry())
+
+
+def test_trials_that_share_nothing_end_with_the_same_answers(tmp_path):
+    text = SMALL + "grid:\n  quantizer: [none, int8]\n"
+    frozen = text.replace("train: [encoder, ", "train: [").replace("steps: 2", "epochs: 2")
+    experiment = load(tmp_path, text=frozen)
+    together, apart = tmp_path / "together", tmp_path / "apart"
+    run_here(experiment, together)
+    run_here(experiment, apart, RunOptions(share=False))
+    shared, own = (ArtifactStore(each / "artifacts").names() for each in (together, apart))
+    assert len(own) == 2, "a phase for each of the two trials, and no features"
+    assert len(shared) > 1 and not set(shared) & set(own)
+    for trial in experiment.trials:
+        folders = [each / "small/trials" / trial.id for each in (together, apart)]
+        first, second = ((folder / "predictions.jsonl").read_bytes() for folder in folders)
+        assert first == second

@@ -18,6 +18,7 @@ from tests.small import build, load, small_registry
 from workbench.batches import Collator
 from workbench.compose import attach_adapter, trainable
 from workbench.contracts import Dataset
+from workbench.features import Look
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData, pieces
 from workbench.optimization import groups, schedule, steps_of
@@ -402,6 +403,18 @@ def test_what_is_held_out_does_not_train_and_depends_on_the_seed_alone():
     assert len(hold_out(grouped, 0.001, seed=1)[1]) == 1
     assert len(hold_out(grouped, 0.999, seed=1)[0]) == 1
     assert hold_out(grouped, 0.0, seed=1) == (grouped, {})
+
+
+def test_a_share_of_the_data_holds_every_smaller_share_and_trains_on_nothing_else(model):
+    dataset = small_registry().create("dataset", "squares")
+    everything, half, quarter = (training_examples(dataset, ["questions"], share) for share in (1.0, 0.5, 0.25))
+    assert [len(each) for each in (everything, half, quarter)] == [16, 8, 4]
+    assert set(quarter) < set(half) < set(everything)
+    assert all(everything[key] == examples for key, examples in half.items())
+    seen = Squares(dataset)
+    train(model, [], phase_of(data_share=0.25, steps=4, batch=2), data_for(model, seen), 0, lambda step: None)
+    assert set(seen.opened) == set(quarter)
+    assert Look("train", ("questions",), None, "fp32", 0.25).pictures(dataset) == tuple(quarter)
 
 
 def test_held_out_pictures_are_opened_for_validation_alone(model):

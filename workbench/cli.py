@@ -136,6 +136,9 @@ def run(
         ),
     ] = 60.0,
     feature_gb: FeatureSize = None,
+    share: Annotated[
+        bool, typer.Option("--share/--no-share", help="no-share: every trial does all its work, to check the sharing")
+    ] = True,
 ) -> None:
     """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
     from workbench.catalogue import show_outcome
@@ -147,7 +150,7 @@ def run(
 
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
-    options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb))
+    options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb), share)
     with _interruptible():
         experiment, registry = _load(file, overrides, folders)
         launcher = make_launcher(experiment, registry, workers)

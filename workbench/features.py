@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.contracts import Dataset, Encoder
+from workbench.passes import share_of
 from workbench.precision import autocast, dtype_of
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ PARTS, SMALLEST, LARGEST = 16, 64, 2048  # parts of a whole, and pictures in one
 
 @dataclass(frozen=True)
 class Look:
-    """Which pictures a stage looks at, and in which precision: those of `tasks`, the first `limit` of them."""
+    """Which pictures a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`."""
 
     split: str
     tasks: tuple[str, ...]
     limit: int | None
     precision: str
+    share: float = 1.0
 
     def pictures(self, dataset: Dataset) -> tuple[str, ...]:
         """The keys of the pictures, in the order of the dataset."""
         keys = dict.fromkeys(each.picture for task in self.tasks for each in dataset.examples(self.split, task))
-        return tuple(keys)[: self.limit]
+        return tuple(share_of(keys, self.share))[: self.limit]
 
 
 def parts_of(count: int) -> list[tuple[int, int]]:

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
 ENCODER_CODE = (
-    *("checkpoints", "compose", "contracts", "features", "hugging_face", "layers", "pictures", "precision"),
+    *("checkpoints", "compose", "contracts", "features", "hugging_face", "layers", "passes", "pictures", "precision"),
 )
 TRAINING_CODE = (
-    *(*ENCODER_CODE, "batches", "chance", "contrastive", "model", "objectives", "optimization", "passes"),
+    *(*ENCODER_CODE, "batches", "chance", "contrastive", "model", "objectives", "optimization"),
     *("snapshots", "tokenizer", "train", "validation"),
 )
 EVALUATION_CODE = (*TRAINING_CODE, "evaluate", "generate", "inference")
 PACKAGES = ("numpy", "pillow", "tokenizers", "torch")  # whose numbers a result is made of
 
 SETTINGS, BEFORE = "settings", "before"
+ALONE = "alone"  # the trial that shares this stage with no other
 
 
 class Ingredients:
@@ -87,7 +88,7 @@ def core_code(modules: tuple[str, ...]) -> MadeOf:
 def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> list[str]:
     """What is another one now, in words: `plugins/fusion/gated.py changed`, `torch 2.12.0 -> 2.13.0`."""
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    told = [_told(name, before, now, registry) for name in changed if name not in (SETTINGS, BEFORE)]
+    told = [_told(name, before, now, registry) for name in changed if name not in (SETTINGS, BEFORE, ALONE)]
     return told or (["its settings changed"] if SETTINGS in changed else [])
 
 

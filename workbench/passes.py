@@ -1,9 +1,10 @@
-"""In which order the pictures come: pass after pass, each in a new order."""
+"""Which pictures a phase uses, and in which order they come: pass after pass, each in a new order."""
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,6 +38,17 @@ class Passes:
     def restore(self, waiting: Tensor) -> None:
         """Go on with that rest."""
         self._waiting = [self.keys[place] for place in waiting.tolist()]
+
+
+def share_of(keys: Iterable[str], share: float) -> list[str]:
+    """That share of the keys, at least one, in their order. It depends on nothing but the keys, and a larger share
+    holds a smaller one: so the influence of the amount of data is not mixed with that of the choice."""
+    everything = list(keys)
+    if share == 1:
+        return everything
+    drawn = sorted(everything, key=lambda key: hashlib.sha256(f"share/{key}".encode()).digest())
+    chosen = set(drawn[: max(1, round(share * len(drawn)))])
+    return [key for key in everything if key in chosen]
 
 
 def sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:

@@ -62,15 +62,23 @@ class Plan:
 
 
 class Planner:
-    """Compares an experiment with what `results` (the folder of all experiments) already holds."""
+    """Compares an experiment with what `results` (the folder of all experiments) already holds. Without `share`, every
+    trial does all its work for itself."""
 
-    def __init__(self, experiment: Experiment, registry: Registry, results: Path, feature_bytes: int | None = None):
+    def __init__(
+        self,
+        experiment: Experiment,
+        registry: Registry,
+        results: Path,
+        feature_bytes: int | None = None,
+        share: bool = True,
+    ):
         self.experiment = experiment
         self.registry = registry
         self.store = ArtifactStore(results / ARTIFACTS)
         self.trials = results / experiment.name / "trials"
         self.bench = Bench(registry)
-        self.chains = Chains(registry, self.bench.fingerprint)
+        self.chains = Chains(registry, self.bench.fingerprint, share)
         self.feature_bytes = _feature_budget(results) if feature_bytes is None else feature_bytes
         self._has: dict[str, bool] = {}
         self._came_from: set[str | None] = set()
@@ -92,7 +100,8 @@ class Planner:
         for id_, stages in chains.items():
             if id_ not in finished and id_ not in failed:
                 self._add_missing(plan, stages, records[id_])
-        self._share_features(plan)
+        if self.chains.share:
+            self._share_features(plan)
         return plan
 
     def require(self, plan: Plan, key: str, why: str) -> list[AnyStage]:
@@ -206,7 +215,7 @@ class Planner:
         phase = trial.phases[stage.index]
         if adapted or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0
-        look = Look("train", tuple(sorted(phase.tasks)), None, phase.precision)
+        look = Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
         count = len(self.bench.pictures(trial, look))
         passes = (phase.epochs or 0) if phase.steps is None else phase.steps * phase.batch / count
         return (look if passes >= 1 else None), int(passes)

@@ -49,7 +49,7 @@ class RunOptions:
 
     `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
     stage may take; `checkpoint_seconds` between two checkpoints of a phase; `feature_bytes` that kept features may
-    take on the disk.
+    take on the disk; `share`: stages that are equal run once.
     """
 
     retry: bool = False
@@ -57,6 +57,7 @@ class RunOptions:
     time_limit: float | None = None
     checkpoint_seconds: float = 60.0
     feature_bytes: int | None = None
+    share: bool = True
 
 
 @dataclass
@@ -87,7 +88,7 @@ def run(
         (results / ARTIFACTS).mkdir(exist_ok=True)
     store = ArtifactStore(results / ARTIFACTS)
     with store.in_use():
-        planner = Planner(experiment, registry, results, options.feature_bytes)
+        planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
         plan = planner.plan(options.retry)
         write_summary(folder, experiment.summary(), experiment.text)
         _relabel(experiment, folder, plan)

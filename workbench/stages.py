@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workbench.keys import (
+    ALONE,
     BEFORE,
     ENCODER_CODE,
     EVALUATION_CODE,
@@ -90,10 +91,12 @@ class FeatureStage:
 
 
 class Chains:
-    """Makes the chains of many trials; a stage that several trials share is one object."""
+    """Makes the chains of many trials; a stage that several trials share is one object. Without `share`, every trial
+    has stages of its own."""
 
-    def __init__(self, registry: Registry, fingerprint: Callable[[Trial], str]):
+    def __init__(self, registry: Registry, fingerprint: Callable[[Trial], str], share: bool = True):
         self.ingredients = Ingredients(registry, fingerprint)
+        self.share = share
         self._known: dict[tuple, Stage] = {}
 
     def chain(self, trial: Trial) -> list[Stage]:
@@ -111,7 +114,7 @@ class Chains:
         seeded = before is None and not self.ingredients.files(encoder)
         parts = [self.ingredients.spec(encoder), self.ingredients.spec(dataset), trial.seed if seeded else None]
         made_of = self.ingredients.of_component(encoder, trial) | self.ingredients.of_component(dataset, trial)
-        settings = digest([parts, [look.split, look.tasks, look.limit, look.precision], part])
+        settings = digest([parts, [look.split, look.tasks, look.limit, look.precision, look.share], part])
         made_of = {**made_of, **core_code(ENCODER_CODE), SETTINGS: settings, BEFORE: before or ""}
         return FeatureStage(key_of(made_of), trial, before, before, look, part, made_of)
 
@@ -122,7 +125,8 @@ class Chains:
             return self._finished(draft)
         # What a trial's spec says again and again is one object, so identities tell equal stages quickly.
         parts = [id(trial.components[kind]) for kind in _kinds(draft)]
-        known = (before, index, trial.seed, id(trial.phases[index]), trial.prompt, *parts)
+        alone = None if self.share else trial.id
+        known = (before, index, trial.seed, id(trial.phases[index]), trial.prompt, alone, *parts)
         if known not in self._known:
             self._known[known] = self._finished(draft)
         return self._known[known]
@@ -140,7 +144,8 @@ class Chains:
         for component in components:
             made_of |= self.ingredients.of_component(component, trial)
         made_of |= core_code(EVALUATION_CODE if stage.evaluates else TRAINING_CODE)
-        return {**made_of, SETTINGS: self._settings(stage, components), BEFORE: stage.before or ""}
+        alone = {} if self.share else {ALONE: trial.id}
+        return {**made_of, **alone, SETTINGS: self._settings(stage, components), BEFORE: stage.before or ""}
 
     def _settings(self, stage: Stage, components: Sequence[Component]) -> str:
         trial = stage.trial

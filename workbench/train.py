@@ -18,7 +18,7 @@ from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.objectives import Answers, Contrast, Objective, TrainingData, pieces
 from workbench.optimization import Optimization, steps_of
-from workbench.passes import Passes, sample
+from workbench.passes import Passes, sample, share_of
 from workbench.precision import autocast
 from workbench.snapshots import Snapshot, Snapshots
 from workbench.trial import Phase
@@ -56,20 +56,21 @@ class Trained:
     kept: list[Kept]
 
 
-def training_examples(dataset: Dataset, tasks: Sequence[str]) -> dict[str, list[Example]]:
-    """The training examples of these tasks, by picture; `TrainingError` when there are none."""
+def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[str, list[Example]]:
+    """The training examples of these tasks, by picture, of a share of the pictures; `TrainingError` when there are
+    none."""
     grouped: dict[str, list[Example]] = {}
     for task in tasks:
         for example in dataset.examples("train", task):
             grouped.setdefault(example.picture, []).append(example)
     if not grouped:
         raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
-    return grouped
+    return {key: grouped[key] for key in share_of(grouped, share)}
 
 
 def planned_steps(phase: Phase, dataset: Dataset, seed: int) -> int:
     """How many optimizer steps a phase takes, unless its patience ends before."""
-    trains, _ = hold_out(training_examples(dataset, phase.tasks), phase.held_out, seed)
+    trains, _ = hold_out(training_examples(dataset, phase.tasks, phase.data_share), phase.held_out, seed)
     return steps_of(phase, len(trains))
 
 
@@ -145,7 +146,7 @@ class Training:
         parts = trainable(model, phase, adapted)
         if not any(parts.values()):
             raise TrainingError(nothing_trains(phase))
-        everything = training_examples(data.dataset, phase.tasks)
+        everything = training_examples(data.dataset, phase.tasks, phase.data_share)
         self.grouped, self.held_out = hold_out(everything, phase.held_out, seed)
         self.passes = Passes(list(self.grouped), self.chance.data)
         self.objective = _objective(model, phase, data, everything, self.device)

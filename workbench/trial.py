@@ -45,6 +45,9 @@ class Phase(Settings):
         default=None, description="passes over the pictures; or give steps"
     )
     steps: PositiveInt | None = Field(default=None, description="optimizer steps; or give epochs")
+    data_share: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(
+        default=1.0, description="share of the training pictures that is used, the same one for every seed"
+    )
     batch: PositiveInt = Field(default=32, description="pictures a step")
     questions: PositiveInt | None = Field(
         default=None, description="at most so many examples of a picture a step; all by default"
