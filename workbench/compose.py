@@ -15,7 +15,7 @@ from torch import nn
 from workbench.contracts import Adapter, Corpus, Dataset, Metric
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
-from workbench.trial import PARTS, Part, Phase, Trial
+from workbench.trial import PARTS, Component, Part, Phase, Trial
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -46,10 +46,20 @@ def naming(kind: str, name: str) -> Iterator[None]:
 
 def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any:
     """Build the trial's component of that kind, with its own seed."""
-    component = trial.components[kind]
     torch.manual_seed(seed_of(trial.seed, kind))
-    with naming(kind, component.name):
-        return registry.create(kind, component.name, *positional, **component.options)
+    return build(trial.components[kind], registry, *positional)
+
+
+def build(component: Component, registry: Registry, *positional: Any) -> Any:
+    """Build a component, and before it those among its options."""
+    options = component.arguments()
+    for name, value in options.items():
+        if isinstance(value, dict):
+            options[name] = {
+                key: build(each, registry) if isinstance(each, Component) else each for key, each in value.items()
+            }
+    with naming(component.kind, component.name):
+        return registry.create(component.kind, component.name, *positional, **options)
 
 
 def build_dataset(trial: Trial, registry: Registry) -> Dataset:
@@ -93,11 +103,7 @@ def quantize(trial: Trial, registry: Registry, model: VisionLanguageModel) -> No
 
 def build_metrics(trial: Trial, registry: Registry) -> dict[str, Metric]:
     """The trial's metrics by name."""
-    metrics = {}
-    for each in trial.metrics:
-        with naming("metric", each.name):
-            metrics[each.name] = registry.create("metric", each.name, **each.options)
-    return metrics
+    return {each.name: build(each, registry) for each in trial.metrics}
 
 
 def trainable(model: VisionLanguageModel, phase: Phase, adapted: list[nn.Parameter]) -> dict[Part, list[nn.Parameter]]:

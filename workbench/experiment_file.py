@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt
@@ -80,7 +80,7 @@ class FileReader:
         found: dict[str, Component] = {}
         for number, written in enumerate(self.file.metrics):
             keys: Keys = ("metrics", number)
-            resolved = resolve_component("metric", Written(written, keys, {}), self.registry)
+            resolved = resolve_component("metric", Written(written, keys, {}), self.registry, self.document.folder)
             self.problems.add_all(resolved.faults)
             if resolved.value and resolved.value.name in found:
                 self.problems.add(keys, f"the metric '{resolved.value.name}' is given twice. Keep one")
@@ -92,7 +92,8 @@ class FileReader:
         """The launcher with its options; None for the usual one."""
         if self.file.launcher is None:
             return None
-        resolved = resolve_component("launcher", Written(self.file.launcher, ("launcher",), {}), self.registry)
+        written = Written(self.file.launcher, ("launcher",), {})
+        resolved = resolve_component("launcher", written, self.registry, self.document.folder)
         self.problems.add_all(resolved.faults)
         return resolved.value
 
@@ -177,7 +178,7 @@ def read_keys(document: Document, stem: str, registry: Registry) -> FileReader:
     value = {"name": stem, **{key: item for key, item in document.value.items() if key not in wrong}}
     absent = {key for key in ("base", "metrics") if key not in value}
     file = ExperimentFile.model_construct(**{"base": {}, "metrics": [], **value})
-    return FileReader(file, Document(value, document.places), registry, problems, frozenset(wrong | absent))
+    return FileReader(file, replace(document, value=value), registry, problems, frozenset(wrong | absent))
 
 
 def _axis_fault(name: str, phases: Sequence[str]) -> str:

@@ -62,6 +62,8 @@ class Ingredients:
     def _of_component(self, component: Component, trial: Trial) -> MadeOf:
         entry = self.registry.entry(component.kind, component.name)
         made_of = {f"plugin:{entry.kind} {entry.name}": entry.code_hash}
+        for part in component.parts():
+            made_of[f"plugin:{part.kind} {part.name}"] = self.registry.entry(part.kind, part.name).code_hash
         if component.kind == "dataset":
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
         return made_of | {f"file:{file}": file_hash(file) for file in self.files(component)}
@@ -101,7 +103,7 @@ def file_hash(file: Path) -> str:
 def _files(registry: Registry, component: Component) -> tuple[Path, ...]:
     factory = registry.entry(component.kind, component.name).factory
     find = getattr(factory, "files", None)
-    return tuple(Path(file) for file in find(component.options)) if find is not None else ()
+    return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
 
 
 def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> str:

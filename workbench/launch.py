@@ -17,7 +17,7 @@ KIND = "launcher"
 def make_launcher(experiment: Experiment, registry: Registry, workers: int | None = None) -> Launcher:
     """The launcher the experiment names, or the usual one; `workers` takes the place of its option of that name."""
     if experiment.launcher is not None:
-        name, options = experiment.launcher.name, dict(experiment.launcher.options)
+        name, options = experiment.launcher.name, experiment.launcher.arguments()
     else:
         usual = [entry for entry in registry.entries(KIND) if getattr(entry.factory, "usual", False)]
         name, options = usual[0].name, {}

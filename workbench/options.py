@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from workbench.errors import UserError
+from workbench.hookspecs import KINDS
 
 
 class OptionError(UserError):
@@ -31,6 +33,17 @@ class Option:
         """The annotation as a reader would write it: `int > 0`, `tuple[str, ...]`."""
         return _type_name(self.annotation)
 
+    @property
+    def kind(self) -> str | None:
+        """For an option that takes components by name, as `dict[str, Dataset]`: their kind."""
+        inner = typing.get_args(self.annotation)
+        if typing.get_origin(self.annotation) is not dict or inner[0] is not str:
+            return None
+        if getattr(inner[1], "__module__", "") != "workbench.contracts":
+            return None
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", inner[1].__name__).lower()
+        return kind if kind in KINDS else None
+
     def validate(self, value: Any) -> Any:
         """A value from YAML as the annotated type; ValueError says in words what is wrong.
 
@@ -38,6 +51,10 @@ class Option:
         """
         import pydantic
 
+        if self.kind:
+            if not isinstance(value, dict) or not value:
+                raise ValueError(f"give each {self.kind} a name of your own, as {{first: ..., second: ...}}")
+            return value
         try:
             text = json.dumps(value, allow_nan=False)
         except TypeError as error:
@@ -88,6 +105,8 @@ def _check_option(option: Option) -> None:
 
     if option.name == "name":
         raise OptionError("no option can be called 'name': in an experiment file that is the plugin's own name")
+    if option.kind:
+        return
     if option.annotation is Any:
         raise OptionError(f"its option '{option.name}' has no type; write one, such as '{option.name}: int = 1'")
     try:

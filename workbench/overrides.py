@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from workbench.errors import did_you_mean
@@ -30,7 +31,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> Document:
         places |= {keys[: len(keys) - up]: place for up in range(len(keys)) if keys[: len(keys) - up] not in places}
     if faults:
         raise ExperimentError(*faults)
-    return Document(value, places)
+    return replace(document, value=value, places=places)
 
 
 def _read(override: str, place: Place) -> tuple[list[str], Any]:

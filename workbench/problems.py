@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
@@ -30,10 +31,12 @@ class ExperimentError(UserError):
 
 @dataclass(frozen=True)
 class Document:
-    """YAML as plain values, and where each of them was written. `places[()]` is the beginning."""
+    """YAML as plain values, and where each of them was written. `places[()]` is the beginning; paths in it are relative
+    to `folder`, that of its file."""
 
     value: Any
     places: Mapping[Keys, Place]
+    folder: Path = Path()
 
     def place(self, keys: Keys) -> Place:
         """The place of a value; of a missing one, that of what should hold it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workbench.axes import SEED, Axis, Point, path_of
@@ -84,7 +85,7 @@ class Resolver:
         *part, setting = path_of(axis)
         resolved = self.part(tuple(part) or (setting,), point).value
         if isinstance(resolved, Component):
-            return label(resolved.options[setting]) if setting in resolved.options else ABSENT
+            return label(resolved.spec()[setting]) if setting in resolved.options else ABSENT
         return ABSENT if resolved is None else label(getattr(resolved, setting, resolved))
 
     def _written(self, path: tuple[str, ...], point: Point) -> Written:
@@ -120,8 +121,8 @@ def check_component(kind: str, written: Any, keys: Keys, registry: Registry) -> 
     return [((*keys, option), message) for option, message in wrong if option in options]
 
 
-def resolve_component(kind: str, written: Written, registry: Registry) -> Resolved:
-    """A component with its defaults filled in."""
+def resolve_component(kind: str, written: Written, registry: Registry, folder: Path) -> Resolved:
+    """A component with its defaults filled in; paths among its options are relative to `folder`."""
     name, options, faults = _read_component(kind, written.value, written.keys, registry)
     if faults:
         return Resolved(None, tuple(faults))
@@ -132,8 +133,12 @@ def resolve_component(kind: str, written: Written, registry: Registry) -> Resolv
             faults.append((keys, f"'{kind}.{option}' has an axis, and '{name}' sets it too. Remove one of them"))
         options[option] = value
         places[option] = keys
+    for option, inner in entry.options.items():
+        if inner.kind and isinstance(options.get(option), dict):
+            options[option], more = _resolve_parts(inner.kind, options[option], places[option], registry, folder)
+            faults += more
     try:
-        component = Component(kind, name, resolve_options(entry, options))
+        component = Component(kind, name, resolve_options(entry, options), folder)
     except RegistryError:
         for option, message in check_options(entry, options):
             advice = _exclude_or_write_out(kind, name, option, written) if option not in entry.options else ""
@@ -142,11 +147,24 @@ def resolve_component(kind: str, written: Written, registry: Registry) -> Resolv
     return Resolved(None if faults else component, tuple(faults))
 
 
+def _resolve_parts(
+    kind: str, written: Mapping[str, Any], keys: Keys, registry: Registry, folder: Path
+) -> tuple[dict[str, Component], list[Fault]]:
+    """The components that another one takes by name, and what is wrong with them."""
+    found = {
+        name: resolve_component(kind, Written(each, (*keys, name), {}), registry, folder)
+        for name, each in written.items()
+    }
+    return {name: each.value for name, each in found.items()}, [
+        fault for each in found.values() for fault in each.faults
+    ]
+
+
 def _make_component(resolver: Resolver, path: tuple[str, ...], written: Written) -> Resolved:
     kind = path[0]
     if written.value is None and kind in resolver.awaited:
         return Resolved(None)
-    return resolve_component(kind, written, resolver.registry)
+    return resolve_component(kind, written, resolver.registry, resolver.document.folder)
 
 
 def _make_phase(resolver: Resolver, path: tuple[str, ...], written: Written) -> Resolved:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
@@ -126,15 +127,30 @@ class Evaluation(Settings):
 
 @dataclass(frozen=True)
 class Component:
-    """A plugin by name, with every option it runs with."""
+    """A plugin by name, with every option it runs with, paths as they are written: relative to `folder`.
+
+    An option may hold components itself, by name.
+    """
 
     kind: str
     name: str
     options: Mapping[str, Any]
+    folder: Path = field(default=Path(), compare=False)
 
     def spec(self) -> dict[str, Any]:
-        """As it stands in a record."""
-        return {"name": self.name, **self.options}
+        """As it stands in a record: the same wherever the experiment file lies."""
+        return {"name": self.name, **{name: _plain(value) for name, value in self.options.items()}}
+
+    def arguments(self) -> dict[str, Any]:
+        """The options with paths that lead somewhere from here."""
+        return {name: _anchored(value, self.folder) for name, value in self.options.items()}
+
+    def parts(self) -> Iterator[Component]:
+        """The components among its options, and theirs."""
+        for value in self.options.values():
+            for each in value.values() if isinstance(value, Mapping) else ():
+                if isinstance(each, Component):
+                    yield from (each, *each.parts())
 
 
 @dataclass(frozen=True)
@@ -176,3 +192,29 @@ def digest(value: Any) -> str:
     """A short hash of plain JSON values; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON has it."""
+    match value:
+        case Component():
+            return value.spec()
+        case Path():
+            return value.as_posix()
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value] if any(isinstance(each, Path) for each in value) else value
+    return value
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """An option's value with its paths below the folder."""
+    match value:
+        case Path():
+            return folder / value.expanduser()
+        case dict():
+            return {key: _anchored(each, folder) for key, each in value.items()}
+        case tuple():
+            return tuple(_anchored(each, folder) for each in value)
+    return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def read_yaml_file(path: Path) -> tuple[str, Document]:
         raise ExperimentError((_line(path, line), message)) from error
     except OSError as error:
         raise ExperimentError((whole, f"the file cannot be read: {error.strerror}. Check its permissions")) from error
-    return text, parse_yaml(text, str(path))
+    return text, replace(parse_yaml(text, str(path)), folder=path.resolve().parent)
 
 
 def parse_yaml(text: str, source: str, place: Place | None = None) -> Document:

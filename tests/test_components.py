@@ -1,0 +1,109 @@
+"""Components as experiment files write them: paths beside the file, and components inside of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.small import SMALL, build_dataset, small_registry, write
+from workbench.experiment import ExperimentError, load_experiment
+from workbench.options import options_of
+from workbench.registry import Registry, load_registry
+from workbench.stages import chain
+
+PLUGIN = """
+from pathlib import Path
+from workbench import Dataset, Example, hookimpl
+
+class Words(Dataset):
+    def __init__(self, *, files: dict[str, Path], also: tuple[Path, ...] = ()):
+        self.files, self.also = files, also
+
+    def examples(self, split, task):
+        words = self.files[split].read_text().split()
+        return [Example(f"{split}/{word}", word, "which?", (word,)) for word in words]
+
+    def fingerprint(self):
+        return "words"
+
+class Both(Dataset):
+    def __init__(self, *, parts: dict[str, Dataset], size: int = 1):
+        self.parts = parts
+
+    def examples(self, split, task):
+        return [each for part in self.parts.values() for each in part.examples(split, task)]
+
+    def fingerprint(self):
+        return "+".join(each.fingerprint() for each in self.parts.values())
+
+@hookimpl
+def register_datasets(register):
+    register("words", Words)
+    register("both", Both)
+"""
+WORDS = "{name: words, files: {train: data/train.txt, test: data/test.txt}, also: [one, /two]}"
+
+
+def registry(folder: Path) -> Registry:
+    (folder / "plugins").mkdir(exist_ok=True)
+    (folder / "plugins/words.py").write_text(PLUGIN)
+    return load_registry([*small_registry().folders, folder / "plugins"])
+
+
+def written(folder: Path, dataset: str) -> Path:
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "data/train.txt").write_text("a b c")
+    (folder / "data/test.txt").write_text("d e")
+    return write(folder, SMALL.replace("dataset: squares", f"dataset: {dataset}"))
+
+
+def test_paths_are_relative_to_the_experiment_file_wherever_it_is_run_from(tmp_path, monkeypatch):
+    known = registry(tmp_path)
+    file = written(tmp_path / "experiments", WORDS)
+    monkeypatch.chdir(tmp_path)
+    [trial] = load_experiment(file.relative_to(tmp_path), known).trials
+    monkeypatch.chdir("/")
+    assert [each.answers for each in build_dataset(trial, known).examples("test", "questions")] == [("d",), ("e",)]
+    assert trial.components["dataset"].arguments()["also"] == (tmp_path / "experiments/one", Path("/two"))
+
+
+def test_a_trial_is_the_same_wherever_its_experiment_file_lies(tmp_path):
+    known = registry(tmp_path)
+    [here] = load_experiment(written(tmp_path / "here", WORDS), known).trials
+    [there] = load_experiment(written(tmp_path / "there", WORDS), known).trials
+    assert here.id == there.id
+    assert here.spec()["dataset"]["files"] == {"train": "data/train.txt", "test": "data/test.txt"}
+    assert here.spec()["dataset"]["also"] == ["one", "/two"]
+
+
+def test_components_of_a_component_are_built_before_it(tmp_path):
+    known = registry(tmp_path)
+    file = written(tmp_path, f"{{name: both, parts: {{words: {WORDS}, colors: {{name: squares, pictures: 4}}}}}}")
+    [trial] = load_experiment(file, known).trials
+    assert len(build_dataset(trial, known).examples("test", "questions")) == 2 + 24
+    assert trial.spec()["dataset"]["parts"]["colors"] == {"name": "squares", "pictures": 4}
+    made_of = chain(trial, known, lambda _: "data")[0].made_of
+    assert {"plugin:dataset both", "plugin:dataset words", "plugin:dataset squares"} <= set(made_of)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "place", "message"),
+    [
+        ("{name: both, parts: {first: {name: sqares}}}", "parts.first.name", "Did you mean 'squares'"),
+        ("{name: both, parts: {first: {name: squares, picures: 2}}}", "parts.first.picures", "no option 'picures'"),
+        ("{name: both, parts: {first: {name: squares, pictures: x}}}", "parts.first.pictures", "does not fit"),
+        ("{name: both, parts: {first: words}}", "parts.first", "needs the option 'files'"),
+        ("{name: both, parts: [squares]}", "parts", "give each dataset a name of your own"),
+    ],
+)
+def test_what_is_wrong_inside_a_component_is_told_where_it_stands(tmp_path, dataset, place, message):
+    with pytest.raises(ExperimentError, match=message) as told:
+        load_experiment(written(tmp_path, dataset), registry(tmp_path))
+    assert f"small.yaml:3: base.dataset.{place}: " in str(told.value)
+
+
+def test_an_option_of_components_says_which_kind_it_takes(tmp_path):
+    options = options_of(registry(tmp_path).entry("dataset", "both").factory)
+    assert {name: option.kind for name, option in options.items()} == {"parts": "dataset", "size": None}
+    assert options["parts"].type_name == "dict[str, Dataset]"
