@@ -6,15 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.small import PLUGINS, SMALL, files_of, load, records, run_here, small_registry, write
+from tests.processes import ended, start, until
+from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
 from workbench.clean import CleanError, clean
 from workbench.run import RunOptions
@@ -23,31 +21,6 @@ from workbench.work import SourcesChanged, _check_sources
 
 GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """`workbench run` in a group of processes of its own, as a terminal would start it."""
-    environment = {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "300"}
-    command = [sys.executable, "-m", "workbench.cli", "run", "small.yaml", "--plugins", str(PLUGINS), "--device", "cpu"]
-    return subprocess.Popen(
-        [*command, *words], cwd=folder, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def ended(process: subprocess.Popen[str], code: int) -> str:
-    """What a command said; nothing of it may be a traceback."""
-    output, errors = process.communicate(timeout=90)
-    assert process.returncode == code, output + errors
-    assert "Traceback" not in output + errors
-    return output + errors
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def members(group: int) -> dict[int, str]:

@@ -75,23 +75,23 @@ class LocalLauncher(Launcher):
 
     def begin(self, job: Job) -> None:
         """Give a job to an idle worker, or to a new one."""
+        for worker in [each for each in self._staff if each.job is None and not _lives(each.process)]:
+            self._bury(worker)  # somebody killed it while it was idle, which is no job's failure
         worker = next((each for each in self._staff if each.job is None), None) or self._hire()
         worker.job = job
-        with contextlib.suppress(ConnectionError):  # it died while it was idle: `news` tells of that as of any other
+        with contextlib.suppress(ConnectionError):  # it died just now: `news` tells of that as of any other
             worker.connection.send(job)
 
     def news(self, timeout: float) -> Iterator[Advance | Finished]:
         """What the busy workers say within `timeout` seconds."""
-        busy: dict[Any, Worker] = {worker.connection: worker for worker in self._staff if worker.job is not None}
-        for connection in wait(list(busy), timeout):
-            worker = busy[connection]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, ConnectionError, OSError):
-                message = self._bury(worker)
+        busy = [worker for worker in self._staff if worker.job is not None]
+        wait([worker.connection for worker in busy], timeout)
+        for worker in busy:
+            message = self._word_of(worker)
             if isinstance(message, Finished):
                 worker.job = None
-            yield message
+            if message is not None:
+                yield message
 
     def stop(self, key: str) -> None:
         """Kill the worker that does this job."""
@@ -126,18 +126,40 @@ class LocalLauncher(Launcher):
         process = self._context.Process(target=serve, args=(theirs, self._crew, device, self.threads), daemon=True)
         try:
             process.start()
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise LaunchError(f"no worker process can be started: {error}. Give fewer with --workers") from error
         theirs.close()
         worker = Worker(place, process, ours)
         self._staff.append(worker)
         return worker
 
+    def _word_of(self, worker: Worker) -> Advance | Finished | None:
+        """What it said, or that it is dead. A process that a plugin started may hold the connection open after the
+        worker died, so that its end alone would tell nothing."""
+        alive = _lives(worker.process)  # asked first: what it said before it died still counts
+        try:
+            if worker.connection.poll():
+                return worker.connection.recv()
+        except (EOFError, OSError):
+            return self._bury(worker)
+        return None if alive else self._bury(worker)
+
     def _bury(self, worker: Worker) -> Finished:
         worker.process.join(timeout=5)
         self._staff.remove(worker)
         worker.connection.close()
         return died(worker.job.key if worker.job else "", worker.process.exitcode)
+
+
+def _lives(process: Any) -> bool:
+    """Whether a process is there. The server that forked it may itself have been killed, and knows nothing then."""
+    if process.is_alive():
+        return True
+    try:
+        os.kill(process.pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _devices(device: str) -> list[str]:

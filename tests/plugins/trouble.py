@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -47,9 +48,25 @@ class Waiting(Raising):
         return vision
 
 
+class Held(Raising):
+    """Waits while the file `gate` is there, so that a test can kill its worker: `<gate>.pid` says which that is."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, gate: str):
+        super().__init__(vision, decoder)
+        self.gate = Path(gate)
+
+    def prepare(self, vision):
+        if self.gate.exists():
+            self.gate.with_suffix(".pid").write_text(str(os.getpid()))
+        while self.gate.exists():
+            time.sleep(0.01)
+        return vision
+
+
 @hookimpl
 def register_fusions(register):
     register("raising", Raising)
     register("dying", Dying)
     register("no_number", NoNumber)
     register("waiting", Waiting)
+    register("held", Held)

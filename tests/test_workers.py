@@ -1,0 +1,162 @@
+"""Workers that are killed or do not fit into memory: what they did fails or waits, and all else goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import until
+from tests.small import SMALL, load, records, run_here, small_registry
+from workbench.contracts import Launcher
+from workbench.experiment import Experiment
+from workbench.run import RunOptions
+from workbench.workers import Advance, Crew, Do, Finished, Tell
+
+
+def held(folder: Path) -> tuple[Path, Experiment]:
+    """A gate that holds one of three trials, and their experiment."""
+    gate = folder / "gate"
+    gate.touch()
+    grid = f"grid:\n  fusion: [concat_projection, cross_attention, {{name: held, gate: {gate}}}]\n"
+    return gate, load(folder, text=SMALL + grid)
+
+
+def kill_workers(gate: Path, count: int, then: Callable[[], None]) -> threading.Thread:
+    """With SIGKILL, so many times the process that waits at the gate, while the run goes on."""
+
+    def kill() -> None:
+        file = gate.with_suffix(".pid")
+        for _ in range(count):
+            until(lambda: file.is_file() and file.read_text())
+            number = int(file.read_text())
+            file.unlink()
+            os.kill(number, signal.SIGKILL)
+        then()
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_worker_killed_twice_fails_its_trial_alone_and_the_next_run_finishes_it(tmp_path):
+    gate, experiment = held(tmp_path)
+    killing = kill_workers(gate, 2, lambda: None)
+    outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60), workers=2)
+    killing.join()
+    assert (len(outcome.done), len(outcome.failed)) == (2, 1)
+    found = {record["axes"]["fusion"]: record for record in records(tmp_path)}
+    assert {name: record["status"] for name, record in found.items()} == {
+        "concat_projection": "done", "cross_attention": "done", "held": "failed",
+    }  # fmt: skip
+    error = found["held"]["error"]
+    assert error["message"].endswith("with signal SIGKILL; it may have run out of memory (tried 2 times)")
+    assert (error["stage"], error["transient"]) == ("tune", True)
+    gate.unlink()
+    outcome = run_here(experiment, tmp_path / "results", RunOptions(retry=True))
+    assert (len(outcome.kept), len(outcome.done), outcome.failed) == (2, 1, {})
+
+
+def test_a_worker_killed_once_is_replaced_and_nothing_fails(tmp_path):
+    gate, experiment = held(tmp_path)
+    killing = kill_workers(gate, 1, gate.unlink)
+    outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60))
+    killing.join()
+    assert (len(outcome.done), outcome.failed) == (3, {})
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A job: tells its process and that one's parent, and works while the file is there."""
+
+    key: str
+    gate: Path
+    forks: bool = False
+
+
+def prepare(device: str) -> Do:
+    return work
+
+
+def work(job: Wait, tell: Tell) -> None:
+    if job.forks and not os.fork():
+        time.sleep(30)  # like a plugin's own process: it has all the files of its parent
+        os._exit(0)
+    tell(os.getpid(), os.getppid())
+    while job.gate.exists():
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    found = small_registry().create("launcher", "local", workers=2)
+    found.open(Crew(prepare, "cpu"))
+    yield found
+    found.close()
+
+
+def begun(launcher: Launcher, job: Wait) -> tuple[int, int]:
+    """The process that does the job, and its parent."""
+    launcher.begin(job)
+    while True:
+        message = next_news(launcher, job.key)
+        if isinstance(message, Advance) and message.total:  # before that, it only says that it is up
+            return message.done, message.total
+
+
+def error_of(launcher: Launcher, key: str) -> dict[str, Any] | None:
+    """How a job ends."""
+    while True:
+        message = next_news(launcher, key)
+        if isinstance(message, Finished):
+            return message.error
+
+
+def next_news(launcher: Launcher, key: str) -> Advance | Finished:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for message in launcher.news(0.1):
+            if message.key == key:
+                return message
+    raise AssertionError(f"nothing was heard of {key}")
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_killed_worker_is_noticed_even_when_a_process_it_started_lives_on(launcher, tmp_path, forks):
+    (tmp_path / "gate").touch()
+    process, _ = begun(launcher, Wait("job", tmp_path / "gate", forks))
+    os.kill(process, signal.SIGKILL)
+    error = error_of(launcher, "job") or {}
+    assert "ended in the middle of the stage with signal SIGKILL" in error["message"]
+    assert error["transient"]
+    launcher.begin(Wait("another", tmp_path / "none"))
+    assert error_of(launcher, "another") is None
+
+
+def test_a_worker_killed_while_it_is_idle_fails_nothing(launcher, tmp_path):
+    process, _ = begun(launcher, Wait("one", tmp_path / "none"))
+    assert error_of(launcher, "one") is None
+    os.kill(process, signal.SIGKILL)
+    time.sleep(0.2)
+    launcher.begin(Wait("two", tmp_path / "none"))
+    assert error_of(launcher, "two") is None
+
+
+def test_workers_outlive_the_server_that_started_them(launcher, tmp_path):
+    gate = tmp_path / "gate"
+    gate.touch()
+    _, server = begun(launcher, Wait("one", gate))
+    os.kill(server, signal.SIGKILL)
+    time.sleep(0.2)
+    begun(launcher, Wait("two", gate))
+    gate.unlink()
+    ended: list[Finished] = []
+    until(lambda: ended.extend(launcher.news(0.1)) or len(ended) == 2)
+    assert sorted((message.key, message.error) for message in ended) == [("one", None), ("two", None)]
