@@ -36,9 +36,9 @@ base:
   adapter: full
   quantizer: none
   phases:
-    - {name: contrast, only: {encoder: clip}, objective: contrastive, tasks: [captions], train: [encoder], steps: 30}
-    - {name: align, tasks: [captions], train: [encoder, connector, fusion, language_model], steps: 30}
-    - {name: tune, tasks: [questions], train: [adapter], steps: 20}
+    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 30, batch: 64}
+    - {name: align, tasks: [captions], train: [connector, fusion, language_model], epochs: 1, data_share: 0.24}
+    - {name: tune, tasks: [questions], train: [connector, adapter], epochs: 1, data_share: 0.16}
 grid:
   encoder: [vit, clip]
   fusion: [concat_projection, cross_attention, gated]
@@ -83,14 +83,17 @@ def main() -> None:
 
 
 def grid(folder: Path) -> None:
-    """The card's grid. Without sharing it is not run: its time is the sum of what the stages of every trial took."""
-    seconds = workbench("run", folder, CARD, "--workers", str(WORKERS))
-    distinct, apart = own_seconds(folder)
-    print(f"\nthe card's grid, 72 trials, {WORKERS} workers: {seconds:.0f} s")
-    print(
-        f"  against its distinct stages / workers        {seconds * WORKERS / distinct:8.3f} x   (goal: at most 1.10)"
-    )
-    print(f"  every trial for itself, computed, against it {apart / WORKERS / seconds:8.2f} x   (goal: at least 4)")
+    """The card's grid, both ways: the encoders learn by contrast and are frozen from then on, as in two-stage recipes.
+    A seed a run and the two ways in turn, so that a busy machine slows both alike."""
+    shared = apart = work = 0.0
+    for seed in range(int(__import__("os").environ.get("SEEDS", "3"))):
+        one, together, alone = f"--set=seeds=[{seed}]", folder / f"together{seed}", folder / f"apart{seed}"
+        shared += workbench("run", together, CARD, "--workers", str(WORKERS), one)
+        work += own_seconds(together)
+        apart += workbench("run", alone, CARD, "--workers", str(WORKERS), one, "--no-share")
+    print(f"\nthe card's grid, 72 trials, {WORKERS} workers: {shared:.0f} s, {apart:.0f} s with sharing off")
+    print(f"  against its distinct stages / workers        {shared * WORKERS / work:8.3f} x   (goal: at most 1.10)")
+    print(f"  sharing off : on                             {apart / shared:8.2f} x   (goal: at least 4)")
 
 
 def stages(folder: Path) -> None:
@@ -101,7 +104,7 @@ def stages(folder: Path) -> None:
         where = folder / name
         seconds = workbench("run", where, TINY, "--workers", "1", *(f"--set={each}" for each in (*ONE_FUSION, wide)))
         count = len(list((where / ARTIFACTS).glob(f"*/{SUMMARY}"))) + len(list(where.glob(f"*/{TRIALS}/*")))
-        found.append((seconds, own_seconds(where)[0], count))
+        found.append((seconds, own_seconds(where), count))
     wall, own, count = (many - few for few, many in zip(*found, strict=True))
     print(f"\na nearly empty stage, {count} stages, 1 worker: {wall / count:.3f} s, of which work {own / count:.3f} s")
     print(f"  overhead                                     {(wall - own) / count:8.3f} s   (goal: under 0.2)")
@@ -132,13 +135,11 @@ def workbench(command: str, results: Path, text: str, *more: str) -> float:
     return time.perf_counter() - started
 
 
-def own_seconds(results: Path) -> tuple[float, float]:
-    """Seconds of training, features and evaluation alone: each distinct stage once, and once for every trial."""
+def own_seconds(results: Path) -> float:
+    """Seconds of training, features and evaluation alone, each distinct stage once."""
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in (results / ARTIFACTS).glob(f"*/{SUMMARY}")]
     metrics = [read_record(each).metrics for each in results.glob(f"*/{TRIALS}/*")]
-    answering = sum(each["evaluation_seconds"] for each in metrics)
-    distinct = sum(each[STAGE_SECONDS] for each in kept) + answering
-    return distinct, sum(each["training_seconds"] for each in metrics) + answering
+    return sum(each[STAGE_SECONDS] for each in kept) + sum(each["evaluation_seconds"] for each in metrics)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ each a stage of its own, so that several workers share the pass and the numbers 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,15 @@ def encode_all(
         found.append(encode(encoder, pictures.once(chosen).to(device), precision).cpu())
         on_progress(start + len(chosen), len(keys))
     return torch.cat(found)
+
+
+def fingerprint(encoder: Encoder) -> str:
+    """Of all weights, wherever they lie."""
+    found = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 class Features:

@@ -57,7 +57,7 @@ class Ingredients:
 
     def files(self, component: Component) -> tuple[Path, ...]:
         """The files that give a component its starting weights, if there are any."""
-        return self._once("files", component, lambda: _files(self.registry, component))
+        return self._once("files", component, lambda: files_of(component, self.registry))
 
     def _of_component(self, component: Component, trial: Trial) -> MadeOf:
         entry = self.registry.entry(component.kind, component.name)
@@ -74,6 +74,13 @@ class Ingredients:
         if key not in self._kept:
             self._kept[key] = thing, make()
         return self._kept[key][1]
+
+
+def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
+    """The files that give a component all its starting weights; none when the seed gives any."""
+    factory = registry.entry(component.kind, component.name).factory
+    find = getattr(factory, "files", None)
+    return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
 
 
 def key_of(made_of: Mapping[str, str]) -> str:
@@ -98,12 +105,6 @@ def file_hash(file: Path) -> str:
     """The hash of a file's content; for a folder, of all files in it. Of a file that is gone, one that none has."""
     members = sorted(each for each in file.rglob("*") if each.is_file()) if file.is_dir() else [file]
     return digest([(each.name, _hash_of(each, *_stamp(each)) if each.exists() else None) for each in members])
-
-
-def _files(registry: Registry, component: Component) -> tuple[Path, ...]:
-    factory = registry.entry(component.kind, component.name).factory
-    find = getattr(factory, "files", None)
-    return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
 
 
 def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> str:

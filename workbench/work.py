@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,8 +30,8 @@ from workbench.contracts import Adapter, Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
 from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
-from workbench.features import Features, encode_all
-from workbench.keys import core_code, file_hash
+from workbench.features import Features, encode_all, fingerprint
+from workbench.keys import core_code, file_hash, files_of
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
@@ -97,12 +96,14 @@ class Workplace:
 
 @dataclass
 class _Built:
-    """A model as the stage before left it."""
+    """A model as the stage before left it. `untouched` are the ids of the parameters that are as their files have
+    them: whoever builds the model again gets them from there, so no stage keeps them."""
 
     model: VisionLanguageModel
     adapter: Adapter | None
     adapted: list[torch.nn.Parameter]
     before: Artifact | None
+    untouched: frozenset[int]
 
 
 def prepare(
@@ -166,7 +167,8 @@ def _make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     encoder: Encoder = create(trial, "encoder", place.registry)
     if stage.source is not None:
         kept = place.store.read(stage.source)
-        load_into(encoder, _encoder_weights(kept), kept.folder)
+        from_files = tuple(encoder.state_dict()) if files_of(trial.components["encoder"], place.registry) else ()
+        load_into(encoder, _encoder_weights(kept), kept.folder, allow_missing=from_files)
     encoder.to(place.device)
     keys = stage.look.pictures(dataset)[slice(*stage.part)]
     started = time.perf_counter()
@@ -192,15 +194,6 @@ def _features(job: StageJob, encoder: Encoder, place: Workplace) -> Features | N
     return Features(parts)
 
 
-def fingerprint(encoder: Encoder) -> str:
-    """Of all weights, wherever they lie."""
-    found = hashlib.sha256()
-    for name, weight in sorted(encoder.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()[:16]
-
-
 def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:
     if artifact.tokenizer_file is None:  # a stage of the encoder alone
         return artifact.weights
@@ -213,14 +206,32 @@ def _build(stage: Stage, dataset: Dataset, place: Workplace) -> _Built:
     before = place.store.read(stage.before) if stage.before else None
     corpus = corpus_of(trial, dataset, before.tokenizer_file if before else None)
     model = build_model(trial, place.registry, corpus)
+    untouched = _from_files(trial, model, place.registry)
     attached = before is not None and bool(before.summary["adapter"])
     adapter, adapted = attach_adapter(trial, place.registry, model) if attached else (None, [])
     if before is not None:
-        encoder_only = before.tokenizer_file is None
-        load_into(model.encoder if encoder_only else model, before.weights, before.folder)
+        module = model.encoder if before.tokenizer_file is None else model
+        own = {name: id(each) for name, each in module.state_dict(keep_vars=True).items()}
+        not_kept = [name for name, which in own.items() if which in untouched]
+        load_into(module, before.weights, before.folder, allow_missing=not_kept)
+        untouched -= {own[name] for name in before.weights}
     if not attached and uses_adapter(trial.phases[: stage.index + 1]):
         adapter, adapted = attach_adapter(trial, place.registry, model)
-    return _Built(model, adapter, adapted, before)
+    return _Built(model, adapter, adapted, before, frozenset(untouched))
+
+
+def _from_files(trial: Trial, model: VisionLanguageModel, registry: Registry) -> set[int]:
+    """The ids of all parameters of the parts whose starting weights come from files."""
+    parts = {"encoder": model.encoder, "language_model": model.language_model}
+    read = [part for kind, part in parts.items() if files_of(trial.components[kind], registry)]
+    return {id(parameter) for part in read for parameter in part.parameters()}
+
+
+def _kept_weights(stage: Stage, built: _Built) -> dict[str, torch.Tensor]:
+    """What a training stage leaves: all weights but those that are still as their files have them."""
+    module = built.model.encoder if stage.alone else built.model
+    weights = module.state_dict(keep_vars=True)
+    return {name: each for name, each in weights.items() if each.requires_grad or id(each) not in built.untouched}
 
 
 def _train(
@@ -241,7 +252,7 @@ def _train(
     peak = max(own_peak, built.before.summary["peak_memory_bytes"] if built.before else 0)
     place.store.write(
         stage.key,
-        weights=(model.encoder if stage.alone else model).state_dict(),
+        weights=_kept_weights(stage, built),
         tokenizer=None if stage.alone else model.language_model.tokenizer.json(),
         summary={
             **costs,
