@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from workbench.experiment import load_experiment
 from workbench.stages import chain
 from workbench.work import Workplace, _build
 
-SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SIZES: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 PHASES = """\
     - {name: align, train: [connector], epochs: 1, batch: 8}
     - {name: wake, train: [encoder, connector], steps: 2, batch: 4}
