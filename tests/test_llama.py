@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import (
     LlamaConfig,
@@ -21,6 +20,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from tests.pretrained import SIZES, VOCABULARY, save
 from tests.tiny import QUESTIONS, TinyEncoder, builtin_registry, collator, texts
 from workbench import Corpus, Fusion, UserError
 from workbench.conformance import check
@@ -28,17 +28,6 @@ from workbench.generate import generate
 from workbench.model import VisionLanguageModel
 from workbench.registry import resolve_options
 
-VOCABULARY = 290  # 3 special tokens, 256 bytes and some merges
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "initializer_range": 0.15,
-}
 LLAMA3: Any = {
     "rope_type": "llama3",
     "rope_theta": 100.0,
@@ -60,26 +49,6 @@ VARIANTS: dict[str, Any] = {
     "Qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)),
     "Mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=None)),
 }
-
-
-def save(model: Any, folder: Path) -> Path:
-    """Weights, none at a value that hides a mistake, and a tokenizer as pretrained ones have it."""
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias") or "norm" in name:
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    model.save_pretrained(folder)
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<unk>", "<s>", "</s>"]
-    raw.train_from_iterator(
-        texts(), trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet)
-    )
-    raw.enable_truncation(4)
-    raw.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def llama(folder: Path | str, **options: Any) -> Any:

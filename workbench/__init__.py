@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         pick,
         rotate,
     )
+    from workbench.pretrained import read_pretrained
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
     from workbench.workers import Advance, Crew, Finished, Job, died, serve
 
@@ -87,6 +88,7 @@ _HOME = {
         "pick",
         "rotate",
     ),
+    "workbench.pretrained": ("read_pretrained",),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
     "workbench.workers": ("Advance", "Crew", "Finished", "Job", "died", "serve"),
 }
@@ -131,6 +133,7 @@ __all__ = [
     "pretrained_tokenizer",
     "read_config",
     "read_folder",
+    "read_pretrained",
     "read_weights",
     "rotate",
     "serve",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,9 @@ class LanguageModel(nn.Module):
 
     tokenizer: Tokenizer
     shape: DecoderShape
+    recomputing: Callable[[], tuple[AbstractContextManager, AbstractContextManager]]
+    """Given by the model it becomes part of. A decoder that computes blocks again in the backward pass hands this to
+    `torch.utils.checkpoint` as `context_fn`: fusions then see again what they saw."""
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import UserError
+from workbench.gguf import GGUF, gguf_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,8 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", "tokenizer*.json")
+TEXTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, "preprocessor_config.json")
 
 
 class HuggingFaceError(UserError):
@@ -27,8 +29,11 @@ class HuggingFaceError(UserError):
 
 
 def checkpoint_folder(checkpoint: str, others: Sequence[str] = ()) -> Path:
-    """The folder itself, or that of a hub id, downloaded once with config, weights and the `others` it has."""
+    """The folder itself; that of a hub id, downloaded once with config, weights and the `others` it has; or what a GGUF
+    file was converted to, once."""
     path = Path(checkpoint)
+    if path.suffix == GGUF and path.is_file():
+        return gguf_folder(path)
     return path if path.is_dir() else _download(checkpoint, others)
 
 

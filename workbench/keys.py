@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
 ENCODER_CODE = (
-    *("checkpoints", "compose", "contracts", "features", "hugging_face", "layers", "passes", "pictures", "precision"),
+    *("checkpoints", "compose", "contracts", "features", "gguf", "hugging_face", "layers", "passes", "pictures"),
+    *("precision", "pretrained"),
 )
 TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "contrastive", "model", "objectives", "optimization"),
@@ -52,7 +53,7 @@ class Ingredients:
         return self._once("settings", model, lambda: digest(model.model_dump(mode="json", exclude=set(exclude))))
 
     def of_component(self, component: Component, trial: Trial) -> MadeOf:
-        """The source of a plugin, and the data or the files of weights it reads."""
+        """The source of a plugin, the `packages` it names, and the data or the files of weights it reads."""
         return self._once("component", component, lambda: self._of_component(component, trial))
 
     def files(self, component: Component) -> tuple[Path, ...]:
@@ -64,6 +65,7 @@ class Ingredients:
         made_of = {f"plugin:{entry.kind} {entry.name}": entry.code_hash}
         for part in component.parts():
             made_of[f"plugin:{part.kind} {part.name}"] = self.registry.entry(part.kind, part.name).code_hash
+        made_of |= {f"version:{package}": _version(package) for package in getattr(entry.factory, "packages", ())}
         if component.kind == "dataset":
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
         return made_of | {f"file:{file}": file_hash(file) for file in self.files(component)}
@@ -128,13 +130,14 @@ def _module_hash(module: str) -> str:
 
 @cache
 def _versions() -> MadeOf:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[f"version:{package}"] = version(package)
-        except PackageNotFoundError:  # installed in a way that leaves no metadata
-            found[f"version:{package}"] = "unknown"
-    return found
+    return {f"version:{package}": _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # installed in a way that leaves no metadata, or not installed
+        return "unknown"
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:

@@ -77,11 +77,7 @@ class KeyValueCache:
         """Append block `index`'s keys and values [R,H,S,E]; returns all of that block's [R,H,K,E]."""
         block = self._blocks[index]
         if block is None:
-            rows, heads, _, width = keys.shape
-            shape = (rows, heads, self.capacity, width)
-            widens = keys.device.type == "cpu" and keys.dtype == torch.bfloat16
-            kind = torch.float32 if widens else keys.dtype
-            block = self._blocks[index] = keys.new_empty(shape, dtype=kind), values.new_empty(shape, dtype=kind)
+            block = self._blocks[index] = self._room(keys), self._room(values)
         kept_keys, kept_values = block
         start, new = self.length, keys.shape[2]
         kept_keys.narrow(2, start, new).copy_(keys)
@@ -91,6 +87,11 @@ class KeyValueCache:
     def advance(self, tokens: int) -> None:
         """The `tokens` new tokens of this pass are now part of the cache."""
         self.length += tokens
+
+    def _room(self, new: Tensor) -> Tensor:
+        rows, heads, _, width = new.shape
+        widens = new.device.type == "cpu" and new.dtype == torch.bfloat16
+        return new.new_empty((rows, heads, self.capacity, width), dtype=torch.float32 if widens else new.dtype)
 
 
 class Rotary(nn.Module):
@@ -124,31 +125,47 @@ def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return torch.addcmul(heads * cosine, heads.roll(heads.shape[-1] // 2, dims=-1), sine)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention: queries [R,H,S,E], keys and values [R,G,K,E] -> [R,H,S,E].
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Scaled dot-product attention: queries [R,H,S,E], keys [R,G,K,E] and values [R,G,K,F] -> [R,H,S,F].
 
     mask [R,1,S,K] bool, None: everything may be looked at. With fewer heads G of keys than of queries, H / G
-    neighbouring heads of queries share one (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
+    neighbouring heads of queries share one (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245). Products are
+    multiplied by `scale`, 1 / sqrt(E) by default, and weights dropped with the chance `dropout`.
 
     On a CPU the kernel is slower in bf16 than in fp32, and its backward pass several times so: it runs in fp32.
     """
     if queries.shape[1] != keys.shape[1]:
-        return _attend_grouped(queries, keys, values, mask)
-    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16:
+        return _attend_grouped(queries, keys, values, mask, scale, dropout)
+    if queries.device.type == "cpu" and _is_bf16(queries):
         with torch.autocast("cpu", enabled=False):
             wide = queries.float(), keys.float(), values.float()
-            return functional.scaled_dot_product_attention(*wide, attn_mask=mask).bfloat16()
-    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+            return functional.scaled_dot_product_attention(*wide, mask, dropout, scale=scale).bfloat16()
+    return functional.scaled_dot_product_attention(queries, keys, values, mask, dropout, scale=scale)
 
 
-def _attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def _is_bf16(tensor: Tensor) -> bool:
+    """Whether a kernel would see it in bf16, of itself or by a CPU's autocast."""
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return autocast or tensor.dtype == torch.bfloat16
+
+
+def _attend_grouped(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float | None, dropout: float
+) -> Tensor:
     """The heads of queries that share one of keys as if they were more queries: keys and values are not repeated."""
     rows, heads, length, width = queries.shape
     sharing = heads // keys.shape[1]
     queries = queries.reshape(rows, keys.shape[1], sharing * length, width)
     if mask is not None and length > 1:
         mask = mask.repeat(1, 1, sharing, 1)  # [R,1,H/G S,K]; for one query it is broadcast
-    return attend(queries, keys, values, mask).reshape(rows, heads, length, width)
+    return attend(queries, keys, values, mask, scale, dropout).reshape(rows, heads, length, -1)
 
 
 def pick(hidden: Tensor, places: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,7 @@ class VisionLanguageModel(nn.Module):
         self.language_model = language_model
         self._pass: FusionPass | None = None
         self._hang_hooks()
+        language_model.recomputing = self._recomputing
 
     def see(self, images: Tensor) -> Any:
         """images [P,3,H,W] -> what the fusion needs of them, one entry a picture."""
@@ -171,6 +172,10 @@ class VisionLanguageModel(nn.Module):
         finally:
             self._pass = None
 
+    def _recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        """For a part of a pass that is computed again in the backward pass: its hooks then see what they saw."""
+        return nullcontext(), nullcontext() if self._pass is None else self._handing(self._pass)
+
     def _losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """hidden [R,L,D] and what comes next there [R,L], or -100 -> [answer tokens]."""
         labelled = labels >= 0
@@ -191,11 +196,10 @@ class VisionLanguageModel(nn.Module):
         seen = self._pass
         if seen is None:  # the decoder is used by itself, as for plain text
             return None
-        answering = seen.prompt is None
-        vision = seen.by_block[index] if answering else seen.vision
-        seen.by_block[index] = vision
-        hidden, seen.vision = self.fusion.fuse_block(index, _hidden_of(arguments, options), vision, seen.prompt)
-        return _with_hidden(hidden, arguments, options)
+        vision = seen.by_block.setdefault(index, seen.vision)  # there already when answering, or computing it again
+        hidden = _hidden_of(arguments, options)
+        fused, seen.vision = self.fusion.fuse_block(index, self._for_fusion(hidden), vision, seen.prompt)
+        return _with_hidden(fused.to(hidden.dtype), arguments, options)
 
     def _after_attention(self, index: int, module: nn.Module, arguments: tuple, options: dict, output: Any) -> Any:
         seen = self._pass
@@ -206,10 +210,15 @@ class VisionLanguageModel(nn.Module):
         mixed = output[0] if isinstance(output, tuple) else output
         if seen.places is not None and mixed.shape[1] != hidden.shape[1]:  # the last block made these alone
             hidden = pick(hidden, seen.places)
-        added = self.fusion.fuse_attention(index, hidden, vision)
+        added = self.fusion.fuse_attention(index, self._for_fusion(hidden), vision)
         if added is None:
             return output
-        return (output[0] + added, *output[1:]) if isinstance(output, tuple) else output + added
+        mixed = mixed + added.to(mixed.dtype)
+        return (mixed, *output[1:]) if isinstance(output, tuple) else mixed
+
+    def _for_fusion(self, hidden: Tensor) -> Tensor:
+        """hidden in the type of the fusion's weights: a decoder's own may be narrower."""
+        return hidden.to(next(self.fusion.parameters(), hidden).dtype)
 
 
 def visible(segments: Tensor, all_segments: Tensor) -> Tensor:

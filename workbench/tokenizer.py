@@ -53,6 +53,9 @@ class Tokenizer:
             raise TokenizerError(f"the tokenizer has no special token {token}; train it with `train_tokenizer`")
         return found
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
+        return self  # nothing of it changes, and a large vocabulary takes a second to copy
+
     def __getstate__(self) -> dict[str, Any]:
         return {"json": self.json(), "special": self.special}
 
