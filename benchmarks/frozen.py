@@ -1,6 +1,6 @@
 """What a frozen encoder costs a grid: CLIP ViT-B/32 at its real shape, 3 fusions x 3 seeds x 2 epochs of easy-VQA.
 
-python benchmarks/frozen.py [--share 0.25]
+python benchmarks/frozen.py [--share 0.125]
 
 The grid is run with the encoder, and with random features of the same shape in its place; one of its trials is run
 once more with nothing kept. The weights are random, which changes no time.
@@ -42,7 +42,7 @@ grid:
   fusion: [concat_projection, cross_attention, gated]
 seeds: [0, 1, 2]
 metrics: [vqa_accuracy]
-evaluation: {{limit: 64}}
+evaluation: {{limit: 16}}
 """
 ONE_TRIAL = ("--set", "grid.fusion=[concat_projection]", "--set", "seeds=[0]")
 
@@ -50,7 +50,7 @@ ONE_TRIAL = ("--set", "grid.fusion=[concat_projection]", "--set", "seeds=[0]")
 def main() -> None:
     """Each way once: they take minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=0.25, help="of the 4,000 training pictures")
+    parser.add_argument("--share", type=float, default=0.125, help="of the 4,000 training pictures")
     share = parser.parse_args().share
     print_machine(1)
     with tempfile.TemporaryDirectory() as name:
