@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Metric,
         Prediction,
         Quantizer,
+        Turn,
         VisionShape,
     )
     from workbench.errors import UserError
@@ -71,6 +72,7 @@ _HOME = {
         "Metric",
         "Prediction",
         "Quantizer",
+        "Turn",
         "VisionShape",
     ),
     "workbench.errors": ("UserError",),
@@ -120,6 +122,7 @@ __all__ = [
     "RMSNorm",
     "Rotary",
     "Tokenizer",
+    "Turn",
     "UserError",
     "VisionShape",
     "attend",

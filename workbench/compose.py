@@ -79,9 +79,12 @@ def build_model(trial: Trial, registry: Registry, corpus: Corpus) -> VisionLangu
 def corpus_of(trial: Trial, dataset: Dataset, tokenizer_file: Path | None = None) -> Corpus:
     """The text a tokenizer is trained on: questions and answers of every task, of the training split only."""
 
-    def texts() -> list[str]:
-        examples = [example for task in dataset.tasks() for example in dataset.examples("train", task)]
-        return [text for example in examples for text in (example.question, *example.answers)]
+    def texts() -> Iterator[str]:
+        for task in dataset.tasks():
+            for example in dataset.examples("train", task):
+                for turn in example.history:
+                    yield from (turn.question, turn.answer)
+                yield from (example.question, *example.answers)
 
     return Corpus(texts, tokenizer_file)
 

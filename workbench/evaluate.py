@@ -155,7 +155,7 @@ def _ask(
 ) -> list[Prediction]:
     """The generated answer and the loss of the right answer for each example."""
     tokenizer = model.language_model.tokenizer
-    batch = collate(torch.empty(0), examples).to(device)
+    batch = collate(torch.empty(0), examples, history_trains=False).to(device)
     ids, losses = generate_and_judge(model, vision, batch, max_new_tokens)
     answers = [tokenizer.decode(question) for row in ids for question in row]
     flat = [example for questions in examples for example in questions]

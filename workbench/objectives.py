@@ -88,7 +88,7 @@ class Contrast:
     def __init__(
         self, model: VisionLanguageModel, data: TrainingData, grouped: Mapping[str, list[Example]], device: torch.device
     ):
-        captions = [example.answers[0] for examples in grouped.values() for example in examples]
+        captions = [example.answer for examples in grouped.values() for example in examples]
         self.module = Contrastive(model.encoder, captions).to(device)
         encoder = {id(parameter) for parameter in model.encoder.parameters()}
         self.extra = tuple(each for each in self.module.parameters() if id(each) not in encoder)
@@ -105,7 +105,7 @@ class Contrast:
         """These pictures with a caption each: one at random, or the first when no `chance` is given."""
         images = _images(self.data.pictures, keys, chance).to(self.device)
         chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
-        return Piece(images, [example.answers[0] for example in chosen], len(keys))
+        return Piece(images, [example.answer for example in chosen], len(keys))
 
     def loss(self, piece: Piece) -> Tensor:
         """The contrast within the piece."""

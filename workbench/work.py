@@ -336,6 +336,11 @@ def _lines(outcome: Outcome, scores: dict[str, dict[str, list[float]]]) -> list[
                     "id": example.id,
                     "picture": example.picture,
                     "group": example.group,
+                    **(
+                        {"history": [[turn.question, turn.answer] for turn in example.history]}
+                        if example.history
+                        else {}
+                    ),
                     "question": example.question,
                     "answers": list(example.answers),
                     "answer": prediction.answer,
