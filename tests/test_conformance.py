@@ -19,7 +19,7 @@ from workbench.registry import Entry, Registry
 BUILT_IN = [
     (entry.kind, entry.name, {})
     for entry in builtin_registry().entries()
-    if not any(option.required for option in entry.options.values())  # what needs a checkpoint has a test of its own
+    if not any(option.required for option in entry.options.values())  # what needs files has tests of its own
 ]
 OPTIONS = [
     ("encoder", "vit", {"stem_depth": 2, "patch_size": 8, "width": 32, "depth": 1}),

@@ -28,8 +28,8 @@ LAYERS = (
     {"run", "report", "scaffold", "conformance", "catalogue"},
     {"cli"},
 )
-# Words that mean something else as well: a loss of training, `reduction="none"`, "Known: none".
-WORDS = {"loss", "none"}
+# Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of pictures.
+WORDS = {"folder", "loss", "none"}
 
 
 def tree(file: Path) -> ast.Module:

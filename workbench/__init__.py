@@ -15,6 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from workbench.annotations import (
+        LETTERS,
+        DataError,
+        Entry,
+        csv_rows,
+        json_entries,
+        json_lines,
+        json_members,
+        json_values,
+        multiple_choice,
+        read_entries,
+        text_lines,
+    )
+    from workbench.captions import KarpathySplits, caption_examples
     from workbench.checkpoints import load_into, read_weights
     from workbench.contracts import (
         Adapter,
@@ -34,7 +48,8 @@ if TYPE_CHECKING:
         Turn,
         VisionShape,
     )
-    from workbench.errors import UserError
+    from workbench.errors import UserError, did_you_mean
+    from workbench.file_dataset import FileDataset
     from workbench.hookspecs import hookimpl
     from workbench.hugging_face import checkpoint_files, checkpoint_folder, read_config, read_folder
     from workbench.layers import (
@@ -49,13 +64,34 @@ if TYPE_CHECKING:
         pick,
         rotate,
     )
+    from workbench.picture_files import PictureFiles
     from workbench.pretrained import read_pretrained
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
+    from workbench.trial import Share
+    from workbench.vqa_files import COCO_2014, vqa_dataset
     from workbench.workers import Advance, Crew, Finished, Job, died, serve
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "workbench.annotations": (
+        "LETTERS",
+        "DataError",
+        "Entry",
+        "csv_rows",
+        "json_entries",
+        "json_lines",
+        "json_members",
+        "json_values",
+        "multiple_choice",
+        "read_entries",
+        "text_lines",
+    ),
+    "workbench.captions": ("KarpathySplits", "caption_examples"),
+    "workbench.file_dataset": ("FileDataset",),
+    "workbench.picture_files": ("PictureFiles",),
+    "workbench.trial": ("Share",),
+    "workbench.vqa_files": ("COCO_2014", "vqa_dataset"),
     "workbench.checkpoints": ("load_into", "read_weights"),
     "workbench.contracts": (
         "Adapter",
@@ -75,7 +111,7 @@ _HOME = {
         "Turn",
         "VisionShape",
     ),
-    "workbench.errors": ("UserError",),
+    "workbench.errors": ("UserError", "did_you_mean"),
     "workbench.hookspecs": ("hookimpl",),
     "workbench.hugging_face": ("checkpoint_files", "checkpoint_folder", "read_config", "read_folder"),
     "workbench.layers": (
@@ -97,50 +133,69 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "MLP",
     "Adapter",
     "Advance",
     "Attention",
+    "COCO_2014",
     "Connector",
     "Corpus",
     "Crew",
     "CrossAttention",
+    "DataError",
     "Dataset",
     "DecoderShape",
     "Encoder",
+    "Entry",
     "Example",
+    "FileDataset",
     "Finished",
     "Fusion",
     "Inputs",
     "Job",
+    "KarpathySplits",
     "KeyValueCache",
+    "LETTERS",
     "LanguageModel",
     "Launcher",
+    "MLP",
     "Metric",
+    "PictureFiles",
     "Prediction",
     "Quantizer",
     "RMSNorm",
     "Rotary",
+    "Share",
     "Tokenizer",
     "Turn",
     "UserError",
     "VisionShape",
     "attend",
+    "caption_examples",
     "checkpoint_files",
     "checkpoint_folder",
+    "csv_rows",
+    "did_you_mean",
     "died",
     "heads_of",
     "hookimpl",
+    "json_entries",
+    "json_lines",
+    "json_members",
+    "json_values",
     "load_into",
+    "multiple_choice",
     "pick",
     "pretrained_tokenizer",
     "read_config",
+    "read_entries",
     "read_folder",
     "read_pretrained",
     "read_weights",
     "rotate",
     "serve",
+    "text_lines",
     "tokenizer_for",
+    "vqa_dataset",
 ]
 
 # In a checkout that is not installed, the built-in plugins lie beside this folder as `plugins/`;

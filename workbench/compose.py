@@ -15,6 +15,7 @@ from torch import nn
 from workbench.contracts import Adapter, Corpus, Dataset, Metric
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
+from workbench.sound import sound
 from workbench.trial import PARTS, Component, Part, Phase, Trial
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def build(component: Component, registry: Registry, *positional: Any) -> Any:
                 key: build(each, registry) if isinstance(each, Component) else each for key, each in value.items()
             }
     with naming(component.kind, component.name):
-        return registry.create(component.kind, component.name, *positional, **options)
+        made = registry.create(component.kind, component.name, *positional, **options)
+    return sound(made) if isinstance(made, Dataset) else made
 
 
 def build_dataset(trial: Trial, registry: Registry) -> Dataset:

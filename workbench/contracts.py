@@ -283,6 +283,9 @@ class Quantizer:
 class Dataset:
     """Questions about pictures. Factory: `Dataset(*, options)`."""
 
+    most_broken: float = 0.0
+    """The share of a split's pictures that may have a `fault`: they are left out; when there are more, nothing runs."""
+
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """The examples of `split` (`train`, `test`, ...) for `task` (one of `tasks()`)."""
         raise NotImplementedError
@@ -298,6 +301,17 @@ class Dataset:
     def picture(self, key: str) -> Image.Image:
         """The RGB picture of that key."""
         raise NotImplementedError
+
+    def fault(self, key: str) -> str | None:
+        """Why that picture cannot be shown, with its path, or None; asked for every picture before anything runs.
+
+        Override it for pictures that may be missing or damaged; it should be quick.
+        """
+        return None
+
+    def skipped(self, split: str, task: str) -> Mapping[str, str]:
+        """The pictures that were left out, and why; only a dataset made of others has any to tell."""
+        return {}
 
     def augment(self, picture: Image.Image, random: random.Random) -> Image.Image:
         """A changed copy for training whose answers stay true. Called only when `augments` is True."""

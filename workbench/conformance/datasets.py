@@ -19,27 +19,28 @@ def it_can_be_built_with_these_options(subject: Subject) -> None:
     subject.build()
 
 
-def every_split_has_examples_of_the_task_questions(subject: Subject) -> None:
-    """And there are the splits `train` and `test`."""
+def every_split_has_examples(subject: Subject) -> None:
+    """Of every task; and there is something to train on, or to test with."""
     dataset = subject.shared
     splits, tasks = tuple(dataset.splits()), tuple(dataset.tasks())
-    expect({"train", "test"} <= set(splits), f"splits() gives {splits}: `train` and `test` are needed")
-    expect("questions" in tasks, f"tasks() gives {tasks}: `questions` is needed")
-    for split in splits:
-        expect(len(dataset.examples(split, "questions")) > 0, f"the split '{split}' has no questions")
+    expect(bool({"train", "test"} & set(splits)), f"splits() gives {splits}: `train` or `test` is needed")
+    expect(bool(tasks), "tasks() gives none: `questions` or `captions` is usual")
+    for where, examples in _all(dataset):
+        expect(len(examples) > 0, f"there are no examples in {where}")
 
 
 def examples_are_whole(subject: Subject) -> None:
     """Texts are texts, and every question has an answer."""
     for where, examples in _all(subject.shared):
         for example in examples:
-            texts = (example.id, example.picture, example.question, example.group, *example.answers)
+            turns = [text for turn in example.history for text in (turn.question, turn.answer)]
+            texts = (example.id, example.picture, example.question, example.group, *example.answers, *turns)
             expect(
                 all(isinstance(text, str) for text in texts) and isinstance(example.answers, tuple),
                 f"in {where}, {example} should hold strings, and a tuple of strings as answers",
             )
             expect(
-                bool(example.answers) and all(text.strip() for text in (example.question, *example.answers)),
+                bool(example.answers) and all(text.strip() for text in (example.question, *example.answers, *turns)),
                 f"in {where}, {example} has an empty question, or no answer",
             )
 
@@ -73,6 +74,7 @@ def pictures_open(subject: Subject) -> None:
                 isinstance(picture, Image.Image) and picture.mode == "RGB",
                 f"in {where} picture('{key}') gives {picture!r}: give a PIL image of mode RGB",
             )
+            expect(dataset.fault(key) is None, f"in {where} fault('{key}') says it cannot be shown, but it opens")
             same = picture.tobytes() == dataset.picture(key).tobytes()
             expect(same, f"in {where} picture('{key}') gives another picture the second time")
 
@@ -93,7 +95,8 @@ def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
 def augmenting_is_drawn_from_the_given_random_alone(subject: Subject) -> None:
     """The same random numbers give the same picture, of the same size; the original stays as it was."""
     dataset = subject.shared
-    picture = dataset.picture(dataset.examples("train", "questions")[0].picture)
+    _, examples = next(_all(dataset))
+    picture = dataset.picture(examples[0].picture)
     original = picture.copy()
     first, again = (dataset.augment(picture, random.Random(1)) for _ in range(2))
     expect(first.mode == "RGB" and first.size == original.size, f"augment gives {first!r} of {original!r}")
@@ -111,7 +114,7 @@ def _all(dataset: Dataset) -> Iterator[tuple[str, Sequence[Example]]]:
 
 CHECKS = (
     it_can_be_built_with_these_options,
-    every_split_has_examples_of_the_task_questions,
+    every_split_has_examples,
     examples_are_whole,
     ids_are_unique,
     splits_share_no_picture,

@@ -1,0 +1,62 @@
+"""A-OKVQA: questions about COCO pictures with ten direct answers and four choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from workbench import (
+    LETTERS,
+    Dataset,
+    Example,
+    FileDataset,
+    PictureFiles,
+    Share,
+    hookimpl,
+    json_entries,
+    multiple_choice,
+)
+
+
+def aokvqa(
+    *,
+    annotations: dict[str, Path],
+    images: Path | dict[str, Path],
+    picture: str = "{image_id:0>12}.jpg",
+    most_broken: Share = 0.0,
+) -> Dataset:
+    """A-OKVQA (Schwenk et al. 2022, https://arxiv.org/abs/2206.01718), from aokvqa_v1p0_train.json and _val.json.
+
+    The task `questions` asks for the direct answer, of which there are ten; `choices` gives the four choices and asks
+    for the letter of one. Groups of `questions` are `direct` and `difficult`. The official test file has no answers.
+    """
+    reader = _AOKVQA(PictureFiles(images, picture, ["image_id"]))
+    tasks = {"questions": reader.questions, "choices": reader.choices}
+    return FileDataset(tasks, annotations, reader.images, most_broken=most_broken)
+
+
+class _AOKVQA:
+    def __init__(self, images: PictureFiles):
+        self.images = images
+
+    def questions(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
+        for entry in json_entries(files[0]):
+            group = "difficult" if entry.value.get("difficult_direct_answer") else "direct"
+            key = self.images.key(split, image_id=entry.name("image_id"))
+            name = f"{split}/{entry.name('question_id')}"
+            yield Example(name, key, entry.text("question"), entry.texts("direct_answers"), group)
+
+    def choices(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
+        for entry in json_entries(files[0]):
+            choices, right = entry.texts("choices"), entry.number("correct_choice_idx")
+            if not 0 <= right < len(choices):
+                raise entry.wrong(f"'correct_choice_idx' is {right}, and there are {len(choices)} choices")
+            key = self.images.key(split, image_id=entry.name("image_id"))
+            question = multiple_choice(entry.text("question"), choices)
+            yield Example(f"{split}/{entry.name('question_id')}/choice", key, question, (LETTERS[right],), "choice")
+
+
+@hookimpl
+def register_datasets(register):
+    """A-OKVQA."""
+    register("aokvqa", aokvqa)

@@ -1,0 +1,45 @@
+"""GQA: questions about scene graphs of Visual Genome pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from workbench import Dataset, Entry, Example, FileDataset, PictureFiles, Share, hookimpl, json_members
+
+
+def gqa(
+    *,
+    questions: dict[str, Path | tuple[Path, ...]],
+    images: Path,
+    full_answers: bool = False,
+    most_broken: Share = 0.0,
+) -> Dataset:
+    """GQA (Hudson and Manning 2019, https://arxiv.org/abs/1902.09506), from train_balanced_questions.json and the like.
+
+    A split may have several files (those of `train_all_questions`). Groups are the structural types: verify, query,
+    choose, logical, compare. `full_answers` takes the answer as a sentence.
+    """
+    files = PictureFiles(images, "{image_id}.jpg", ["image_id"])
+    answer = "fullAnswer" if full_answers else "answer"
+
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        for path in paths:
+            for number, entry in json_members(path):
+                key = files.key(split, image_id=entry.name("imageId"))
+                yield Example(
+                    f"{split}/{number}", key, entry.text("question"), (entry.text(answer),), _structure(entry)
+                )
+
+    return FileDataset({"questions": read}, questions, files, answer, most_broken)
+
+
+def _structure(entry: Entry) -> str:
+    types = entry.value.get("types")
+    return str(types.get("structural", "")) if isinstance(types, dict) else ""
+
+
+@hookimpl
+def register_datasets(register):
+    """GQA."""
+    register("gqa", gqa)

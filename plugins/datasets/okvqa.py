@@ -1,0 +1,42 @@
+"""OK-VQA: questions about COCO pictures that need knowledge from elsewhere."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from workbench import COCO_2014, Dataset, Entry, PictureFiles, Share, hookimpl, json_values, vqa_dataset
+
+
+def okvqa(
+    *,
+    questions: dict[str, Path],
+    annotations: dict[str, Path],
+    images: Path | dict[str, Path],
+    picture: str = COCO_2014,
+    most_broken: Share = 0.0,
+) -> Dataset:
+    """OK-VQA (Marino et al. 2019, https://arxiv.org/abs/1906.00067), from its two official files a split.
+
+    The ten answers (five people, each twice) stay for the metric, the most common one trains. Groups are the ten fields
+    of knowledge, by name.
+    """
+    files = PictureFiles(images, picture, ["image_id"])
+    return vqa_dataset(questions, annotations, files, _field, most_broken)
+
+
+def _field(annotation: Entry) -> str:
+    kind = annotation.text("question_type")
+    return _fields(annotation.file).get(kind, kind)
+
+
+@cache
+def _fields(file: Path) -> dict[str, str]:
+    """The names of the fields, which the file gives once: `{"one": "Vehicles and Transportation", ...}`."""
+    return next((dict(value) for name, value in json_values(file) if name == "question_types"), {})
+
+
+@hookimpl
+def register_datasets(register):
+    """OK-VQA."""
+    register("okvqa", okvqa)

@@ -1,0 +1,75 @@
+"""ScienceQA: school questions with choices, about diagrams and photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from workbench import (
+    LETTERS,
+    Dataset,
+    Entry,
+    Example,
+    FileDataset,
+    PictureFiles,
+    Share,
+    UserError,
+    hookimpl,
+    json_members,
+    json_values,
+    multiple_choice,
+)
+
+
+def scienceqa(
+    *,
+    problems: Path,
+    pid_splits: Path,
+    images: Path,
+    hint: bool = True,
+    most_broken: Share = 0.0,
+) -> Dataset:
+    """ScienceQA (Lu et al. 2022, https://arxiv.org/abs/2209.09513), from problems.json and pid_splits.json.
+
+    `images` holds train/1/image.png and so on. Asked is the letter of the right choice, behind the problem's `hint`
+    where there is one. Problems without a picture are passed over. Groups are the subjects.
+    """
+    files = PictureFiles(images)
+    splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}
+
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        wanted = splits[split]
+        for number, entry in json_members(paths[0]):
+            if number in wanted and entry.value.get("image") is not None:
+                key = files.key(split, image=f"{entry.text('split')}/{number}/{entry.text('image')}")
+                yield Example(
+                    f"{split}/{number}", key, _question(entry, hint), (_answer(entry),), entry.text("subject")
+                )
+
+    by_split = {split: (problems, pid_splits) for split in splits}
+    return FileDataset({"questions": read}, by_split, files, hint, most_broken)
+
+
+def _numbers(file: Path, name: str, value: object) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise UserError(f"{file}: '{name}' should be a list of the numbers of problems. Is it pid_splits.json?")
+    return frozenset(map(str, value))
+
+
+def _question(entry: Entry, hint: bool) -> str:
+    given = entry.value.get("hint") if hint else None
+    context = f"{given.strip()}\n" if isinstance(given, str) and given.strip() else ""
+    return context + multiple_choice(entry.text("question"), entry.texts("choices"))
+
+
+def _answer(entry: Entry) -> str:
+    right, count = entry.number("answer"), len(entry.texts("choices"))
+    if not 0 <= right < count:
+        raise entry.wrong(f"'answer' is {right}, and there are {count} choices")
+    return LETTERS[right]
+
+
+@hookimpl
+def register_datasets(register):
+    """ScienceQA."""
+    register("scienceqa", scienceqa)

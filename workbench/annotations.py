@@ -1,0 +1,284 @@
+"""Entries of annotation files, read one after the other: JSON of any size, JSON lines, CSV.
+
+A file is never turned into one tree of objects: an entry is parsed when it is asked for, and forgotten when it has
+become an example. What is wrong is told with the file, the entry or line, and the key.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import UserError, did_you_mean
+
+SHOWN = 12  # how many keys a message lists
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODE = json.JSONDecoder().raw_decode
+
+
+class DataError(UserError):
+    """Data that is missing, damaged, or of another format."""
+
+
+class Entry:
+    """One entry, which knows where it stands: in `file`, at `("entry", 3)`, `("line", 7)` or the like, which is put
+    into words only when something is wrong. There are millions of entries, so they are kept small."""
+
+    __slots__ = ("file", "place", "value")
+
+    def __init__(self, file: Path, place: tuple[Any, ...], value: Mapping[str, Any]):
+        self.file = file
+        self.place = place
+        self.value = value
+
+    def text(self, key: str) -> str:
+        """The text under a key, without space around it; an empty one is wrong."""
+        value = self._get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise self.wrong(f"'{key}' should be a text, not {_shown(value)}")
+        return value.strip()
+
+    def name(self, key: str) -> str:
+        """A text or a whole number, as ids are."""
+        value = self._get(key)
+        if not isinstance(value, int | str) or isinstance(value, bool) or value == "":
+            raise self.wrong(f"'{key}' should be a text or a whole number, not {_shown(value)}")
+        return str(value)
+
+    def number(self, key: str) -> int:
+        """A whole number."""
+        value = self._get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.wrong(f"'{key}' should be a whole number, not {_shown(value)}")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts with at least one."""
+        value = self._get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+            raise self.wrong(f"'{key}' should be a list of texts, not {_shown(value)}")
+        return tuple(each.strip() for each in value)
+
+    def entries(self, key: str) -> list[Entry]:
+        """A list of objects with at least one."""
+        value = self._get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+            raise self.wrong(f"'{key}' should be a list of objects, not {_shown(value)}")
+        return [Entry(self.file, (*self.place, key, number), each) for number, each in enumerate(value)]
+
+    def wrong(self, message: str) -> DataError:
+        """The error that says so, and where."""
+        return DataError(f"{self.file}: {' '.join(map(str, self.place))}: {message}")
+
+    def _get(self, key: str) -> Any:
+        if key not in self.value:
+            keys = ", ".join(list(self.value)[:SHOWN])
+            raise self.wrong(f"the key '{key}' is missing.{did_you_mean(key, self.value)} There are: {keys or 'none'}")
+        return self.value[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a text file."""
+
+    file: Path
+    number: int
+    text: str
+
+    def wrong(self, message: str) -> DataError:
+        """The error that says so, and where."""
+        return DataError(f"{self.file}: line {self.number}: {message}")
+
+
+def json_entries(file: Path, key: str | None = None) -> Iterator[Entry]:
+    """The objects of a JSON list, or of the list under `key` of a JSON object."""
+    text = _read(file)
+    start = _skip(text, 0) if key is None else _find(file, text, key)
+    if text[start : start + 1] != "[":
+        where = f"under '{key}' there should be a list" if key else "the file should hold a JSON list"
+        raise DataError(f"{file}: {where}, not {_shown(text[start : start + 40])}. {_other_format(text, start)}")
+    for number, value in enumerate(_items(file, text, start)):
+        yield _entry(file, ("entry", number), value)
+
+
+def json_members(file: Path) -> Iterator[tuple[str, Entry]]:
+    """The objects of a JSON object, each with its name."""
+    for name, value in json_values(file):
+        yield name, _entry(file, ("entry", repr(name)), value)
+
+
+def json_values(file: Path) -> Iterator[tuple[str, Any]]:
+    """The names and values of a JSON object."""
+    text = _read(file)
+    names = _names(file, text)
+    found = next(names, None)
+    while found is not None:
+        name, place = found
+        value, behind = _value(file, text, place)
+        yield name, value
+        try:
+            found = names.send(behind)
+        except StopIteration:
+            return
+
+
+def json_lines(file: Path) -> Iterator[Entry]:
+    """The objects of a file with one JSON object a line."""
+    with _opened(file) as opened:
+        for number, line in enumerate(_decoded(file, opened), start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{file}: line {number} is no JSON ({error})") from error
+            yield _entry(file, ("line", number), value)
+
+
+def csv_rows(file: Path) -> Iterator[Entry]:
+    """The rows of a CSV file (or TSV, by its name) with a line of column names."""
+    with _opened(file) as opened:
+        reader = csv.DictReader(_decoded(file, opened), delimiter="\t" if file.suffix == ".tsv" else ",")
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    message = f"it has not as many cells as there are columns ({', '.join(reader.fieldnames or ())})"
+                    raise DataError(f"{file}: line {reader.line_num}: {message}")
+                yield Entry(file, ("line", reader.line_num), row)
+        except csv.Error as error:
+            raise DataError(f"{file}: line {reader.line_num}: {error}") from error
+
+
+def text_lines(file: Path) -> Iterator[Line]:
+    """The lines of a text file that are not empty."""
+    with _opened(file) as opened:
+        for number, line in enumerate(_decoded(file, opened), start=1):
+            if line.strip():
+                yield Line(file, number, line.rstrip("\r\n"))
+
+
+def read_entries(file: Path) -> Iterator[Entry]:
+    """The entries of a file by its name: `.jsonl`, `.csv`, `.tsv`, or else a JSON list."""
+    readers = {".jsonl": json_lines, ".csv": csv_rows, ".tsv": csv_rows}
+    return readers.get(file.suffix, json_entries)(file)
+
+
+def multiple_choice(question: str, choices: Sequence[str]) -> str:
+    """A question with its choices, each on a line of its own behind a letter."""
+    return "\n".join([question, *(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False))])
+
+
+def _entry(file: Path, place: tuple[Any, ...], value: Any) -> Entry:
+    if not isinstance(value, dict):
+        raise Entry(file, place, {}).wrong(f"it should be an object, not {_shown(value)}")
+    return Entry(file, place, value)
+
+
+def _read(file: Path) -> str:
+    with _opened(file) as opened:
+        return "".join(_decoded(file, opened, whole=True))
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return file.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}. Give the file's place in the experiment") from error
+
+
+def _decoded(file: Path, opened: Any, whole: bool = False) -> Iterator[str]:
+    try:
+        if whole:
+            yield opened.read()
+        else:
+            yield from opened
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is no UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def _skip(text: str, place: int) -> int:
+    """Behind the space."""
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
+
+
+def _value(file: Path, text: str, place: int) -> tuple[Any, int]:
+    """The value that begins there, and the place behind it."""
+    try:
+        return _DECODE(text, place)
+    except ValueError as error:
+        raise _damaged(file, text, getattr(error, "pos", place)) from error
+
+
+def _items(file: Path, text: str, place: int) -> Iterator[Any]:
+    """The values of the list that begins there."""
+    place = _skip(text, place + 1)
+    if text[place : place + 1] == "]":
+        return
+    while True:
+        value, place = _value(file, text, place)
+        yield value
+        place = _skip(text, place)
+        if text[place : place + 1] == "]":
+            return
+        if text[place : place + 1] != ",":
+            raise _damaged(file, text, place)
+        place = _skip(text, place + 1)
+
+
+def _names(file: Path, text: str) -> Generator[tuple[str, int], int | None, None]:
+    """The names of the object that the file holds, each with the place where its value begins. Who has read the value
+    sends the place behind it; else it is passed over."""
+    place = _skip(text, 0)
+    if text[place : place + 1] != "{":
+        shown = _shown(text[place : place + 40])
+        raise DataError(f"{file}: the file should hold a JSON object, not {shown}. {_other_format(text, place)}")
+    place = _skip(text, place + 1)
+    while text[place : place + 1] != "}":
+        name, place = _value(file, text, place)
+        place = _skip(text, place)
+        if not isinstance(name, str) or text[place : place + 1] != ":":
+            raise _damaged(file, text, place)
+        place = _skip(text, place + 1)
+        behind = yield name, place
+        place = _skip(text, behind or _value(file, text, place)[1])
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != "}":
+            raise _damaged(file, text, place)
+
+
+def _find(file: Path, text: str, key: str) -> int:
+    """Where the value under a key of the object begins."""
+    names = []
+    for name, place in _names(file, text):
+        if name == key:
+            return place
+        names.append(name)
+    there = ", ".join(names[:SHOWN]) or "none"
+    raise DataError(f"{file}: the key '{key}' is missing.{did_you_mean(key, names)} There are: {there}")
+
+
+def _damaged(file: Path, text: str, place: int) -> DataError:
+    line = text.count("\n", 0, place) + 1
+    if place >= len(text.rstrip()):
+        return DataError(f"{file} is cut off in line {line}. Copy or download it again")
+    return DataError(f"{file} is no JSON in line {line}, at {_shown(text[place : place + 20])}")
+
+
+def _other_format(text: str, place: int) -> str:
+    """What a reader who sees the wrong kind of file might look for."""
+    second = text.find("\n{", place)
+    return "One object a line is read when the name ends with .jsonl" if second > 0 else "Is it another of the set?"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,97 @@
+"""Pictures that are missing or damaged: found before anything trains, left out for every trial alike, and told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from workbench.annotations import DataError
+from workbench.contracts import Dataset, Example
+
+THREADS = 8  # looking at files is waiting for the disk
+SHOWN = 3  # pictures that a message names
+
+
+class Sound(Dataset):
+    """A dataset without the examples whose picture cannot be shown.
+
+    Which pictures those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
+    than the dataset's `most_broken` of the pictures of a split and task, `DataError` names them.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self._faults: dict[str, str | None] = {}  # by picture
+        self._sound: dict[tuple[str, str], Sequence[Example]] = {}
+        self._skipped: dict[tuple[str, str], dict[str, str]] = {}
+
+    def examples(self, split: str, task: str) -> Sequence[Example]:
+        """Those whose pictures are sound."""
+        if (split, task) not in self._sound:
+            found = self.dataset.examples(split, task)
+            skipped = self._look(split, task, dict.fromkeys(each.picture for each in found))
+            self._skipped[split, task] = skipped
+            self._sound[split, task] = (
+                tuple(each for each in found if each.picture not in skipped) if skipped else found
+            )
+        return self._sound[split, task]
+
+    def skipped(self, split: str, task: str) -> Mapping[str, str]:
+        """The pictures that are left out, and why."""
+        self.examples(split, task)
+        return {**self.dataset.skipped(split, task), **self._skipped[split, task]}
+
+    def splits(self) -> Sequence[str]:
+        """The dataset's."""
+        return self.dataset.splits()
+
+    def tasks(self) -> Sequence[str]:
+        """The dataset's."""
+        return self.dataset.tasks()
+
+    def picture(self, key: str) -> Image.Image:
+        """The dataset's."""
+        return self.dataset.picture(key)
+
+    def augment(self, picture: Image.Image, random: random.Random) -> Image.Image:
+        """As the dataset does it."""
+        return self.dataset.augment(picture, random)
+
+    @property
+    def augments(self) -> bool:
+        """The dataset's."""
+        return self.dataset.augments
+
+    def fingerprint(self) -> str:
+        """The dataset's, which changes when files come or go."""
+        return self.dataset.fingerprint()
+
+    def _look(self, split: str, task: str, keys: Iterable[str]) -> dict[str, str]:
+        keys = list(keys)
+        new = [key for key in keys if key not in self._faults]
+        with ThreadPoolExecutor(THREADS) as pool:
+            self._faults.update(zip(new, pool.map(self.dataset.fault, new), strict=True))
+        faults = ((key, self._faults[key]) for key in keys)
+        broken = {key: fault for key, fault in faults if fault is not None}
+        if len(broken) > self.dataset.most_broken * len(keys):
+            share = -(-1000 * len(broken) // len(keys)) / 1000  # rounded up
+            raise DataError(
+                f"{counted(broken, len(keys))} of '{split}' (task {task}) cannot be shown, more than most_broken:"
+                f" {self.dataset.most_broken:g} allows. Mend them, or write most_broken: {share:g} for the dataset, and"
+                " every trial leaves them out"
+            )
+        return broken
+
+
+def sound(dataset: Dataset) -> Dataset:
+    """The dataset without broken pictures; itself, where it does not look for any."""
+    return dataset if type(dataset).fault is Dataset.fault else Sound(dataset)
+
+
+def counted(skipped: Mapping[str, str], total: int) -> str:
+    """How many, and the first of them: `3 of 1,000 pictures (a.jpg is missing; ...)`."""
+    named = "; ".join(list(skipped.values())[:SHOWN]) + ("; ..." if len(skipped) > SHOWN else "")
+    return f"{len(skipped):,} of {total:,} pictures ({named})"
