@@ -64,25 +64,27 @@ class Encoded:
 class Collator:
     """Turns examples into batches; every text is encoded once and remembered, up to `MOST_REMEMBERED` of them.
 
-    `prompt` is the template of the experiment, with `{question}` in it and possibly `<image>`. With `separate`,
-    every question is a row of its own (for a fusion whose picture is changed by the text). Each turn of a conversation
-    is put into the template; `<image>` stands in the first one alone.
+    `prompt` is the template of the experiment, with `{question}` in it and possibly `<image>`, or `chat` for the
+    tokenizer's own. With `separate`, every question is a row of its own (for a fusion whose picture is changed by the
+    text). Each turn of a conversation is put into the template; `<image>` stands in the first one alone.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: str, separate: bool = False):
         self.tokenizer = tokenizer
         self.separate = separate
-        before, image, after = prompt.partition(IMAGE)
+        prompts = tokenizer.prompts(prompt)
+        before, image, after = prompts.first.partition(IMAGE)
         if image and "{question}" not in before:
             self.shared, self.rest = before + image, after
         else:
-            self.shared, self.rest = "", prompt
-        self._shared_ids = (tokenizer.start, *(tokenizer.encode(self.shared) if self.shared else ()))
+            self.shared, self.rest = "", prompts.first
+        self.later = self.rest.replace(IMAGE, "") if prompts.later is None else prompts.later
+        self._shared_ids = (*prompts.start, *(tokenizer.encode(self.shared) if self.shared else ()))
         self._encoded: dict[tuple[str, ...], Encoded] = {}
 
     def encode(self, question: str, answer: str, first: bool = True) -> Encoded:
         """The ids of one question and answer; the answer ends with the end token. Only a `first` turn has `<image>`."""
-        template = self.rest if first else self.rest.replace(IMAGE, "")
+        template = self.rest if first else self.later
         key = (question, answer) if template == self.rest else (question, answer, template)
         if key in self._encoded:
             return self._encoded[key]

@@ -26,7 +26,7 @@ ENCODER_CODE = (
     *("precision", "pretrained"),
 )
 TRAINING_CODE = (
-    *(*ENCODER_CODE, "batches", "chance", "contrastive", "model", "objectives", "optimization"),
+    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "model", "objectives", "optimization"),
     *("snapshots", "tokenizer", "train", "validation"),
 )
 EVALUATION_CODE = (*TRAINING_CODE, "evaluate", "generate", "inference")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.axes import SEED, Axis, Point, path_of
+from workbench.chat import CHAT
 from workbench.errors import did_you_mean
 from workbench.problems import Document, Keys
 from workbench.registry import Registry, RegistryError, check_options, resolve_options
@@ -197,6 +198,8 @@ def _make_prompt(resolver: Resolver, path: tuple[str, ...], written: Written) ->
     prompt = written.value
     if not isinstance(prompt, str):
         return Resolved(None, ((written.keys, f"this must be a text with {{question}} in it, not {shown(prompt)}"),))
+    if prompt.strip() == CHAT:
+        return Resolved(prompt, ())
     fields = re.findall(r"\{([^{}\s]*)\}", prompt)
     faults = [
         f"'{{{name}}}' is not filled in.{did_you_mean(name, ['question'])} Write {{question}}, the only field there is"

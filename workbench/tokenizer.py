@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.chat import CHAT, CONTENT, ChatError, ChatTemplate, Piece
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,9 +32,10 @@ class Tokenizer:
     `special` names padding, start, end and image: a pretrained tokenizer has names of its own for them.
     """
 
-    def __init__(self, raw: RawTokenizer, special: Sequence[str] = SPECIAL):
+    def __init__(self, raw: RawTokenizer, special: Sequence[str] = SPECIAL, template: ChatTemplate | None = None):
         self.raw = raw
         self.special = tuple(special)
+        self.template = template
         self.size: int = raw.get_vocab_size()
         self.padding, self.start, self.end, self.image = (self._special(token) for token in special)
 
@@ -42,6 +46,28 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens, stripped."""
         return self.raw.decode(list(ids), skip_special_tokens=True).strip()
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[Piece]:
+        """A conversation as its model was trained on it, in pieces that say which are the assistant's words.
+
+        messages: each with a `role` (system, user, assistant) and its `content`.
+        """
+        if self.template is None:
+            raise TokenizerError("this tokenizer has no chat template: take the instruction-tuned checkpoint")
+        return self.template.pieces(messages)
+
+    def prompts(self, prompt: str) -> Prompts:
+        """What a template of an experiment, or `chat` and perhaps what the user says, stands for."""
+        name, _, content = prompt.partition(":")
+        if name.strip() != CHAT:
+            return Prompts((self.start,), prompt, None)
+        if self.template is None:
+            raise TokenizerError(
+                f"prompt: {CHAT} needs a tokenizer with a chat template, which this language model's has not: take an"
+                " instruction-tuned checkpoint, or write the prompt out, as <image>{question}"
+            )
+        first, later, _ = self.template.prompts(content.strip() or CONTENT)
+        return Prompts((), first, later)
 
     def json(self) -> str:
         """The whole tokenizer as text, in the format of the `tokenizers` library."""
@@ -57,12 +83,24 @@ class Tokenizer:
         return self  # nothing of it changes, and a large vocabulary takes a second to copy
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"json": self.json(), "special": self.special}
+        return {"json": self.json(), "special": self.special, "template": self.template}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from tokenizers import Tokenizer as RawTokenizer
 
-        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]), state["special"])
+        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]), state["special"], state["template"])
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The ids that a row begins with, the template of a conversation's first question, and that of later ones.
+
+    Where there is none for later ones, they go on as the first one does behind `<image>`.
+    """
+
+    start: tuple[int, ...]
+    first: str
+    later: str | None
 
 
 def tokenizer_for(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
@@ -81,18 +119,40 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a checkpoint in Hugging Face layout, with `<image>` added when it has none.
 
     Start and end are those it was trained with, as `tokenizer_config.json` or else `config.json` names them. Where
-    there is no start or padding, the end stands for it.
+    there is no start or padding, the end stands for it. With a chat template, the end is that of the assistant's turn.
     """
     raw = _read_raw(folder / "tokenizer.json")
     raw.no_padding()
     raw.no_truncation()
     if raw.token_to_id(IMAGE) is None:
         raw.add_special_tokens([IMAGE])
-    named = _read_object(folder / "tokenizer_config.json") | {"ids": _read_object(folder / "config.json")}
+    config = _read_object(folder / "tokenizer_config.json")
+    named = config | {"ids": _read_object(folder / "config.json")}
     end = _named(raw, named, "eos")
     if end is None:
         raise TokenizerError(f"{folder} does not say which token ends a text: give eos_token in tokenizer_config.json")
-    return Tokenizer(raw, (_named(raw, named, "pad") or end, _named(raw, named, "bos") or end, end, IMAGE))
+    start, padding = _named(raw, named, "bos"), _named(raw, named, "pad")
+    template = _chat_template(folder, config, raw, {"bos": start, "eos": end, "pad": padding})
+    if template is not None:
+        with suppress(ChatError):  # it is told where a prompt asks for it
+            *_, end = template.prompts(CONTENT)
+    return Tokenizer(raw, (padding or end, start or end, end, IMAGE), template)
+
+
+def _chat_template(
+    folder: Path, config: dict[str, Any], raw: RawTokenizer, named: dict[str, str | None]
+) -> ChatTemplate | None:
+    """Its own file, or what tokenizer_config.json holds: a text, or a list of them with names."""
+    file, source = folder / "chat_template.jinja", config.get("chat_template")
+    if file.is_file():
+        source = file.read_text(encoding="utf-8")
+    if isinstance(source, list):
+        source = {each.get("name"): each.get("template") for each in source}.get("default")
+    if not isinstance(source, str):
+        return None
+    special = [token.content for token in raw.get_added_tokens_decoder().values()]
+    tokens = tuple((f"{role}_token", token or "") for role, token in named.items())
+    return ChatTemplate(source, tokens, tuple(sorted(special, key=len, reverse=True)))
 
 
 def _named(raw: RawTokenizer, named: dict[str, Any], role: str) -> str | None:
