@@ -56,6 +56,7 @@ def show_plan(console: Console, experiment: Experiment, planner: Planner, probe:
     from workbench.costs import Costs
 
     plan = planner.plan()
+    plan.sizes = plan.sizes or planner.sizes()
     _show_trials(console, experiment, plan)
     _show_missing(console, plan)
     for note in plan.notes:

@@ -32,7 +32,7 @@ class Plan:
     """The stages of every trial, and which of them are still to be done."""
 
     chains: dict[str, list[Stage]]  # by trial id
-    sizes: dict[str, Size]  # by trial id
+    sizes: dict[str, Size]  # by trial id; none when nothing is missing
     finished: frozenset[str]  # ids of trials
     failed: dict[str, Record]  # by trial id: failures that would only repeat
     missing: dict[str, AnyStage] = field(default_factory=dict)  # by key, in the order of the trials
@@ -87,9 +87,10 @@ class Planner:
     def plan(self, retry: bool = False) -> Plan:
         """The plan. With `retry`, trials that failed are to be done again. What does not fit is told by an error."""
         trials = self.experiment.trials
-        sizes = sizes_of(trials, self.bench)
-        chains = {trial.id: self.chains.chain(trial) for trial in trials}
         records = {trial.id: _record(self.trials / trial.id) for trial in trials}
+        tried = all(records.values())  # then all fitted once, and are looked at again only if there is something to do
+        sizes = {} if tried else self.sizes()
+        chains = {trial.id: self.chains.chain(trial) for trial in trials}
         last = {id_: stages[-1].key for id_, stages in chains.items()}
         same = {id_: each for id_, each in records.items() if each and each.provenance.get("key") == last[id_]}
         finished = {id_ for id_, each in same.items() if each.status == DONE and is_whole(self.trials / id_, each)}
@@ -100,9 +101,14 @@ class Planner:
         for id_, stages in chains.items():
             if id_ not in finished and id_ not in failed:
                 self._add_missing(plan, stages, records[id_])
-        if self.chains.share:
+        plan.sizes |= {} if sizes or not plan.missing else self.sizes()
+        if self.chains.share and plan.missing:
             self._share_features(plan)
         return plan
+
+    def sizes(self) -> dict[str, Size]:
+        """How large the model of each trial is, by its id. What does not fit is told by an error."""
+        return sizes_of(self.experiment.trials, self.bench)
 
     def require(self, plan: Plan, key: str, why: str) -> list[AnyStage]:
         """Add a stage that was thought to be done, and what it needs; returns what was added, first things first."""
