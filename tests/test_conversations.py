@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.batches import IGNORED, Batch
-from workbench.contracts import Example, Turn
+from workbench.example import Example, Turn
 from workbench.generate import generate, generate_and_judge
 from workbench.model import VisionLanguageModel
 

@@ -12,8 +12,9 @@ from benchmarks.official_formats import FORMATS, TEST, write_json, write_lines
 from tests.tiny import builtin_registry
 from workbench.annotations import DataError
 from workbench.conformance import check
-from workbench.contracts import Dataset, Example, Turn
+from workbench.contracts import Dataset
 from workbench.errors import UserError
+from workbench.example import Example, Turn
 from workbench.registry import resolve_options
 
 COUNT = 12

@@ -45,10 +45,10 @@ if TYPE_CHECKING:
         Metric,
         Prediction,
         Quantizer,
-        Turn,
         VisionShape,
     )
     from workbench.errors import UserError, did_you_mean
+    from workbench.example import Turn
     from workbench.file_dataset import FileDataset
     from workbench.hookspecs import hookimpl
     from workbench.hugging_face import checkpoint_files, checkpoint_folder, read_config, read_folder
@@ -108,9 +108,9 @@ _HOME = {
         "Metric",
         "Prediction",
         "Quantizer",
-        "Turn",
         "VisionShape",
     ),
+    "workbench.example": ("Turn",),
     "workbench.errors": ("UserError", "did_you_mean"),
     "workbench.hookspecs": ("hookimpl",),
     "workbench.hugging_face": ("checkpoint_files", "checkpoint_folder", "read_config", "read_folder"),

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from workbench.example import Example, Prediction
 from workbench.layers import pick
 
 if TYPE_CHECKING:
@@ -54,46 +55,6 @@ class Corpus:
 
     texts: Callable[[], Iterable[str]]
     tokenizer_file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question that was asked earlier in a conversation, and its answer."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """One question about one picture. `picture` is a key that `Dataset.picture` opens.
-
-    `answers` are what several people said, or alternatives. `history` are the earlier turns of a conversation: each of
-    their answers trains as well; in an evaluation they are given, and the last question is asked.
-    """
-
-    id: str
-    picture: str
-    question: str
-    answers: tuple[str, ...]
-    group: str = ""
-    history: tuple[Turn, ...] = ()
-
-    @property
-    def answer(self) -> str:
-        """The answer that is trained: the most common one, of equally common ones the first."""
-        if len(self.answers) == 1:
-            return self.answers[0]
-        return max(self.answers, key=self.answers.count)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model answered. `loss` is the mean negative log-likelihood of the right answer, in nats a token."""
-
-    example: Example
-    answer: str
-    loss: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -103,6 +103,29 @@ def summarize(
         flat |= {f"{name}.group.{group}": statistics.fmean(values) for group, values in groups.items() if group}
     flat["visual_gain"] = _visual_gain(flat, *next(iter(metrics.items())))
     return flat, scores
+
+
+def lines_of(outcome: Outcome, scores: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
+    """The lines of predictions.jsonl."""
+    lines = []
+    for condition in CONDITIONS:
+        for index, prediction in enumerate(outcome.predictions[condition]):
+            example = prediction.example
+            lines.append(
+                {
+                    "condition": condition,
+                    "id": example.id,
+                    "picture": example.picture,
+                    "group": example.group,
+                    **({"history": list(map(astuple, example.history))} if example.history else {}),
+                    "question": example.question,
+                    "answers": list(example.answers),
+                    "answer": prediction.answer,
+                    "loss": round(prediction.loss, 6),
+                    "scores": {name: round(values[index], 6) for name, values in scores[condition].items()},
+                }
+            )
+    return lines
 
 
 def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:

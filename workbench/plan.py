@@ -15,7 +15,9 @@ from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
 from workbench.precision import dtype_of
 from workbench.records import DONE, FAILED, Record, ResultsError, is_whole, read_record
+from workbench.sound import counted, skipped_pictures
 from workbench.stages import Chains, FeatureStage, Stage
+from workbench.train import TRAIN
 
 if TYPE_CHECKING:
     from workbench.experiment import Experiment
@@ -104,6 +106,7 @@ class Planner:
         plan.sizes |= {} if sizes or not plan.missing else self.sizes()
         if self.chains.share and plan.missing:
             self._share_features(plan)
+        plan.notes += self._skipped()
         return plan
 
     def sizes(self) -> dict[str, Size]:
@@ -119,6 +122,23 @@ class Planner:
         before = [] if first is None or self.store.has(first) else self.require(plan, first, why)
         plan.missing[key], plan.reasons[key] = stage, why
         return [*before, stage]
+
+    def _skipped(self) -> list[str]:
+        """What is left out of the data, for which every trial of it is told the same."""
+        seen: set[tuple] = set()
+        told: dict[str, None] = {}
+        for trial in self.experiment.trials:
+            dataset, asked = trial.components["dataset"], trial.evaluation
+            parts = (id(dataset), id(asked), *map(id, trial.phases))
+            if parts in seen:
+                continue
+            seen.add(parts)
+            data = self.bench.dataset(trial)
+            found = skipped_pictures(data, asked.split, [asked.task])
+            for phase in trial.phases:
+                found |= skipped_pictures(data, TRAIN, phase.tasks)
+            told |= {f"{dataset.name}, {where}: {counted(each)} are left out": None for where, each in found.items()}
+        return list(told)
 
     def _add_missing(self, plan: Plan, stages: list[Stage], record: Record | None) -> None:
         """The evaluation, and before it every stage back to the last one that is kept."""

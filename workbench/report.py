@@ -146,6 +146,13 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
     if times:
         rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
     rows.append(("seeds", ", ".join(study.seeds) or "–"))
+    skipped = {
+        where: len(pictures)
+        for record in study.records
+        for where, pictures in record.provenance.get("skipped_pictures", {}).items()
+    }
+    if skipped:
+        rows.append(("pictures left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
     best = best_trial(study)
     if best is not None:
         rows.append(("best trial", study.done[best].id))

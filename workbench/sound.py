@@ -91,7 +91,14 @@ def sound(dataset: Dataset) -> Dataset:
     return dataset if type(dataset).fault is Dataset.fault else Sound(dataset)
 
 
-def counted(skipped: Mapping[str, str], total: int) -> str:
+def skipped_pictures(dataset: Dataset, split: str, tasks: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The pictures of a split that are left out and why, by `split/task`; what leaves out none is not there."""
+    found = {f"{split}/{task}": dict(dataset.skipped(split, task)) for task in tasks}
+    return {where: skipped for where, skipped in found.items() if skipped}
+
+
+def counted(skipped: Mapping[str, str], total: int | None = None) -> str:
     """How many, and the first of them: `3 of 1,000 pictures (a.jpg is missing; ...)`."""
     named = "; ".join(list(skipped.values())[:SHOWN]) + ("; ..." if len(skipped) > SHOWN else "")
-    return f"{len(skipped):,} of {total:,} pictures ({named})"
+    count = f"{len(skipped):,} of {total:,} pictures" if total else f"{len(skipped):,} picture(s)"
+    return f"{count} ({named})"

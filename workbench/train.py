@@ -24,6 +24,8 @@ from workbench.snapshots import Snapshot, Snapshots
 from workbench.trial import Phase
 from workbench.validation import Kept, Validation, below, chunks, copies, hold_out
 
+TRAIN = "train"  # the split that trains
+
 
 class TrainingError(UserError):
     """A phase that cannot start, or a loss that is no number."""
@@ -61,7 +63,7 @@ def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0
     none."""
     grouped: dict[str, list[Example]] = {}
     for task in tasks:
-        for example in dataset.examples("train", task):
+        for example in dataset.examples(TRAIN, task):
             grouped.setdefault(example.picture, []).append(example)
     if not grouped:
         raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")

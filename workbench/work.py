@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from workbench.compose import (
 from workbench.contracts import Adapter, Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
-from workbench.evaluate import CONDITIONS, Outcome, evaluate, summarize
+from workbench.evaluate import evaluate, lines_of, summarize
 from workbench.features import Features, encode_all, fingerprint
 from workbench.keys import core_code, file_hash, files_of
 from workbench.model import VisionLanguageModel
@@ -39,8 +40,9 @@ from workbench.provenance import PeakMemory
 from workbench.records import DONE, Record, holds_result_of, write_trial
 from workbench.registry import Registry, load_registry
 from workbench.snapshots import Snapshots
+from workbench.sound import skipped_pictures
 from workbench.stages import FeatureStage, Stage
-from workbench.train import Step, train
+from workbench.train import TRAIN, Step, train
 from workbench.trial import Trial, digest
 from workbench.workers import Do, Tell
 
@@ -265,6 +267,7 @@ def _train(
             "adapter": built.adapter is not None,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
             "notes": snapshots.notes,
+            "skipped": _skipped(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),
         },
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
         kept={each.step: each.weights for each in trained.kept},
@@ -274,6 +277,11 @@ def _train(
 def _added(before: Artifact | None, costs: dict[str, float]) -> dict[str, float]:
     """Costs summed over all phases so far: what this training takes when nothing is shared."""
     return {name: cost + (before.summary[name] if before else 0) for name, cost in costs.items()}
+
+
+def _skipped(before: Artifact | None, dataset: Dataset, split: str, tasks: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The pictures that were left out so far and why, by split and task."""
+    return {**(before.summary.get("skipped", {}) if before else {}), **skipped_pictures(dataset, split, tasks)}
 
 
 def _evaluate(
@@ -289,6 +297,7 @@ def _evaluate(
     metrics = build_metrics(trial, place.registry)
     outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
+    skipped = _skipped(built.before, dataset, trial.evaluation.split, [trial.evaluation.task])
     training = built.before.summary if built.before else {"seconds": 0.0, "examples": 0, "trainable_parameters": 0}
     numbers |= {
         "parameters": parameters,
@@ -311,41 +320,14 @@ def _evaluate(
             name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
             for name, metric in metrics.items()
         },
-        provenance={**place.provenance, **made_by(stage)},
+        provenance={**place.provenance, **made_by(stage), "skipped_pictures": skipped},
         error=None,
     )
     curve = built.before.curve if built.before else []
-    write_trial(place.results / "trials" / trial.id, record, _lines(outcome, scores), curve)
+    write_trial(place.results / "trials" / trial.id, record, lines_of(outcome, scores), curve)
 
 
 def made_by(stage: Stage) -> dict[str, Any]:
     """What a record says of the stage that made it: enough to tell later what has changed since."""
     finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     return {"key": stage.key, "before": stage.before, "made_of": stage.made_of, "finished": finished}
-
-
-def _lines(outcome: Outcome, scores: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl."""
-    lines = []
-    for condition in CONDITIONS:
-        for index, prediction in enumerate(outcome.predictions[condition]):
-            example = prediction.example
-            lines.append(
-                {
-                    "condition": condition,
-                    "id": example.id,
-                    "picture": example.picture,
-                    "group": example.group,
-                    **(
-                        {"history": [[turn.question, turn.answer] for turn in example.history]}
-                        if example.history
-                        else {}
-                    ),
-                    "question": example.question,
-                    "answers": list(example.answers),
-                    "answer": prediction.answer,
-                    "loss": round(prediction.loss, 6),
-                    "scores": {name: round(values[index], 6) for name, values in scores[condition].items()},
-                }
-            )
-    return lines

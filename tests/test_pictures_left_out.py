@@ -1,0 +1,169 @@
+"""Missing and damaged pictures: found without decoding, left out for every trial alike, told, and limited."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.small import SMALL, load, run_here, small_registry
+from workbench.annotations import DataError
+from workbench.compose import CompositionError, build_dataset
+from workbench.picture_files import PictureFiles
+from workbench.plan import Planner
+from workbench.records import read_records
+from workbench.report import write_report
+from workbench.sound import Sound, sound
+from workbench.train import training_examples
+
+FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
+COUNT = 16
+TEXT = SMALL.replace(
+    "dataset: squares",
+    "dataset: {name: folder, tables: {train: train.csv, test: test.csv}, images: pictures, most_broken: SHARE}",
+)
+
+
+def encoded(suffix: str, size: int = 40) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((size, size), 50).convert("RGB").save(out, FORMATS[suffix])
+    return out.getvalue()
+
+
+def pictures(folder: Path) -> Path:
+    """An experiment's data: two tables and their pictures."""
+    (folder / "pictures").mkdir(parents=True)
+    for split in ("train", "test"):
+        rows = [f"{split}{number}.png,what color is it?,c{number % 4}" for number in range(COUNT)]
+        (folder / f"{split}.csv").write_text("\n".join(["picture,question,answers", *rows]))
+        for number in range(COUNT):
+            color = (number % 4 * 80, 100, 50)
+            Image.new("RGB", (16, 16), color).save(folder / f"pictures/{split}{number}.png")
+    return folder / "pictures"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_whole_pictures_have_no_fault_and_open(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").write_bytes(encoded(suffix))
+    files = PictureFiles(tmp_path)
+    assert files.fault(f"a.{suffix}") is None
+    assert files.open(f"a.{suffix}").mode == "RGB"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_picture_that_is_cut_off_has_a_fault_with_its_path(tmp_path, suffix):
+    content = encoded(suffix)
+    (tmp_path / f"a.{suffix}").write_bytes(content[: len(content) // 2])
+    fault = PictureFiles(tmp_path).fault(f"a.{suffix}")
+    assert fault is not None
+    assert fault.startswith(f"{tmp_path}/a.{suffix} cannot be decoded")
+
+
+def test_missing_empty_and_other_files_have_faults(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    (tmp_path / "folder.jpg").mkdir()
+    files = PictureFiles(tmp_path)
+    assert str(files.fault("none.jpg")).endswith("none.jpg is missing")
+    assert str(files.fault("empty.jpg")).endswith("empty.jpg is empty")
+    assert "page.jpg cannot be decoded" in str(files.fault("page.jpg"))
+    assert "folder.jpg cannot be read" in str(files.fault("folder.jpg"))
+
+
+def test_a_jpeg_with_something_behind_its_end_is_decoded_to_be_sure(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded("jpg") + b"some camera's remark")
+    assert PictureFiles(tmp_path).fault("a.jpg") is None
+
+
+def test_a_picture_that_fails_later_is_told_with_its_path(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("png")[:200])
+    with pytest.raises(DataError, match=r"a\.png cannot be decoded .* Delete it: then it counts as missing"):
+        PictureFiles(tmp_path).open("a.png")
+    with pytest.raises(DataError, match=r"b\.png is missing"):
+        PictureFiles(tmp_path).open("b.png")
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
+    lying = Image.new("RGB", (8, 4), "red")
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "a.jpg", exif=exif)
+    assert PictureFiles(tmp_path).open("a.jpg").size == (4, 8)
+
+
+def test_keys_name_the_folder_where_there_are_several(tmp_path):
+    for folder in ("coco/train", "coco/val", "other/val"):
+        (tmp_path / folder).mkdir(parents=True)
+    two = PictureFiles({"train": tmp_path / "coco/train", "test": tmp_path / "coco/val", "val": tmp_path / "coco/val"})
+    assert [two.key(split, image="1.jpg") for split in ("train", "test", "val")] == [
+        *("train/1.jpg", "val/1.jpg", "val/1.jpg"),
+    ]
+    assert two.path("val/1.jpg") == tmp_path / "coco/val/1.jpg"
+    alike = PictureFiles({"train": tmp_path / "coco/val", "test": tmp_path / "other/val"})
+    assert alike.path(alike.key("test", image="1.jpg")) == tmp_path / "other/val/1.jpg"
+
+
+def test_a_dataset_without_a_check_of_its_own_is_left_as_it_is():
+    squares = small_registry().create("dataset", "squares")
+    assert sound(squares) is squares
+
+
+def test_one_broken_picture_stops_everything_unless_a_share_may_be(tmp_path):
+    (pictures(tmp_path) / "train3.png").unlink()
+    experiment = load(tmp_path, text=TEXT.replace("SHARE", "0.0"))
+    with pytest.raises(CompositionError) as told:
+        Planner(experiment, small_registry(), tmp_path / "results").plan()
+    assert "1 of 16 pictures (" in str(told.value)
+    assert "train3.png is missing) of 'train' (task questions) cannot be shown, more than most_broken: 0" in str(
+        told.value
+    )
+    assert "write most_broken: 0.063" in str(told.value)
+
+
+def test_every_trial_leaves_out_the_same_pictures_and_its_record_says_which(tmp_path):
+    folder = pictures(tmp_path)
+    (folder / "train3.png").unlink()
+    (folder / "test5.png").write_bytes((folder / "test5.png").read_bytes()[:60])
+    text = TEXT.replace("SHARE", "0.1") + "grid:\n  fusion: [concat_projection, gated]\n"
+    experiment = load(tmp_path, text=text)
+    assert isinstance(build_dataset(experiment.trials[0], small_registry()), Sound)
+    planned = Planner(experiment, small_registry(), tmp_path / "results").plan()
+    assert len(planned.notes) == 2
+    assert "folder, train/questions: 1 picture(s) (" in planned.notes[1]
+    outcome = run_here(experiment, tmp_path / "results")
+    assert not outcome.failed
+    found = read_records(tmp_path / "results/small")
+    assert len(found) == 2
+    for record in found:
+        skipped = record.provenance["skipped_pictures"]
+        assert {where: list(each) for where, each in skipped.items()} == {
+            "train/questions": ["train3.png"],
+            "test/questions": ["test5.png"],
+        }
+        assert skipped["train/questions"]["train3.png"] == f"{folder}/train3.png is missing"
+        lines = (tmp_path / f"results/small/trials/{record.id}/predictions.jsonl").read_text().split("\n")
+        assert "test5.png" not in {json.loads(line)["picture"] for line in lines if line}
+    page = write_report(tmp_path / "results/small", small_registry()).read_text()
+    assert "pictures left out" in page
+    assert "train/questions: 1" in page
+
+
+def test_what_is_left_out_does_not_train(tmp_path):
+    (pictures(tmp_path) / "train3.png").unlink()
+    experiment = load(tmp_path, text=TEXT.replace("SHARE", "0.1"))
+    dataset = build_dataset(experiment.trials[0], small_registry())
+    assert "train3.png" not in training_examples(dataset, ["questions"])
+    assert len(training_examples(dataset, ["questions"])) == COUNT - 1
+
+
+def test_a_picture_that_comes_back_makes_other_data(tmp_path):
+    folder = pictures(tmp_path)
+    content = (folder / "train3.png").read_bytes()
+    (folder / "train3.png").unlink()
+    [trial] = load(tmp_path, text=TEXT.replace("SHARE", "0.1")).trials
+    before = build_dataset(trial, small_registry()).fingerprint()
+    (folder / "train3.png").write_bytes(content)
+    assert build_dataset(trial, small_registry()).fingerprint() != before
