@@ -34,6 +34,7 @@ PHASES: dict[str, dict[str, Any]] = {
     "few questions": {"questions": 1, "batch": 5},
     "dropout in LoRA": {"train": ("adapter",)},
     "a frozen encoder": {"train": ("connector", "language_model"), "batch": 5},
+    "a frozen encoder that sees some of the pictures": {"train": ("connector", "language_model"), "batch": 2},
     "augmented": {},
     "fp16": {"precision": "fp16"},
     "bf16 in pieces": {"precision": "bf16", "accumulate": 3, "batch": 8},

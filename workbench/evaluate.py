@@ -20,7 +20,7 @@ from workbench.batches import Collator
 from workbench.compose import seed_of
 from workbench.contracts import Dataset, Example, Metric, Prediction
 from workbench.errors import UserError
-from workbench.features import Features, encode
+from workbench.features import Features, FrozenTokens, encode
 from workbench.generate import generate, generate_and_judge
 from workbench.inference import ready_to_answer
 from workbench.layers import all_tensors
@@ -60,6 +60,7 @@ def evaluate(
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
     pictures = Pictures(dataset, model.encoder.transform)
     device = next(model.parameters()).device
+    tokens = FrozenTokens(model.encoder, pictures, settings.precision, device, features, list(grouped))
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
     model.eval()
     done = 0
@@ -69,11 +70,7 @@ def evaluate(
         )
         for keys in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[key] for key in keys]
-            if features is None:
-                tokens = encode(model.encoder, pictures.plain(keys).to(device), settings.precision)
-            else:
-                tokens = features.tokens(keys, device)
-            for condition, vision in _visions(model.see_tokens(tokens), grey, len(keys)):
+            for condition, vision in _visions(model.see_tokens(tokens.of(keys)), grey, len(keys)):
                 for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
                     found[condition][prediction.example.id] = prediction
             done += len(keys)

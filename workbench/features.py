@@ -2,6 +2,9 @@
 
 A grid over fusions, adapters or seeds then pays for its encoder once. The pictures are cut into parts of a fixed size,
 each a stage of its own, so that several workers share the pass and the numbers do not depend on how many there are.
+
+The last bits of a product may depend on how many rows it has. So a picture is always encoded together with the same
+others, in the order of the dataset, whether its tokens are then kept or not: the numbers are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ from torch import Tensor
 from workbench.contracts import Dataset, Encoder
 from workbench.passes import share_of
 from workbench.precision import autocast, dtype_of
+from workbench.trial import Phase
 
 if TYPE_CHECKING:
     from workbench.pictures import Pictures
 
 BATCH = 32  # pictures the encoder sees at once
 PARTS, SMALLEST, LARGEST = 16, 64, 2048  # parts of a whole, and pictures in one
+MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class Look:
         """The keys of the pictures, in the order of the dataset."""
         keys = dict.fromkeys(each.picture for task in self.tasks for each in dataset.examples(self.split, task))
         return tuple(share_of(keys, self.share))[: self.limit]
+
+
+def look_of(phase: Phase) -> Look:
+    """Which pictures a phase looks at."""
+    return Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
+
+
+def passes_of(phase: Phase, pictures: int) -> float:
+    """How many times a phase looks at each of so many pictures; below 1 it does not look at all of them."""
+    return (phase.epochs or 0) if phase.steps is None else phase.steps * phase.batch / pictures
 
 
 def parts_of(count: int) -> list[tuple[int, int]]:
@@ -97,3 +112,57 @@ class Features:
     def tokens(self, keys: Sequence[str], device: torch.device) -> Tensor:
         """The tokens [P,N,Dv] of these pictures."""
         return torch.stack([self._rows[key] for key in keys]).to(device)
+
+
+class FrozenTokens:
+    """The tokens of an encoder that does not change and always sees the same pictures: kept ones if there are any, or
+    computed once a picture. What would take too much memory is computed again whenever it is asked for.
+
+    `order` are all pictures that may be asked for, in the order of the dataset. When `some` of them may never be, those
+    are encoded together that are new and asked for together; after a resume, again the same ones.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        pictures: Pictures,
+        precision: str,
+        device: torch.device,
+        kept: Features | None,
+        order: Sequence[str],
+        some: bool = False,
+        budget: int = MEMORY_BUDGET,
+    ):
+        self.encoder, self.pictures = encoder, pictures
+        self.precision, self.device = precision, device
+        self.kept = kept
+        size = len(order) * encoder.shape.tokens * encoder.shape.width * dtype_of(precision).itemsize
+        self.remembers = size <= budget
+        self._tokens: dict[str, Tensor] = {}
+        self._together: dict[str, list[str]] = {}
+        self.restore([] if some else [list(order[start : start + BATCH]) for start in range(0, len(order), BATCH)])
+
+    def of(self, keys: Sequence[str]) -> Tensor:
+        """The tokens of these pictures [P,N,Dv]."""
+        if self.kept is not None:
+            return self.kept.tokens(keys, self.device)
+        if not self.remembers:
+            return encode(self.encoder, self.pictures.plain(keys).to(self.device), self.precision)
+        new = list(dict.fromkeys(key for key in keys if key not in self._together))
+        self._together |= dict.fromkeys(new, new)
+        for key in keys:
+            if key not in self._tokens:
+                self._encode(self._together[key])
+        return torch.stack([self._tokens[key] for key in keys])
+
+    def state(self) -> list[list[str]]:
+        """The pictures that are encoded together."""
+        return list({id(group): group for group in self._together.values()}.values())
+
+    def restore(self, groups: list[list[str]]) -> None:
+        """Encode those together when they are asked for."""
+        self._together = {key: group for group in groups for key in group}
+
+    def _encode(self, keys: list[str]) -> None:
+        tokens = encode(self.encoder, self.pictures.once(keys).to(self.device), self.precision)
+        self._tokens.update(zip(keys, tokens, strict=True))

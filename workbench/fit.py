@@ -247,5 +247,6 @@ def _check_data(trial: Trial, dataset: Dataset) -> None:
 
 def _where(trials: Sequence[Trial]) -> str:
     """Which trials have a problem."""
-    more = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
+    count = len({trial.id for trial in trials})  # one may have it in several places
+    more = f" and {count - 1} more" if count > 1 else ""
     return f"[trial '{trials[0].label}'{more}]"

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from workbench.batches import Batch, Collator
 from workbench.contracts import Dataset, Example
 from workbench.contrastive import Contrastive
-from workbench.features import Features, encode
+from workbench.features import Features, FrozenTokens, look_of, passes_of
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
+from workbench.trial import Phase
 
 
 @dataclass
@@ -45,14 +46,16 @@ class Answers:
 
     extra: tuple[nn.Parameter, ...] = ()
 
-    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, precision: str):
+    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, phase: Phase):
         self.module = model
         self.data = data
         self.device = device
         # An adapter may train weights inside the encoder though the phase does not name it.
         self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.frozen = not self.encoder_trains and not data.dataset.augments
-        self.tokens = FrozenTokens(model, data, device, precision)
+        order = look_of(phase).pictures(data.dataset) if self.frozen else ()
+        some = bool(order) and passes_of(phase, len(order)) < 1
+        self.tokens = FrozenTokens(model.encoder, data.pictures, phase.precision, device, data.features, order, some)
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -94,7 +97,7 @@ class Contrast:
         self.extra = tuple(each for each in self.module.parameters() if id(each) not in encoder)
         self.data = data
         self.device = device
-        self.tokens = FrozenTokens(model, data, device, "fp32")  # none: the encoder trains
+        self.tokens = FrozenTokens(model.encoder, data.pictures, "fp32", device, None, ())  # none: the encoder trains
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -117,45 +120,6 @@ class Contrast:
 
 
 Objective = Answers | Contrast
-
-
-class FrozenTokens:
-    """The tokens of an encoder that learns nothing and always sees the same pictures: computed once a picture.
-
-    The last bits of a product may depend on how many rows it has. So it is kept which pictures were encoded together,
-    and after a resume they are encoded together again.
-    """
-
-    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, precision: str):
-        self.model = model
-        self.data = data
-        self.device = device
-        self.precision = precision
-        self._tokens: dict[str, Tensor] = {}
-        self._together: dict[str, list[str]] = {}
-
-    def of(self, keys: Sequence[str]) -> Tensor:
-        """The tokens of these pictures [P,N,Dv]."""
-        if self.data.features is not None:
-            return self.data.features.tokens(keys, self.device)
-        new = list(dict.fromkeys(key for key in keys if key not in self._together))
-        self._together |= dict.fromkeys(new, new)
-        for key in keys:
-            if key not in self._tokens:
-                self._encode(self._together[key])
-        return torch.stack([self._tokens[key] for key in keys])
-
-    def state(self) -> list[list[str]]:
-        """The pictures that were encoded together."""
-        return list({id(group): group for group in self._together.values()}.values())
-
-    def restore(self, groups: list[list[str]]) -> None:
-        """Encode those together when they are asked for."""
-        self._together = {key: group for group in groups for key in group}
-
-    def _encode(self, keys: list[str]) -> None:
-        tokens = encode(self.model.encoder, self.data.pictures.plain(keys).to(self.device), self.precision)
-        self._tokens.update(zip(keys, tokens, strict=True))
 
 
 def pieces(size: int, count: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.artifacts import ArtifactStore
-from workbench.features import Look, parts_of
+from workbench.features import Look, look_of, parts_of, passes_of
 from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
 from workbench.precision import dtype_of
@@ -241,9 +241,8 @@ class Planner:
         phase = trial.phases[stage.index]
         if adapted or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0
-        look = Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
-        count = len(self.bench.pictures(trial, look))
-        passes = (phase.epochs or 0) if phase.steps is None else phase.steps * phase.batch / count
+        look = look_of(phase)
+        passes = passes_of(phase, len(self.bench.pictures(trial, look)))
         return (look if passes >= 1 else None), int(passes)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.batches import Collator
 from workbench.compose import attach_adapter, build_model, corpus_of, create, quantize, uses_adapter
+from workbench.contracts import Dataset, Encoder
 from workbench.evaluate import evaluate
-from workbench.features import BATCH, encode_all
+from workbench.features import BATCH, Features, Look, encode_all
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
 from workbench.stages import FeatureStage, Stage
@@ -44,8 +47,7 @@ class Probe:
         encoder = create(stage.trial, "encoder", self.planner.registry)
         keys = self.planner.bench.pictures(stage.trial, stage.look)[slice(*stage.part)]
         clock = _Clock()
-        pictures, few = Pictures(dataset, encoder.transform), keys[: STEPS * BATCH]
-        encode_all(encoder, pictures, few, stage.look.precision, torch.device("cpu"), lambda *_: clock.tick())
+        self._encode(keys[: STEPS * BATCH], dataset, encoder, stage.look.precision, clock)
         return clock.each() * len(keys) / BATCH
 
     def _training(self, stage: Stage) -> float:
@@ -64,12 +66,18 @@ class Probe:
         dataset = self.planner.bench.dataset(trial)
         model, _ = self._model(stage)
         quantize(trial, self.planner.registry, model)
-        pictures = len({each.picture for each in dataset.examples(trial.evaluation.split, trial.evaluation.task)})
-        pictures = min(pictures, trial.evaluation.limit or pictures)
-        few = trial.evaluation.model_copy(update={"limit": min(pictures, STEPS * trial.evaluation.batch)})
-        clock = _Clock()
-        evaluate(model, dataset, trial.prompt, few, trial.seed, lambda *_: clock.tick())
-        return clock.each() * pictures / trial.evaluation.batch
+        asked = trial.evaluation
+        keys = Look(asked.split, (asked.task,), asked.limit, asked.precision).pictures(dataset)
+        few = keys[: STEPS * asked.batch]
+        encodes, answers = _Clock(), _Clock()
+        features = Features([(few, self._encode(few, dataset, model.encoder, asked.precision, encodes))])
+        short = asked.model_copy(update={"limit": len(few)})
+        evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
+        return len(keys) * (encodes.each() / BATCH + answers.each() / asked.batch)
+
+    def _encode(self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock) -> Tensor:
+        pictures = Pictures(dataset, encoder.transform)
+        return encode_all(encoder, pictures, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
 
     def _model(self, stage: Stage) -> tuple:
         """The model with its starting weights, which take as long as others."""

@@ -303,7 +303,7 @@ def _objective(
 ) -> Objective:
     if phase.objective == "contrastive":
         return Contrast(model, data, grouped, device)
-    return Answers(model, data, device, phase.precision)
+    return Answers(model, data, device, phase)
 
 
 def _advice(snapshots: Snapshots | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from workbench import Dataset, Example, hookimpl
 
@@ -12,8 +12,13 @@ COLORS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220), "
 class Squares(Dataset):
     """Pictures of one colour, with questions and captions about it."""
 
-    def __init__(self, *, pictures: int = 16):
+    def __init__(self, *, pictures: int = 16, flip: bool = False):
         self.count = pictures
+        self.flip = flip
+
+    @property
+    def augments(self):
+        return self.flip
 
     def tasks(self):
         return ("questions", "captions")
@@ -39,6 +44,9 @@ class Squares(Dataset):
         shade = 1 - index // len(COLORS) * 0.02
         color = COLORS[list(COLORS)[index % len(COLORS)]]
         return Image.new("RGB", (16, 16), tuple(int(shade * each) for each in color))
+
+    def augment(self, picture, random):
+        return ImageOps.mirror(picture)
 
     def fingerprint(self):
         return f"squares {self.count}"
