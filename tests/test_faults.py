@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -222,15 +223,26 @@ def test_a_place_for_stages_that_is_a_file_is_told_before_anything_runs(workbenc
     assert files_of(workbench.folder) == before
 
 
-@pytest.mark.parametrize(("bytes_left", "code"), [(300, 2), (20_000, 1)])
-def test_a_full_disk_is_told_and_loses_nothing(workbench, bytes_left, code):
-    """No file of the child processes may be larger: first the summary cannot be written, then the weights."""
+FULL = {
+    "the summary": (300, 2, "results/small/experiment.", "seeds=[0, 1]"),
+    "the weights": (20_000, 1, "results/artifacts/", "seeds=[0, 1]"),
+    "the predictions": (
+        *(7_000, 1, "results/small/trials/"),
+        "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}, measuring]",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FULL)
+def test_a_full_disk_is_told_and_loses_nothing(workbench, what):
+    """No file of the child processes may be larger, so that one of them cannot be written."""
+    bytes_left, code, where, change = FULL[what]
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, bytes_left))
 
-    words = ["run", "small.yaml", "--plugins", PLUGINS, "--workers", "1", "--set", "seeds=[0, 1]"]
+    words = ["run", "small.yaml", "--plugins", PLUGINS, "--workers", "1", "--set", change]
     environment = {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "COLUMNS": "300"}
     before = trials_of(workbench)
     child = subprocess.run(
@@ -239,7 +251,8 @@ def test_a_full_disk_is_told_and_loses_nothing(workbench, bytes_left, code):
     )  # fmt: skip
     assert child.returncode == code, child.stdout + child.stderr
     assert "Traceback" not in child.stdout + child.stderr
-    assert "the file would be larger than the system allows here" in (child.stderr if code == 2 else child.stdout)
+    said = child.stderr if code == 2 else child.stdout
+    assert re.search(rf"cannot write {where}\S*: the file would be larger than the system allows here", said)
     after = trials_of(workbench)
     assert {name: after[name] for name in before} == before
     assert not list((workbench.folder / "results").rglob("*.tmp"))

@@ -79,7 +79,7 @@ KEPT = {
     "base.phases.tune.train=[encoder, connector]": [],
     "grid.quantizer=[none, int8]": ["train"],  # quantizing changes what the encoder says
     "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}]": ["test", "train"],
-    "base.dataset.flip=true": [],
+    "base.dataset=flipped_squares": [],
     "seeds=[0, 1]": ["train", "train"],  # the seed gives the encoder's weights
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ended, start, until
-from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
+from tests.small import SMALL, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
-from workbench.clean import CleanError, clean
 from workbench.run import RunOptions
 from workbench.stages import chain
 from workbench.work import SourcesChanged, _check_sources
@@ -117,25 +115,6 @@ def test_the_first_failure_ends_a_run_that_fails_fast(tmp_path):
     experiment = load(tmp_path, "grid.fusion=[raising, cross_attention]")
     outcome = run_here(experiment, tmp_path / "results", RunOptions(fail_fast=True))
     assert (len(outcome.failed), outcome.done) == (1, [])
-
-
-def test_cleaning_keeps_what_records_go_back_to(tmp_path):
-    results = tmp_path / "results"
-    run_here(load(tmp_path, "base.phases.tune.steps=3"), results)
-    shutil.rmtree(results / "small")
-    run_here(load(tmp_path), results)
-    before = files_of(results)
-    gone = clean(results, dry=True)
-    assert len(gone) == 1
-    assert files_of(results) == before
-    with ArtifactStore(results / "artifacts").in_use(), pytest.raises(CleanError, match="a run is going on"):
-        clean(results)
-    assert clean(results) == gone
-    assert clean(results) == {}
-    kept = {file: file.stat().st_mtime_ns for file in results.glob("artifacts/*/stage.json")}
-    assert len(kept) == 1
-    assert len(run_here(load(tmp_path, "evaluation.limit=4"), results).done) == 1
-    assert {file: file.stat().st_mtime_ns for file in results.glob("artifacts/*/stage.json")} == kept
 
 
 def test_sources_that_changed_since_the_plan_are_told(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.processes import until
 from tests.small import SMALL, load, records, run_here, small_registry
 from workbench.contracts import Launcher
 from workbench.experiment import Experiment
-from workbench.run import RunOptions
-from workbench.workers import Advance, Crew, Do, Finished, Tell
+from workbench.run import Outcome, RunOptions, run
+from workbench.workers import Advance, Crew, Do, Finished, Job, Tell
 
 
 def held(folder: Path) -> tuple[Path, Experiment]:
@@ -70,6 +72,45 @@ def test_a_worker_killed_once_is_replaced_and_nothing_fails(tmp_path):
     outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60))
     killing.join()
     assert (len(outcome.done), outcome.failed) == (3, {})
+
+
+def run_watched(folder: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Outcome, int]:
+    """Two trials with two workers; how it ended, and how many stages ever ran at once."""
+    experiment = load(folder, "grid.fusion=[concat_projection, cross_attention]")
+    launcher = small_registry().create("launcher", "local", workers=2, memory_gb=memory_gb)
+    running: set[str] = set()
+    most = [0]
+    begin, news = launcher.begin, launcher.news
+
+    def watched_begin(job: Job) -> None:
+        running.add(job.key)
+        most.append(len(running))
+        begin(job)
+
+    def watched_news(timeout: float) -> Iterator[Advance | Finished]:
+        for message in news(timeout):
+            running.difference_update([message.key] if isinstance(message, Finished) else [])
+            yield message
+
+    monkeypatch.setattr(launcher, "begin", watched_begin)
+    monkeypatch.setattr(launcher, "news", watched_news)
+    console = Console(file=io.StringIO())
+    return run(experiment, small_registry(), folder / "results", launcher, "cpu", console), max(most)
+
+
+@pytest.mark.parametrize(("memory_gb", "at_once"), [(9.0, 2), (0.9, 1)])
+def test_stages_that_do_not_fit_into_memory_together_never_run_together(tmp_path, monkeypatch, memory_gb, at_once):
+    outcome, most = run_watched(tmp_path, memory_gb, monkeypatch)
+    assert (len(outcome.done), most) == (2, at_once)
+
+
+def test_a_stage_that_never_fits_into_memory_fails_and_says_so(tmp_path, monkeypatch):
+    outcome, most = run_watched(tmp_path, 0.1, monkeypatch)
+    assert (outcome.done, len(outcome.failed), most) == ([], 2, 0)
+    for record in records(tmp_path):
+        assert record["error"]["message"].startswith("the stage takes about 0.5 GB of memory, more than the 0.1 GB")
+        assert record["error"]["transient"], "there may be more another time"
+        assert record["error"]["stage"] == "tune"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from workbench.atomic import new_folder, remove, storage_errors, temporary_sibling, write_text
 from workbench.errors import UserError
-from workbench.locks import locked, shared_lock
+from workbench.locks import locked, remove_unheld, shared_lock
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
@@ -105,9 +105,9 @@ class ArtifactStore:
         with locked(self.folder / LOCKS / RUNS) as alone:
             yield alone
 
-    def write_needed(self, experiment: str, keys: Collection[str]) -> None:
-        """Note the stages of a run that is not finished, so that `workbench clean` leaves them."""
-        file = self.folder / NEEDED / f"{experiment}.json"
+    def write_needed(self, run: str, keys: Collection[str]) -> None:
+        """Note the stages that the run of this name may still ask for, so that `workbench clean` leaves them."""
+        file = self.folder / NEEDED / f"{run}.json"
         if keys:
             with storage_errors(file):
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +119,16 @@ class ArtifactStore:
         """The stages of all runs that are not finished."""
         files = sorted((self.folder / NEEDED).glob("*.json"))
         return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
+
+    def forget_needed(self) -> None:
+        """No run is to be gone on with."""
+        remove(self.folder / NEEDED)
+
+    def remove_locks(self) -> None:
+        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
+        for file in (self.folder / LOCKS).glob("*"):
+            if file.name != RUNS:
+                remove_unheld(file)
 
     def sweep(self) -> None:
         """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""

@@ -25,6 +25,7 @@ _REASONS = {
     errno.ENOTDIR: "a part of that path is a file, not a folder. Give another folder",
     errno.EISDIR: "there is a folder of that name. Move it away or give another name",
     errno.EEXIST: "there is a file of that name. Move it away or give another name",
+    errno.ENOENT: "its folder was removed while it was being written. Run again",
     errno.ENAMETOOLONG: "the name is too long. Give a shorter one",
 }
 
@@ -40,7 +41,9 @@ def storage_errors(path: Path, error_type: type[UserError] = StorageError) -> It
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}")
-        raise error_type(f"cannot write {path}: {reason}") from error
+        found = error_type(f"cannot write {path}: {reason}")
+        found.transient = True  # the place is at fault, not what was to be written there
+        raise found from error
 
 
 def temporary_sibling(final: Path) -> Path:

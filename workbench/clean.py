@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from workbench.artifacts import ArtifactStore
 from workbench.errors import UserError
-from workbench.plan import ARTIFACTS
+from workbench.plan import ARTIFACTS, Plan
 from workbench.records import TRIALS, ResultsError, read_record
 
 
@@ -14,11 +15,12 @@ class CleanError(UserError):
     """There is nothing to clean, or somebody is at work there."""
 
 
-def clean(results: Path, dry: bool = False) -> dict[str, int]:
+def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[dict[str, int], dict[str, int]]:
     """Remove stages that are needed no more from `results` (the folder of all experiments); with `dry`, only say which.
 
-    Needed is what a record of a trial goes back to, phase by phase, and every stage of a run that is not finished.
-    Features can be made again from a kept encoder and go when their run is finished. Returns bytes by key.
+    Needed is what a record of a trial goes back to, phase by phase, and, but with `unfinished`, every stage of a run
+    that is not finished. Features can be made again from a kept encoder and go when their run is finished. Returns
+    bytes by key: of what was removed, and of what was kept for unfinished runs only.
     """
     if not (results / ARTIFACTS).is_dir():
         raise CleanError(f"{results} holds no kept stages. Give the folder of results with --results")
@@ -26,12 +28,31 @@ def clean(results: Path, dry: bool = False) -> dict[str, int]:
     with store.unused() as alone:
         if not alone:
             raise CleanError(f"a run is going on in {results}. Clean when it is finished")
-        needed = store.needed() | _of_records(results, store)
-        unneeded = [key for key in store.names() if key not in needed]
-        if dry:
-            return {key: store.size(key) for key in unneeded}
-        store.sweep()
-        return {key: store.remove(key) for key in unneeded}
+        recorded = _of_records(results, store)
+        unneeded = {key: store.size(key) for key in store.names() if key not in recorded}
+        needed = set() if unfinished else store.needed()
+        kept = {key: size for key, size in unneeded.items() if key in needed}
+        gone = {key: size for key, size in unneeded.items() if key not in needed}
+        if not dry:
+            store.sweep()
+            store.remove_locks()
+            for key in gone:
+                store.remove(key)
+            if unfinished:
+                store.forget_needed()
+        return gone, kept
+
+
+def left_to_do(plan: Plan, done: Collection[str], lasting: Collection[str], store: ArtifactStore) -> set[str]:
+    """The stages that later runs may ask for: all of the trials that are not `done`; but of those that failed for good
+    only what is there. A stage that failed for good keeps its checkpoints until `workbench clean`."""
+    found: set[str] = set()
+    for id_, stages in plan.chains.items():
+        if id_ in done:
+            continue
+        keys = {key for stage in stages for key in (stage.key, *plan.needs(stage))}
+        found |= {key for key in keys if id_ not in lasting or store.has(key)}
+    return found
 
 
 def _of_records(results: Path, store: ArtifactStore) -> set[str]:
@@ -42,7 +63,7 @@ def _of_records(results: Path, store: ArtifactStore) -> set[str]:
             key = read_record(file.parent).provenance.get("before")
         except ResultsError:  # damaged: its trial will be run again, and may need anything
             raise CleanError(f"{file} is damaged. Run its experiment again first") from None
-        while key and key not in found:
+        while key and key not in found and (summary := store.summary(key)) is not None:
             found.add(key)
-            key = (store.summary(key) or {}).get("before")
+            key = summary.get("before")
     return found

@@ -156,7 +156,7 @@ def run(
         launcher = make_launcher(experiment, registry, workers)
         outcome = run_experiment(experiment, registry, results, launcher, find_device(device), _console(), options)
     show_outcome(_console(), experiment, outcome, results)
-    if outcome.failed:
+    if len(outcome.done) + len(outcome.kept) < len(experiment.trials):
         raise typer.Exit(FAILED)
 
 
@@ -164,13 +164,19 @@ def run(
 def clean(
     results: Results = Path("results"),
     dry: Annotated[bool, typer.Option("--dry-run", help="say what would go, and remove nothing")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="also what unfinished runs left, which they would go on from")
+    ] = False,
 ) -> None:
-    """Remove what no record needs: stages of earlier versions, features, what killed runs left half written."""
+    """Remove what no record needs: stages of earlier versions, features, what killed and failed runs left half done."""
     from workbench.clean import clean as clean_results
 
-    removed = clean_results(results, dry)
+    removed, kept = clean_results(results, dry, unfinished)
     verb = "would remove" if dry else "removed"
     _console().print(f"{verb} {len(removed)} stages, {sum(removed.values()) / 1e6:.1f} MB", highlight=False)
+    if kept:
+        told = f"{len(kept)} stages, {sum(kept.values()) / 1e6:.1f} MB, are kept for runs that are not finished"
+        _console().print(f"{told}; --unfinished removes them too", highlight=False)
 
 
 @app.command()

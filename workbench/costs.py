@@ -46,6 +46,16 @@ class Costs:
         trains = 0 if stage.evaluates or isinstance(stage, FeatureStage) else size.most_trainable
         return PROCESS + FLOAT * size.parameters + 3 * FLOAT * trains
 
+    def too_large(self, stage: AnyStage, budget: int | None) -> str | None:
+        """What to say of a stage that takes more memory than there is."""
+        takes = self.memory_bytes(stage)
+        if budget is None or takes <= budget:
+            return None
+        return (
+            f"the stage takes about {takes / 1e9:.1f} GB of memory, more than the {budget / 1e9:.1f} GB that it may."
+            " Free some, give the launcher more, or make the model smaller"
+        )
+
     def disk_bytes(self, stage: AnyStage) -> float:
         """What the stage will keep."""
         size = self.plan.sizes[stage.trial.id]

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave; the message says how to mend it."""
+    """A mistake in what the user gave; the message says how to mend it. `transient`: the same may go well later."""
+
+    transient = False
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

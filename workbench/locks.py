@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,13 @@ from workbench.atomic import storage_errors
 @contextmanager
 def locked(file: Path) -> Iterator[bool]:
     """Hold the lock of that name, or yield False at once when somebody else does."""
-    with _opened(file) as lock:
-        yield _taken(lock)
+    while True:
+        with _opened(file) as lock:
+            mine = _taken(lock)
+            if mine and not _is_still(lock, file):  # it was removed meanwhile, and others may hold a new one
+                continue
+            yield mine
+            return
 
 
 @contextmanager
@@ -30,6 +36,13 @@ def shared_lock(file: Path, when_alone: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def remove_unheld(file: Path) -> None:
+    """Remove the file of a lock unless somebody holds it."""
+    with locked(file) as mine:
+        if mine:
+            file.unlink(missing_ok=True)
+
+
 def _opened(file: Path) -> BinaryIO:
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,3 +55,11 @@ def _taken(lock: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_still(lock: BinaryIO, file: Path) -> bool:
+    """Whether the open file is the one that has the name now."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), file.stat())
+    except FileNotFoundError:
+        return False

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from workbench.artifacts import ArtifactError, ArtifactStore
 from workbench.atomic import storage_errors
+from workbench.clean import left_to_do
 from workbench.contracts import Launcher
 from workbench.costs import Costs
 from workbench.experiment import Experiment
@@ -36,6 +37,7 @@ from workbench.records import (
 )
 from workbench.registry import Registry
 from workbench.stages import Stage
+from workbench.trial import digest
 from workbench.work import HeldElsewhere, StageJob, made_by, prepare
 from workbench.workers import Advance, Crew, Finished
 
@@ -99,8 +101,8 @@ def run(
         if plan.missing:
             _Drive(planner, plan, folder, launcher, device, options, outcome).run(console)
             _check_still_there(experiment, folder, outcome, console)
-        elif not plan.failed:
-            store.write_needed(experiment.name, ())
+        else:
+            store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, plan.failed, store))
     return outcome
 
 
@@ -127,6 +129,7 @@ class _Drive:
         self.running: dict[str, float] = {}  # key -> when it began
         self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
         self.tried: Counter[str] = Counter()
+        self.lasting = set(plan.failed)  # ids of trials whose failure would only repeat
         self.alone: set[str] = set()  # keys of stages that ran out of memory beside others
         self.common: dict[str, Any] = {}
         # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
@@ -135,7 +138,8 @@ class _Drive:
 
     def run(self, console: Console) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
-        self.store.write_needed(self.planner.experiment.name, {*self.plan.distinct(), *self.plan.missing})
+        name = _name_of(self.planner.experiment)
+        self.store.write_needed(name, {*self.plan.distinct(), *self.plan.missing})
         # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
         self.common = provenance(self.device)
         self.launcher.open(Crew(self._prepare(), self.device))
@@ -148,8 +152,8 @@ class _Drive:
                     self._stop_slow()
         finally:
             self.launcher.close()
-        if not self.undone:
-            self.store.write_needed(self.planner.experiment.name, ())
+        done = {*self.plan.finished, *self.outcome.done}
+        self.store.write_needed(name, left_to_do(self.plan, done, self.lasting, self.store))
 
     def _prepare(self) -> partial:
         options = self.options
@@ -163,15 +167,27 @@ class _Drive:
         for stage in sorted(ready, key=_urgency):
             if len(self.running) >= self.launcher.slots():
                 return
+            if stage.key not in self.waiting:  # one before it failed, and nobody needs it any more
+                continue
             if self.not_before.pop(stage.key, None) is not None and self._is_there(stage):
                 del self.waiting[stage.key]
                 self._done(stage, Finished(stage.key))
+            elif self._is_too_large(stage):
+                self.waiting.pop(stage.key, None)
             elif self._fits(stage):
                 del self.waiting[stage.key]
                 self.running[stage.key] = now
                 self.tried[stage.key] += 1
                 self.board.begin(stage)
                 self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))
+
+    def _is_too_large(self, stage: AnyStage) -> bool:
+        """Whether it does not fit into memory even alone: then it has failed, until there is more."""
+        told = self.costs.too_large(stage, self.launcher.memory())
+        if told is not None:
+            error = {"type": "MemoryError", "message": told, "traceback": "", "transient": True}
+            self._fail(stage, Finished(stage.key, error))
+        return told is not None
 
     def _fits(self, stage: AnyStage) -> bool:
         """Whether there is memory for it beside what runs. Alone, a stage may always try."""
@@ -271,6 +287,8 @@ class _Drive:
             )
             write_trial(self.folder / TRIALS / trial.id, record, [], [])
             self.outcome.failed[trial.id] = error["message"]
+            if not error.get("transient"):
+                self.lasting.add(trial.id)
 
     def _keys_of(self, stages: list[Stage]) -> set[str]:
         """A chain's stages and the features they read."""
@@ -287,6 +305,11 @@ class _Drive:
 def _urgency(stage: AnyStage) -> tuple[int, int]:
     """Features first, then those that most others wait for."""
     return (0, stage.part[0]) if not isinstance(stage, Stage) else (1, stage.index - len(stage.trial.phases))
+
+
+def _name_of(experiment: Experiment) -> str:
+    """Runs of one experiment that ask for other trials are told apart: one may be finished and the other not."""
+    return f"{experiment.name}-{digest(sorted(trial.id for trial in experiment.trials))}"
 
 
 def _check_same(experiment: Experiment, folder: Path) -> None:

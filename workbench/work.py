@@ -246,12 +246,11 @@ def _train(
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
     data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, features)
-    memory = PeakMemory(place.device)
+    memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots)
     costs = _added(built.before, {"seconds": trained.seconds, "examples": trained.examples})
-    own_peak = memory.peak_bytes()
-    peak = max(own_peak, built.before.summary["peak_memory_bytes"] if built.before else 0)
+    peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
     place.store.write(
         stage.key,
         weights=_kept_weights(stage, built),
@@ -262,7 +261,7 @@ def _train(
             "before": stage.before,
             "trainable_parameters": trained.trainable_parameters,
             "peak_memory_bytes": peak,
-            STAGE_PEAK: own_peak,
+            STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
             STAGE_SECONDS: trained.seconds,
             "adapter": built.adapter is not None,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],

@@ -179,9 +179,13 @@ def _free_memory() -> int | None:
         for line in information.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(1024 * int(line.split()[1]))
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        found.append(int(limit.read_text()) - int(used.read_text()))
+    group = Path("/sys/fs/cgroup")
+    limit = group / "memory.max"
+    if limit.is_file() and limit.read_text().strip() != "max":
+        used = int((group / "memory.current").read_text())
+        fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Files that were read stay in memory until it is wanted for something else.
+        found.append(int(limit.read_text()) - used + int(fields.get("inactive_file", 0)))
     return min(found, default=None)
 
 

@@ -12,13 +12,8 @@ COLORS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220), "
 class Squares(Dataset):
     """Pictures of one colour, with questions and captions about it."""
 
-    def __init__(self, *, pictures: int = 16, flip: bool = False):
+    def __init__(self, *, pictures: int = 16):
         self.count = pictures
-        self.flip = flip
-
-    @property
-    def augments(self):
-        return self.flip
 
     def tasks(self):
         return ("questions", "captions")
@@ -45,13 +40,20 @@ class Squares(Dataset):
         color = COLORS[list(COLORS)[index % len(COLORS)]]
         return Image.new("RGB", (16, 16), tuple(int(shade * each) for each in color))
 
-    def augment(self, picture, random):
-        return ImageOps.mirror(picture)
-
     def fingerprint(self):
         return f"squares {self.count}"
+
+
+class FlippedSquares(Squares):
+    """Shows their mirror image in training."""
+
+    augments = True
+
+    def augment(self, picture, random):
+        return ImageOps.mirror(picture)
 
 
 @hookimpl
 def register_datasets(register):
     register("squares", Squares)
+    register("flipped_squares", FlippedSquares)
