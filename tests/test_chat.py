@@ -18,7 +18,7 @@ from tests.small import SMALL, load
 from tests.tiny import QUESTIONS
 from workbench.batches import Collator
 from workbench.chat import ChatError
-from workbench.contracts import Turn
+from workbench.example import Turn
 from workbench.experiment import ExperimentError
 from workbench.tokenizer import TokenizerError, pretrained_tokenizer
 
