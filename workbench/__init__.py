@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         rotate,
     )
     from workbench.picture_files import PictureFiles
+    from workbench.preprocessing import Preprocessing, read_preprocessing
     from workbench.pretrained import read_pretrained
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
     from workbench.trial import Share
@@ -126,6 +127,7 @@ _HOME = {
         "pick",
         "rotate",
     ),
+    "workbench.preprocessing": ("Preprocessing", "read_preprocessing"),
     "workbench.pretrained": ("read_pretrained",),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
     "workbench.workers": ("Advance", "Crew", "Finished", "Job", "died", "serve"),
@@ -161,6 +163,7 @@ __all__ = [
     "Metric",
     "PictureFiles",
     "Prediction",
+    "Preprocessing",
     "Quantizer",
     "RMSNorm",
     "Rotary",
@@ -189,6 +192,7 @@ __all__ = [
     "read_config",
     "read_entries",
     "read_folder",
+    "read_preprocessing",
     "read_pretrained",
     "read_weights",
     "rotate",

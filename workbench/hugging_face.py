@@ -48,16 +48,18 @@ def checkpoint_files(checkpoint: str | None) -> list[Path]:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """What its config.json says."""
-    file = folder / CONFIG
+    return read_object(folder / CONFIG, "which holds the sizes of a Hugging Face checkpoint")
+
+
+def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs") -> dict[str, Any]:
+    """The object in a JSON file."""
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise HuggingFaceError(
-            f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: {error}"
-        ) from error
-    if not isinstance(config, dict):
-        raise HuggingFaceError(f"cannot read {file}, which holds the sizes of a Hugging Face checkpoint: no object")
-    return config
+        raise HuggingFaceError(f"cannot read {file}, {what}: {error}") from error
+    if not isinstance(found, dict):
+        raise HuggingFaceError(f"cannot read {file}, {what}: no object")
+    return found
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ DATA_CODE = ("annotations", "captions", "example", "file_dataset", "picture_file
 ENCODER_CODE = (
     *DATA_CODE,
     *("checkpoints", "compose", "contracts", "features", "gguf", "hugging_face", "layers", "passes", "pictures"),
-    *("precision", "pretrained"),
+    *("precision", "preprocessing", "pretrained"),
 )
 TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "model", "objectives", "optimization"),

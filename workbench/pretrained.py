@@ -28,17 +28,26 @@ def transformers_for(what: str) -> ModuleType:
     return transformers
 
 
-def read_pretrained(auto: str, folder: Path, dtype: torch.dtype = torch.float32, config: Any = None) -> Any:
+def read_pretrained(
+    auto: str,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    part: str | None = None,
+    unneeded: tuple[str, ...] = (),
+) -> Any:
     """The model of a folder in Hugging Face layout by one of transformers' classes, such as `AutoModelForCausalLM`.
 
     It lies on torch's default device. On the meta device no weight is read. A weight that the folder lacks is an
-    error: transformers would draw it at random. Code that a folder brings along is not run.
+    error, unless its name begins as an `unneeded` one: transformers would draw it at random. `part` names the part of
+    the config that is wanted alone, where there is one, such as `vision_config`. Code that a folder brings along is not
+    run.
     """
     transformers = transformers_for(str(folder))
     kind, device = getattr(transformers, auto), torch.get_default_device()
     try:
         with quiet_transformers():
-            config = config or transformers.AutoConfig.from_pretrained(folder)
+            config = transformers.AutoConfig.from_pretrained(folder)
+            config = getattr(config, part, config) if part else config
             if device.type == "meta":
                 maker = kind.from_config if hasattr(kind, "from_config") else kind._from_config
                 return maker(config, dtype=dtype)
@@ -46,7 +55,8 @@ def read_pretrained(auto: str, folder: Path, dtype: torch.dtype = torch.float32,
     except Exception as error:  # transformers raises many kinds for a folder that it cannot read
         reason = str(error).strip().partition("\n")[0]
         raise PretrainedError(f"transformers makes no model of {folder}: {reason or type(error).__name__}") from error
-    lacking = sorted({*report["missing_keys"], *(str(each) for each in report["mismatched_keys"])})
+    lacking = {*report["missing_keys"], *(str(each) for each in report["mismatched_keys"])}
+    lacking = sorted(name for name in lacking if not name.startswith(unneeded))
     if lacking:
         more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
         raise PretrainedError(

@@ -1,0 +1,161 @@
+"""Pretrained vision towers of Hugging Face transformers: SigLIP, SigLIP 2, DINOv2, ViT, CLIP ..."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench import (
+    Encoder,
+    UserError,
+    VisionShape,
+    checkpoint_files,
+    checkpoint_folder,
+    hookimpl,
+    read_preprocessing,
+    read_pretrained,
+)
+
+CLASS_TOKENS = ("cls_token", "class_embedding")  # what families call it
+LAST_NORMS = ("layernorm", "post_layernorm", "norm")
+UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower's own pretraining; often missing
+
+
+class HuggingFaceTower(Encoder):
+    """A vision tower of transformers, from a folder or hub id, with the preprocessing that comes with it.
+
+    `layer`: the hidden state after so many blocks, or -1, -2 ... from the end, as LLaVA takes -2
+    (https://arxiv.org/abs/2304.08485, section 4.1): what comes behind it is left out. By default it is what comes out
+    of the tower, normalised. `class_token` keeps the class token, if there is one, in front of the patches; registers
+    are left out. `pool` averages squares of so many by so many patches: fewer tokens. `image_size` shows pictures in
+    another size than the tower was trained on, with its positions interpolated.
+    """
+
+    packages = ("transformers",)
+
+    def __init__(
+        self,
+        *,
+        checkpoint: str,
+        layer: int | None = None,
+        class_token: bool = False,
+        pool: PositiveInt = 1,
+        image_size: PositiveInt | None = None,
+    ):
+        super().__init__()
+        folder = checkpoint_folder(checkpoint, ("preprocessor_config.json",))
+        self.tower = _read_tower(folder)
+        config = self.tower.config
+        self.patch, self.trained_size = _sizes(config, checkpoint)
+        prepare = read_preprocessing(folder, self.trained_size)
+        self.prepare = prepare if image_size is None else prepare.resized(image_size)
+        self.image_size = self.prepare.size
+        self.side = self.image_size // self.patch
+        self.pooled = pool
+        if self.image_size % self.patch or self.side % pool:
+            raise UserError(
+                f"pictures of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
+                f" each {self.patch} pixels wide; choose another pool or image_size"
+            )
+        has_class_token = any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in self.tower.named_parameters())
+        if class_token and not has_class_token:
+            raise UserError(f"{checkpoint} has no class token: leave class_token out")
+        self.class_token = class_token
+        self.extra = int(has_class_token) + getattr(config, "num_register_tokens", 0)  # tokens before the patches
+        self.shape = VisionShape(config.hidden_size, (self.side // pool) ** 2 + class_token)
+        self.whole = layer is None
+        if layer is not None:
+            _cut(self.tower, layer)
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """Those of the checkpoint."""
+        return checkpoint_files(options["checkpoint"])
+
+    def transform(self, picture: Image.Image) -> Tensor:
+        """As `preprocessor_config.json` says -> [3,H,W]."""
+        return self.prepare(picture)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> tokens [P,N,Dv]."""
+        hidden = self._run(images).last_hidden_state  # [P,extra+side^2,Dv]
+        patches = hidden[:, self.extra :]
+        if self.pooled > 1:
+            square = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
+            patches = functional.avg_pool2d(square, self.pooled).flatten(2).transpose(1, 2)
+        return torch.cat([hidden[:, :1], patches], dim=1) if self.class_token else patches
+
+    def pool(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> what the tower's own pooling gives, or its class token, or the mean [P,Dv]."""
+        output = self._run(images)
+        pooled = getattr(output, "pooler_output", None)
+        if self.whole and pooled is not None:
+            return pooled
+        return output.last_hidden_state[:, 0] if self.extra else output.last_hidden_state.mean(1)
+
+    def _run(self, images: Tensor) -> Any:
+        accepted = inspect.signature(type(self.tower).forward).parameters
+        if "spatial_shapes" in accepted:  # SigLIP 2 in any shape: patches in a row
+            patches = functional.unfold(images, self.patch, stride=self.patch).transpose(1, 2)  # [P,N,3 patch^2]
+            patches = patches.unflatten(2, (3, self.patch**2)).transpose(2, 3).flatten(2)  # a pixel's colours together
+            shapes = torch.full((len(images), 2), self.side, device=images.device)
+            return self.tower(patches, torch.ones_like(patches[..., 0], dtype=torch.long), shapes)
+        if "interpolate_pos_encoding" in accepted:
+            return self.tower(images, interpolate_pos_encoding=self.image_size != self.trained_size)
+        return self.tower(images)
+
+
+def _read_tower(folder: Path) -> Any:
+    """The tower alone, also of a model that has texts as well."""
+    tower = read_pretrained("AutoModel", folder, part="vision_config", unneeded=UNNEEDED)
+    if getattr(tower, "pooler", None) is not None:
+        tower.pooler = None
+    for module in tower.modules():
+        if "mask_token" in module._parameters:
+            module.mask_token = None
+    return tower
+
+
+def _sizes(config: Any, checkpoint: str) -> tuple[int, int]:
+    """How wide a patch is, and how wide the pictures were that the tower was trained on."""
+    patch = getattr(config, "patch_size", None)
+    if isinstance(patch, (list, tuple)):
+        patch = patch[0]
+    if not isinstance(patch, int):
+        raise UserError(f"{checkpoint} is a {config.model_type}, which makes no square patches of pictures")
+    size = getattr(config, "image_size", None)
+    return patch, size if isinstance(size, int) else patch * math.isqrt(config.num_patches)
+
+
+def _cut(tower: Any, layer: int) -> None:
+    """Leave out the blocks behind the hidden state `layer`, with the norm and the pooling that follow them."""
+    depth = tower.config.num_hidden_layers
+    used = depth + 1 + layer if layer < 0 else layer
+    if not 0 <= used <= depth:
+        raise UserError(
+            f"layer {layer} is not among the hidden states 0 to {depth} (or -{depth + 1} to -1) of {depth} blocks"
+        )
+    blocks = next(each for each in tower.modules() if isinstance(each, nn.ModuleList) and len(each) == depth)
+    del blocks[used:]
+    inner = set(blocks.modules())
+    for parent in [module for module in tower.modules() if module not in inner]:
+        for name in LAST_NORMS:
+            if name in parent._modules:
+                setattr(parent, name, nn.Identity())
+    if getattr(tower, "head", None) is not None:
+        tower.use_head, tower.head = False, None
+
+
+@hookimpl
+def register_encoders(register):
+    """Every vision transformer of transformers."""
+    register("huggingface", HuggingFaceTower)
