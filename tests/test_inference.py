@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import nn
 
 from tests.test_model import batch_for
-from tests.tiny import tiny_model
+from tests.tiny import builtin_registry, tiny_model
 from workbench.generate import generate
 from workbench.inference import ready_to_answer
+from workbench.layers import beside
 
 SHAPES = [(1, 24), (1, 1, 24), (2, 24), (3, 5, 24), (100, 24), (0, 24)]
 
@@ -85,3 +88,43 @@ def test_a_model_made_ready_gives_the_same_answers(decoder):
     before = generate(model, model.see(prompts.images), prompts, max_new_tokens=6)
     with ready_to_answer(model):
         assert generate(model, model.see(prompts.images), prompts, max_new_tokens=6) == before
+
+
+class Three(nn.Module):
+    """Layers that read the same rows, as queries, keys and values do."""
+
+    beside = (("first", "second", "third"),)
+
+    def __init__(self, bias: bool = True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.third = (nn.Linear(32, outputs, bias=bias) for outputs in (32, 16, 48))
+
+    def forward(self, hidden: torch.Tensor) -> Sequence[torch.Tensor]:
+        return beside(hidden, self.first, self.second, self.third)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 32), (3, 5, 32)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("quantizer", ["none", "int8"])
+@torch.no_grad()
+def test_layers_beside_each_other_give_as_one_what_each_gave(shape, bias, quantizer):
+    three, hidden = Three(bias), torch.randn(shape)
+    builtin_registry().create("quantizer", quantizer).quantize(three)
+    before, state = three(hidden), three.state_dict()
+    with ready_to_answer(three):
+        assert "joined" in vars(three.first)
+        after = three(hidden)
+        assert three.state_dict().keys() == state.keys()
+    for one, other in zip(after, before, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    assert "joined" not in vars(three.first)
+
+
+@torch.no_grad()
+def test_a_layer_that_somebody_watches_is_not_joined():
+    three, seen = Three(), []
+    three.second.register_forward_hook(lambda *found: seen.append(found))
+    with ready_to_answer(three):
+        three(torch.randn(1, 1, 32))
+    assert len(seen) == 1

@@ -2,17 +2,21 @@
 
 Under autocast a layer whose weights do not train casts them again at every call. And with a weight as it is stored, a
 CPU multiplies one row, or a few, at a third of the speed at which it can read the weight: answering token by token,
-that is most of the time. The numbers stay those of autocast.
+that is most of the time. Layers that read the same rows are multiplied as one, which the memory gives out faster than
+several small ones. The numbers stay those of autocast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from workbench.layers import JOINED
 
 USUAL_ROWS = 16  # the packed layout for so many rows is good for one and for hundreds as well
 
@@ -26,13 +30,51 @@ def ready_to_answer(model: nn.Module) -> Iterator[None]:
     layers = [
         each for each in model.modules() if isinstance(each, nn.Linear) and type(each).forward is nn.Linear.forward
     ]
+    groups = [group for each in model.modules() for group in _groups(each)]
     for layer in layers:
         vars(layer)["forward"] = ReadyLinear(layer.weight, layer.bias)
+    for group in groups:
+        vars(group[0])[JOINED] = Joined(group)
     try:
         yield
     finally:
         for layer in layers:
             del vars(layer)["forward"]  # what its class does shows again
+        for group in groups:
+            del vars(group[0])[JOINED]
+
+
+def _groups(module: nn.Module) -> Iterator[list[Any]]:
+    """The layers of a module that can be joined: all plain, or all of a kind with a `joined_with`, and unhooked."""
+    for names in getattr(module, "beside", ()):
+        group = [getattr(module, name) for name in names]
+        kinds = {type(each) for each in group}
+        joins = len(kinds) == 1 and (kinds == {nn.Linear} or hasattr(group[0], "joined_with"))
+        biases = {each.bias is None for each in group}
+        if joins and len(biases) == 1 and not any(each._forward_hooks or each._forward_pre_hooks for each in group):
+            yield group
+
+
+class Joined:
+    """Several layers of the same inputs as one, made when it is first needed."""
+
+    def __init__(self, layers: Sequence[Any]):
+        self.layers = layers
+        self.one: Callable[[Tensor], Tensor] | None = None
+        self.widths = [each.out_features for each in layers]
+
+    def __call__(self, hidden: Tensor) -> Sequence[Tensor]:
+        """hidden [..., I] -> what each layer makes of it [..., O]."""
+        if self.one is None:
+            self.one = self._join()
+        return self.one(hidden).split(self.widths, dim=-1)
+
+    def _join(self) -> Callable[[Tensor], Tensor]:
+        first, *others = self.layers
+        if not isinstance(first, nn.Linear):
+            return first.joined_with(others)
+        bias = None if first.bias is None else torch.cat([each.bias for each in self.layers])
+        return ReadyLinear(torch.cat([each.weight for each in self.layers]), bias)
 
 
 class ReadyLinear:

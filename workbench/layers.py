@@ -6,7 +6,7 @@ Letters in shapes: R rows, S sequence, K keys, M image tokens, D width, H heads,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.errors import UserError
+
+JOINED = "joined"  # what `ready_to_answer` hangs on the first of several layers for `beside`
 
 
 class ShapeError(UserError):
@@ -40,6 +42,13 @@ class MLP(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [..., width] -> [..., output]."""
         return self.down(functional.gelu(self.up(hidden)))
+
+
+def beside(hidden: Tensor, *layers: nn.Module) -> Sequence[Tensor]:
+    """What each of several layers makes of the same hidden [..., I]. A model that is ready to answer does it as one
+    product, when the module that has the layers lists their names in `beside`."""
+    joined = vars(layers[0]).get(JOINED)
+    return joined(hidden) if joined else [layer(hidden) for layer in layers]
 
 
 class RMSNorm(nn.Module):

@@ -23,6 +23,7 @@ from workbench import (
     Tokenizer,
     UserError,
     attend,
+    beside,
     checkpoint_files,
     checkpoint_folder,
     heads_of,
@@ -68,6 +69,8 @@ class Sizes(BaseModel):
 class SelfAttention(nn.Module):
     """Rotary self-attention in which several heads of queries may share one of keys and values."""
 
+    beside = (("q_proj", "k_proj", "v_proj"),)
+
     def __init__(self, sizes: Sizes, biases: frozenset[str]):
         super().__init__()
         width, self.head_width = sizes.hidden_size, sizes.head_width
@@ -93,14 +96,16 @@ class SelfAttention(nn.Module):
 
         With `places` [R,L] only these look, the mask is [R,1,L,K], and so comes out [R,L,D].
         """
-        looking, turning = hidden, rotation
-        if places is not None:
-            looking = pick(hidden, places)
+        turning = rotation
+        if places is None:
+            queries, keys, values = beside(hidden, self.q_proj, self.k_proj, self.v_proj)
+        else:
+            queries, keys, values = self.q_proj(pick(hidden, places)), self.k_proj(hidden), self.v_proj(hidden)
             cosine, sine = (pick(part[:, 0], places)[:, None] for part in rotation)  # [R,1,L,E]
             turning = cosine, sine
-        queries = rotate(self._heads(self.q_proj(looking)), turning)  # [R,H,S or L,E]
-        keys = rotate(self._heads(self.k_proj(hidden)), rotation)  # [R,G,S,E]
-        values = self._heads(self.v_proj(hidden))
+        queries = rotate(self._heads(queries), turning)  # [R,H,S or L,E]
+        keys = rotate(self._heads(keys), rotation)  # [R,G,S,E]
+        values = self._heads(values)
         if cache is not None:
             keys, values = cache.extend(index, keys, values)
         mixed = attend(queries, keys, values, mask)
@@ -114,6 +119,8 @@ class SelfAttention(nn.Module):
 class SwiGLU(nn.Module):
     """A gated MLP (Shazeer 2020, https://arxiv.org/abs/2002.05202)."""
 
+    beside = (("gate_proj", "up_proj"),)
+
     def __init__(self, sizes: Sizes, biases: frozenset[str]):
         super().__init__()
         width, inner = sizes.hidden_size, sizes.intermediate_size
@@ -123,7 +130,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [R,S,D] -> [R,S,D]."""
-        return self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        gate, up = beside(hidden, self.gate_proj, self.up_proj)
+        return self.down_proj(functional.silu(gate) * up)
 
 
 class Block(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
@@ -107,6 +108,18 @@ class Int8Linear(Int8Layer):
     kernel is 1.1 to 8 times as fast up to 4 rows and 0.5 to 0.95 times from 256 on; dequantizing meets it at about 16
     rows and is 1.6 to 3 times as fast as fp32 from 256 on. fp32 or bf16 comes out as a plain layer would give it.
     """
+
+    @property
+    def out_features(self) -> int:
+        """How many outputs it has, as of a plain layer."""
+        return len(self.weight_int8)
+
+    def joined_with(self, others: Sequence[Int8Linear]) -> Int8Linear:
+        """One layer that makes the outputs of all, one behind the other."""
+        layers = [self, *others]
+        bias = None if self.bias is None else nn.Parameter(torch.cat([each.get_parameter("bias") for each in layers]))
+        weight, scale = (torch.cat([each.get_buffer(name) for each in layers]) for name in ("weight_int8", "scale"))
+        return Int8Linear(weight, scale, self.like, bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [..., in] -> [..., out]."""
