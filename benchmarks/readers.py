@@ -18,6 +18,7 @@ from side_by_side import print_machine
 from workbench.registry import load_registry, resolve_options
 
 REPEATS = 5
+PARQUET = 5_000
 FIRST, GOAL = 1_000, 500  # examples; examples a second
 LLAVA, LLAVA_SECONDS = 150_000, 3.0
 # Training examples of the real data sets; those of whose files would fill the disk are cut.
@@ -49,6 +50,12 @@ def main() -> None:
             told = f"{SIZES[name]:,} examples, {size:,.0f} MB"
             print(f"  {name:<26} {statistics.median(rates):10,.0f} examples/s   ({told})")
     with tempfile.TemporaryDirectory() as folder:
+        options = as_in_yaml(write_parquet(Path(folder), PARQUET))
+        seconds_of_first("huggingface_dataset", options)  # the library converts the files once
+        rates = [FIRST / seconds_of_first("huggingface_dataset", options) for _ in range(REPEATS)]
+        told = f"{statistics.median(rates):10,.0f} examples/s   ({PARQUET:,} examples, all of them read)"
+        print(f"  {'huggingface_dataset':<26} {told}")
+    with tempfile.TemporaryDirectory() as folder:
         options = as_in_yaml(FORMATS["llava_json"](Path(folder), LLAVA, False))
         size = options["conversations"]["train"]
         print(
@@ -57,6 +64,19 @@ def main() -> None:
         for what, count in (("opened, and its first example", 1), ("opened, and all of it", None)):
             seconds = [seconds_of_first("llava_json", options, count) for _ in range(REPEATS)]
             print(f"  {what:<32} {statistics.median(seconds):6.2f} s")
+
+
+def write_parquet(folder: Path, count: int) -> dict[str, Any]:
+    """A parquet file with pictures in it, some 20 kB each, as data sets of the hub have them."""
+    import datasets
+    import datasets.config
+
+    datasets.config.HF_DATASETS_CACHE = folder / "cache"
+    picture = {"bytes": bytes(20_000), "path": None}
+    rows = {"image": [picture] * count, "question": ["What is it?"] * count, "answers": [["bus"] * 10] * count}
+    table = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image(decode=False))
+    table.to_parquet(folder / "train.parquet")
+    return {"source": {"train": folder / "train.parquet"}}
 
 
 def seconds_of_first(name: str, options: dict[str, Any], count: int | None = FIRST) -> float:

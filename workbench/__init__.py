@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from workbench.file_dataset import FileDataset
     from workbench.hookspecs import hookimpl
     from workbench.hugging_face import checkpoint_files, checkpoint_folder, read_config, read_folder
+    from workbench.keys import file_hash
     from workbench.layers import (
         MLP,
         Attention,
@@ -116,6 +117,7 @@ _HOME = {
     "workbench.errors": ("UserError", "did_you_mean"),
     "workbench.hookspecs": ("hookimpl",),
     "workbench.hugging_face": ("checkpoint_files", "checkpoint_folder", "read_config", "read_folder"),
+    "workbench.keys": ("file_hash",),
     "workbench.layers": (
         "MLP",
         "Attention",
@@ -182,6 +184,7 @@ __all__ = [
     "csv_rows",
     "did_you_mean",
     "died",
+    "file_hash",
     "heads_of",
     "hookimpl",
     "json_entries",

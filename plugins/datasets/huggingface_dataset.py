@@ -1,0 +1,207 @@
+"""Data sets of the Hugging Face hub, or parquet files here, through the library `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import PositiveInt
+
+from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl
+
+COLUMNS = {"picture": "image", "question": "question", "answers": "answers", "group": "group"}
+OPTIONAL = "group"
+
+
+class HuggingFaceDataset(Dataset):
+    """Rows of a data set in the library `datasets` (pip install workbench[data]), each a picture and a question.
+
+    `source` are parquet files here by split, as {train: [FILE, FILE], test: FILE}; or it is a text, an id of the hub
+    that is downloaded once (`config` and `revision` as the hub names them). `splits` maps our splits to those of the
+    hub, as {train: train, test: validation}. `columns` says where another name stands for `picture`, `question`, `answers` or `group`; answers may be a text, a number, a class,
+    a list of texts, or of objects with an `answer`. `question` asks the same of every picture. `limit` takes the first
+    rows of each split; with `streaming` only these are fetched, and kept in memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | dict[str, Path | tuple[Path, ...]],
+        config: str | None = None,
+        revision: str | None = None,
+        splits: dict[str, str] | None = None,
+        columns: dict[str, str] | None = None,
+        question: str | None = None,
+        task: str = "questions",
+        streaming: bool = False,
+        limit: PositiveInt | None = None,
+    ):
+        self.columns = {**COLUMNS, **(columns or {})}
+        self.named = tuple(columns or ())
+        self.hub = source if isinstance(source, str) else None
+        self.config, self.revision = config, revision
+        files = {} if isinstance(source, str) else source
+        self.files = {split: [each] if isinstance(each, Path) else list(each) for split, each in files.items()}
+        self.names = splits or {split: split for split in self.files or ("train", "test")}
+        self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
+        self._check()
+        self._rows: dict[str, Sequence[Mapping[str, Any]] | Any] = {}
+        self._examples: dict[str, tuple[Example, ...]] = {}
+
+    def examples(self, split: str, task: str) -> Sequence[Example]:
+        """In the order of the rows."""
+        for word, known, what in ((split, self.names, "split"), (task, [self.task], "task")):
+            if word not in known:
+                raise DataError(f"there is no {what} '{word}'. There are: {', '.join(known)}")
+        if split not in self._examples:
+            self._examples[split] = tuple(self._read(split))
+        return self._examples[split]
+
+    def splits(self) -> Sequence[str]:
+        """Those the experiment names."""
+        return tuple(self.names)
+
+    def tasks(self) -> Sequence[str]:
+        """The one the experiment names."""
+        return (self.task,)
+
+    def picture(self, key: str) -> Image.Image:
+        """The picture of a row."""
+        split, _, number = key.partition("/")
+        cell = self._table(split)[int(number)][self.columns["picture"]]
+        try:
+            source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
+            with Image.open(source) as picture:
+                return picture.convert("RGB")
+        except (OSError, SyntaxError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"row {number} of '{split}': its picture cannot be decoded ({error})") from error
+
+    def fingerprint(self) -> str:
+        """Of the files' content, or of what the library calls the downloaded data, and the options."""
+        data: Any = {split: [file_hash(file) for file in files] for split, files in self.files.items()}
+        if self.hub is not None:
+            kept = {} if self.streaming else {split: self._table(split)._fingerprint for split in self.names}
+            data = (self.hub, self.config, self.revision, kept)
+        options = (self.names, self.columns, self.question, self.task, self.limit)
+        return hashlib.sha256(repr((data, options)).encode()).hexdigest()[:16]
+
+    def _check(self) -> None:
+        if not self.hub and not self.files:
+            raise UserError("source is empty: write {train: FILE, test: FILE}, or an id of the hub as OWNER/NAME")
+        if self.streaming and self.limit is None:
+            raise UserError("with streaming, give the limit: how many rows of each split are fetched")
+        if self.streaming and self.hub is not None and self.revision is None:
+            raise UserError(
+                "with streaming, give the revision (a commit of the hub), or results could not be told apart"
+            )
+        for meaning in self.named:
+            if meaning not in COLUMNS:
+                hint = did_you_mean(meaning, COLUMNS)
+                raise UserError(f"columns: '{meaning}' is none.{hint} Write one of: {', '.join(COLUMNS)}")
+        for file in [file for files in self.files.values() for file in files]:
+            if not file.is_file():
+                raise DataError(f"there is no parquet file {file}. Paths are relative to the experiment file")
+
+    def _read(self, split: str) -> Iterator[Example]:
+        table = self._table(split)
+        names = {meaning: column for meaning, column in self.columns.items() if self._wants(meaning)}
+        texts: Iterable[Mapping[str, Any]] = table
+        if not self.streaming:  # reading rows without their pictures is many times faster
+            texts = table.remove_columns(self.columns["picture"])
+        for number, row in enumerate(texts):
+            where = f"row {number} of '{split}'"
+            _check_columns(
+                row, [name for meaning, name in names.items() if meaning not in ("picture", OPTIONAL)], where
+            )
+            asked = self.question or _text(row[names["question"]], f"{where}: '{names['question']}'")
+            answers = _answers(row[names["answers"]], f"{where}: '{names['answers']}'")
+            group = row.get(names[OPTIONAL])
+            yield Example(f"{split}/{number}", f"{split}/{number}", asked, answers, "" if group is None else str(group))
+
+    def _wants(self, meaning: str) -> bool:
+        return not (meaning == "question" and self.question)
+
+    def _table(self, split: str) -> Any:
+        """The rows, their pictures not decoded."""
+        if split not in self._rows:
+            self._rows[split] = self._load(split)
+        return self._rows[split]
+
+    def _load(self, split: str) -> Any:
+        datasets = _library()
+        try:
+            if self.hub is not None:
+                name = self.names[split]
+                table = datasets.load_dataset(
+                    self.hub, self.config, split=name, revision=self.revision, streaming=self.streaming
+                )
+            else:
+                files = {self.names[split]: [str(file) for file in self.files[split]]}
+                table = datasets.load_dataset(
+                    "parquet", data_files=files, split=self.names[split], streaming=self.streaming
+                )
+            column = self.columns["picture"]
+            _check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
+            table = _with_names(table, datasets, self.columns).cast_column(column, datasets.Image(decode=False))
+            if self.streaming:
+                return list(table.take(self.limit))
+            return table if self.limit is None else table.select(range(min(self.limit, len(table))))
+        except UserError:
+            raise
+        except Exception as error:  # the library and what it calls raise dozens of kinds
+            what = self.hub or ", ".join(map(str, self.files[split]))
+            raise DataError(f"{what} cannot be loaded as '{split}': {error}") from error
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise UserError("this needs the library datasets: pip install workbench[data]") from error
+    return datasets
+
+
+def _with_names(table: Any, datasets: Any, columns: Mapping[str, str]) -> Any:
+    """Classes as their names, which are what a model can say."""
+    column = columns["answers"]
+    names = getattr((table.features or {}).get(column), "names", None)
+    if not names:
+        return table
+    table = table.cast_column(column, datasets.Value("int64"))
+    kept = {**table.features, column: datasets.Value("string")}
+    return table.map(lambda row: {column: names[row[column]]}, features=datasets.Features(kept), input_columns=None)
+
+
+def _check_columns(row: Mapping[str, Any], names: Sequence[str], where: str) -> None:
+    for name in names:
+        if name not in row:
+            there = ", ".join(row)
+            raise DataError(f"{where}: there is no column '{name}'.{did_you_mean(name, row)} There are: {there}")
+
+
+def _answers(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple):
+        found = tuple(_text(each["answer"] if isinstance(each, dict) else each, where) for each in value)
+        if found:
+            return found
+    return (_text(value, where),)
+
+
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    raise DataError(f"{where} should be a text, not {value!r}")
+
+
+@hookimpl
+def register_datasets(register):
+    """Data sets of the library `datasets`."""
+    register("huggingface_dataset", HuggingFaceDataset)

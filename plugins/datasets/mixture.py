@@ -1,0 +1,120 @@
+"""A mixture of several datasets, each with its share of the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from PIL import Image
+from pydantic import Field, PositiveInt
+
+from workbench import Dataset, Example, UserError, hookimpl
+
+TRAIN = "train"
+
+
+class Mixture(Dataset):
+    """Several datasets in one: of the split `train` each gives its share of the pictures, of others everything.
+
+    `parts` are datasets with names of your own; `weights` their shares, equal ones by default, as {narratives: 1,
+    questions: 2}. A share counts pictures, over all tasks of a part: trained on all these tasks, an epoch shows so many
+    of each. `pictures` is their number in all; by default as many as the shares allow without showing any twice. Which
+    ones depends on nothing but their keys. Groups begin with the part's name.
+    """
+
+    def __init__(
+        self,
+        *,
+        parts: dict[str, Dataset],
+        weights: dict[str, Annotated[float, Field(gt=0)]] | None = None,
+        pictures: PositiveInt | None = None,
+    ):
+        self.parts = parts
+        self.weights = weights or dict.fromkeys(parts, 1.0)
+        self.pictures = pictures
+        if set(self.weights) != set(parts):
+            raise UserError(f"weights names {', '.join(self.weights)}; there are the parts {', '.join(parts)}")
+        for name, part in parts.items():
+            if part.augments:
+                raise UserError(f"the part '{name}' changes its pictures in training, which a mixture does not pass on")
+        self._chosen: dict[str, frozenset[str]] = {}  # by part, the pictures that train
+
+    def examples(self, split: str, task: str) -> Sequence[Example]:
+        """Part after part, each in its own order."""
+        found = []
+        for name, part in self.parts.items():
+            if split not in part.splits() or task not in part.tasks():
+                continue
+            chosen = self._choice()[name] if split == TRAIN else None
+            for each in part.examples(split, task):
+                if chosen is None or each.picture in chosen:
+                    group = f"{name}: {each.group}" if each.group else name
+                    key = f"{name}/{each.picture}"
+                    found.append(replace(each, id=f"{name}/{each.id}", picture=key, group=group))
+        return found
+
+    def splits(self) -> Sequence[str]:
+        """Those of any part."""
+        return tuple(dict.fromkeys(split for part in self.parts.values() for split in part.splits()))
+
+    def tasks(self) -> Sequence[str]:
+        """Those of any part."""
+        return tuple(dict.fromkeys(task for part in self.parts.values() for task in part.tasks()))
+
+    def picture(self, key: str) -> Image.Image:
+        """That of the part."""
+        name, _, own = key.partition("/")
+        return self.parts[name].picture(own)
+
+    def skipped(self, split: str, task: str) -> Mapping[str, str]:
+        """What the parts left out."""
+        return {
+            f"{name}/{key}": fault
+            for name, part in self.parts.items()
+            if split in part.splits() and task in part.tasks()
+            for key, fault in part.skipped(split, task).items()
+        }
+
+    def fingerprint(self) -> str:
+        """Of the parts, in their order, and the shares."""
+        parts = [(name, part.fingerprint(), self.weights[name]) for name, part in self.parts.items()]
+        return hashlib.sha256(repr((parts, self.pictures)).encode()).hexdigest()[:16]
+
+    def _choice(self) -> dict[str, frozenset[str]]:
+        """The pictures of each part that train."""
+        if not self._chosen:
+            there = {name: _pictures(part) for name, part in self.parts.items() if TRAIN in part.splits()}
+            counts = self._counts({name: len(keys) for name, keys in there.items()})
+            self._chosen = {name: frozenset(_drawn(keys)[: counts[name]]) for name, keys in there.items()}
+        return self._chosen
+
+    def _counts(self, there: Mapping[str, int]) -> dict[str, int]:
+        """How many pictures of each part, of those that are there."""
+        whole = sum(self.weights[name] for name in there)
+        shares = {name: self.weights[name] / whole for name in there}
+        most = min(count / shares[name] for name, count in there.items())
+        if self.pictures is not None and self.pictures > most + 1e-6:
+            scarce = min(there, key=lambda name: there[name] / shares[name])
+            raise UserError(
+                f"{self.pictures:,} pictures cannot be had: of the part '{scarce}' {shares[scarce]:.1%} are wanted, and"
+                f" it has {there[scarce]:,}. Write pictures: {int(most + 1e-6)} or less, or lower its weight"
+            )
+        total = most if self.pictures is None else self.pictures
+        return {name: max(1, round(total * share - 1e-9)) for name, share in shares.items()}
+
+
+def _pictures(part: Dataset) -> list[str]:
+    return list(dict.fromkeys(each.picture for task in part.tasks() for each in part.examples(TRAIN, task)))
+
+
+def _drawn(keys: Sequence[str]) -> list[str]:
+    """In an order that looks like chance and depends on each key alone: of fewer pictures, the first ones."""
+    return sorted(keys, key=lambda key: hashlib.sha256(f"mixture/{key}".encode()).digest())
+
+
+@hookimpl
+def register_datasets(register):
+    """Several datasets in one."""
+    register("mixture", Mixture)

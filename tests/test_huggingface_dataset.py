@@ -1,0 +1,118 @@
+"""Rows of the library `datasets`: parquet files, read whole or as a stream, with columns of any names."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.tiny import builtin_registry
+from workbench.annotations import DataError
+from workbench.conformance import check
+from workbench.contracts import Dataset
+from workbench.errors import UserError
+from workbench.registry import resolve_options
+
+NAME = "huggingface_dataset"
+COUNT = 5
+
+
+def encoded(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (40 * number, 0, 0)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def parquet(tmp_path, monkeypatch) -> dict[str, Path]:
+    """Two files as the library writes them, and its cache out of the way."""
+    import datasets
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    files = {}
+    for start, split in ((0, "train"), (10, "test")):
+        numbers = range(start, start + COUNT)
+        columns = {
+            "img": [{"bytes": encoded(number % 6), "path": None} for number in numbers],
+            "ask": [f"what is {number}?" for number in numbers],
+            "answers": [["red", "dark red"] for _ in numbers],
+            "replies": [[{"answer": "red", "answer_id": 1}, {"answer": "blue", "answer_id": 2}] for _ in numbers],
+            "kind": [number % 2 for number in numbers],
+            "language": ["de" if number % 2 else "en" for number in numbers],
+        }
+        table = datasets.Dataset.from_dict(columns).cast_column("img", datasets.Image())
+        table = table.cast_column("kind", datasets.ClassLabel(names=["bus", "car"]))
+        files[split] = tmp_path / f"{split}.parquet"
+        table.to_parquet(files[split])
+    return files
+
+
+def build(files: dict[str, Path], **options: Any) -> Dataset:
+    entry = builtin_registry().entry("dataset", NAME)
+    written = {"source": {split: str(file) for split, file in files.items()}, "columns": COLUMNS, **options}
+    return entry.factory(**resolve_options(entry, written))
+
+
+COLUMNS = {"picture": "img", "question": "ask", "group": "language"}
+
+
+@pytest.mark.parametrize("more", [{}, {"streaming": True, "limit": 3}])
+def test_it_keeps_the_rules_of_datasets(parquet, more):
+    options = {"source": {split: str(file) for split, file in parquet.items()}, "columns": COLUMNS, **more}
+    findings = list(check(builtin_registry(), "dataset", NAME, **options))
+    assert [f"{each.title}: {each.explanation}" for each in findings if not each.passed] == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_are_examples_and_their_pictures_are_those_of_the_file(parquet, streaming):
+    dataset = build(parquet, streaming=streaming, limit=COUNT)
+    found = dataset.examples("test", "questions")
+    assert [each.question for each in found] == [f"what is {number}?" for number in range(10, 10 + COUNT)]
+    assert {each.answers for each in found} == {("red", "dark red")}
+    assert [each.group for each in found] == ["en", "de", "en", "de", "en"]
+    assert [dataset.picture(each.picture).getpixel((0, 0)) for each in found] == [
+        (40 * (number % 6), 0, 0) for number in range(10, 10 + COUNT)
+    ]
+
+
+def test_answers_may_be_objects_or_classes(parquet):
+    replies = build(parquet, columns=COLUMNS | {"answers": "replies"}).examples("train", "questions")
+    assert {each.answers for each in replies} == {("red", "blue")}
+    kinds = build(parquet, columns=COLUMNS | {"answers": "kind"}, question="What is it?").examples("train", "questions")
+    assert [(each.question, each.answer) for each in kinds[:2]] == [("What is it?", "bus"), ("What is it?", "car")]
+
+
+def test_a_limit_takes_the_first_rows_and_is_part_of_the_fingerprint(parquet):
+    assert len(build(parquet, limit=2).examples("train", "questions")) == 2
+    prints = {build(parquet, limit=limit).fingerprint() for limit in (2, 3, None)}
+    assert len(prints) == 3
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(parquet):
+    with pytest.raises(DataError, match="there is no column 'asked'. Did you mean 'ask'"):
+        build(parquet, columns=COLUMNS | {"question": "asked"}).examples("train", "questions")
+    with pytest.raises(DataError, match="there is no column 'image'.*There are: img, ask"):
+        build(parquet, columns={"question": "ask"}).examples("train", "questions")
+    with pytest.raises(UserError, match="columns: 'pictures' is none. Did you mean 'picture'"):
+        build(parquet, columns={"pictures": "img"})
+
+
+def test_what_is_missing_in_the_experiment_is_told(parquet, tmp_path):
+    with pytest.raises(UserError, match=r"source is empty: write \{train: FILE, test: FILE\}, or an id of the hub"):
+        build({})
+    with pytest.raises(UserError, match="with streaming, give the limit"):
+        build(parquet, streaming=True)
+    with pytest.raises(UserError, match="with streaming, give the revision"):
+        build({}, source="owner/name", streaming=True, limit=5)
+    with pytest.raises(DataError, match="there is no parquet file"):
+        build({"train": tmp_path / "none.parquet"})
+
+
+def test_a_file_that_is_no_parquet_is_told(parquet, tmp_path):
+    (tmp_path / "train.parquet").write_text("not parquet")
+    with pytest.raises(DataError, match=r"train\.parquet cannot be loaded as 'train'"):
+        build(parquet).examples("train", "questions")

@@ -1,0 +1,105 @@
+"""A mixture gives each part its share of the pictures, the same ones each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.small import SMALL, load, small_registry
+from workbench.compose import build_dataset
+from workbench.conformance import check
+from workbench.contracts import Dataset
+from workbench.errors import UserError
+from workbench.registry import resolve_options
+from workbench.train import training_examples
+
+TASKS = ["questions", "captions"]
+
+
+def squares(count: int) -> Dataset:
+    return small_registry().create("dataset", "squares", pictures=count)
+
+
+def mixed(**options) -> Dataset:
+    parts = {"small": squares(12), "large": squares(40), "other": squares(25)}
+    entry = small_registry().entry("dataset", "mixture")
+    return entry.factory(**resolve_options(entry, {"parts": parts, **options}))
+
+
+def counts(dataset: Dataset) -> dict[str, int]:
+    keys = training_examples(dataset, TASKS)
+    return {name: sum(key.startswith(f"{name}/") for key in keys) for name in ("small", "large", "other")}
+
+
+def test_a_mixture_keeps_the_rules_of_datasets():
+    parts = {"one": squares(8), "two": squares(9)}
+    findings = list(check(small_registry(), "dataset", "mixture", parts=parts, weights={"one": 1.0, "two": 2.0}))
+    assert [f"{each.title}: {each.explanation}" for each in findings if not each.passed] == []
+
+
+def test_parts_have_equal_shares_unless_told_otherwise():
+    assert counts(mixed()) == {"small": 12, "large": 12, "other": 12}
+    assert counts(mixed(weights={"small": 1, "large": 3, "other": 2})) == {"small": 12, "large": 36, "other": 24}
+    assert counts(mixed(pictures=15)) == {"small": 5, "large": 5, "other": 5}
+
+
+def test_more_pictures_take_in_those_of_fewer_and_the_order_of_parts_does_not_matter():
+    few, many = (set(training_examples(mixed(pictures=size), TASKS)) for size in (12, 30))
+    assert few < many
+    assert set(training_examples(mixed(pictures=12), TASKS)) == few
+
+
+def test_a_test_shows_everything_in_groups_that_begin_with_the_part():
+    found = mixed(pictures=6).examples("test", "questions")
+    assert len(found) == 3 * 8 * 3
+    assert {each.group for each in found} == {
+        f"{part}: {group}" for part in ("small", "large", "other") for group in ("color", "yes/no")
+    }
+
+
+def test_pictures_and_tasks_come_from_the_parts():
+    dataset = mixed()
+    first = dataset.examples("train", "captions")[0]
+    assert dataset.tasks() == ("questions", "captions")
+    name, _, key = first.picture.partition("/")
+    assert dataset.picture(first.picture).tobytes() == squares(12).picture(key).tobytes()
+    assert name == "small"
+
+
+def test_the_fingerprint_follows_parts_and_shares():
+    prints = [
+        each.fingerprint() for each in (mixed(), mixed(pictures=9), mixed(weights=dict(small=1, large=1, other=2)))
+    ]
+    assert len(set(prints)) == 3
+    assert mixed().fingerprint() == prints[0]
+
+
+def test_what_cannot_be_mixed_is_told():
+    with pytest.raises(
+        UserError, match="of the part 'small' 33.3% are wanted, and it has 12. Write pictures: 36 or less"
+    ):
+        training_examples(mixed(pictures=60), TASKS)
+    with pytest.raises(UserError, match="weights names small; there are the parts small, large, other"):
+        mixed(weights={"small": 1})
+    augmenting = small_registry().create("dataset", "easy_vqa", flip=True)
+    with pytest.raises(UserError, match="the part 'one' changes its pictures in training"):
+        small_registry().entry("dataset", "mixture").factory(parts={"one": augmenting})
+
+
+def test_a_mixture_is_written_in_an_experiment_and_tells_what_its_parts_leave_out(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    squares(4).picture("train/0").save(tmp_path / "pictures/here.png")
+    rows = "picture,question,answers\nhere.png,what?,red\ngone.png,what?,red\n"
+    Path(tmp_path / "train.csv").write_text(rows)
+    folder = "{name: folder, tables: {train: train.csv}, images: pictures, most_broken: 0.5}"
+    text = f"{{name: mixture, parts: {{own: {folder}, colors: squares}}}}"
+    [trial] = load(tmp_path, text=SMALL.replace("dataset: squares", f"dataset: {text}")).trials
+    dataset = build_dataset(trial, small_registry())
+    assert counts_of(dataset) == {"own": 1, "colors": 1}
+    assert list(dataset.skipped("train", "questions")) == ["own/gone.png"]
+
+
+def counts_of(dataset: Dataset) -> dict[str, int]:
+    keys = [key.partition("/")[0] for key in training_examples(dataset, ["questions"])]
+    return {name: keys.count(name) for name in dict.fromkeys(keys)}
