@@ -47,7 +47,9 @@ class Squares(Dataset):
 class FlippedSquares(Squares):
     """Shows their mirror image in training."""
 
-    augments = True
+    @property
+    def augments(self):
+        return True
 
     def augment(self, picture, random):
         return ImageOps.mirror(picture)
