@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.processes import ended, start
 from tests.small import PLUGINS, SMALL, CommandLine, files_of, load, records, run_here, write
 
 GRID = SMALL + "grid:\n  quantizer: [none, {name: int8, exclude: ['encoder.*']}]\n"
@@ -223,36 +221,33 @@ def test_a_place_for_stages_that_is_a_file_is_told_before_anything_runs(workbenc
     assert files_of(workbench.folder) == before
 
 
-FULL = {
-    "the summary": (300, 2, "results/small/experiment.", "seeds=[0, 1]"),
-    "the weights": (20_000, 1, "results/artifacts/", "seeds=[0, 1]"),
-    "the predictions": (
-        *(7_000, 1, "results/small/trials/"),
-        "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}, measuring]",
-    ),
-}
+def test_a_full_disk_is_told_and_loses_nothing(workbench):
+    """No file of the child processes may be larger, so that neither weights nor predictions can be written."""
+    before, said = trials_of(workbench), run_limited(workbench, 7_000, 1)
+    for where in ("results/artifacts/", "results/small/trials/"):
+        assert re.search(rf"cannot write {where}\S*: the file would be larger than the system allows here", said)
+    assert_nothing_lost(workbench, before)
 
 
-@pytest.mark.parametrize("what", FULL)
-def test_a_full_disk_is_told_and_loses_nothing(workbench, what):
-    """No file of the child processes may be larger, so that one of them cannot be written."""
-    bytes_left, code, where, change = FULL[what]
+def test_a_disk_that_is_full_from_the_beginning_is_told_before_anything_runs(workbench):
+    before, said = trials_of(workbench), run_limited(workbench, 300, 2)
+    assert "cannot write results/small/experiment.yaml: the file would be larger than the system allows here" in said
+    assert_nothing_lost(workbench, before)
+
+
+def run_limited(workbench: CommandLine, most_bytes: int, code: int) -> str:
+    """`workbench run` of more trials; its processes may write files of so many bytes. Returns what it says."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, bytes_left))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
-    words = ["run", "small.yaml", "--plugins", PLUGINS, "--workers", "1", "--set", change]
-    environment = {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "COLUMNS": "300"}
-    before = trials_of(workbench)
-    child = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", *map(str, words)],
-        cwd=workbench.folder, env=environment, preexec_fn=limit, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert child.returncode == code, child.stdout + child.stderr
-    assert "Traceback" not in child.stdout + child.stderr
-    said = child.stderr if code == 2 else child.stdout
-    assert re.search(rf"cannot write {where}\S*: the file would be larger than the system allows here", said)
+    more = "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}, measuring]"
+    words = ("--workers", "1", "--set", "seeds=[0, 1]", "--set", more)
+    return ended(start(workbench.folder, *words, before=limit), code)
+
+
+def assert_nothing_lost(workbench: CommandLine, before: dict[str, bytes]) -> None:
     after = trials_of(workbench)
     assert {name: after[name] for name in before} == before
     assert not list((workbench.folder / "results").rglob("*.tmp"))

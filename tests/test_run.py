@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-PLUGINS = Path(__file__).parent / "plugins"
+from tests.processes import until
+from tests.small import PLUGINS, CommandLine
+from tests.small import write as write_file
+
 EXPERIMENT = """
 question: does it run?
 base:
@@ -34,24 +37,29 @@ evaluation: {max_new_tokens: 3}
 """
 
 
-def workbench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in `folder`, uninstalled, as a user would."""
-    command = [sys.executable, "-m", "workbench.cli", *words]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
+def started(folder: Path, *words: str | Path) -> subprocess.Popen[str]:
+    """The command line in `folder` as a process of its own, uninstalled, as a user would start it."""
+    environment = {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", *map(str, words)],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+@pytest.fixture
+def workbench(tmp_path, monkeypatch, capsys) -> CommandLine:
+    """The command line in a folder of its own."""
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
-def write(folder: Path, text: str = EXPERIMENT, name: str = "small.yaml") -> Path:
-    file = folder / name
-    file.write_text(text)
-    return file
+@pytest.fixture
+def there(finished, monkeypatch, capsys) -> CommandLine:
+    """The command line in the folder in which the experiment has run."""
+    return CommandLine(finished[0], monkeypatch, capsys)
 
 
-def run(folder: Path, file: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return workbench(folder, "run", str(file), "--plugins", str(PLUGINS), *words)
+def write(folder: Path, text: str = EXPERIMENT) -> Path:
+    return write_file(folder, text)
 
 
 def records(folder: Path, name: str = "small") -> dict[tuple[str, ...], dict]:
@@ -63,9 +71,10 @@ def records(folder: Path, name: str = "small") -> dict[tuple[str, ...], dict]:
 def finished(tmp_path_factory) -> tuple[Path, str]:
     """A folder in which the small experiment has run, and what it printed."""
     folder = tmp_path_factory.mktemp("finished")
-    result = run(folder, write(folder), "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder, result.stdout
+    process = started(folder, "run", write(folder), "--plugins", PLUGINS, "--workers", "2")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, output + errors
+    return folder, output
 
 
 def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
@@ -102,126 +111,115 @@ def test_a_quantizer_axis_trains_nothing(finished):
         assert small["bytes"] < 0.5 * plain["bytes"]
 
 
-def test_running_again_does_nothing_and_says_so(finished):
-    folder, _ = finished
+def test_running_again_does_nothing_and_says_so(there):
+    folder = there.folder
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("record.json")}
-    result = run(folder, folder / "small.yaml")
-    assert result.returncode == 0
-    assert "4 of 4 trials done (4 before this run)" in result.stdout
+    result = there.run(folder / "small.yaml")
+    assert result.code == 0
+    assert "4 of 4 trials done (4 before this run)" in result.output
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("record.json")} == before
 
 
-def test_a_new_fusion_runs_only_its_own_trials(finished):
-    folder, _ = finished
+def test_a_new_fusion_runs_only_its_own_trials(there):
     text = EXPERIMENT.replace("[concat_projection, cross_attention]", "[concat_projection, cross_attention, gated]")
-    result = run(folder, write(folder, text))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count(": tune (") == 1
-    assert result.stdout.count(": evaluate (") == 2
-    assert "(4 before this run)" in result.stdout
+    result = there.run(write(there.folder, text))
+    assert result.code == 0, result.output
+    assert result.output.count(": tune (") == 1
+    assert result.output.count(": evaluate (") == 2
+    assert "(4 before this run)" in result.output
 
 
-def test_the_plan_says_what_is_done_and_what_is_not(finished):
-    folder, _ = finished
+def test_the_plan_says_what_is_done_and_what_is_not(there):
     text = EXPERIMENT.replace("quantizer: [none, int8]", "quantizer: [none, int8]\nseeds: [0, 1]")
-    file = write(folder, text, "small.yaml")
-    result = workbench(folder, "plan", str(file), "--plugins", str(PLUGINS))
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("to do: tune, evaluate") == 4
-    assert "8 trials, 4 done, 0 failed; 12 distinct stages of 16, 6 to do" in result.stdout
-    assert "to do: 2 x tune (new)" in result.stdout
-    assert "to do: 4 x evaluate (new)" in result.stdout
+    result = there("plan", write(there.folder, text), "--plugins", PLUGINS)
+    assert result.code == 0, result.errors
+    assert result.output.count("to do: tune, evaluate") == 4
+    assert "8 trials, 4 done, 0 failed; 12 distinct stages of 16, 6 to do" in result.output
+    assert "to do: 2 x tune (new)" in result.output
+    assert "to do: 4 x evaluate (new)" in result.output
 
 
-def test_the_same_seed_gives_the_same_weights_and_answers(finished, tmp_path):
+def test_the_same_seed_gives_the_same_weights_and_answers(finished, workbench):
     folder, _ = finished
-    assert run(tmp_path, write(tmp_path), "--workers", "1").returncode == 0
-    for axes, record in records(tmp_path).items():
+    assert workbench.run(write(workbench.folder)).code == 0
+    for axes, record in records(workbench.folder).items():
         first = records(folder)[axes]
         assert record["metrics"]["loss"] == pytest.approx(first["metrics"]["loss"], abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("fusion", "told"),
-    [
-        ("raising", "this fusion is broken"),
-        ("dying", "exit code 3"),
-        ("no_number", "the loss became nan in phase 'tune' at step 1"),
-    ],
-)
-def test_a_trial_that_fails_stops_no_other(tmp_path, fusion, told):
-    text = EXPERIMENT.replace("[concat_projection, cross_attention]", f"[{fusion}, cross_attention]")
-    result = run(tmp_path, write(tmp_path, text), "--workers", "1")
-    assert result.returncode == 1, result.stdout + result.stderr
-    found = records(tmp_path)
-    assert {axes: record["status"] for axes, record in found.items()} == {
-        (fusion, "none"): "failed",
-        (fusion, "int8"): "failed",
-        ("cross_attention", "none"): "done",
-        ("cross_attention", "int8"): "done",
-    }
-    assert told in found[fusion, "none"]["error"]["message"]
-    assert told in result.stdout
-    report = workbench(tmp_path, "report", str(tmp_path / "results/small"), "--plugins", str(PLUGINS))
-    assert report.returncode == 0, report.stderr
-    page = (tmp_path / "results/small/report/report.html").read_text()
-    assert told in html.unescape(page)
+FAILURES = {
+    "raising": "this fusion is broken",
+    "dying": "exit code 3",
+    "no_number": "the loss became nan in phase 'tune' at step 1",
+}
 
 
-def test_control_c_keeps_what_is_finished_and_the_next_run_continues(tmp_path):
+def test_a_trial_that_fails_stops_no_other(workbench):
+    text = EXPERIMENT.replace("[concat_projection, cross_attention]", f"[{', '.join(FAILURES)}, cross_attention]")
+    result = workbench.run(write(workbench.folder, text))
+    assert result.code == 1, result.output
+    found = records(workbench.folder)
+    assert len(found) == 8
+    for (fusion, quantizer), record in found.items():
+        assert record["status"] == ("failed" if fusion in FAILURES else "done"), (fusion, quantizer)
+    report = workbench("report", "results/small", "--plugins", PLUGINS)
+    assert report.code == 0, report.errors
+    page = html.unescape((workbench.folder / "results/small/report/report.html").read_text())
+    for fusion, told in FAILURES.items():
+        assert told in found[fusion, "none"]["error"]["message"]
+        assert told in result.output
+        assert told in page
+
+
+def test_control_c_keeps_what_is_finished_and_the_next_run_continues(workbench):
+    folder = workbench.folder
     text = EXPERIMENT.replace("[concat_projection, cross_attention]", "[concat_projection, waiting]")
-    file = write(tmp_path, text)
-    command = [sys.executable, "-m", "workbench.cli", "run", str(file), "--plugins", str(PLUGINS), "--workers", "1"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("results/artifacts/*/stage.json")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    process = started(folder, "run", write(folder, text), "--plugins", PLUGINS, "--workers", "1")
+    until(lambda: list(folder.glob("results/artifacts/*/stage.json")))
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "run again to continue" in told
     assert "Traceback" not in told
-    result = run(tmp_path, write(tmp_path, EXPERIMENT), "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count(": tune (") == 1
+    result = workbench.run(write(folder))
+    assert result.code == 0, result.output
+    assert result.output.count(": tune (") == 1
 
 
-def test_a_contrastive_phase_is_shared_by_all_fusions_and_teaches_the_encoder(tmp_path):
+def test_a_contrastive_phase_is_shared_by_all_fusions_and_teaches_the_encoder(workbench):
     text = EXPERIMENT.replace(
         "  phases:\n",
         "  phases:\n    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 3}\n",
     ).replace("quantizer: [none, int8]", "quantizer: [none]")
-    result = run(tmp_path, write(tmp_path, text), "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count(": contrast (") == 1
-    assert result.stdout.count(": tune (") == 2
-    trial = next((tmp_path / "results/small/trials").glob("*/curve.jsonl"))
+    result = workbench.run(write(workbench.folder, text))
+    assert result.code == 0, result.output
+    assert result.output.count(": contrast (") == 1
+    assert result.output.count(": tune (") == 2
+    trial = next((workbench.folder / "results/small/trials").glob("*/curve.jsonl"))
     phases = [json.loads(line)["phase"] for line in trial.read_text().splitlines()]
     assert phases == ["contrast"] * 3 + ["tune"] * 6
 
 
-def test_an_adapter_axis_shares_the_phases_before_it(tmp_path):
+def test_an_adapter_axis_shares_the_phases_before_it(workbench):
     text = EXPERIMENT.replace(
         "grid:\n",
         "    - {name: adapt, train: [adapter], steps: 4, batch: 4}\ngrid:\n  adapter: [full, {name: lora, rank: 2}]\n",
     ).replace("  fusion: [concat_projection, cross_attention]\n", "")
-    result = run(tmp_path, write(tmp_path, text), "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count(": tune (") == 1
-    assert result.stdout.count(": adapt (") == 2
-    found = records(tmp_path)
+    result = workbench.run(write(workbench.folder, text))
+    assert result.code == 0, result.output
+    assert result.output.count(": tune (") == 1
+    assert result.output.count(": adapt (") == 2
+    found = records(workbench.folder)
     share = {axes[0]: record["metrics"]["trainable_parameters"] for axes, record in found.items()}
     assert share["lora"] < 0.5 * share["full"]
     parameters = {record["metrics"]["parameters"] for record in found.values()}
     assert len(parameters) == 1, "a merged adapter leaves the model's size as it was"
 
 
-def test_a_label_in_brackets_is_shown_whole(tmp_path):
+def test_a_label_in_brackets_is_shown_whole(workbench):
     text = EXPERIMENT.replace("[none, int8]", "[{name: int8, include: ['encoder.*']}, int8]")
     text = text.replace("[concat_projection, cross_attention]", "[concat_projection]")
-    result = run(tmp_path, write(tmp_path, text), "--workers", "1")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "int8(include=[encoder.*])" in result.stdout
+    result = workbench.run(write(workbench.folder, text))
+    assert result.code == 0, result.output
+    assert "int8(include=[encoder.*])" in result.output
