@@ -37,7 +37,7 @@ base:
   adapter: full
   quantizer: none
   phases:
-    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 60, batch: 64}
+    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 100, batch: 64}
     - {name: align, tasks: [captions], train: [connector, fusion, language_model], epochs: 1, data_share: 0.24}
     - {name: tune, questions: 4, train: [connector, adapter], epochs: 1, data_share: 0.16}
 grid:

@@ -20,6 +20,7 @@ from workbench.trial import PARTS, Component, Part, Phase, Trial
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
+    from workbench.tokenizer import Tokenizer
 
 
 class CompositionError(UserError):
@@ -78,8 +79,11 @@ def build_model(trial: Trial, registry: Registry, corpus: Corpus) -> VisionLangu
     return VisionLanguageModel(encoder, connector, fusion, language_model)
 
 
-def corpus_of(trial: Trial, dataset: Dataset, tokenizer_file: Path | None = None) -> Corpus:
-    """The text a tokenizer is trained on: questions and answers of every task, of the training split only."""
+def corpus_of(
+    trial: Trial, dataset: Dataset, tokenizer_file: Path | None = None, trained: dict[int, Tokenizer] | None = None
+) -> Corpus:
+    """The text a tokenizer is trained on: questions and answers of every task, of the training split only. `trained`
+    holds those that were trained on it before, and takes new ones."""
 
     def texts() -> Iterator[str]:
         for task in dataset.tasks():
@@ -88,7 +92,7 @@ def corpus_of(trial: Trial, dataset: Dataset, tokenizer_file: Path | None = None
                     yield from (turn.question, turn.answer)
                 yield from (example.question, *example.answers)
 
-    return Corpus(texts, tokenizer_file)
+    return Corpus(texts, tokenizer_file, {} if trained is None else trained)
 
 
 def attach_adapter(trial: Trial, registry: Registry, model: VisionLanguageModel) -> tuple[Adapter, list[nn.Parameter]]:

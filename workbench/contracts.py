@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,14 @@ class DecoderShape:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The training text of an experiment, and the tokenizer saved with a trained model, if there is one."""
+    """The training text of an experiment, and the tokenizer saved with a trained model, if there is one.
+
+    `trained` remembers by size of vocabulary the tokenizers that were trained on the text.
+    """
 
     texts: Callable[[], Iterable[str]]
     tokenizer_file: Path | None = None
+    trained: dict[int, Tokenizer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

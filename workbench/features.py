@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workbench.pictures import Pictures
 
 BATCH = 32  # pictures the encoder sees at once
-PARTS, SMALLEST, LARGEST = 16, 64, 2048  # parts of a whole, and pictures in one
+PARTS, SMALLEST, LARGEST = 16, 256, 2048  # parts of a whole, and pictures in one
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 

@@ -107,7 +107,9 @@ def tokenizer_for(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
     """The tokenizer saved with a trained model, or else a new one trained on the experiment's text."""
     if corpus.tokenizer_file is not None:
         return read_tokenizer(corpus.tokenizer_file)
-    return train_tokenizer(corpus.texts(), vocabulary_size)
+    if vocabulary_size not in corpus.trained:
+        corpus.trained[vocabulary_size] = train_tokenizer(corpus.texts(), vocabulary_size)
+    return corpus.trained[vocabulary_size]
 
 
 def read_tokenizer(file: Path) -> Tokenizer:

@@ -42,6 +42,7 @@ from workbench.registry import Registry, load_registry
 from workbench.snapshots import Snapshots
 from workbench.sound import skipped_pictures
 from workbench.stages import FeatureStage, Stage
+from workbench.tokenizer import Tokenizer
 from workbench.train import TRAIN, Step, train
 from workbench.trial import Trial, digest
 from workbench.workers import Do, Tell
@@ -86,11 +87,13 @@ class Workplace:
     provenance: dict[str, Any]
     checkpoint_seconds: float = 60.0
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
+    tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it."""
         key = digest(trial.components["dataset"].spec())
         if key not in self.datasets:
+            self.tokenizers.clear()
             self.datasets.clear()  # pictures and questions of several would fill the memory
             self.datasets[key] = build_dataset(trial, self.registry)
         return self.datasets[key]
@@ -206,7 +209,7 @@ def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:
 def _build(stage: Stage, dataset: Dataset, place: Workplace) -> _Built:
     trial = stage.trial
     before = place.store.read(stage.before) if stage.before else None
-    corpus = corpus_of(trial, dataset, before.tokenizer_file if before else None)
+    corpus = corpus_of(trial, dataset, before.tokenizer_file if before else None, place.tokenizers)
     model = build_model(trial, place.registry, corpus)
     untouched = _from_files(trial, model, place.registry)
     attached = before is not None and bool(before.summary["adapter"])

@@ -22,9 +22,10 @@ class HuggingFaceDataset(Dataset):
 
     `source` are parquet files here by split, as {train: [FILE, FILE], test: FILE}; or it is a text, an id of the hub
     that is downloaded once (`config` and `revision` as the hub names them). `splits` maps our splits to those of the
-    hub, as {train: train, test: validation}. `columns` says where another name stands for `picture`, `question`, `answers` or `group`; answers may be a text, a number, a class,
-    a list of texts, or of objects with an `answer`. `question` asks the same of every picture. `limit` takes the first
-    rows of each split; with `streaming` only these are fetched, and kept in memory.
+    hub, as {train: train, test: validation}. `columns` says where another name stands for `picture`, `question`,
+    `answers` or `group`; answers may be a text, a number, a class, a list of texts, or of objects with an `answer`.
+    `question` asks the same of every picture. `limit` takes the first rows of each split; with `streaming` only these
+    are fetched, and kept in memory.
     """
 
     def __init__(

@@ -1,0 +1,20 @@
+"""Tokenizers: what is trained, and what several models share of it."""
+
+from __future__ import annotations
+
+from workbench.contracts import Corpus
+from workbench.tokenizer import tokenizer_for
+
+
+def test_a_text_is_learned_once_for_each_size_of_vocabulary():
+    asked = []
+
+    def texts():
+        asked.append(1)
+        return ["what colour is the circle?", "blue"]
+
+    corpus = Corpus(texts)
+    first, again, larger = (tokenizer_for(corpus, size) for size in (270, 270, 280))
+    assert len(asked) == 2
+    assert first.json() == again.json()
+    assert (first.size, larger.size) == (270, 280)
