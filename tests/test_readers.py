@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.official_formats import FORMATS, TEST, write_json, write_lines
+from tests.small import SMALL
 from tests.tiny import builtin_registry
 from workbench.annotations import DataError
 from workbench.conformance import check
 from workbench.contracts import Dataset
 from workbench.errors import UserError
 from workbench.example import Example, Turn
+from workbench.experiment import load_experiment
 from workbench.registry import resolve_options
 
 COUNT = 12
@@ -312,3 +316,28 @@ def test_every_reader_that_needs_files_is_tested_here():
         if any(option.required for option in entry.options.values())
     }
     assert needing - {"mixture", "huggingface_dataset"} == {name.partition("/")[0] for name in FORMATS}
+
+
+def snippets() -> list[dict[str, Any]]:
+    """The datasets that the documentation shows."""
+    page = (Path(__file__).parents[1] / "docs/experiments.md").read_text(encoding="utf-8")
+    section = page.partition("## Data you have\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(block)["dataset"] for block in blocks]
+
+
+@pytest.mark.parametrize("dataset", snippets(), ids=lambda dataset: dataset["name"])
+def test_the_documentation_shows_options_that_are_accepted(dataset, tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL.replace("dataset: squares", f"dataset: {json.dumps(dataset)}"))
+    [trial] = load_experiment(file, builtin_registry()).trials
+    assert trial.components["dataset"].name == dataset["name"]
+
+
+def test_the_documentation_shows_every_reader():
+    needing = {
+        entry.name
+        for entry in builtin_registry().entries("dataset")
+        if any(option.required for option in entry.options.values())
+    }
+    assert {dataset["name"] for dataset in snippets()} == needing

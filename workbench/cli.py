@@ -1,4 +1,4 @@
-"""The command line: `workbench plugins | new | check | plan | run | report | clean`.
+"""The command line: `workbench plugins | new | check | plan | run | report | clean | make-vqa`.
 
 Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
 """
@@ -177,6 +177,27 @@ def clean(
     if kept:
         told = f"{len(kept)} stages, {sum(kept.values()) / 1e6:.1f} MB, are kept for runs that are not finished"
         _console().print(f"{told}; --unfinished removes them too", highlight=False)
+
+
+@app.command("make-vqa")
+def make_vqa(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="COCO_ANNOTATIONS... OUT", help="instances or captions, or both; then *.jsonl"),
+    ],
+    seed: Annotated[int, typer.Option(help="another choice of questions")] = 0,
+    most: Annotated[int, typer.Option(min=1, help="questions of each kind about a picture")] = 3,
+) -> None:
+    """Make questions and answers of COCO annotations: is there, how many, what color."""
+    from workbench.errors import UserError
+    from workbench.make_vqa import make_vqa as make
+
+    if len(files) < 2:
+        raise UserError("give COCO annotations and the file to write: instances_train2017.json train.jsonl")
+    *annotations, out = files
+    counts = make(annotations, out, seed, most)
+    told = ", ".join(f"{count:,} {group}" for group, count in counts.items())
+    _console().print(f"wrote {counts.total():,} questions to {out}: {told}", highlight=False, soft_wrap=True)
 
 
 @app.command()
