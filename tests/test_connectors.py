@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
@@ -11,7 +14,7 @@ from tests.tiny import builtin_registry
 from workbench import UserError, VisionShape
 
 
-def connector(name: str, vision: VisionShape, **options):
+def connector(name: str, vision: VisionShape, **options: Any) -> Any:
     torch.manual_seed(0)
     return builtin_registry().create("connector", name, vision, 16, **options)
 
@@ -52,9 +55,9 @@ def test_a_qformer_computes_what_that_of_transformers_computes():
     ours = connector("qformer", VisionShape(12, 9), queries=5, width=16, depth=4, every=2, heads=4).eval()
     for parameter in ours.parameters():
         parameter.add_(0.1 * torch.randn(parameter.shape))
-    sizes = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+    sizes: Any = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
     config = Blip2QFormerConfig(**sizes, encoder_hidden_size=12, cross_attention_frequency=2, layer_norm_eps=1e-5)
-    theirs = Blip2QFormerModel(config).eval()
+    theirs: Any = Blip2QFormerModel(config).eval()
     theirs.layernorm.load_state_dict(ours.norm.state_dict())
     for block, layer in zip(ours.blocks, theirs.encoder.layer, strict=True):
         attention = layer.attention
@@ -75,7 +78,7 @@ def test_a_qformer_computes_what_that_of_transformers_computes():
     torch.testing.assert_close(ours(tokens), ours.projection(told), atol=1e-5, rtol=1e-5)
 
 
-def copy_rows(source, targets) -> None:
+def copy_rows(source: nn.Linear, targets: list[nn.Linear]) -> None:
     """Rows of one layer into several."""
     for target, weight, bias in zip(
         targets, source.weight.chunk(len(targets)), source.bias.chunk(len(targets)), strict=True

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         pick,
         rotate,
     )
+    from workbench.peft_files import adapted_part, adapter_files, part_with, read_adapter, write_adapter
     from workbench.picture_files import PictureFiles
     from workbench.preprocessing import Preprocessing, read_preprocessing
     from workbench.pretrained import read_pretrained
@@ -131,6 +132,7 @@ _HOME = {
         "pick",
         "rotate",
     ),
+    "workbench.peft_files": ("adapted_part", "adapter_files", "part_with", "read_adapter", "write_adapter"),
     "workbench.preprocessing": ("Preprocessing", "read_preprocessing"),
     "workbench.pretrained": ("read_pretrained",),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
@@ -176,6 +178,8 @@ __all__ = [
     "Turn",
     "UserError",
     "VisionShape",
+    "adapted_part",
+    "adapter_files",
     "attend",
     "beside",
     "caption_examples",
@@ -193,8 +197,10 @@ __all__ = [
     "json_values",
     "load_into",
     "multiple_choice",
+    "part_with",
     "pick",
     "pretrained_tokenizer",
+    "read_adapter",
     "read_config",
     "read_entries",
     "read_folder",
@@ -206,6 +212,7 @@ __all__ = [
     "text_lines",
     "tokenizer_for",
     "vqa_dataset",
+    "write_adapter",
 ]
 
 # In a checkout that is not installed, the built-in plugins lie beside this folder as `plugins/`;

@@ -1,0 +1,176 @@
+"""Every adapter of Hugging Face peft that lives in single layers: DoRA, IA3, VeRA, LoHa, OFT ..."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench import (
+    Adapter,
+    UserError,
+    adapted_part,
+    adapter_files,
+    hookimpl,
+    part_with,
+    read_adapter,
+    write_adapter,
+)
+
+NAME = "default"  # what peft calls an adapter that has no name
+TARGETS = ("language_model.*attention.*", "language_model.*attn.*")
+Setting = bool | int | float | str
+
+
+class PeftAdapter(Adapter):
+    """Any method of peft (https://huggingface.co/docs/peft) that lives in single layers: lora, ia3, loha, lokr, oft ...
+
+    `settings` are those of the method's config, as `{r: 8, use_dora: true}` for DoRA
+    (https://arxiv.org/abs/2402.09353). `targets` are wildcards over the names of linear layers. `start` is a folder in
+    peft's format to begin with: method, settings and targets then come from it.
+    """
+
+    packages = ("peft",)
+
+    def __init__(
+        self,
+        *,
+        method: str = "lora",
+        settings: dict[str, Setting] | None = None,
+        targets: tuple[str, ...] = TARGETS,
+        start: Path | None = None,
+    ):
+        self.method = method
+        self.settings = settings or {}
+        self.targets = targets
+        self.start = start
+        self.config: Any = None
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """Those of the adapter it begins with."""
+        return adapter_files(options["start"])
+
+    def attach(self, model: nn.Module) -> list[nn.Parameter]:
+        """Put the method's layers in the place of every target; returns what they train."""
+        peft = _peft()
+        if self.start is not None:
+            return self._attach_read(model, self.start)
+        targets = [name for name, module in model.named_modules() if name and _is_linear(module)]
+        chosen = [name for name in targets if any(fnmatchcase(name, target) for target in self.targets)]
+        if not chosen:
+            raise UserError(
+                f"no linear layer matches targets {list(self.targets)} of the adapter 'peft'. Write wildcards over"
+                f" names such as {', '.join(targets[:8]) or '(no linear layer)'}"
+            )
+        known = {kind.value.lower(): config for kind, config in peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+        if self.method not in known:
+            raise UserError(f"peft has no method '{self.method}'. It has: {', '.join(sorted(known))}")
+        config = known[self.method]
+        usual = {"feedforward_modules": []} if "feedforward_modules" in config.__dataclass_fields__ else {}
+        try:
+            made = config(target_modules=chosen, **usual | self.settings)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"peft does not take these settings of '{self.method}': {error}") from error
+        return self._inject(model, made)
+
+    def merge(self, model: nn.Module) -> None:
+        """Put plain layers, with what was learned folded in, in the place of the adapted ones."""
+        merged = {}
+        for layer in _adapted(model).values():
+            base = layer.get_base_layer()
+            before = {name: each.detach().clone() for name, each in base.named_parameters()}
+            layer.merge()
+            vars(base)["_adapted"] = (layer, before)  # in a tuple, so that it is not registered as a part
+            merged[layer] = base
+        _replace(model, merged)
+
+    def unmerge(self, model: nn.Module) -> None:
+        """Put the adapted layers back, bit for bit: peft would subtract what it added."""
+        back = {}
+        for base in [module for module in model.modules() if "_adapted" in vars(module)]:
+            layer, before = vars(base).pop("_adapted")
+            with torch.no_grad():
+                for name, parameter in base.named_parameters():
+                    parameter.copy_(before[name])
+            layer.merged_adapters.clear()
+            back[base] = layer
+        _replace(model, back)
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write what was trained in peft's own format."""
+        peft = _peft()
+        part, beginning = adapted_part(model, _adapted(model))
+        part.peft_config = {NAME: self.config}  # pyright: ignore[reportArgumentType]
+        weights = peft.get_peft_model_state_dict(part, save_embedding_layers=False)
+        config = {**self.config.to_dict(), "inference_mode": True, "base_model_name_or_path": None}
+        config["target_modules"] = sorted(name.removeprefix(beginning) for name in _adapted(model))
+        write_adapter(folder, {name: _plain(value) for name, value in config.items()}, weights)
+
+    def _attach_read(self, model: nn.Module, folder: Path) -> list[nn.Parameter]:
+        peft = _peft()
+        _, weights = read_adapter(folder)
+        part = part_with(model, weights, folder)
+        trained = self._inject(part, peft.PeftConfig.from_pretrained(str(folder)))
+        part.peft_config = {NAME: self.config}  # pyright: ignore[reportArgumentType]
+        report = peft.set_peft_model_state_dict(part, weights)
+        if report.unexpected_keys:
+            raise UserError(f"the adapter in {folder} is of another model: it has {report.unexpected_keys[0]}")
+        return trained
+
+    def _inject(self, model: nn.Module, config: Any) -> list[nn.Parameter]:
+        """peft freezes all the rest; what trains is left as it was, since the phase decides."""
+        peft = _peft()
+        flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+        config.inference_mode = False
+        try:
+            peft.mapping.PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, adapter_name=NAME)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"peft cannot put '{config.peft_type.value.lower()}' on this model: {error}") from error
+        self.config = config
+        trained = [each for each in model.parameters() if each not in flags and each.requires_grad]
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+        return trained
+
+
+def _peft() -> Any:
+    try:
+        import peft
+        import peft.mapping
+    except ImportError as error:
+        raise UserError("the adapter 'peft' needs peft: pip install workbench[peft]") from error
+    return peft
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return type(module) is nn.Linear or type(module).__name__ == "Conv1D"  # GPT-2's, which is one turned round
+
+
+def _adapted(model: nn.Module) -> dict[str, Any]:
+    """peft's layers by name."""
+    return {name: module for name, module in model.named_modules() if hasattr(module, "get_base_layer")}
+
+
+def _replace(model: nn.Module, new: dict[Any, nn.Module]) -> None:
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child in new:
+                parent._modules[name] = new[child]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if isinstance(value, (set, tuple)):
+        return sorted(value)
+    return getattr(value, "value", value)
+
+
+@hookimpl
+def register_adapters(register):
+    """Whatever peft has."""
+    register("peft", PeftAdapter)
