@@ -88,10 +88,10 @@ def test_control_c_twice_ends_in_order(tmp_path):
 
 
 def test_a_stage_that_hangs_is_stopped_and_the_others_finish(tmp_path):
-    outcome = run_here(load(tmp_path, text=WAITING), tmp_path / "results", RunOptions(time_limit=8.0), workers=2)
+    outcome = run_here(load(tmp_path, text=WAITING), tmp_path / "results", RunOptions(time_limit=4.0), workers=2)
     assert (len(outcome.done), len(outcome.failed)) == (1, 1)
     error = records(tmp_path)[1]["error"]
-    assert "stopped after 8 seconds" in error["message"]
+    assert "stopped after 4 seconds" in error["message"]
     assert error["stage"] == "tune"
 
 

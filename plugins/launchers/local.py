@@ -194,7 +194,8 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "workbench.work"])
+    # The first optimizer of a process loads torch._dynamo, which takes a second.
+    context.set_forkserver_preload(["torch", "torch._dynamo", "workbench.work"])
     with _deaf_to_interrupts():
         forkserver.ensure_running()
     return context
