@@ -13,13 +13,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.pretrained import FAMILIES, VOCABULARY, reference, save, save_gguf
-from tests.small import SMALL, load, run_here
+from tests.small import SMALL, load, run_here, small_registry
 from tests.test_generate import answer_without_cache
 from tests.test_model import open_gates
 from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collator, images, texts
 from workbench import Corpus, DecoderShape, Fusion, UserError, VisionShape
+from workbench.compose import CompositionError
 from workbench.conformance import check
 from workbench.conformance.reference import ReferenceFusion
+from workbench.fit import Bench, sizes_of
 from workbench.generate import generate
 from workbench.model import VisionLanguageModel, visible
 from workbench.registry import resolve_options
@@ -193,6 +195,33 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused_rather_than_drawn_at_random
         decoder(folder)
 
 
+def small(folder: Path, checkpoint: Path, *overrides: str) -> Any:
+    text = SMALL.replace(
+        "{name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}",
+        f"{{name: huggingface, checkpoint: {checkpoint}}}",
+    )
+    return load(folder, *overrides, text=text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["prompt=chat"], "prompt: chat needs a tokenizer with a chat template"),
+        (["base.encoder.patch_size=1"], "reads 128 tokens at most; a question with its answer has .* 256 image tokens"),
+        (["base.connector=identity"], "image tokens 16 wide between text tokens 32 wide"),
+    ],
+)
+def test_a_decoder_that_does_not_fit_is_refused_before_anything_runs(overrides, message, folders, tmp_path):
+    experiment = small(tmp_path, folders["GPT2"], *overrides)
+    with pytest.raises(CompositionError, match=message):
+        sizes_of(experiment.trials, Bench(small_registry()))
+
+
+def test_a_fusion_that_leaves_the_sequence_alone_takes_as_many_image_tokens_as_there_are(folders, tmp_path):
+    experiment = small(tmp_path, folders["GPT2"], "base.encoder.patch_size=1", "base.fusion=gated")
+    assert len(sizes_of(experiment.trials, Bench(small_registry()))) == 1
+
+
 def test_without_transformers_the_extra_is_named(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match=r"pip install workbench\[hf\]"):
@@ -242,13 +271,7 @@ def test_a_checkpointed_block_keeps_only_its_input(folders):
 
 
 def test_an_experiment_trains_lora_beside_a_pretrained_decoder_and_quantizes_it(folders, tmp_path):
-    text = SMALL.replace(
-        "{name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}",
-        f"{{name: huggingface, checkpoint: {folders['Gemma3']}}}",
-    )
-    text = text.replace("adapter: full", "adapter: {name: lora, rank: 2}").replace(
-        "train: [encoder, connector, fusion, language_model]", "train: [connector, adapter]"
-    )
-    experiment = load(tmp_path, "grid.quantizer=[none,int8]", text=text)
+    adapter = ["base.adapter={name: lora, rank: 2}", "phases.tune.train=[connector, adapter]"]
+    experiment = small(tmp_path, folders["Gemma3"], *adapter, "grid.quantizer=[none,int8]")
     outcome = run_here(experiment, tmp_path / "results")
     assert (len(outcome.done), outcome.failed) == (2, {})

@@ -165,6 +165,8 @@ class LanguageModel(nn.Module):
 
     tokenizer: Tokenizer
     shape: DecoderShape
+    context: int | None = None
+    """The most tokens it can tell apart in one sequence; None where there is no such bound."""
     recomputing: Callable[[], tuple[AbstractContextManager, AbstractContextManager]]
     """Given by the model it becomes part of. A decoder that computes blocks again in the backward pass hands this to
     `torch.utils.checkpoint` as `context_fn`: fusions then see again what they saw."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from workbench.batches import Collator
 from workbench.compose import (
     CompositionError,
     attach_adapter,
@@ -27,7 +29,7 @@ from workbench.compose import (
     quantize,
     trainable,
 )
-from workbench.contracts import Adapter, Dataset, VisionShape
+from workbench.contracts import Adapter, Dataset, Fusion, VisionShape
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluate import examples_by_picture
 from workbench.features import Look
@@ -38,6 +40,7 @@ from workbench.trial import COMPONENTS, Trial
 if TYPE_CHECKING:
     from workbench.registry import Registry
 
+TRIED = 256  # examples that are looked at before anything runs
 Attached = tuple[VisionLanguageModel, Adapter, list[nn.Parameter]]
 
 
@@ -111,15 +114,16 @@ class Bench:
 
     def size(self, trial: Trial) -> Size:
         """The size of the trial's model, which neither the seed nor the length of a phase changes."""
-        parts = ("size", *(id(trial.components[kind]) for kind in COMPONENTS), *map(id, trial.phases))
+        parts = ("size", trial.prompt, *(id(trial.components[kind]) for kind in COMPONENTS), *map(id, trial.phases))
         return self._same_parts(parts, lambda: self._size_of(trial))
 
     def _size_of(self, trial: Trial) -> Size:
-        key = _specs(trial, *COMPONENTS), [(phase.name, phase.train) for phase in trial.phases]
+        key = _specs(trial, *COMPONENTS), trial.prompt, [(phase.name, phase.train) for phase in trial.phases]
         return self._once(key, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
         model, training, most = self._model(trial), 0, 0
+        _check_reading(trial, model, self.dataset(trial))
         total, tokens = count_parameters(model), model.encoder.shape
         adapter, adapted = None, []
         for phase in trial.phases:
@@ -243,6 +247,33 @@ def _check_data(trial: Trial, dataset: Dataset) -> None:
         examples_by_picture(dataset, evaluation)
         for phase in trial.phases:
             training_examples(dataset, phase.tasks)
+
+
+def _check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -> None:
+    """The decoder can read the prompt with its picture and answer, and there is something in it to learn.
+
+    Tried on the first examples: the longest of all may be longer.
+    """
+    decoder, name = model.language_model, trial.components["language_model"].name
+    with naming("language_model", name):
+        collate = Collator(decoder.tokenizer, trial.prompt, model.fusion.reads_text)
+    examples = list(islice(dataset.examples(trial.evaluation.split, trial.evaluation.task), TRIED))
+    if not examples:
+        return
+    with torch.device("cpu"):
+        batch = collate(torch.empty(0), [[example] for example in examples])
+        length = int(batch.positions.max()) + 1
+        silent = (batch.labels < 0).all(1)
+    if silent.any():
+        example = examples[int(silent.nonzero()[0])]
+        raise CompositionError(f"example '{example.id}' has nothing to learn: no token of its answer carries a label")
+    image = model.connector.shape.tokens if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0
+    if decoder.context is not None and length + image > decoder.context:
+        raise CompositionError(
+            f"the language model '{name}' reads {decoder.context} tokens at most; a question with its answer has"
+            f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
+            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, or a shorter prompt"
+        )
 
 
 def _where(trials: Sequence[Trial]) -> str:

@@ -73,6 +73,7 @@ class HuggingFaceDecoder(LanguageModel):
             _name_of(decoder, part) for part in (decoder.get_output_embeddings(), decoder.get_input_embeddings())
         )
         self._blocks = _name_of(decoder, _list_of_blocks(decoder))
+        self.context = getattr(self.config, "max_position_embeddings", None)
         width = decoder.get_input_embeddings().weight.shape[1]
         self.shape = DecoderShape(width, self.config.num_hidden_layers, self.config.num_attention_heads)
 
