@@ -141,7 +141,8 @@ class _Drive:
         name = _name_of(self.planner.experiment)
         self.store.write_needed(name, {*self.plan.distinct(), *self.plan.missing})
         # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
-        self.common = provenance(self.device)
+        # Paths among the options are relative to where the experiment file lies.
+        self.common = {**provenance(self.device), "folder": str(self.planner.experiment.path.resolve().parent)}
         self.launcher.open(Crew(self._prepare(), self.device))
         try:
             with Board(console, self.plan) as self.board:

@@ -14,26 +14,15 @@ import torch
 
 from workbench.artifacts import Artifact, ArtifactStore
 from workbench.batches import Collator
+from workbench.built import Built, build_on, finish
 from workbench.checkpoints import load_into
-from workbench.compose import (
-    attach_adapter,
-    build_dataset,
-    build_metrics,
-    build_model,
-    corpus_of,
-    count_bytes,
-    count_parameters,
-    create,
-    quantize,
-    uses_adapter,
-)
-from workbench.contracts import Adapter, Dataset, Encoder
+from workbench.compose import build_dataset, build_metrics, corpus_of, count_bytes, create
+from workbench.contracts import Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
 from workbench.evaluate import evaluate, lines_of, summarize
 from workbench.features import Features, encode_all, fingerprint
 from workbench.keys import core_code, file_hash, files_of
-from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
 from workbench.provenance import PeakMemory
@@ -97,18 +86,6 @@ class Workplace:
             self.datasets.clear()  # pictures and questions of several would fill the memory
             self.datasets[key] = build_dataset(trial, self.registry)
         return self.datasets[key]
-
-
-@dataclass
-class _Built:
-    """A model as the stage before left it. `untouched` are the ids of the parameters that are as their files have
-    them: whoever builds the model again gets them from there, so no stage keeps them."""
-
-    model: VisionLanguageModel
-    adapter: Adapter | None
-    adapted: list[torch.nn.Parameter]
-    before: Artifact | None
-    untouched: frozenset[int]
 
 
 def prepare(
@@ -206,33 +183,14 @@ def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:
     return {name[len(mark) :]: weight for name, weight in artifact.weights.items() if name.startswith(mark)}
 
 
-def _build(stage: Stage, dataset: Dataset, place: Workplace) -> _Built:
+def _build(stage: Stage, dataset: Dataset, place: Workplace) -> Built:
     trial = stage.trial
     before = place.store.read(stage.before) if stage.before else None
     corpus = corpus_of(trial, dataset, before.tokenizer_file if before else None, place.tokenizers)
-    model = build_model(trial, place.registry, corpus)
-    untouched = _from_files(trial, model, place.registry)
-    attached = before is not None and bool(before.summary["adapter"])
-    adapter, adapted = attach_adapter(trial, place.registry, model) if attached else (None, [])
-    if before is not None:
-        module = model.encoder if before.tokenizer_file is None else model
-        own = {name: id(each) for name, each in module.state_dict(keep_vars=True).items()}
-        not_kept = [name for name, which in own.items() if which in untouched]
-        load_into(module, before.weights, before.folder, allow_missing=not_kept)
-        untouched -= {own[name] for name in before.weights}
-    if not attached and uses_adapter(trial.phases[: stage.index + 1]):
-        adapter, adapted = attach_adapter(trial, place.registry, model)
-    return _Built(model, adapter, adapted, before, frozenset(untouched))
+    return build_on(before, trial, trial.phases[: stage.index + 1], place.registry, corpus)
 
 
-def _from_files(trial: Trial, model: VisionLanguageModel, registry: Registry) -> set[int]:
-    """The ids of all parameters of the parts whose starting weights come from files."""
-    parts = {"encoder": model.encoder, "language_model": model.language_model}
-    read = [part for kind, part in parts.items() if files_of(trial.components[kind], registry)]
-    return {id(parameter) for part in read for parameter in part.parameters()}
-
-
-def _kept_weights(stage: Stage, built: _Built) -> dict[str, torch.Tensor]:
+def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
     """What a training stage leaves: all weights but those that are still as their files have them."""
     module = built.model.encoder if stage.alone else built.model
     weights = module.state_dict(keep_vars=True)
@@ -240,7 +198,7 @@ def _kept_weights(stage: Stage, built: _Built) -> dict[str, torch.Tensor]:
 
 
 def _train(
-    stage: Stage, built: _Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
+    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
 
@@ -287,15 +245,12 @@ def _skipped(before: Artifact | None, dataset: Dataset, split: str, tasks: Seque
 
 
 def _evaluate(
-    stage: Stage, built: _Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
+    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
     started = time.perf_counter()
     memory = PeakMemory(place.device)
-    if built.adapter is not None:
-        built.adapter.merge(model)
-    parameters = count_parameters(model)
-    quantize(trial, place.registry, model)
+    parameters = finish(built, trial, place.registry)
     metrics = build_metrics(trial, place.registry)
     outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
