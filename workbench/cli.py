@@ -1,4 +1,4 @@
-"""The command line: `workbench plugins | new | check | plan | run | report | clean | make-vqa`.
+"""The command line: `workbench plugins | new | check | plan | run | report | clean | make-vqa`; more: `cli_using.py`.
 
 Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
 """
@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli_options import HERE, ExperimentFile, Overrides, PluginFolders, Results
+from workbench.cli_using import commands
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from workbench.registry import Registry
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
-HERE = Path("any.yaml")  # without an experiment file, the folder `plugins/` of the current folder counts
 
 app = typer.Typer(
     name="workbench",
@@ -30,18 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-PluginFolders = Annotated[
-    list[Path] | None, typer.Option("--plugins", metavar="DIR", help="a folder of your own plugins; may be repeated")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
-]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
 FeatureSize = Annotated[
     float | None,
     typer.Option("--features-gb", min=0, help="what kept features may take; half of the free disk by default"),
 ]
-ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]
 
 
 @app.command()
@@ -219,6 +213,9 @@ def report(
         folder = results / experiment.name
     page = write_report(folder, registry)
     _console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+app.add_typer(commands)
 
 
 def _load(file: Path, overrides: list[str] | None, folders: list[Path] | None) -> tuple[Experiment, Registry]:

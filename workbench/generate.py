@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -32,6 +33,17 @@ def generate(
 
 
 @torch.no_grad()
+def stream(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int) -> Iterator[int]:
+    """The greedy answer to the one question of a batch, each token as soon as it is known, without the end token."""
+    hidden, conversation = model.read(vision, batch, room=max_new_tokens)
+    for _, _, ids in _steps(model, hidden, conversation, batch, max_new_tokens):
+        token = int(ids[0, 0])
+        if token == model.language_model.tokenizer.end:
+            return
+        yield token
+
+
+@torch.no_grad()
 def generate_and_judge(
     model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int
 ) -> tuple[list[list[list[int]]], Tensor]:
@@ -55,20 +67,41 @@ def _answers(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> list[list[list[int]]]:
-    """Token by token until every question is answered; rows whose questions all are drop out."""
+    """The tokens of all steps, as [row][question]."""
+    end = model.language_model.tokenizer.end
+    last, there = _ends(batch)  # [R,Q]
+    chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
+    steps = _steps(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
+    for step, (rows, numbers, ids) in enumerate(steps):
+        chosen[rows[:, None], numbers - 1, step] = ids
+    counts = there.sum(1).tolist()
+    return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
+
+
+def _steps(
+    model: VisionLanguageModel,
+    hidden: Tensor,
+    conversation: Conversation,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Token by token until every question is answered; rows whose questions all are drop out.
+
+    Each step gives the rows [R'] that are left, and for each the numbers of its questions and their tokens [R',Q'].
+    """
     language_model = model.language_model
     end = language_model.tokenizer.end
     last, open_ = _ends(batch)  # [R,Q]
-    counts = open_.sum(1).tolist()
     hidden = pick(hidden, last)  # [R,Q,D]
     positions = conversation.positions.gather(1, last)
     numbers = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
     rows = torch.arange(len(last), device=last.device)
-    chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
     segments = numbers.masked_fill(~open_, -1)
     for step in range(max_new_tokens):
         ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(~open_, end)  # [R',Q']
-        chosen[rows[:, None], numbers - 1, step] = ids
+        yield rows, numbers, ids
         ended = open_ & (ids == end)
         if step + 1 == max_new_tokens:
             break
@@ -85,7 +118,6 @@ def _answers(
             segments = numbers.masked_fill(~open_, -1)
         positions = positions + 1
         hidden = model.answer(conversation, ids, positions, segments)
-    return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
 
 
 def _questions(batch: Batch) -> int:

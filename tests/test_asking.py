@@ -1,0 +1,153 @@
+"""A finished trial is built again from its record alone and answers what it answered in its evaluation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from tests.small import PLUGINS, SMALL, CommandLine, load, run_here, small_registry
+from workbench.asking import Asked, open_picture
+from workbench.compose import build_dataset
+from workbench.finished import FinishedError, find_trial, read_finished
+from workbench.records import read_predictions
+
+PHASES = """\
+    - {name: align, train: [connector, language_model], epochs: 2, batch: 8}
+    - {name: adapt, train: [adapter], steps: 2, batch: 4, rate: 0.01}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A trial with a pretrained encoder, an adapter and a quantizer; the same without the quantizer; one that fails."""
+    folder = tmp_path_factory.mktemp("finished")
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(folder / "clip")
+    start, _, rest = SMALL.partition("    - {name: tune")
+    text = start.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}",
+                         f"{{name: clip, checkpoint: {folder / 'clip'}, layer: -1}}")  # fmt: skip
+    text = text.replace("adapter: full", "adapter: {name: lora, rank: 2}") + PHASES + rest.partition("\n")[2]
+    experiment = load(folder, text=text + "grid: {quantizer: [none, int8], fusion: [concat_projection, bidirectional]}")
+    assert not run_here(experiment, folder / "results").failed
+    return folder
+
+
+def trials(folder: Path) -> list[Path]:
+    return sorted((folder / "results/small/trials").iterdir())
+
+
+def test_every_answer_of_the_evaluation_is_given_again(finished):
+    for folder in trials(finished):
+        found = read_finished(folder.name, finished / "results", [PLUGINS])
+        assert found.trial.id == folder.name
+        asked = Asked(found.model(), found.trial)
+        dataset = build_dataset(found.trial, small_registry())
+        told = read_predictions(folder).query("condition == 'picture'")
+        for key, rows in told.groupby("picture"):
+            questions = list(rows["question"])
+            answers = asked.answers(dataset.picture(str(key)), questions)
+            assert answers == list(rows["answer"])
+            assert "".join(asked.stream(dataset.picture(str(key)), questions[0])) == answers[0]
+
+
+@pytest.fixture
+def workbench(finished, monkeypatch, capsys) -> CommandLine:
+    return CommandLine(finished, monkeypatch, capsys)
+
+
+def picture(folder: Path, name: str = "red.png", size: tuple[int, int] = (40, 30)) -> Path:
+    Image.new("RGB", size, (220, 20, 20)).save(folder / name)
+    return folder / name
+
+
+def test_one_answer_or_several_are_printed(workbench):
+    folder = trials(workbench.folder)[0]
+    image = picture(workbench.folder, "red.webp")
+    one = workbench("ask", folder.name[:7], image, "what color is it?", "--plugins", PLUGINS)
+    assert one.code == 0
+    both = workbench("ask", folder, image, "what color is it?", "is it red?", "--plugins", PLUGINS)
+    lines = both.output.splitlines()
+    assert [lines[0], lines[2]] == ["what color is it?", "is it red?"]
+    assert lines[1].strip() == one.output.strip()
+    longer = workbench("ask", folder, image, "is it red?", "--plugins", PLUGINS, "--max-new-tokens", "5")
+    assert longer.output.strip().startswith(lines[3].strip())
+
+
+def test_an_unknown_trial_is_refused_with_what_there_is(workbench):
+    told = workbench("ask", "zzz", picture(workbench.folder), "is it red?")
+    assert told.code == 2
+    assert "there is no trial 'zzz'" in told.errors
+    assert trials(workbench.folder)[0].name in told.errors
+
+
+def test_an_id_that_is_not_unique_is_refused(finished):
+    with pytest.raises(FinishedError, match="several trials begin with ''|there is no trial ''"):
+        find_trial("", finished / "results")
+    copy = finished / "results/small/trials" / (trials(finished)[0].name[:5] + "0" * 5)
+    shutil.copytree(trials(finished)[0], copy)
+    try:
+        with pytest.raises(FinishedError, match="several trials begin with"):
+            find_trial(copy.name[:5], finished / "results")
+    finally:
+        shutil.rmtree(copy)
+
+
+def test_a_trial_whose_stage_is_gone_says_that_it_has_to_run_again(workbench, tmp_path):
+    shutil.copytree(workbench.folder / "results/small", tmp_path / "results/small")
+    image = picture(tmp_path)
+    name = trials(workbench.folder)[0].name
+    told = workbench("ask", name, image, "is it red?", "--results", tmp_path / "results", "--plugins", PLUGINS)
+    assert told.code == 2
+    assert "are gone" in told.errors
+    assert "Run the experiment 'small' again" in told.errors
+
+
+def test_a_failed_trial_says_why(workbench, tmp_path):
+    folder = tmp_path / "results/small/trials" / trials(workbench.folder)[0].name
+    shutil.copytree(trials(workbench.folder)[0], folder)
+    record = json.loads((folder / "record.json").read_text())
+    record |= {"status": "failed", "error": {"type": "OSError", "message": "the disk is full\nmore"}}
+    (folder / "record.json").write_text(json.dumps(record))
+    told = workbench("ask", folder, picture(tmp_path), "is it red?", "--plugins", PLUGINS)
+    assert told.code == 2
+    assert "failed: the disk is full. Run it again with --retry failed" in told.errors
+
+
+def test_a_trial_with_a_plugin_that_is_not_given_says_so(workbench):
+    told = workbench("ask", trials(workbench.folder)[0], picture(workbench.folder), "is it red?")
+    assert told.code == 2
+    assert "there is no dataset 'squares'" in told.errors
+    assert "--plugins" in told.errors
+
+
+def test_what_is_no_picture_or_no_question_is_refused(workbench):
+    name = trials(workbench.folder)[0].name
+    (workbench.folder / "note.txt").write_text("red")
+    for image, question, message in (
+        ("nothing.png", "is it red?", "there is no picture nothing.png"),
+        ("note.txt", "is it red?", "note.txt is no picture that can be read"),
+        (picture(workbench.folder), " ", "nothing is asked"),
+    ):
+        told = workbench("ask", name, image, question, "--plugins", PLUGINS)
+        assert told.code == 2
+        assert message in told.errors
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
+    assert open_picture(tmp_path / "turned.jpg").size == (30, 40)

@@ -1,0 +1,108 @@
+"""Asks a finished trial about a picture from a file: the answers, one after the other or token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from workbench.annotations import DataError
+from workbench.batches import Batch, Collator
+from workbench.contracts import Example
+from workbench.errors import UserError
+from workbench.features import encode
+from workbench.generate import generate, stream
+from workbench.inference import ready_to_answer
+from workbench.model import VisionLanguageModel
+from workbench.picture_files import PictureFiles
+from workbench.precision import autocast
+from workbench.trial import Trial
+
+UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until the others are there
+
+
+class AskingError(UserError):
+    """A picture that cannot be opened, or nothing that is asked."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model that answers as its trial was evaluated: same prompt, precision and greedy choice of tokens."""
+
+    model: VisionLanguageModel
+    trial: Trial
+
+    @property
+    def collate(self) -> Collator:
+        """Questions to batches, in the trial's prompt."""
+        return Collator(self.model.language_model.tokenizer, self.trial.prompt, self.model.fusion.reads_text)
+
+    def answers(self, picture: Image.Image, questions: Sequence[str], max_new_tokens: int | None = None) -> list[str]:
+        """The answers to all questions, found together."""
+        with self.ready():
+            batch = self.batch(questions)
+            rows = generate(self.model, self.see(picture), batch, self.length(max_new_tokens))
+        return [self.model.language_model.tokenizer.decode(ids) for row in rows for ids in row]
+
+    def stream(self, picture: Image.Image, question: str, max_new_tokens: int | None = None) -> Iterator[str]:
+        """The answer in pieces, as they come."""
+        tokenizer = self.model.language_model.tokenizer
+        ids: list[int] = []
+        told = ""
+        with self.ready():
+            for token in stream(self.model, self.see(picture), self.batch([question]), self.length(max_new_tokens)):
+                ids.append(token)
+                text = tokenizer.decode(ids)
+                if text.startswith(told) and not text.endswith(UNFINISHED):
+                    yield text[len(told) :]
+                    told = text
+            rest = tokenizer.decode(ids)
+            yield rest[len(told) :]
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Inside, the model computes as in its evaluation."""
+        precision = self.trial.evaluation.precision
+        with torch.inference_mode(), autocast(self.device, precision), ready_to_answer(self.model):
+            yield
+
+    def see(self, picture: Image.Image) -> Any:
+        """What the fusion needs of the picture."""
+        return self.model.see_tokens(self.tokens(picture))
+
+    def tokens(self, picture: Image.Image) -> Tensor:
+        """The encoder's tokens [1,N,Dv] of the picture."""
+        images = self.model.encoder.transform(picture)[None].to(self.device)  # [1,3,H,W]
+        return encode(self.model.encoder, images, self.trial.evaluation.precision)
+
+    def batch(self, questions: Sequence[str]) -> Batch:
+        """The prompts of these questions, without answers."""
+        if not questions or not all(question.strip() for question in questions):
+            raise AskingError('nothing is asked: write a question, as "what color is it?"')
+        examples = [Example(str(number), "", question, ("",)) for number, question in enumerate(questions)]
+        return self.collate(torch.empty(0), [examples], answered=False).to(self.device)
+
+    def length(self, max_new_tokens: int | None) -> int:
+        """The longest answer, in tokens; the evaluation's unless said otherwise."""
+        return max_new_tokens or self.trial.evaluation.max_new_tokens
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+
+def open_picture(file: Path) -> Image.Image:
+    """The RGB picture of any file that Pillow reads, turned as its camera says."""
+    if not file.is_file():
+        raise AskingError(f"there is no picture {file}")
+    try:
+        return PictureFiles(file.parent).open(file.name)
+    except DataError as error:
+        raise AskingError(f"{file} is no picture that can be read: {error.__cause__}") from error

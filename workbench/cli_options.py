@@ -1,0 +1,19 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HERE = Path("any.yaml")  # without an experiment file, the folder `plugins/` of the current folder counts
+
+PluginFolders = Annotated[
+    list[Path] | None, typer.Option("--plugins", metavar="DIR", help="a folder of your own plugins; may be repeated")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
+ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]

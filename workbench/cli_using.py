@@ -1,0 +1,142 @@
+"""The commands that use what a run left: `workbench ask | attention`, and `workbench preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli_options import ExperimentFile, Overrides, PluginFolders, Results
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from workbench.asking import Asked
+
+commands = typer.Typer()
+
+TrialName = Annotated[
+    str, typer.Argument(metavar="TRIAL", help="the id of a finished trial, its beginning, or its folder")
+]
+Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="a picture in any format that Pillow reads")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one")]
+MostTokens = Annotated[
+    int | None, typer.Option("--max-new-tokens", min=1, help="longest answer; that of the evaluation by default")
+]
+
+
+@commands.command()
+def ask(
+    trial: TrialName,
+    image: Picture,
+    questions: Annotated[list[str], typer.Argument(metavar="QUESTION...", help="one question or several")],
+    max_new_tokens: MostTokens = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--attention", metavar="FILE.png", help="draw where it looked, for one question")
+    ] = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+) -> None:
+    """Ask a finished trial about a picture. A single answer is shown while it is written."""
+    from workbench.asking import open_picture
+
+    if map_file is not None and len(questions) > 1:
+        raise UserError("--attention draws the maps of one question: ask one, or use `workbench attention` for each")
+    picture = open_picture(image)
+    asked = _asked(trial, results, folders, device)
+    if len(questions) == 1:
+        for piece in asked.stream(picture, questions[0], max_new_tokens):
+            typer.echo(piece, nl=False)
+        typer.echo()
+        if map_file is not None:
+            _draw_attention(asked, picture, questions[0], map_file, max_new_tokens)
+        return
+    for question, answer in zip(questions, asked.answers(picture, questions, max_new_tokens), strict=True):
+        typer.echo(f"{question}\n  {answer}")
+
+
+@commands.command()
+def attention(
+    trial: TrialName,
+    image: Picture,
+    question: Annotated[str, typer.Argument(help="one question")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the picture is written")],
+    max_new_tokens: MostTokens = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+) -> None:
+    """Draw where a finished trial looks while it writes each word of its answer."""
+    from workbench.asking import open_picture
+
+    picture = open_picture(image)
+    answer = _draw_attention(_asked(trial, results, folders, device), picture, question, out, max_new_tokens)
+    typer.echo(answer)
+    typer.echo(f"wrote {out}")
+
+
+@commands.command()
+def preview(
+    file: ExperimentFile,
+    trial: Annotated[int, typer.Option(min=1, help="which trial, in the order of the plan")] = 1,
+    example: Annotated[int, typer.Option(min=1, help="which training example")] = 1,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the picture is written")] = Path(
+        "preview.png"
+    ),
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+) -> None:
+    """Show one example as the model will see it: its picture, and which tokens are image, prompt and trained."""
+    from rich.console import Console
+
+    from workbench.experiment import load_experiment, plugin_folders
+    from workbench.preview import preview as look
+    from workbench.preview import show_preview
+    from workbench.registry import load_registry
+
+    registry = load_registry(plugin_folders(file, folders or ()))
+    experiment = load_experiment(file, registry, overrides or ())
+    if trial > len(experiment.trials):
+        raise UserError(f"there is no trial {trial}: the experiment has {len(experiment.trials)}")
+    chosen = experiment.trials[trial - 1]
+    console = Console()
+    console.print(f"trial {trial}: {chosen.label}", markup=False, highlight=False, soft_wrap=True)
+    shown = look(chosen, registry, example)
+    _written(out, shown.picture.save)
+    show_preview(console, shown, out)
+
+
+def _written(out: Path, save: Callable[[Path], object]) -> None:
+    """Save a picture; a name or a place that cannot be used is the user's mistake."""
+    try:
+        save(out)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write the picture {out}: {error}. Give a file such as maps.png") from error
+
+
+def _draw_attention(asked: Asked, picture: Image, question: str, out: Path, max_new_tokens: int | None) -> str:
+    """Write the maps of one question; returns its answer."""
+    from workbench.attention_maps import word_maps
+    from workbench.attention_plot import draw_maps, save_maps
+    from workbench.seen_picture import seen_picture
+
+    maps = word_maps(asked, picture, question, max_new_tokens)
+    figure = draw_maps(seen_picture(asked.model.encoder.transform, picture), question, maps)
+    _written(out, partial(save_maps, figure))
+    return maps.answer
+
+
+def _asked(trial: str, results: Path, folders: list[Path] | None, device: str) -> Asked:
+    """The trial's model, ready on its device."""
+    from workbench.asking import Asked
+    from workbench.devices import find_device
+    from workbench.finished import read_finished
+
+    where = find_device(device)
+    finished = read_finished(trial, results, folders or ())
+    return Asked(finished.model().to(where), finished.trial)
