@@ -1,0 +1,70 @@
+"""Draws where a model looked: the picture as the model saw it, and for each word of the answer a map over it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy
+from matplotlib.figure import Figure
+from PIL import Image
+
+from workbench.attention_maps import WordMaps
+from workbench.plot_style import INK, MUTED, new_figure, plain_style
+
+COLUMNS, PANEL = 5, 1.9  # panels in a line, and their side in inches
+WIDTH, LINES = 44, 2  # letters of the question in a line, and how many lines are shown
+MAP = "inferno"
+
+
+def draw_maps(picture: Image.Image, question: str, maps: WordMaps) -> Figure:
+    """The question with the picture, then a panel a word. Each map has a scale of its own: its darkest to its brightest
+    patch; the share says how much of the word's attention is on the picture at all."""
+    count = len(maps.words) + 1
+    columns = min(count, COLUMNS)
+    lines = math.ceil(count / columns)
+    with plain_style():
+        figure = new_figure(max(columns, 3) * PANEL, lines * (PANEL + 0.35) + 0.4)
+        figure.suptitle(f"{_short(question)}\n{_short(maps.answer)}", fontsize=10, color=INK)
+        panels = numpy.atleast_1d(figure.subplots(lines, columns, squeeze=False)).flatten()
+        for panel in panels:
+            panel.set_axis_off()
+        panels[0].imshow(picture)
+        panels[0].set_title("as the model sees it", fontsize=8, color=MUTED)
+        grey = picture.convert("L").convert("RGB")
+        everywhere = bool((maps.shares > 0.999).all())
+        for panel, word, weights, share in zip(panels[1:], maps.words, maps.maps, maps.shares, strict=False):
+            panel.imshow(grey)
+            panel.imshow(enlarged(weights.numpy(), grey.size), cmap=MAP, alpha=0.6)
+            told = "" if everywhere else f"  ({100 * float(share):.0f} % on the picture)"
+            panel.set_title(f"{word}{told}", fontsize=8 if told else 9, color=INK)
+    return figure
+
+
+def overlay(picture: Image.Image, weights: numpy.ndarray) -> Image.Image:
+    """A map [G,G] over the picture, as one picture."""
+    from matplotlib import colormaps
+
+    values = enlarged(weights, picture.size)
+    low, high = values.min(), values.max()
+    colors = colormaps[MAP]((values - low) / max(high - low, 1e-12))[..., :3]  # [H,W,3]
+    heat = Image.fromarray((255 * colors).astype(numpy.uint8))
+    return Image.blend(picture.convert("L").convert("RGB"), heat, 0.6)
+
+
+def save_maps(figure: Figure, file: Path) -> None:
+    """As PNG, or in the format that the file's name asks for."""
+    figure.savefig(file, dpi=150)
+
+
+def enlarged(weights: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
+    """weights [G,G] at the size of the picture; patches run into each other, as their edges mean nothing."""
+    small = Image.fromarray(weights.astype(numpy.float32), mode="F")
+    return numpy.asarray(small.resize(size, Image.Resampling.BICUBIC))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    most = WIDTH * LINES
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}{text[WIDTH:].replace(' ', chr(10), 1)}"
