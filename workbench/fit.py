@@ -117,6 +117,10 @@ class Bench:
         parts = ("size", trial.prompt, *(id(trial.components[kind]) for kind in COMPONENTS), *map(id, trial.phases))
         return self._same_parts(parts, lambda: self._size_of(trial))
 
+    def shape_of(self, trial: Trial) -> VisionLanguageModel:
+        """The trial's model without weights: its sizes, its tokenizer, its preprocessing."""
+        return self._model(trial)
+
     def _size_of(self, trial: Trial) -> Size:
         key = _specs(trial, *COMPONENTS), trial.prompt, [(phase.name, phase.train) for phase in trial.phases]
         return self._once(key, lambda: self._size(trial))
