@@ -191,6 +191,19 @@ def test_a_class_token_has_no_place_and_what_is_no_square_no_map():
         on_grid(torch.ones(1, 6))
 
 
+@pytest.mark.parametrize("connector", ["resampler", "qformer"])
+@torch.no_grad()
+def test_queries_of_a_connector_are_followed_back_to_the_patches(connector):
+    from tests.tiny import builtin_registry
+
+    model = tiny_model("cross_attention")
+    made = builtin_registry().create("connector", connector, VisionShape(12, 4), 16, queries=9)
+    model = VisionLanguageModel(model.encoder, made, model.fusion, model.language_model)
+    maps = word_maps(asked(model), Image.new("RGB", (8, 8)), QUESTION, max_new_tokens=3)
+    assert maps.maps.shape[1:] == (2, 2)
+    torch.testing.assert_close(maps.maps.sum((1, 2)), torch.ones(len(maps.words)))
+
+
 def test_tokens_are_put_together_to_words():
     model = tiny_model("gated")
     ids = model.language_model.tokenizer.encode("a reddish circle")

@@ -140,9 +140,18 @@ def on_grid(weights: Tensor) -> Tensor:
 
 
 def _to_encoder(weights: Tensor, looks: Sequence[Tensor], tokens: int) -> Tensor:
-    """weights [A,M] of the connector's tokens -> of the encoder's [A,N], where the connector has looked at these."""
-    own = [each.mean(0) for each in looks if each.shape[-2:] == (weights.shape[1], tokens)]
-    return weights @ torch.stack(own).mean(0) if own else weights
+    """weights [A,M] of the connector's tokens -> of the encoder's [A,N], where the connector has looked at these.
+
+    A connector's queries may look at themselves as well: behind the picture, as in a perceiver.
+    """
+    if not looks:
+        return weights
+    count = weights.shape[1]
+    own = [each.mean(0)[:, :tokens] for each in looks if each.shape[-2:] in ((count, tokens), (count, tokens + count))]
+    if not own:
+        raise AttentionError("the connector mixes the picture's patches in a way that is not known: there is no map")
+    seen = torch.stack(own).mean(0)  # [M,N]
+    return weights @ (seen / seen.sum(1, keepdim=True).clamp(min=1e-12))
 
 
 def _distinct(batch: Batch, tokens: int) -> Batch:
