@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from workbench.preprocessing import Preprocessing, read_preprocessing
     from workbench.pretrained import read_pretrained
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
+    from workbench.transformers_part import TransformersPart
     from workbench.trial import Share
     from workbench.vqa_files import COCO_2014, vqa_dataset
     from workbench.workers import Advance, Crew, Finished, Job, died, serve
@@ -135,6 +136,7 @@ _HOME = {
     "workbench.peft_files": ("adapted_part", "adapter_files", "part_with", "read_adapter", "write_adapter"),
     "workbench.preprocessing": ("Preprocessing", "read_preprocessing"),
     "workbench.pretrained": ("read_pretrained",),
+    "workbench.transformers_part": ("TransformersPart",),
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
     "workbench.workers": ("Advance", "Crew", "Finished", "Job", "died", "serve"),
 }
@@ -175,6 +177,7 @@ __all__ = [
     "Rotary",
     "Share",
     "Tokenizer",
+    "TransformersPart",
     "Turn",
     "UserError",
     "VisionShape",

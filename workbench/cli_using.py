@@ -1,4 +1,4 @@
-"""The commands that use what a run left: `workbench ask | attention`, and `workbench preview`."""
+"""The commands that use what a run left: `workbench ask | attention | demo | export`, and `workbench preview`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 TrialName = Annotated[
-    str, typer.Argument(metavar="TRIAL", help="the id of a finished trial, its beginning, or its folder")
+    str,
+    typer.Argument(
+        metavar="TRIAL", help="the id of a finished trial, its beginning, its folder, or an exported folder"
+    ),
 ]
 Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="a picture in any format that Pillow reads")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one")]
@@ -111,6 +114,43 @@ def preview(
     show_preview(console, shown, out)
 
 
+@commands.command()
+def demo(
+    trial: TrialName,
+    host: Annotated[str, typer.Option(help="where to serve; 0.0.0.0 lets other machines see it")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="a free one from 7860 on by default")] = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+) -> None:
+    """Serve a page in the browser that asks a finished trial (extra `demo`)."""
+    from workbench.demo import demo_page, serve_demo
+
+    asked = _asked(trial, results, folders, device)
+    serve_demo(demo_page(asked, f"{trial}: {asked.trial.label}"), host, port)
+
+
+@commands.command()
+def export(
+    trial: TrialName,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="a folder that is not there yet")],
+    separate: Annotated[
+        bool, typer.Option("--separate-adapter", help="keep the adapter's weights in a file of their own, not merged")
+    ] = False,
+    llava: Annotated[
+        bool, typer.Option("--llava", help="also a folder OUT/llava that transformers loads as its LLaVA")
+    ] = False,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a finished trial as a folder of its own, with a model card: `workbench ask OUT ...` works on it."""
+    from workbench.exported import export as write
+    from workbench.finished import read_finished
+
+    write(read_finished(trial, results, folders or ()), out, separate, llava)
+    typer.echo(f"wrote {out}")
+
+
 def _written(out: Path, save: Callable[[Path], object]) -> None:
     """Save a picture; a name or a place that cannot be used is the user's mistake."""
     try:
@@ -135,8 +175,12 @@ def _asked(trial: str, results: Path, folders: list[Path] | None, device: str) -
     """The trial's model, ready on its device."""
     from workbench.asking import Asked
     from workbench.devices import find_device
+    from workbench.exported import is_exported, read_exported
     from workbench.finished import read_finished
 
     where = find_device(device)
-    finished = read_finished(trial, results, folders or ())
+    if is_exported(Path(trial)):
+        finished = read_exported(Path(trial), folders or ())
+    else:
+        finished = read_finished(trial, results, folders or ())
     return Asked(finished.model().to(where), finished.trial)

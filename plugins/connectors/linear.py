@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from workbench import Connector, VisionShape, hookimpl
+from workbench import Connector, TransformersPart, VisionShape, hookimpl
 
 
 class Linear(Connector):
@@ -20,6 +21,17 @@ class Linear(Connector):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [P,N,Dv] -> [P,N,D]."""
         return self.projection(tokens)
+
+    def for_transformers(self) -> TransformersPart:
+        """transformers' LLaVA has two layers: the second one, and what is between them, change nothing here."""
+        layer = self.projection
+        weights = {
+            "linear_1.weight": layer.weight,
+            "linear_1.bias": layer.bias,
+            "linear_2.weight": torch.eye(layer.out_features, dtype=layer.weight.dtype),
+            "linear_2.bias": torch.zeros(layer.out_features, dtype=layer.weight.dtype),
+        }
+        return TransformersPart(weights=weights, settings={"projector_hidden_act": "linear"})
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import MLP, Connector, VisionShape, hookimpl
+from workbench import MLP, Connector, TransformersPart, UserError, VisionShape, hookimpl
 
 
 class MLPConnector(Connector):
@@ -25,6 +25,21 @@ class MLPConnector(Connector):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [P,N,Dv] -> [P,N,D]."""
         return self.mlp(tokens)
+
+    def for_transformers(self) -> TransformersPart:
+        """The projector of LLaVA-1.5."""
+        up, down = self.mlp.up, self.mlp.down
+        if up.out_features != down.out_features:
+            raise UserError(
+                f"between its layers it is {up.out_features} wide and not as the decoder {down.out_features}"
+            )
+        weights = {
+            "linear_1.weight": up.weight,
+            "linear_1.bias": up.bias,
+            "linear_2.weight": down.weight,
+            "linear_2.bias": down.bias,
+        }
+        return TransformersPart(weights=weights, settings={"projector_hidden_act": "gelu"})
 
 
 @hookimpl

@@ -16,6 +16,7 @@ from torch.nn import functional
 from workbench import (
     Attention,
     Encoder,
+    TransformersPart,
     UserError,
     VisionShape,
     checkpoint_files,
@@ -119,6 +120,7 @@ class CLIP(Encoder):
     def _build(self, sizes: Sizes, layer: int, class_token: bool) -> None:
         if sizes.image_size % sizes.patch_size:
             raise UserError(f"patch_size {sizes.patch_size} does not divide image_size {sizes.image_size}")
+        self.sizes = sizes
         self.image_size = sizes.image_size
         depth = sizes.num_hidden_layers
         self.used = depth + 1 + layer if layer < 0 else layer  # how many blocks `forward` runs
@@ -165,6 +167,27 @@ class CLIP(Encoder):
     def pool(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> the class token after the last block and norm [P,Dv]."""
         return self.norm_after(self._through(images, len(self.blocks))[:, 0])
+
+    def for_transformers(self) -> TransformersPart:
+        """A CLIPVisionModel, its chosen layer, and CLIP's preprocessing."""
+        return TransformersPart(
+            config={"model_type": "clip_vision_model", **self.sizes.model_dump()},
+            weights=to_hugging_face(self.state_dict()),
+            settings={
+                "vision_feature_layer": self.used,
+                "vision_feature_select_strategy": "full" if self.class_token else "default",
+            },
+            files={
+                "preprocessor_config.json": {
+                    "image_processor_type": "CLIPImageProcessor",
+                    "size": {"shortest_edge": self.image_size},
+                    "crop_size": {"height": self.image_size, "width": self.image_size},
+                    "image_mean": MEAN,
+                    "image_std": DEVIATION,
+                    "resample": int(Image.Resampling.BICUBIC),
+                }
+            },
+        )
 
     def _through(self, images: Tensor, count: int) -> Tensor:
         """The hidden state after `count` blocks [P,1+N,Dv]."""
@@ -230,6 +253,21 @@ def _from_hugging_face(folder: Path) -> tuple[Sizes, dict[str, Tensor]]:
             if all(name in renamed for name in names):
                 renamed[f"blocks.{block}.attention.qkv{end}"] = torch.cat([renamed.pop(name) for name in names])
     return sizes, renamed
+
+
+def to_hugging_face(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under our names -> under those of a CLIPVisionModel."""
+    found = {}
+    for own, weight in weights.items():
+        name = own
+        for theirs, ours in _HUGGING_FACE.items():
+            name = name.replace(ours, theirs)
+        if ".self_attn.qkv." in name:
+            for part, piece in zip("qkv", weight.chunk(3), strict=True):
+                found[name.replace(".qkv.", f".{part}_proj.")] = piece
+        else:
+            found[name] = weight
+    return found
 
 
 def _read_sizes(folder: Path) -> Sizes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workbench import DecoderShape, Fusion, Inputs, UserError, VisionShape, hookimpl
+from workbench import DecoderShape, Fusion, Inputs, TransformersPart, UserError, VisionShape, hookimpl
 
 
 class ConcatProjection(Fusion):
@@ -53,6 +53,10 @@ class ConcatProjection(Fusion):
             image=of_image & ~beyond,
             text_at=ends - 1,
         )
+
+    def for_transformers(self) -> TransformersPart:
+        """What transformers' LLaVA does as well."""
+        return TransformersPart()
 
 
 def _in_front(vision: Tensor, inputs: Inputs) -> Inputs:

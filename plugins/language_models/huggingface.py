@@ -17,6 +17,7 @@ from workbench import (
     DecoderShape,
     KeyValueCache,
     LanguageModel,
+    TransformersPart,
     UserError,
     attend,
     checkpoint_files,
@@ -29,6 +30,7 @@ from workbench import (
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TEXTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 ATTENTIONS = ("self_attn", "attn", "attention", "self_attention")  # what families call a block's self-attention
+BENT = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 HIDDEN = -1  # the distance to a token that may not be looked at
 
 
@@ -123,6 +125,21 @@ class HuggingFaceDecoder(LanguageModel):
     def new_cache(self, rows: int, capacity: int) -> DecoderCache:
         """An empty cache for `rows` rows of at most `capacity` tokens."""
         return DecoderCache(self.shape.depth, capacity)
+
+    def for_transformers(self) -> TransformersPart:
+        """The decoder as it was loaded; LLaVA does not scale or bound logits."""
+        bent = [name for name in BENT if getattr(self.config, name, None) not in (None, 1.0)]
+        if bent:
+            raise UserError(f"its config.json has {', '.join(bent)}, which LLaVA would leave out")
+        marks = {f"{self._base}.": "", f"{self._head}.": "lm_head."}
+        weights = {
+            name.replace(mark, new, 1): weight
+            for name, weight in self.state_dict().items()
+            for mark, new in marks.items()
+            if name.startswith(mark)
+        }
+        config = {name: value for name, value in self.config.to_dict().items() if not name.startswith("_")}
+        return TransformersPart(config, weights)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -21,6 +21,7 @@ from workbench import (
     RMSNorm,
     Rotary,
     Tokenizer,
+    TransformersPart,
     UserError,
     attend,
     beside,
@@ -222,6 +223,7 @@ class Llama(LanguageModel):
         return checkpoint_files(options["checkpoint"])
 
     def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
+        self.sizes = sizes
         self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
         self.model = Trunk(sizes, biases)
         self.rotary = _rotary(sizes)
@@ -274,6 +276,14 @@ class Llama(LanguageModel):
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache for `rows` rows of at most `capacity` tokens."""
         return KeyValueCache(self.shape.depth, capacity)
+
+    def for_transformers(self) -> TransformersPart:
+        """Its own family's decoder."""
+        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+        told = self.sizes.rope_parameters or self.sizes.rope_scaling or {}
+        turning = {"rope_type": told.get("type", "default"), "rope_theta": self.sizes.rope_theta, **told}
+        config = self.sizes.model_dump(exclude_none=True, exclude={"rope_scaling", "use_sliding_window"})
+        return TransformersPart({**config, "head_dim": self.sizes.head_width, "rope_parameters": turning}, weights)
 
     def _initialise(self) -> None:
         """As the native GPT: N(0, 1/sqrt(3 x inputs)), and 0.02 for the embedding."""
