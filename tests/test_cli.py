@@ -13,7 +13,7 @@ import pytest
 from tests.small import PLUGINS, SMALL, CommandLine, write
 from workbench.hookspecs import KINDS
 
-COMMANDS = ("plugins", "new", "check", "plan", "run", "report", "ask", "attention", "preview")
+COMMANDS = ("plugins", "new", "check", "plan", "run", "report", "ask", "attention", "preview", "export", "demo")
 
 
 @pytest.fixture

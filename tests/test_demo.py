@@ -1,0 +1,57 @@
+"""The page of the demo: what its function gives, step by step, as gradio calls it."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.test_attention import asked
+from tests.tiny import tiny_model
+from workbench.demo import DemoError, demo_page, reply
+
+RED = Image.new("RGB", (20, 10), "red")
+
+
+def test_the_answer_grows_and_ends_with_a_map_for_each_word():
+    model = asked(tiny_model("cross_attention"))
+    steps = list(reply(model, RED, "what color is it?"))
+    texts = [text for text, _ in steps]
+    assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
+    assert texts[-1] == model.answers(RED, ["what color is it?"])[0]
+    assert [maps for _, maps in steps[:-1]] == [[]] * (len(steps) - 1)
+    assert [word.split(" (")[0] for _, word in steps[-1][1]] == texts[-1].split()
+    assert {picture.size for picture, _ in steps[-1][1]} == {(256, 256)}
+
+
+def test_what_is_missing_is_said_in_the_place_of_an_answer():
+    model = asked(tiny_model("gated"))
+    assert list(reply(model, None, "what is it?")) == [("Upload a picture first.", [])]
+    [(text, maps)] = reply(model, RED, "  ")
+    assert text.startswith("nothing is asked")
+    assert maps == []
+
+
+def test_the_page_asks_that_function():
+    model = asked(tiny_model("concat_projection"))
+    page = demo_page(model, "a trial")
+    [call] = [each for each in page.fns.values() if each.api_name == "ask"]
+    function: Any = call.fn
+    *_, (text, maps) = function(RED, "what color is it?")
+    assert text == model.answers(RED, ["what color is it?"])[0]
+    assert len(maps) == len(text.split())
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "gradio":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DemoError, match=r"pip install workbench\[demo\]"):
+        demo_page(asked(tiny_model("gated")), "a trial")

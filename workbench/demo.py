@@ -1,0 +1,85 @@
+"""A page in the browser: upload a picture, ask, read the answer while it is written, see where each word looked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+
+from workbench.asking import Asked
+from workbench.attention_maps import word_maps
+from workbench.attention_plot import overlay
+from workbench.errors import UserError
+from workbench.seen_picture import seen_picture
+
+Shown = tuple[Image.Image, str]
+
+
+class DemoError(UserError):
+    """gradio is not installed, or the page cannot be served."""
+
+
+def reply(asked: Asked, picture: Image.Image | None, question: str) -> Iterator[tuple[str, list[Shown]]]:
+    """The answer as it grows; at its end, for each word, the map over the picture. A mistake is told in its place."""
+    if picture is None:
+        yield "Upload a picture first.", []
+        return
+    picture = picture.convert("RGB")
+    answer = ""
+    try:
+        for piece in asked.stream(picture, question):
+            answer += piece
+            yield answer, []
+        yield answer, overlays(asked, picture, question)
+    except UserError as error:
+        yield answer or str(error), []
+
+
+def overlays(asked: Asked, picture: Image.Image, question: str) -> list[Shown]:
+    """For each word of the answer, the map over the picture as the model sees it, large enough to look at."""
+    maps = word_maps(asked, picture, question)
+    seen = seen_picture(asked.model.encoder.transform, picture)
+    factor = max(1, round(256 / max(seen.size)))
+    large = seen.resize((seen.width * factor, seen.height * factor), Image.Resampling.BICUBIC)
+    told = zip(maps.words, maps.maps, maps.shares.tolist(), strict=True)
+    return [
+        (overlay(large, weights.numpy()), word if share > 0.999 else f"{word} ({share:.0%} on the picture)")
+        for word, weights, share in told
+    ]
+
+
+def demo_page(asked: Asked, title: str) -> Any:
+    """The page, not served yet."""
+    gradio = _gradio()
+    with gradio.Blocks(title=f"workbench: {title}", analytics_enabled=False) as page:
+        gradio.Markdown(f"### {title}\nThe model answers as it was evaluated; a map shows where each word looked.")
+        with gradio.Row():
+            picture = gradio.Image(type="pil", label="picture")
+            with gradio.Column():
+                question = gradio.Textbox(label="question", placeholder="what color is it?")
+                ask = gradio.Button("Ask", variant="primary")
+                answer = gradio.Textbox(label="answer", interactive=False)
+        gallery = gradio.Gallery(label="where it looked", columns=4)
+
+        def answering(image: Image.Image | None, text: str) -> Iterator[tuple[str, list[Shown]]]:
+            yield from reply(asked, image, text)
+
+        gradio.on([ask.click, question.submit], answering, [picture, question], [answer, gallery], api_name="ask")
+    return page
+
+
+def serve_demo(page: Any, host: str, port: int | None) -> None:
+    """Serve the page until it is interrupted; nothing is sent anywhere else."""
+    try:
+        page.queue().launch(server_name=host, server_port=port, share=False, quiet=False)
+    except OSError as error:
+        raise DemoError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from error
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise DemoError("the page needs gradio: pip install workbench[demo]") from error
+    return gradio
