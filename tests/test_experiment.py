@@ -178,6 +178,15 @@ def test_a_phase_can_be_for_several_components(tmp_path):
     assert (len(exact.phases), len(rough.phases)) == (2, 1)
 
 
+def test_an_axis_leaves_a_phase_out(tmp_path):
+    text = with_grid("grid:\n  phases.align.run: [true, false]\n")
+    both, one = load(tmp_path, text).trials
+    assert [phase.name for phase in both.phases] == ["align", "tune"]
+    assert [phase.name for phase in one.phases] == ["tune"]
+    assert (both.axes["phases.align.run"], one.axes["phases.align.run"]) == ("true", "false")
+    assert one.phases[0] == both.phases[1]
+
+
 def test_no_phases_at_all_must_be_said_and_is_then_allowed(tmp_path):
     without = re.sub(r"  phases:\n(    .*\n)+", "", GOOD)
     with pytest.raises(ExperimentError, match=r"holds.yaml:2: base: 'phases' is missing.*'phases: \[\]'"):

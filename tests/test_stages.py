@@ -90,6 +90,7 @@ CHANGES = {
     "base.phases.tune.precision=bf16": [True, False, False, False],
     "base.phases.adapt.name=fit": [True, True, False, False],
     "base.phases.tune.only={encoder: vit}": [True, True, True, True],
+    "base.phases.tune.run=true": [True, True, True, True],
 }
 
 

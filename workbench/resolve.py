@@ -277,9 +277,9 @@ def _exclude_or_write_out(kind: str, name: str, option: str, written: Written) -
 
 
 def _applies(phase: Phase, components: Mapping[str, Component]) -> bool:
-    """Whether a phase is run for these components; `only` leaves it out for others."""
+    """Whether a phase takes place; `only` leaves it out for other components."""
     wanted = {kind: (names,) if isinstance(names, str) else names for kind, names in phase.only.items()}
-    return all(components[kind].name in names for kind, names in wanted.items())
+    return phase.run and all(components[kind].name in names for kind, names in wanted.items())
 
 
 def _in_base(document: Document, path: tuple[str, ...]) -> tuple[Any, Keys]:

@@ -24,7 +24,7 @@ from workbench.keys import (
     core_code,
     key_of,
 )
-from workbench.trial import Component, Trial, digest
+from workbench.trial import CHOOSES, Component, Trial, digest
 
 if TYPE_CHECKING:
     from workbench.features import Look
@@ -152,7 +152,7 @@ class Chains:
         if stage.evaluates:
             own = self.ingredients.settings(trial.evaluation)
         else:
-            own = self.ingredients.settings(trial.phases[stage.index], exclude={"only"})
+            own = self.ingredients.settings(trial.phases[stage.index], exclude=CHOOSES)
         prompt = "" if stage.alone else trial.prompt
         return digest([own, prompt, trial.seed, *map(self.ingredients.spec, components)])
 

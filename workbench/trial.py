@@ -19,6 +19,8 @@ Part = Literal["encoder", "connector", "fusion", "language_model", "adapter"]
 PARTS: tuple[Part, ...] = ("encoder", "connector", "fusion", "language_model", "adapter")
 COMPONENTS = ("dataset", "encoder", "connector", "fusion", "language_model", "adapter", "quantizer")
 
+CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
+
 Rate = Annotated[FiniteFloat, Field(gt=0)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Precision = Literal["fp32", "bf16"]
@@ -87,6 +89,7 @@ class Phase(Settings):
     only: dict[str, str | tuple[str, ...]] = Field(
         default={}, description="run this phase only for these components, as {encoder: clip}"
     )
+    run: bool = Field(default=True, description="false leaves the phase out: an axis asks what it is worth")
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Phase:
@@ -170,7 +173,7 @@ class Trial:
         """Everything the outcome depends on, as plain JSON values."""
         return {
             **{kind: self.components[kind].spec() for kind in COMPONENTS},
-            "phases": [phase.model_dump(mode="json", exclude={"only"}) for phase in self.phases],
+            "phases": [phase.model_dump(mode="json", exclude=set(CHOOSES)) for phase in self.phases],
             "metrics": [metric.spec() for metric in self.metrics],
             "evaluation": self.evaluation.model_dump(mode="json"),
             "prompt": self.prompt,
