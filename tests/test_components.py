@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.small import SMALL, build_dataset, small_registry, write
+from workbench.errors import UserError
 from workbench.experiment import ExperimentError, load_experiment
+from workbench.hugging_face import checkpoint_folder
 from workbench.options import options_of
 from workbench.registry import Registry, load_registry
 from workbench.stages import chain
@@ -75,6 +77,22 @@ def test_a_trial_is_the_same_wherever_its_experiment_file_lies(tmp_path):
     assert here.id == there.id
     assert here.spec()["dataset"]["files"] == {"train": "data/train.txt", "test": "data/test.txt"}
     assert here.spec()["dataset"]["also"] == ["one", "/two"]
+
+
+def test_a_checkpoint_is_a_place_beside_the_experiment_file_or_else_an_id_of_the_hub(tmp_path):
+    (tmp_path / "weights").mkdir()
+    text = SMALL.replace("encoder: {name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}", "#")
+    for written, meant in (("weights", str(tmp_path / "weights")), ("openai/clip", "openai/clip")):
+        encoder = f"encoder: {{name: clip, checkpoint: {written}}}"
+        [trial] = load_experiment(write(tmp_path, text.replace("#", encoder)), small_registry()).trials
+        assert trial.components["encoder"].arguments()["checkpoint"] == meant
+        assert trial.spec()["encoder"]["checkpoint"] == written
+
+
+@pytest.mark.parametrize("place", ["../weights/clip", "/weights/clip", "weights/clip/model", "model.gguf"])
+def test_a_place_where_nothing_lies_is_not_looked_for_on_the_hub(place):
+    with pytest.raises(UserError, match="no file or folder .* relative to the experiment file"):
+        checkpoint_folder(place)
 
 
 def test_components_of_a_component_are_built_before_it(tmp_path):

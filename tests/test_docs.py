@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import builtin_registry
 from workbench import contracts, hookspecs
 from workbench.conformance import check
 from workbench.experiment import load_experiment
@@ -77,3 +78,10 @@ def test_every_link_to_a_file_leads_somewhere(page):
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose):
         if "://" not in link:
             assert (file.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    "file", sorted(each.relative_to(ROOT).as_posix() for each in ROOT.glob("experiments/**/*.yaml"))
+)
+def test_every_experiment_that_comes_along_is_accepted(file):
+    assert load_experiment(ROOT / file, builtin_registry()).trials

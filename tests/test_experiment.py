@@ -320,7 +320,9 @@ def test_the_page_on_experiments_lists_every_key_with_its_default(heading, model
 
 @pytest.mark.parametrize("number", range(4))
 def test_every_whole_file_on_the_page_on_experiments_can_be_loaded(tmp_path, number):
-    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL) if "question:" in block]
+    blocks = [
+        block for block in re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL) if "\nquestion:" in block
+    ]
     assert len(blocks) == 4
     path = tmp_path / "example.yaml"
     path.write_text(blocks[number])

@@ -61,10 +61,21 @@ def test_a_test_shows_everything_in_groups_that_begin_with_the_part():
 def test_pictures_and_tasks_come_from_the_parts():
     dataset = mixed()
     first = dataset.examples("train", "captions")[0]
-    assert dataset.tasks() == ("questions", "captions")
+    assert dataset.tasks()[:2] == ("questions", "captions")
     name, _, key = first.picture.partition("/")
     assert dataset.picture(first.picture).tobytes() == squares(12).picture(key).tobytes()
     assert name == "small"
+
+
+def test_a_task_of_one_part_alone_is_asked_for_by_the_name_of_the_part():
+    dataset = mixed(pictures=15)
+    assert set(dataset.tasks()[2:]) == {f"{part}.{task}" for part in ("small", "large", "other") for task in TASKS}
+    for split in ("train", "test"):
+        alone = dataset.examples(split, "large.captions")
+        everything = dataset.examples(split, "captions")
+        assert alone == [each for each in everything if each.picture.startswith("large/")]
+        assert alone
+    assert not dataset.examples("train", "captions.large")
 
 
 def test_the_fingerprint_follows_parts_and_shares():

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from workbench.pretrained import read_pretrained
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
     from workbench.transformers_part import TransformersPart
-    from workbench.trial import Share
+    from workbench.trial import Checkpoint, Share
     from workbench.vqa_files import COCO_2014, vqa_dataset
     from workbench.workers import Advance, Crew, Finished, Job, died, serve
 
@@ -95,7 +95,7 @@ _HOME = {
     "workbench.captions": ("KarpathySplits", "caption_examples"),
     "workbench.file_dataset": ("FileDataset",),
     "workbench.picture_files": ("PictureFiles",),
-    "workbench.trial": ("Share",),
+    "workbench.trial": ("Checkpoint", "Share"),
     "workbench.vqa_files": ("COCO_2014", "vqa_dataset"),
     "workbench.checkpoints": ("load_into", "read_weights"),
     "workbench.contracts": (
@@ -147,6 +147,7 @@ __all__ = [
     "Advance",
     "Attention",
     "COCO_2014",
+    "Checkpoint",
     "Connector",
     "Corpus",
     "Crew",

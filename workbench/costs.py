@@ -63,7 +63,7 @@ class Costs:
             first, behind = stage.part
             width = size.tokens.width * dtype_of(stage.look.precision).itemsize
             return (behind - first) * size.tokens.tokens * width
-        return 0 if stage.evaluates else FLOAT * size.parameters
+        return 0 if stage.evaluates else FLOAT * (size.parameters - size.read + min(size.read, size.most_trainable))
 
     def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:
         """How long the stage will take, by one of the same shape; where there is none, `probe` measures a little."""

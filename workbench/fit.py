@@ -33,6 +33,7 @@ from workbench.contracts import Adapter, Dataset, Fusion, VisionShape
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluate import examples_by_picture
 from workbench.features import Look
+from workbench.keys import files_of
 from workbench.model import VisionLanguageModel
 from workbench.train import nothing_trains, training_examples
 from workbench.trial import COMPONENTS, Trial
@@ -49,6 +50,7 @@ class Size:
     """What is known of a trial's model before it has weights.
 
     `parameters` of the finished model, `trainable` in the last phase, most of them in any phase (`most_trainable`);
+    `read` from files, and kept by no stage unless they train;
     `tokens` of the encoder; whether the adapter or the quantizer changes something in the encoder (a quantizer that
     cannot say so without numbers is taken to do it).
     """
@@ -56,6 +58,7 @@ class Size:
     parameters: int
     trainable: int
     most_trainable: int
+    read: int
     tokens: VisionShape
     adapts_encoder: bool
     quantizes_encoder: bool
@@ -129,18 +132,21 @@ class Bench:
         model, training, most = self._model(trial), 0, 0
         _check_reading(trial, model, self.dataset(trial))
         total, tokens = count_parameters(model), model.encoder.shape
+        parts = {"encoder": model.encoder, "language_model": model.language_model}
+        files = [kind for kind in parts if files_of(trial.components[kind], self.registry)]
+        read = sum(count_parameters(parts[kind]) for kind in files)
         adapter, adapted = None, []
         for phase in trial.phases:
             if adapter is None and "adapter" in phase.train:
                 model, adapter, adapted = self._attached(trial, model)
-            parts = trainable(model, phase, adapted)
-            training = sum(parameter.numel() for parameters in parts.values() for parameter in parameters)
+            chosen = trainable(model, phase, adapted)
+            training = sum(parameter.numel() for parameters in chosen.values() for parameter in parameters)
             if not training:
                 raise CompositionError(nothing_trains(phase))
             most = max(most, training)
         encoder = {id(each) for each in model.encoder.parameters()}
         quantizes = self._finish(trial, model, adapter)
-        return Size(total, training, most, tokens, any(id(each) in encoder for each in adapted), quantizes)
+        return Size(total, training, most, read, tokens, any(id(each) in encoder for each in adapted), quantizes)
 
     def _model(self, trial: Trial) -> VisionLanguageModel:
         """The trial's model; encoder and language model, which may come from files, are copied from remembered ones."""

@@ -78,6 +78,10 @@ def _weight_file(folder: Path) -> Path | None:
 
 def _download(name: str, others: Sequence[str]) -> Path:
     """The folder of a hub id, downloaded once by huggingface_hub."""
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix == GGUF:
+        raise HuggingFaceError(
+            f"there is no file or folder '{name}'. Write its place relative to the experiment file, or in full"
+        )
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:

@@ -26,6 +26,22 @@ Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Precision = Literal["fp32", "bf16"]
 
 
+class Checkpoint(str):
+    """The type of an option that names weights: a file or folder, relative to the experiment file, or else a hub id."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """To be checked as a text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+
+    def below(self, folder: Path) -> str:
+        """The file or folder, if there is one; else as it is written."""
+        there = folder / Path(self).expanduser()
+        return str(there) if there.exists() else str(self)
+
+
 class Settings(BaseModel):
     """Frozen, strict, and without unknown keys."""
 
@@ -216,6 +232,8 @@ def _anchored(value: Any, folder: Path) -> Any:
     match value:
         case Path():
             return folder / value.expanduser()
+        case Checkpoint():
+            return value.below(folder)
         case dict():
             return {key: _anchored(each, folder) for key, each in value.items()}
         case tuple():

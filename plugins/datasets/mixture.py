@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -21,7 +21,8 @@ class Mixture(Dataset):
     `parts` are datasets with names of your own; `weights` their shares, equal ones by default, as {narratives: 1,
     questions: 2}. A share counts pictures, over all tasks of a part: trained on all these tasks, an epoch shows so many
     of each. `pictures` is their number in all; by default as many as the shares allow without showing any twice. Which
-    ones depends on nothing but their keys. Groups begin with the part's name.
+    ones depends on nothing but their keys. Groups begin with the part's name. A task such as `questions` is that of all
+    parts that have it, `vqav2.questions` that of the part `vqav2` alone.
     """
 
     def __init__(
@@ -44,11 +45,9 @@ class Mixture(Dataset):
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """Part after part, each in its own order."""
         found = []
-        for name, part in self.parts.items():
-            if split not in part.splits() or task not in part.tasks():
-                continue
+        for name, part, own in self._having(split, task):
             chosen = self._choice()[name] if split == TRAIN else None
-            for each in part.examples(split, task):
+            for each in part.examples(split, own):
                 if chosen is None or each.picture in chosen:
                     group = f"{name}: {each.group}" if each.group else name
                     key = f"{name}/{each.picture}"
@@ -60,8 +59,9 @@ class Mixture(Dataset):
         return tuple(dict.fromkeys(split for part in self.parts.values() for split in part.splits()))
 
     def tasks(self) -> Sequence[str]:
-        """Those of any part."""
-        return tuple(dict.fromkeys(task for part in self.parts.values() for task in part.tasks()))
+        """Those of any part, and of each part alone, as `narratives.captions`."""
+        alone = [(name, task) for name, part in self.parts.items() for task in part.tasks()]
+        return (*dict.fromkeys(task for _, task in alone), *(f"{name}.{task}" for name, task in alone))
 
     def picture(self, key: str) -> Image.Image:
         """That of the part."""
@@ -72,15 +72,21 @@ class Mixture(Dataset):
         """What the parts left out."""
         return {
             f"{name}/{key}": fault
-            for name, part in self.parts.items()
-            if split in part.splits() and task in part.tasks()
-            for key, fault in part.skipped(split, task).items()
+            for name, part, own in self._having(split, task)
+            for key, fault in part.skipped(split, own).items()
         }
 
     def fingerprint(self) -> str:
         """Of the parts, in their order, and the shares."""
         parts = [(name, part.fingerprint(), self.weights[name]) for name, part in self.parts.items()]
         return hashlib.sha256(repr((parts, self.pictures)).encode()).hexdigest()[:16]
+
+    def _having(self, split: str, task: str) -> Iterator[tuple[str, Dataset, str]]:
+        """The parts that have a task in a split, and what they call it."""
+        for name, part in self.parts.items():
+            own = task.removeprefix(f"{name}.")
+            if split in part.splits() and own in part.tasks():
+                yield name, part, own
 
     def _choice(self) -> dict[str, frozenset[str]]:
         """The pictures of each part that train."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from workbench import (
     Attention,
+    Checkpoint,
     Encoder,
     TransformersPart,
     UserError,
@@ -91,7 +92,7 @@ class CLIP(Encoder):
     def __init__(
         self,
         *,
-        checkpoint: str | None = None,
+        checkpoint: Checkpoint | None = None,
         image_size: PositiveInt = 64,
         patch_size: PositiveInt = 16,
         width: PositiveInt = 128,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench import (
+    Checkpoint,
     Encoder,
     UserError,
     VisionShape,
@@ -45,7 +46,7 @@ class HuggingFaceTower(Encoder):
     def __init__(
         self,
         *,
-        checkpoint: str,
+        checkpoint: Checkpoint,
         layer: int | None = None,
         class_token: bool = False,
         pool: PositiveInt = 1,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench import (
+    Checkpoint,
     Corpus,
     DecoderShape,
     KeyValueCache,
@@ -50,7 +51,7 @@ class HuggingFaceDecoder(LanguageModel):
         self,
         corpus: Corpus,
         *,
-        checkpoint: str,
+        checkpoint: Checkpoint,
         dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
         attention: Literal["kernel", "eager"] = "kernel",
         gradient_checkpointing: bool = False,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench import (
+    Checkpoint,
     Corpus,
     DecoderShape,
     KeyValueCache,
@@ -183,7 +184,7 @@ class Llama(LanguageModel):
         self,
         corpus: Corpus,
         *,
-        checkpoint: str | None = None,
+        checkpoint: Checkpoint | None = None,
         vocabulary_size: PositiveInt = 512,
         width: PositiveInt = 128,
         depth: PositiveInt = 4,
