@@ -50,13 +50,13 @@ def splits(count: int, names: tuple[str, str]) -> list[tuple[str, str, range]]:
 
 def write_llava_json(folder: Path, count: int, pictures: bool = True) -> Options:
     def entry(number: int) -> dict:
-        turns = [3, 1, 1][number % 3]
+        turns = [5, 1, 1][number % 3]
         said = []
         for turn in range(turns):
             image = "<image>\n" if turn == 0 and number % 2 else ""
             after = "\n<image>" if turn == 0 and not number % 2 else ""
             said.append({"from": "human", "value": f"{image}What about {sentence(number + turn, 6)}{after}"})
-            said.append({"from": "gpt", "value": sentence(number + turn, 25 if turns > 1 else 160)})
+            said.append({"from": "gpt", "value": sentence(number + turn, 25 if turns > 1 else 230)})
         return {"id": f"{number:012}", "image": f"{number:012}.jpg", "conversations": said}
 
     file = write_json(folder / "llava_instruct_150k.json", [entry(number) for number in range(count)])

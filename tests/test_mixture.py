@@ -109,6 +109,9 @@ def test_a_mixture_is_written_in_an_experiment_and_tells_what_its_parts_leave_ou
     dataset = build_dataset(trial, small_registry())
     assert counts_of(dataset) == {"own": 1, "colors": 1}
     assert list(dataset.skipped("train", "questions")) == ["own/gone.png"]
+    [trial] = load(tmp_path, text=SMALL.replace("dataset: squares", f"dataset: {text.replace('0.5', '0.1')}")).trials
+    with pytest.raises(UserError, match=r"in the part 'own': 1 of 2 pictures \(.*gone.png is missing\)"):
+        build_dataset(trial, small_registry()).examples("train", "questions")
 
 
 def counts_of(dataset: Dataset) -> dict[str, int]:

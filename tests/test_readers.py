@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -341,3 +342,17 @@ def test_the_documentation_shows_every_reader():
         if any(option.required for option in entry.options.values())
     }
     assert {dataset["name"] for dataset in snippets()} == needing
+
+
+def test_examples_are_read_as_far_as_they_are_looked_at(tmp_path):
+    lines = [{"picture": f"{number}.png", "question": "what?", "answers": "x"} for number in range(40)]
+    file = write_lines(tmp_path / "train.jsonl", [*lines, {"picture": "no question"}])
+    dataset = build("folder", {"tables": {"train": file}, "images": tmp_path})
+    found = dataset.examples("train", "questions")
+    assert found[3].picture == "3.png"
+    assert [each.picture for each in found[:2]] == ["0.png", "1.png"]
+    assert next(iter(found)).picture == "0.png"
+    for look in (len, list, lambda each: each[-1]):
+        with pytest.raises(DataError, match="line 41: the key 'question' is missing"):
+            look(found)
+    assert gc.isenabled()

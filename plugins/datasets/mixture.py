@@ -45,9 +45,9 @@ class Mixture(Dataset):
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """Part after part, each in its own order."""
         found = []
-        for name, part, own in self._having(split, task):
+        for name, _, own in self._having(split, task):
             chosen = self._choice()[name] if split == TRAIN else None
-            for each in part.examples(split, own):
+            for each in self._of(name, split, own):
                 if chosen is None or each.picture in chosen:
                     group = f"{name}: {each.group}" if each.group else name
                     key = f"{name}/{each.picture}"
@@ -88,10 +88,21 @@ class Mixture(Dataset):
             if split in part.splits() and own in part.tasks():
                 yield name, part, own
 
+    def _of(self, name: str, split: str, task: str) -> Sequence[Example]:
+        """The examples of a part; what is wrong with it is told with its name."""
+        try:
+            return self.parts[name].examples(split, task)
+        except UserError as error:
+            raise UserError(f"in the part '{name}': {error}") from error
+
+    def _pictures(self, name: str) -> list[str]:
+        tasks = self.parts[name].tasks()
+        return list(dict.fromkeys(each.picture for task in tasks for each in self._of(name, TRAIN, task)))
+
     def _choice(self) -> dict[str, frozenset[str]]:
         """The pictures of each part that train."""
         if not self._chosen:
-            there = {name: _pictures(part) for name, part in self.parts.items() if TRAIN in part.splits()}
+            there = {name: self._pictures(name) for name, part in self.parts.items() if TRAIN in part.splits()}
             counts = self._counts({name: len(keys) for name, keys in there.items()})
             self._chosen = {name: frozenset(_drawn(keys)[: counts[name]]) for name, keys in there.items()}
         return self._chosen
@@ -109,10 +120,6 @@ class Mixture(Dataset):
             )
         total = most if self.pictures is None else self.pictures
         return {name: max(1, round(total * share - 1e-9)) for name, share in shares.items()}
-
-
-def _pictures(part: Dataset) -> list[str]:
-    return list(dict.fromkeys(each.picture for task in part.tasks() for each in part.examples(TRAIN, task)))
 
 
 def _drawn(keys: Sequence[str]) -> list[str]:
