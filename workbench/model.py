@@ -217,8 +217,9 @@ class VisionLanguageModel(nn.Module):
         return (mixed, *output[1:]) if isinstance(output, tuple) else mixed
 
     def _for_fusion(self, hidden: Tensor) -> Tensor:
-        """hidden in the type of the fusion's weights: a decoder's own may be narrower."""
-        return hidden.to(next(self.fusion.parameters(), hidden).dtype)
+        """hidden in the type of the fusion's weights, those that are no integers: a decoder's own may be narrower."""
+        numbers = (each for each in self.fusion.parameters() if each.is_floating_point())
+        return hidden.to(next(numbers, hidden).dtype)
 
 
 def visible(segments: Tensor, all_segments: Tensor) -> Tensor:

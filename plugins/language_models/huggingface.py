@@ -104,7 +104,7 @@ class HuggingFaceDecoder(LanguageModel):
         base = self.get_submodule(self._base)
         before = positions if cache is None else cache.positions_with(positions)  # [R,K]
         given: dict[str, Any] = {
-            "inputs_embeds": embeds.to(next(self.parameters()).dtype),
+            "inputs_embeds": embeds.to(next(each.dtype for each in self.parameters() if each.is_floating_point())),
             "position_ids": positions,
             "attention_mask": _distances(mask, positions, before),
             "use_cache": cache is not None,
