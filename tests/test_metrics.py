@@ -1,17 +1,21 @@
-"""VQA accuracy and loss."""
+"""What each metric gives for an answer: values worked by hand, and those of official scripts."""
 
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
+from typing import Any
 
 import pytest
 
 from tests.tiny import builtin_registry
 from workbench.contracts import Example, Metric, Prediction
 
+normalise = import_module("workbench.plugins.metrics.vqa_accuracy").normalise
 
-def metric(name: str) -> Metric:
-    return builtin_registry().create("metric", name)
+
+def metric(name: str, **options: Any) -> Metric:
+    return builtin_registry().create("metric", name, **options)
 
 
 def prediction(answer: str, *right: str, loss: float = 0.5) -> Prediction:
@@ -38,9 +42,10 @@ def accuracy(answer: str, *right: str) -> float:
         ("red, green", "red green"),
         ("1,000", "1000"),
         ("dont know", "don't know"),
-        ("couldntve", "couldn't've"),
         ("couldn'tve", "couldnt've"),
-        ("Im here", "I'm here"),
+        ("yall'll see", "y'all'll see"),
+        ("notve", "not've"),
+        ("whyre", "why're"),
         ("5 oclock", "five o'clock"),
         ("(red)", "red"),
         ("ten dogs", "10 dogs"),
@@ -57,6 +62,9 @@ def test_answers_that_differ_in_spelling_only_are_equal(answer: str, right: str)
         ("blue", "blues"),
         ("2.5", "25"),
         ("its", "it's"),
+        ("lets", "let's"),
+        ("couldntve", "couldn't've"),
+        ("Im here", "I'm here"),
         ("ill", "i'll"),
         ("well", "we'll"),
         ("were", "we're"),
@@ -85,6 +93,62 @@ def test_three_of_ten_people_are_nearly_enough():
 def test_with_fewer_than_ten_answers_any_of_them_is_right():
     assert accuracy("red", "blue", "the red", "green") == 1
     assert accuracy("teal", "blue", "the red", "green") == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "plain"),
+    [
+        ("The man's two U.S. dollars.", "man's 2 us dollars"),
+        ("it:s 2.5 , or 1,000?", "it:s 2.5 or 1000"),
+        ("none of a/b", "0 of b"),
+        ("red/white", "red white"),
+        ("somebody'd", "somebodyd"),
+        ("who'dve dont ten\t", "who'd've don't 10"),
+    ],
+)
+def test_an_answer_is_normalised_as_the_official_script_does_it(answer: str, plain: str):
+    """The right-hand sides are what `processDigitArticle(processPunctuation(answer))` of that script gives."""
+    assert normalise(answer) == plain
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "score"),
+    [("a Red  kite", "a red kite", 1), ("red kite", "a red kite", 0), ("two", "2", 0), ("blue", "red", 0), ("", "", 1)],
+)
+def test_an_exact_match_minds_every_word_and_no_capital(answer: str, right: str, score: float):
+    assert metric("exact_match").scores([prediction(answer, "teal", right)]) == [score]
+
+
+def test_an_exact_match_can_mind_capitals():
+    strict = metric("exact_match", case=True)
+    assert strict.scores([prediction("Red", "red"), prediction("Red", "Red")]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "score"),
+    [
+        ("95", "100", 1),
+        ("105", "100", 1),
+        ("1.05", "1", 1),
+        ("94.9", "100", 0),
+        ("-3", "3", 0),
+        ("1,040", "1000", 1),
+        ("48%", "50%", 1),
+        ("0.5", "50%", 1),
+        ("0.01", "0", 0),
+        ("0.0", "0", 1),
+        ("Germany ", "germany", 1),
+        ("Germany", "German", 0),
+        ("ten", "10", 0),
+        ("nan", "nan", 1),
+    ],
+)
+def test_a_relaxed_match_lets_numbers_be_five_percent_off(answer: str, right: str, score: float):
+    assert metric("relaxed_match").scores([prediction(answer, right)]) == [score]
+
+
+def test_how_far_a_number_may_be_off_can_be_set():
+    assert metric("relaxed_match", tolerance=0.1).scores([prediction("91", "100")]) == [1]
 
 
 def test_every_prediction_has_a_score_of_its_own_in_order():

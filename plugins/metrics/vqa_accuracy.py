@@ -19,13 +19,14 @@ PERIOD = re.compile(r"\.(?!\d)")
 
 
 class VQAAccuracy(Metric):
-    """Share of right answers (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 3), normalised as there.
+    """Share of right answers (Antol et al. 2015, https://arxiv.org/abs/1505.00468, section 3).
 
     With ten answers or more, an answer counts as much as people agree with it: min(people who said the same / 3, 1),
     averaged over leaving out one of them at a time. With fewer answers they are taken for alternatives: an answer is
     right (1) when it equals any of them, else wrong (0).
 
-    Both sides are always normalised; the official script leaves them as they are where all ten people agree.
+    The normalisation is that of https://visualqa.org/evaluation.html, with the word lists of its script. Both sides are
+    always normalised, as that page says; the script leaves them as they are where all ten people agree.
     """
 
     percent = True
@@ -51,7 +52,7 @@ def normalise(answer: str) -> str:
     """Lower case, number words as digits, no articles, punctuation in numbers only, contractions with apostrophe."""
     words = _without_punctuation(answer.replace("\n", " ").replace("\t", " ").strip()).lower().split()
     words = [DIGITS.get(word, word) for word in words]
-    return " ".join(CONTRACTIONS.get(word.replace("'", ""), word) for word in words if word not in ARTICLES)
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 
 def _without_punctuation(text: str) -> str:
@@ -65,31 +66,25 @@ def _without_punctuation(text: str) -> str:
 
 
 def contractions() -> dict[str, str]:
-    """Contractions by their spelling without apostrophe: `dont` -> `don't`, `couldntve` -> `couldn't've`.
-
-    Those that would be another word (its, well, were, shed, wed, id, ill, hell, shell, whore) are left out.
-    """
-    modal = ("could", "might", "must", "should", "would")
-    negated = (*modal, "had", "has", "have", "is", "are", "was", "were", "do", "does", "did")
-    negated += ("ai", "ca", "wo", "sha", "need", "ought")
-    subjects = {
-        "he": ("d", "s", "d've"),
-        "she": ("s", "d've"),
-        "it": ("d", "ll", "d've"),
-        "i": ("m", "ve", "d've"),
-        "we": ("ve", "d've"),
-        **dict.fromkeys(("they", "you"), ("d", "ll", "re", "ve", "d've")),
-        "what": ("d", "ll", "re", "s", "ve"),
-        **dict.fromkeys(("who", "how", "why", "when", "where"), ("d", "ll", "s", "ve")),
-        **dict.fromkeys(("that", "there"), ("d", "ll", "re", "s", "d've")),
-        **dict.fromkeys(("somebody", "someone", "something"), ("d", "ll", "s", "d've")),
+    """The official contractions by every spelling that lacks one apostrophe: `dont` -> `don't`, `couldnt've` ->
+    `couldn't've`. Words that the official script leaves alone are left out, as are those it spells with a capital I:
+    it looks them up in lower case and never finds them."""
+    shortened = {
+        "'d": "he how it someone something there they where who you",
+        "'ll": "how it somebody someone something they what who why you",
+        "'re": "there they what why you",
+        "'s": "he how somebody someone that there what when where who why",
+        "'ve": "could might must not should they we what where who would you",
+        "'d've": "he it she somebody someone something there they we who you",
+        "n't": "ai are ca could did does do had has have is might must need ought sha should was were wo would",
+        "n't've": "could had might should would",
     }
-    whole = [f"{verb}n't" for verb in negated]
-    whole += [f"{verb}n't've" for verb in (*modal, "had")]
-    whole += [f"{verb}'ve" for verb in modal]
-    whole += [f"{subject}'{ending}" for subject, endings in subjects.items() for ending in endings]
-    whole += ["let's", "ma'am", "o'clock", "y'all", "'twas"]
-    return {word.replace("'", ""): word for word in whole}
+    whole = [f"{word}{ending}" for ending, words in shortened.items() for word in words.split()]
+    whole += ["'ow's'at", "'twas", "ma'am", "o'clock", "y'all", "y'all'd've", "y'all'll"]
+    spellings = {
+        word[:place] + word[place + 1 :]: word for word in whole for place, letter in enumerate(word) if letter == "'"
+    }
+    return {**spellings, "somebody'd": "somebodyd"}
 
 
 CONTRACTIONS = contractions()
