@@ -335,6 +335,36 @@ class ComparesThem(Metric):
         return [score - sum(right) / len(right) / 2 for score in right]
 
 
+class Counting(OneForAll):
+    """Right answers among all, made of counts."""
+
+    percent = True
+
+    def scores(self, predictions):
+        return [float(prediction.answer in prediction.example.answers) for prediction in predictions]
+
+    def counts(self, predictions):
+        return [(score, 1.0) for score in self.scores(predictions)]
+
+    def summary(self, totals):
+        return totals[..., 0] / totals[..., 1]
+
+
+class CountsTheBatch(Counting):
+    def counts(self, predictions):
+        return [(score, sum(self.scores(predictions))) for score in self.scores(predictions)]
+
+
+class TakesTheFirst(Counting):
+    def summary(self, totals):
+        return totals[0] / totals[1]
+
+
+class GrowsWithTheQuestions(Counting):
+    def details(self, totals):
+        return {"right": totals[..., 0]}
+
+
 class DoesItItself(LOCAL):
     """Runs jobs in the process that launches them."""
 

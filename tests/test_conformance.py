@@ -90,7 +90,10 @@ BROKEN = [
     ("metric", broken.OneForAll, "every prediction gets a number"),
     ("metric", broken.UpsideDown, "perfect answers get the best value"),
     ("metric", broken.Percents, "a share lies between 0 and 1"),
-    ("metric", broken.ComparesThem, "a score depends on its own prediction alone"),
+    ("metric", broken.ComparesThem, "a score depends on no other answer"),
+    ("metric", broken.CountsTheBatch, "a score depends on no other answer"),
+    ("metric", broken.TakesTheFirst, "counts add up to the metric"),
+    ("metric", broken.GrowsWithTheQuestions, "counts add up to the metric"),
     ("launcher", broken.DoesItItself, "every job is done once and told"),
     ("launcher", broken.HidesDeath, "a worker that dies is told and replaced"),
     ("launcher", broken.StopsNothing, "a job can be stopped"),
@@ -153,11 +156,11 @@ def test_a_users_file_is_checked_and_what_is_wrong_is_told(tmp_path):
     file = tmp_path / "always.py"
     file.write_text(GOOD)
     kept, text = shown(file)
-    assert (kept, text.strip()) == (True, "metric always: 5 of 5 rules kept")
+    assert (kept, text.strip()) == (True, "metric always: 6 of 6 rules kept")
     file.write_text(GOOD.replace("float(", "-float("))
     kept, text = shown(tmp_path)
     assert not kept
-    assert "metric always: 4 of 5 rules kept" in text
+    assert "metric always: 5 of 6 rules kept" in text
     assert "perfect answers get the best value: perfect answers get [-1.0" in text
 
 
@@ -185,7 +188,7 @@ def test_the_built_in_plugins_of_a_kind_can_be_checked():
 
 def test_a_built_in_plugin_can_be_checked_by_its_file():
     kept, text = shown(Path(__file__).parents[1] / "plugins/metrics/loss.py")
-    assert (kept, text.strip()) == (True, "metric loss: 5 of 5 rules kept")
+    assert (kept, text.strip()) == (True, "metric loss: 6 of 6 rules kept")
 
 
 def test_nothing_to_check_is_the_users_mistake(tmp_path):

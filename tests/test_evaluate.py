@@ -12,8 +12,9 @@ from torch import Tensor
 from tests.small import build, load, small_registry
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Metric, Prediction
-from workbench.evaluate import CONDITIONS, EvaluationError, Outcome, _mixed_batches, evaluate, summarize
+from workbench.evaluate import EvaluationError, Outcome, _mixed_batches, evaluate
 from workbench.model import VisionLanguageModel
+from workbench.summary import CONDITIONS, summarize
 from workbench.trial import Evaluation
 
 PROMPT = "<image>{question}\n"
@@ -212,7 +213,7 @@ TABLE = {"picture": [1.0, 0.5, 0.0, 0.9], "no_picture": [0.2, 0.2, 0.2, 0.2], "s
 def test_the_visual_gain_is_over_the_better_control():
     flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
     assert flat == pytest.approx({"right": 0.6, "right.no_picture": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
-    assert scores == {condition: {"right": TABLE[condition]} for condition in CONDITIONS}
+    assert {each: scores[each]["right"].scores for each in CONDITIONS} == TABLE
 
 
 def test_where_lower_is_better_the_gain_is_turned_round():

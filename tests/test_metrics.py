@@ -6,6 +6,7 @@ import itertools
 from importlib import import_module
 from typing import Any
 
+import numpy
 import pytest
 
 from tests.tiny import builtin_registry
@@ -149,6 +150,24 @@ def test_a_relaxed_match_lets_numbers_be_five_percent_off(answer: str, right: st
 
 def test_how_far_a_number_may_be_off_can_be_set():
     assert metric("relaxed_match", tolerance=0.1).scores([prediction("91", "100")]) == [1]
+
+
+def test_yes_no_counts_as_popes_script_does():
+    """3 true yes, 1 missed, 2 false, 4 true no: the confusion of that script, worked by hand."""
+    said = [("Yes, there is.", "yes")] * 3 + [("No", "yes")] + [("yes", "no")] * 2 + [("There is not a dog.", "no")] * 4
+    metric_ = metric("yes_no")
+    totals = numpy.array(metric_.counts([prediction(*each) for each in said])).sum(0)
+    assert metric_.summary(totals) == pytest.approx(2 * 0.6 * 0.75 / (0.6 + 0.75))
+    expected = {"accuracy": 0.7, "precision": 0.6, "recall": 0.75, "yes_rate": 0.5}
+    assert metric_.details(totals) == pytest.approx(expected)
+    assert metric_.scores([prediction(*each) for each in said]) == [1] * 3 + [0] * 3 + [1] * 4
+
+
+@pytest.mark.parametrize(("unclear", "scores"), [("wrong", [0, 0, 1, 1]), ("yes", [1, 0, 1, 1])])
+def test_an_answer_without_yes_or_no_is_wrong_or_a_yes(unclear: str, scores: list[float]):
+    """POPE's script looks at the first sentence alone."""
+    said = [("a dog", "yes"), ("a dog", "no"), ("yes. No doubt", "yes"), ("red", "red")]
+    assert metric("yes_no", unclear=unclear).scores([prediction(*each) for each in said]) == scores
 
 
 def test_every_prediction_has_a_score_of_its_own_in_order():

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
 from torch import Tensor, nn
 
 from workbench.example import Example, Prediction
@@ -336,7 +337,8 @@ class Launcher:
 class Metric:
     """A score for each prediction; the metric is their mean. Factory: `Metric(*, options)`.
 
-    A score of its own for every prediction is what makes intervals and paired tests possible.
+    A score of its own for every prediction is what makes intervals and paired tests possible. A metric of all answers
+    together, which is no such mean (F1, BLEU, a perplexity), overrides `counts` and `summary` as well.
     """
 
     higher_is_better = True
@@ -344,5 +346,20 @@ class Metric:
     """Whether scores are shares 0..1, which reports show times 100."""
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
-        """One number a prediction, in the same order."""
+        """One number a prediction, in the same order. It may depend on what else is asked, never on other answers."""
         raise NotImplementedError
+
+    def counts(self, predictions: Sequence[Prediction]) -> list[tuple[float, ...]] | None:
+        """C numbers a prediction that add up to what `summary` needs; None for a metric that is the mean of its scores.
+
+        Adding up is what gives such a metric intervals: they are drawn over pictures, and each draw is a sum.
+        """
+        return None
+
+    def summary(self, totals: numpy.ndarray) -> numpy.ndarray:
+        """totals [..., C], sums of `counts` over many predictions -> the metric [...]; NaN where it has no value."""
+        raise NotImplementedError
+
+    def details(self, totals: numpy.ndarray) -> dict[str, numpy.ndarray]:
+        """totals [..., C] -> further numbers [...] by name, on the metric's scale, that stand beside it in reports."""
+        return {}

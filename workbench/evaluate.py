@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.batches import Collator
 from workbench.compose import seed_of
-from workbench.contracts import Dataset, Example, Metric, Prediction
+from workbench.contracts import Dataset, Example, Prediction
 from workbench.errors import UserError
 from workbench.features import Features, FrozenTokens, encode
 from workbench.generate import generate, generate_and_judge
@@ -27,9 +27,9 @@ from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
 from workbench.precision import autocast
+from workbench.summary import CONDITIONS
 from workbench.trial import Evaluation
 
-CONDITIONS = ("picture", "no_picture", "shuffled")
 WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 5, 20, 0.5  # answers, and what they may take together
 
 
@@ -80,51 +80,6 @@ def evaluate(
     return Outcome({condition: [by_id[each] for each in order] for condition, by_id in found.items()}, latency)
 
 
-def summarize(
-    predictions: dict[str, list[Prediction]], metrics: dict[str, Metric]
-) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
-    """The metrics of every condition and group, with the visual gain of the first metric; and all single scores
-    as condition -> metric -> one score a prediction."""
-    scores = {
-        condition: {name: metric.scores(each) for name, metric in metrics.items()}
-        for condition, each in predictions.items()
-    }
-    flat: dict[str, float] = {}
-    for name in metrics:
-        flat[name] = statistics.fmean(scores["picture"][name])
-        for control in CONDITIONS[1:]:
-            flat[f"{name}.{control}"] = statistics.fmean(scores[control][name])
-        groups: dict[str, list[float]] = {}
-        for prediction, score in zip(predictions["picture"], scores["picture"][name], strict=True):
-            groups.setdefault(prediction.example.group, []).append(score)
-        flat |= {f"{name}.group.{group}": statistics.fmean(values) for group, values in groups.items() if group}
-    flat["visual_gain"] = _visual_gain(flat, *next(iter(metrics.items())))
-    return flat, scores
-
-
-def lines_of(outcome: Outcome, scores: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl."""
-    lines = []
-    for condition in CONDITIONS:
-        for index, prediction in enumerate(outcome.predictions[condition]):
-            example = prediction.example
-            lines.append(
-                {
-                    "condition": condition,
-                    "id": example.id,
-                    "picture": example.picture,
-                    "group": example.group,
-                    **({"history": list(map(astuple, example.history))} if example.history else {}),
-                    "question": example.question,
-                    "answers": list(example.answers),
-                    "answer": prediction.answer,
-                    "loss": round(prediction.loss, 6),
-                    "scores": {name: round(values[index], 6) for name, values in scores[condition].items()},
-                }
-            )
-    return lines
-
-
 def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:
     """What is asked, by picture; `EvaluationError` when that is too little."""
     grouped: dict[str, list[Example]] = {}
@@ -137,11 +92,6 @@ def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, lis
             " pictures needs at least 2"
         )
     return chosen
-
-
-def _visual_gain(flat: dict[str, float], name: str, metric: Metric) -> float:
-    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
-    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
 
 
 def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: int) -> Iterator[list[str]]:

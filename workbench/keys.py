@@ -31,7 +31,7 @@ TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "model", "objectives", "optimization"),
     *("snapshots", "tokenizer", "train", "validation"),
 )
-EVALUATION_CODE = (*TRAINING_CODE, "evaluate", "generate", "inference")
+EVALUATION_CODE = (*TRAINING_CODE, "evaluate", "generate", "inference", "summary")
 PACKAGES = ("numpy", "pillow", "tokenizers", "torch")  # whose numbers a result is made of
 
 SETTINGS, BEFORE = "settings", "before"

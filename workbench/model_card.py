@@ -9,7 +9,7 @@ import numpy
 import pandas
 
 from workbench.notation import NOTHING, duration, megabytes, notation_for, spoken
-from workbench.records import PREDICTIONS, SCORE, read_curve, read_predictions
+from workbench.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 from workbench.statistics import Interval, resampled_means
 from workbench.study import CONTROLS, PICTURE, Scale
 from workbench.trial import COMPONENTS, Component, Phase
@@ -97,9 +97,9 @@ def _evaluation(finished: Finished) -> list[str]:
 
 
 def _interval(value: float, predictions: pandas.DataFrame, metric: str, condition: str) -> Interval:
-    """Resampled over pictures; without an interval where there are no predictions."""
+    """Resampled over pictures; without an interval where there are no predictions, or the metric is no mean."""
     column = SCORE + metric
-    if column not in predictions:
+    if column not in predictions or COUNTS + metric in predictions:
         return Interval(value, numpy.nan, numpy.nan)
     shown = predictions[(predictions["condition"] == condition) & predictions[column].notna()]
     by_picture = shown.groupby("picture")[column].agg(["sum", "count"])

@@ -27,7 +27,7 @@ DONE, FAILED = "done", "failed"
 RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
 SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
 FILES = "files"  # in a record's provenance: [bytes, SHA-256] of the files beside it, by name
-SCORE = "score."  # columns of `read_predictions` that hold a metric's score begin with this
+SCORE, COUNTS = "score.", "counts."  # columns of `read_predictions` with a metric's score, its counts, begin with this
 
 
 class ResultsError(UserError):
@@ -142,11 +142,14 @@ def records_frame(records: Sequence[Record]) -> pandas.DataFrame:
 
 
 def read_predictions(folder: Path) -> pandas.DataFrame:
-    """One row a question and condition; the score of metric m is the column `score.m`. Empty when there is no file."""
+    """One row a question and condition; the score of metric m is the column `score.m`, and what adds up to a
+    metric of all answers `counts.m`. Empty when there is no file."""
     lines = _read_lines(folder / PREDICTIONS)
     for line in lines:
         for name, score in line.pop("scores", {}).items():
             line[SCORE + name] = score
+        for name, numbers in line.pop("counts", {}).items():
+            line[COUNTS + name] = numbers
     columns = ["condition", "id", "picture", "group", "question", "answers", "answer", "loss"]
     return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 

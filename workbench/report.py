@@ -19,6 +19,7 @@ import workbench
 from workbench.atomic import new_folder, write_text
 from workbench.examples import data_uri, make_gallery
 from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
+from workbench.group_tables import group_table
 from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
 from workbench.plots import all_plots, image, write_plots
@@ -48,8 +49,9 @@ def write_report(results_folder: Path, registry: Registry | None = None) -> Path
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    study = read_study(results_folder)
-    plots, tables = all_plots(study), all_tables(study)
+    study = read_study(results_folder, registry=registry)
+    groups = group_table(study)
+    plots, tables = all_plots(study), [*all_tables(study), *([groups] if groups else [])]
     page = render(study, tables, plots, registry)
     final = results_folder / REPORT
     with new_folder(final) as temporary:
@@ -83,6 +85,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],
+        groups=next((table for table in tables if table.name == "groups"), None),
         plots=[plot for plot in plots if plot.name not in used],
         gallery=make_gallery(study, registry),
         provenance=_provenance(study),
@@ -176,8 +179,9 @@ def _methods(study: Study) -> list[str]:
     )
     paragraphs = [
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {notation.words} is the mean over {asked:,} questions about {sample.pictures:,} pictures. Answers are"
+        f" {notation.words} is {_made_of(study)} {asked:,} questions about {sample.pictures:,} pictures. Answers are"
         " generated, not picked from a list.",
+        *study.notes,
         f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole pictures are resampled, as"
         " questions about one picture are answered right or wrong together, and all trials see the same resamples,"
         " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
@@ -196,6 +200,11 @@ def _methods(study: Study) -> list[str]:
             " from the question alone does not count."
         )
     return paragraphs
+
+
+def _made_of(study: Study) -> str:
+    reading = next(each for each in study.readings if each.name == study.primary)
+    return "the mean over" if reading.metric is None else "made of the answers together to"
 
 
 def _command(study: Study) -> str:

@@ -84,22 +84,31 @@ class Effect:
     verdict: str
 
 
-def resampled_means(sums: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """Means over resampled pictures: sums [C,P] and counts [C,P] of a column's scores in each picture -> [B,C].
+def resampled_totals(sums: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """Sums over resampled pictures: sums [C,P] of a column over the questions of each picture -> [B,C].
 
-    Every column sees the same pictures. A column without questions in a resample is NaN there.
+    Every column sees the same pictures, in every call with as many pictures and the same seed.
     """
     random = numpy.random.default_rng(seed)
     pictures = sums.shape[1]
     even = numpy.full(pictures, 1 / pictures)
-    means = numpy.empty((resamples, sums.shape[0]))
+    totals = numpy.empty((resamples, sums.shape[0]))
     chunk = max(1, 4_000_000 // pictures)  # bounds the memory of the draws to some 32 MB
     for start in range(0, resamples, chunk):
         rows = slice(start, min(start + chunk, resamples))
         draws = random.multinomial(pictures, even, size=rows.stop - rows.start).astype(numpy.float64)  # [b,P]
-        with numpy.errstate(invalid="ignore"):
-            means[rows] = (draws @ sums.T) / (draws @ counts.T)
-    return means
+        totals[rows] = draws @ sums.T
+    return totals
+
+
+def resampled_means(sums: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """Means over resampled pictures: sums [C,P] and counts [C,P] of a column's scores in each picture -> [B,C].
+
+    A column without questions in a resample is NaN there.
+    """
+    totals = resampled_totals(numpy.concatenate([sums, counts]), resamples, seed)
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        return totals[:, : len(sums)] / totals[:, len(sums) :]
 
 
 def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int = 1) -> Inference:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 import pandas
 
 from workbench.records import (
+    COUNTS,
     DONE,
-    SCORE,
     TRIALS,
     Record,
     Summary,
@@ -25,11 +26,15 @@ from workbench.records import (
     read_records,
     read_summary,
 )
-from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects, resampled_means
+from workbench.registry import Registry, RegistryError, load_registry, resolve_options
+from workbench.samples import CONTROLS, PICTURE, Reading, group_samples, read_samples
+from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects
 
-PICTURE, CONTROLS = "picture", ("no_picture", "shuffled")
+if TYPE_CHECKING:
+    from workbench.contracts import Metric
+
 GAIN = "visual_gain"
-DISAGREEMENT = 1e-4  # predictions round their scores to six digits; records do not
+DISAGREEMENT = 1e-4  # as a share; predictions round their scores to six digits, records do not
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Study:
     samples: dict[str, Sample]
     strays: int = 0  # trials in the folder that the experiment no longer has
     altered: tuple[str, ...] = ()  # files that are not what was written with their record
+    readings: tuple[Reading, ...] = ()  # the metrics that could be read
+    notes: tuple[str, ...] = ()  # metrics that could not, and why
 
     @cached_property
     def done(self) -> list[Record]:
@@ -97,10 +104,21 @@ class Study:
         return GAIN in self.samples
 
     @property
+    def measures(self) -> list[str]:
+        """The metrics that were computed, each followed by its details."""
+        controlled = {f"{metric}.{control}" for metric in self.summary.metrics for control in CONTROLS}
+        return [name for name in self.samples if name != GAIN and name not in controlled]
+
+    @property
     def groups(self) -> list[str]:
         """The groups of questions."""
         names = {name for frame in self.predictions.values() for name in frame["group"].unique() if name}
         return sorted(names)
+
+    @cached_property
+    def grouped(self) -> dict[str, dict[str, Sample]]:
+        """By group of questions: every metric and its details."""
+        return {group: self.in_group(group) for group in self.groups}
 
     def scale(self, metric: str) -> Scale:
         """How that metric is read; the visual gain is read as the primary metric, and more of it is better."""
@@ -140,14 +158,23 @@ class Study:
         seed = [f"seed {seed_of(record)}"] if len(self.seeds) > 1 else []
         return ", ".join([*words, *seed]) or "the only trial"
 
+    def in_group(self, group: str) -> dict[str, Sample]:
+        """Every metric, and its details, over the questions of one group."""
+        frames = [self.predictions[record.id] for record in self.done]
+        resamples = len(self.samples[self.primary].replicates) if self.primary in self.samples else RESAMPLES
+        return group_samples(self.readings, frames, group, [seed_of(record) for record in self.done], resamples)
+
+    def asked(self, id_: str, group: str) -> tuple[int, int]:
+        """How many questions of a group a trial answered, about how many pictures."""
+        frame = self.predictions[id_]
+        shown = frame.loc[(frame["condition"] == PICTURE) & (frame["group"] == group)]
+        return len(shown), shown["picture"].nunique()
+
     def by_group(self, metric: str) -> pandas.DataFrame:
         """The metric of each finished trial (rows) in each group of questions (columns)."""
-        rows = {}
-        for id_, frame in self.predictions.items():
-            shown = frame.loc[(frame["condition"] == PICTURE) & (frame["group"] != "")]
-            if SCORE + metric in shown:
-                rows[id_] = {str(group): part[SCORE + metric].mean() for group, part in shown.groupby("group")}
-        return pandas.DataFrame.from_dict(rows, orient="index")
+        ids = [record.id for record in self.done]
+        columns = {group: self.grouped[group].get(metric) for group in self.groups}
+        return pandas.DataFrame({group: each.estimates for group, each in columns.items() if each}, index=ids)
 
     def disagreements(self) -> list[str]:
         """Where a record's metric is not what its predictions give, or a file beside it is another one."""
@@ -155,15 +182,18 @@ class Study:
         for place, record in enumerate(self.done):
             for name, sample in self.samples.items():
                 written, computed = record.metrics.get(name, numpy.nan), sample.estimates[place]
-                if abs(written - computed) > DISAGREEMENT:
+                if abs(written - computed) > DISAGREEMENT * max(1.0, abs(written)):
                     found.append(
                         f"{record.id}: {name} is {written:.6g} in the record, {computed:.6g} from the predictions"
                     )
         return found
 
 
-def read_study(results_folder: Path, resamples: int = RESAMPLES) -> Study:
-    """Read a results folder and resample every metric. Trials of an earlier version of the experiment are left out."""
+def read_study(results_folder: Path, resamples: int = RESAMPLES, registry: Registry | None = None) -> Study:
+    """Read a results folder and resample every metric. Trials of an earlier version of the experiment are left out.
+
+    `registry` has the metrics that are no means of scores; by default the built-in ones.
+    """
     summary, found = read_summary(results_folder), read_records(results_folder)
     records = [record for record in found if record.id in set(summary.trials)]
     done = [record for record in records if record.status == DONE]
@@ -171,8 +201,11 @@ def read_study(results_folder: Path, resamples: int = RESAMPLES) -> Study:
     altered = [f"{each.id}: {name}" for each in done for name in altered_files(folders[each.id], each)]
     predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
-    samples = _samples(summary.metrics, done, predictions, resamples)
-    study = Study(summary, records, predictions, curves, samples, len(found) - len(records), tuple(altered))
+    readings, notes = _readings(summary.metrics, done, predictions, registry)
+    seeds = [seed_of(record) for record in done]
+    samples = read_samples(readings, [predictions[record.id] for record in done], seeds, resamples) if done else {}
+    strays = len(found) - len(records)
+    study = Study(summary, records, predictions, curves, samples, strays, tuple(altered), tuple(readings), tuple(notes))
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
 
@@ -182,49 +215,32 @@ def seed_of(record: Record) -> str:
     return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
 
 
-def _samples(
-    metrics: Sequence[str], done: Sequence[Record], predictions: dict[str, pandas.DataFrame], resamples: int
-) -> dict[str, Sample]:
-    """Every metric under every condition that any trial has: `m`, `m.no_picture`, `m.shuffled`."""
-    if not done:
-        return {}
-    names = {(m, c): m if c == PICTURE else f"{m}.{c}" for m in metrics for c in (PICTURE, *CONTROLS)}
-    frames = [predictions[record.id] for record in done]
-    pictures = pandas.Index(dict.fromkeys(key for frame in frames for key in frame["picture"].astype(str)))
-    columns = {
-        (name, place): _picture_sums(frame, *key, pictures)
-        for key, name in names.items()
-        for place, frame in enumerate(frames)
-    }
-    sums, counts = (numpy.stack(each) for each in zip(*columns.values(), strict=True))
-    means = resampled_means(sums, counts, resamples) if len(pictures) else numpy.full((resamples, len(sums)), numpy.nan)
-    with numpy.errstate(invalid="ignore"):
-        estimates = sums.sum(1) / counts.sum(1)
-    seeds = [seed_of(record) for record in done]
-    samples = {}
-    for place, name in enumerate(names.values()):
-        chosen = slice(place * len(done), (place + 1) * len(done))
-        if not numpy.isnan(estimates[chosen]).all():
-            limits = (0.0, 1.0) if _is_share(done, name) else (-numpy.inf, numpy.inf)
-            samples[name] = Sample(estimates[chosen], means[:, chosen], seeds, len(pictures), limits)
-    return samples
+def _readings(
+    metrics: Sequence[str],
+    done: Sequence[Record],
+    predictions: dict[str, pandas.DataFrame],
+    registry: Registry | None,
+) -> tuple[list[Reading], list[str]]:
+    """How each metric is read, and what is to be said of those that cannot be."""
+    readings, notes = [], []
+    for name in metrics:
+        share = any(record.scales.get(name, {}).get("percent", False) for record in done)
+        if not any(COUNTS + name in frame for frame in predictions.values()):
+            readings.append(Reading(name, share))
+            continue
+        registry = registry or load_registry()
+        try:
+            readings.append(Reading(name, share, _metric(name, done, registry)))
+        except RegistryError as error:
+            notes.append(f"'{name}' is left out, since only its plugin can compute it from the predictions: {error}")
+    return readings, notes
 
 
-def _is_share(done: Sequence[Record], name: str) -> bool:
-    """Whether a metric, under whatever condition, is a share between 0 and 1."""
-    return any(record.scales.get(name.partition(".")[0], {}).get("percent", False) for record in done)
-
-
-def _picture_sums(frame: pandas.DataFrame, metric: str, condition: str, pictures: pandas.Index) -> tuple[Array, Array]:
-    """Sum and number of a trial's scores in each picture, both [P]."""
-    empty = numpy.zeros(len(pictures))
-    if SCORE + metric not in frame:
-        return empty, empty
-    chosen = frame.loc[(frame["condition"] == condition) & frame[SCORE + metric].notna()]
-    places = pictures.get_indexer(list(chosen["picture"].astype(str)))
-    scores = numpy.asarray(chosen[SCORE + metric], dtype=numpy.float64)
-    counts = numpy.bincount(places, minlength=len(pictures)).astype(numpy.float64)
-    return numpy.bincount(places, scores, len(pictures)).astype(numpy.float64), counts
+def _metric(name: str, done: Sequence[Record], registry: Registry) -> Metric:
+    """The metric with the options that the trials were evaluated with."""
+    specs = [each for record in done for each in record.spec.get("metrics", []) if each["name"] == name]
+    options = {key: value for key, value in specs[0].items() if key != "name"} if specs else {}
+    return registry.create("metric", name, **resolve_options(registry.entry("metric", name), options))
 
 
 def _visual_gain(study: Study) -> Sample | None:

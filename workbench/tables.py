@@ -163,7 +163,7 @@ def notation_of(study: Study, metric: str) -> Notation:
 
 def trials_table(study: Study) -> Table:
     """Every trial, the best first; failed ones at the end."""
-    metrics = [name for name in (*study.summary.metrics, GAIN) if name in study.samples]
+    metrics = [name for name in (*study.measures, GAIN) if name in study.samples]
     controls = [name for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
     intervals = {name: trial_intervals(study, name) for name in metrics}
     rows = []
@@ -186,7 +186,7 @@ def trials_table(study: Study) -> Table:
 def axis_table(study: Study, axis: str) -> Table:
     """One axis: each value's mean over the other axes and seeds, and its difference to the baseline."""
     effects = study.effects(axis)
-    extra = [name for name in (*study.summary.metrics[1:], GAIN) if name in study.samples]
+    extra = [name for name in (*study.measures, GAIN) if name in study.samples and name != study.primary]
     means = {name: study.effects(axis, name) for name in extra}
     rows = []
     for place, effect in enumerate(effects):

@@ -20,7 +20,7 @@ from workbench.compose import build_dataset, build_metrics, corpus_of, count_byt
 from workbench.contracts import Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
-from workbench.evaluate import evaluate, lines_of, summarize
+from workbench.evaluate import evaluate
 from workbench.features import Features, encode_all, fingerprint
 from workbench.keys import core_code, file_hash, files_of
 from workbench.objectives import TrainingData
@@ -31,6 +31,7 @@ from workbench.registry import Registry, load_registry
 from workbench.snapshots import Snapshots
 from workbench.sound import skipped_pictures
 from workbench.stages import FeatureStage, Stage
+from workbench.summary import lines_of, summarize
 from workbench.tokenizer import Tokenizer
 from workbench.train import TRAIN, Step, train
 from workbench.trial import Trial, digest
@@ -281,7 +282,7 @@ def _evaluate(
         error=None,
     )
     curve = built.before.curve if built.before else []
-    write_trial(place.results / "trials" / trial.id, record, lines_of(outcome, scores), curve)
+    write_trial(place.results / "trials" / trial.id, record, lines_of(outcome.predictions, scores), curve)
 
 
 def made_by(stage: Stage) -> dict[str, Any]:

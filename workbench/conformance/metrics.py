@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy
+
 from workbench.conformance.findings import Subject, expect
 from workbench.contracts import Example, Prediction
+from workbench.summary import summarized
 
 EXAMPLES = (
     Example("0", "0", "is there a red shape?", ("yes",), "yes/no"),
@@ -56,18 +59,64 @@ def a_share_lies_between_0_and_1(subject: Subject) -> None:
         expect(all(0 <= score <= 1 for score in scores), f"percent is True, but scores are {scores}, not shares of 1")
 
 
-def a_score_depends_on_its_own_prediction_alone(subject: Subject) -> None:
-    """Whatever stands beside it, in whatever order."""
+def a_score_depends_on_no_other_answer(subject: Subject) -> None:
+    """Whatever was answered to the other questions, and in whatever order. Counts are held to the same."""
     metric = subject.build()
     mixed = [RIGHT[0], WRONG[1], RIGHT[2], WRONG[3]]
-    together = metric.scores(mixed)
-    alone = [score for prediction in mixed for score in metric.scores([prediction])]
-    backwards = metric.scores(mixed[::-1])[::-1]
+    for judge in (metric.scores, metric.counts):
+        together = judge(mixed)
+        if together is None:  # the mean of its scores
+            continue
+        backwards = judge(mixed[::-1]) or []
+        otherwise = [
+            (judge([each if place == own else WRONG[place] for place in range(4)]) or [])[own]
+            for own, each in enumerate(mixed)
+        ]
+        expect(
+            list(together) == list(backwards)[::-1] == otherwise,
+            f"{judge.__name__} changes for a prediction with the other answers beside it: intervals are drawn from what"
+            " each prediction is worth alone. A metric of all answers together gives `counts` and makes `summary` of"
+            " their sums",
+        )
+
+
+def counts_add_up_to_the_metric(subject: Subject) -> None:
+    """For a metric of all answers together: numbers for each prediction, and what many sums of them make at once."""
+    metric = subject.build()
+    counted = metric.counts(RIGHT)
+    if counted is None:
+        return
+    width = len(counted[0])
+    for predictions in ([], RIGHT, WRONG):
+        rows = [tuple(row) for row in metric.counts(predictions) or []]
+        fits = len(rows) == len(predictions) and all(len(row) == width for row in rows)
+        expect(fits, f"counts gives {rows}: {width} numbers for each of {len(predictions)} predictions")
+        expect(all(math.isfinite(each) for row in rows for each in row), f"counts gives {rows}: finite numbers only")
+    right, wrong = (numpy.array(metric.counts(each)).sum(0) for each in (RIGHT, WRONG))  # [C]
+    totals = numpy.stack([numpy.stack([right, wrong, right + wrong]), numpy.zeros((3, width))])  # [2,3,C]
+    made = summarized(metric, totals)
+    for name, values in made.items():
+        called = f"details['{name}']" if name else "summary"
+        shape = numpy.shape(values)
+        expect(shape == (2, 3), f"{called} gives {shape} for totals [2,3,{width}]: one number for each, [2,3]")
+        alone = [[summarized(metric, each)[name] for each in row] for row in totals]
+        same = numpy.allclose(values, numpy.array(alone, dtype=float), equal_nan=True)
+        expect(
+            same, f"{called} gives another number for totals alone than among others: index the last axis, as [..., 0]"
+        )
+    best, worst = float(made[""][0, 0]), float(made[""][0, 1])
+    better = math.isnan(worst) or (best > worst if metric.higher_is_better else best < worst)
     expect(
-        together == alone == backwards,
-        "a prediction's score changes with the others beside it: the metric is the mean of single scores, and intervals"
-        " are drawn from them",
+        not math.isnan(best) and better,
+        f"summary of perfect answers is {best}, of wrong ones {worst}, but higher_is_better is"
+        f" {metric.higher_is_better}",
     )
+    if metric.percent:
+        shares = numpy.concatenate([numpy.ravel(values[0]) for values in made.values()])
+        expect(
+            bool(numpy.all(numpy.isnan(shares) | ((shares >= 0) & (shares <= 1)))),
+            f"percent is True, but of summary and details come {shares}, not shares of 1",
+        )
 
 
 CHECKS = (
@@ -75,5 +124,6 @@ CHECKS = (
     every_prediction_gets_a_number,
     perfect_answers_get_the_best_value,
     a_share_lies_between_0_and_1,
-    a_score_depends_on_its_own_prediction_alone,
+    a_score_depends_on_no_other_answer,
+    counts_add_up_to_the_metric,
 )

@@ -1,0 +1,72 @@
+"""Yes or no: the F1 of "yes" with accuracy, precision, recall and yes-rate, as POPE counts them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy
+
+from workbench import Metric, Prediction, hookimpl
+
+NO_WORDS = frozenset({"no", "not"})
+
+
+class YesNo(Metric):
+    """F1 of the answer "yes" over all yes/no questions; details are accuracy, precision, recall and yes_rate (POPE, Li
+    et al. 2023, https://arxiv.org/abs/2305.10355, section 3).
+
+    What counts is the first sentence: with "no" or "not" in it the answer is no. Without, POPE's script takes it for
+    a yes, whatever it says (`unclear: yes`); by default it has to contain "yes", and an answer that says neither is
+    wrong. Questions with other answers are left out; their scores are exact matches.
+    """
+
+    percent = True
+
+    def __init__(self, *, unclear: Literal["wrong", "yes"] = "wrong"):
+        self.unclear = unclear
+
+    def scores(self, predictions: Sequence[Prediction]) -> list[float]:
+        """1 for a right answer, else 0."""
+        return [float(self._said(each) == _asked(each)) for each in predictions]
+
+    def counts(self, predictions: Sequence[Prediction]) -> list[tuple[float, ...]]:
+        """Asked, right, said yes, yes is right, both."""
+        return [self._counted(each) for each in predictions]
+
+    def summary(self, totals: numpy.ndarray) -> numpy.ndarray:
+        """F1: totals [...,5] -> [...]."""
+        _, _, said, true, both = numpy.moveaxis(totals, -1, 0)
+        return 2 * both / (said + true)
+
+    def details(self, totals: numpy.ndarray) -> dict[str, numpy.ndarray]:
+        """What POPE's tables have beside F1."""
+        asked, right, said, true, both = numpy.moveaxis(totals, -1, 0)
+        return {"accuracy": right / asked, "precision": both / said, "recall": both / true, "yes_rate": said / asked}
+
+    def _counted(self, prediction: Prediction) -> tuple[float, ...]:
+        asked, said = _asked(prediction), self._said(prediction)
+        if asked not in ("yes", "no"):
+            return (0.0,) * 5
+        yes, true = said == "yes", asked == "yes"
+        return 1.0, float(said == asked), float(yes), float(true), float(yes and true)
+
+    def _said(self, prediction: Prediction) -> str:
+        if _asked(prediction) not in ("yes", "no"):
+            return prediction.answer.strip().lower()
+        words = set(re.findall(r"\w+", prediction.answer.partition(".")[0].lower()))
+        if words & NO_WORDS:
+            return "no"
+        return "yes" if "yes" in words or self.unclear == "yes" else ""
+
+
+def _asked(prediction: Prediction) -> str:
+    """What would be right."""
+    return prediction.example.answer.strip().lower()
+
+
+@hookimpl
+def register_metrics(register):
+    """Yes or no."""
+    register("yes_no", YesNo)
