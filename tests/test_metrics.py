@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from importlib import import_module
 from typing import Any
 
@@ -168,6 +169,56 @@ def test_an_answer_without_yes_or_no_is_wrong_or_a_yes(unclear: str, scores: lis
     """POPE's script looks at the first sentence alone."""
     said = [("a dog", "yes"), ("a dog", "no"), ("yes. No doubt", "yes"), ("red", "red")]
     assert metric("yes_no", unclear=unclear).scores([prediction(*each) for each in said]) == scores
+
+
+CAPTIONS = [
+    ("a red dog runs on grass", ("a red dog sits on grass", "the dog is on the grass")),
+    ("two cats", ("two cats sleep", "a cat and another cat")),
+    ("A man, with a hat!", ("a man with a hat", "man with hat")),
+    ("", ("a boat on the sea",)),
+]
+
+
+CIDER = [2.6801470588235294, 1.8782355985150683, 6.600508308128205, 0.0]
+
+
+def captioned() -> list[Prediction]:
+    return [prediction(answer, *right) for answer, right in CAPTIONS]
+
+
+def test_cider_is_what_pycocoevalcap_gives_for_the_same_words():
+    """Stored: that package gave them for these captions in lower case and without punctuation."""
+    assert metric("cider").scores(captioned()) == pytest.approx(CIDER, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_bleu_of_all_captions_is_that_of_sacrebleu(order: int):
+    from sacrebleu.metrics.bleu import BLEU
+
+    bleu = metric("bleu", order=order)
+    plain = captioned()
+    plain[2] = prediction("a man with a hat", *CAPTIONS[2][1])
+    totals = numpy.array(bleu.counts(captioned())).sum(0)
+    right = [
+        [each.example.answers[place] if place < len(each.example.answers) else None for each in plain]
+        for place in (0, 1)
+    ]
+    oracle = BLEU(tokenize="none", max_ngram_order=order).corpus_score([each.answer for each in plain], right)
+    assert bleu.summary(totals) == pytest.approx(oracle.score / 100)
+    assert bleu.scores(captioned())[3] == 0
+
+
+def test_rouge_l_is_the_share_of_the_longest_common_subsequence():
+    """Five of six words in order; two of two and two of three; all; none."""
+    expected = [5 / 6, 2 / (2 + 3) * 2, 1, 0]
+    assert metric("rouge_l").scores(captioned()) == pytest.approx(expected)
+
+
+def test_perplexity_is_e_to_the_mean_loss():
+    predictions = [prediction("no", "yes", loss=loss) for loss in (0.5, 1.5)]
+    perplexity = metric("perplexity")
+    assert perplexity.summary(numpy.array(perplexity.counts(predictions)).sum(0)) == pytest.approx(math.e)
+    assert perplexity.scores(predictions) == pytest.approx([math.exp(0.5), math.exp(1.5)])
 
 
 def test_every_prediction_has_a_score_of_its_own_in_order():

@@ -28,8 +28,9 @@ LAYERS = (
     {"run", "report", "scaffold", "conformance", "catalogue"},
     {"cli"},
 )
-# Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of pictures.
-WORDS = {"folder", "loss", "none"}
+# Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of pictures, words
+# of metrics' names that reports spell in capitals.
+WORDS = {"bleu", "cider", "folder", "loss", "none"}
 
 
 def tree(file: Path) -> ast.Module:
