@@ -113,7 +113,8 @@ def test_the_wheel_holds_every_file_of_core_and_plugins_and_nothing_else(wheel, 
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     core = {file.relative_to(sources).as_posix() for file in sources.glob("workbench/**/*") if file.is_file()}
     plugins = {f"workbench/{name}" for name in built_in_files()}
-    assert packed == core | plugins
+    shared = {f"workbench/{file.relative_to(ROOT).as_posix()}" for file in ROOT.glob("plugins/**/_*.py")}
+    assert packed == core | plugins | shared
 
 
 def test_the_wheel_works_in_a_clean_environment_from_another_folder(wheel, environment, elsewhere):
@@ -145,7 +146,8 @@ def test_every_dependency_that_is_imported_is_declared():
         project = tomllib.load(file)["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     declared = {requirement.partition(">=")[0].lower() for group in groups for requirement in group}
-    distributions = {"PIL": "pillow", "yaml": "pyyaml", "easy_vqa": "easy-vqa"}
+    distributions = {"PIL": "pillow", "yaml": "pyyaml", "easy_vqa": "easy-vqa", "mlflow": "mlflow-skinny"}
+    distributions |= {"rouge_score": "rouge-score"}
     for file in [*ROOT.glob("workbench/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
