@@ -120,7 +120,12 @@ def trial_of(
         components = {kind: component(kind, spec[kind]) for kind in COMPONENTS}
         metrics = tuple(component("metric", metric) for metric in spec["metrics"])
         phases = tuple(Phase.model_validate_json(json.dumps(phase)) for phase in spec["phases"])
-        evaluation = Evaluation.model_validate_json(json.dumps(spec["evaluation"]))
+        settings = {name: value for name, value in spec["evaluation"].items() if name != "outside"}
+        outside = spec["evaluation"].get("outside")
+        evaluation, other = (
+            Evaluation.model_validate_json(json.dumps(settings)),
+            outside and component("dataset", outside),
+        )
         prompt, seed = spec["prompt"], spec["seed"]
     except (KeyError, TypeError, ValidationError) as error:
         raise FinishedError(f"the trial was made by another version, or its spec is damaged: {error}") from error
@@ -128,7 +133,7 @@ def trial_of(
         raise FinishedError(
             "the trial cannot be built again: " + "; ".join(problems) + ". Plugins of your own are given with --plugins"
         )
-    return Trial(experiment, axes or {}, components, phases, metrics, evaluation, prompt, seed)
+    return Trial(experiment, axes or {}, components, phases, metrics, evaluation, prompt, seed, other)
 
 
 def _some(names: Sequence[str] | dict[str, Path]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from workbench.evaluate import examples_by_picture
 from workbench.features import Look
 from workbench.keys import files_of
 from workbench.model import VisionLanguageModel
+from workbench.outside import outside_pictures
 from workbench.train import nothing_trains, training_examples
 from workbench.trial import COMPONENTS, Trial
 
@@ -69,7 +71,7 @@ def sizes_of(trials: Iterable[Trial], bench: Bench) -> dict[str, Size]:
     sizes: dict[str, Size] = {}
     problems: dict[str, list[Trial]] = {}
     for trial in trials:
-        for look in (bench.check_data, bench.check_metrics, bench.size):
+        for look in (bench.check_data, bench.check_outside, bench.check_metrics, bench.size):
             try:
                 found = look(trial)
             except CompositionError as error:
@@ -108,6 +110,12 @@ class Bench:
         parts = ("data", id(trial.components["dataset"]), *map(id, trial.phases), id(trial.evaluation))
         key = _specs(trial, "dataset"), [phase.tasks for phase in trial.phases], trial.evaluation
         self._same_parts(parts, lambda: self._once(key, lambda: _check_data(trial, self.dataset(trial))))
+
+    def check_outside(self, trial: Trial) -> None:
+        """The outside dataset has pictures."""
+        if trial.outside is not None:
+            look = partial(_check_outside, trial, lambda: self.dataset(trial.elsewhere))
+            self._same_parts(("outside", id(trial.outside), id(trial.evaluation)), look)
 
     def check_metrics(self, trial: Trial) -> None:
         """The metrics can be built."""
@@ -284,6 +292,11 @@ def _check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -
             f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
             " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, or a shorter prompt"
         )
+
+
+def _check_outside(trial: Trial, dataset: Callable[[], Dataset]) -> None:
+    with naming("dataset", trial.elsewhere.components["dataset"].name):
+        outside_pictures(dataset(), trial.evaluation, most=2)
 
 
 def _where(trials: Sequence[Trial]) -> str:

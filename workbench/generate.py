@@ -58,6 +58,13 @@ def generate_and_judge(
     return _answers(model, hidden, conversation, batch, max_new_tokens), losses
 
 
+@torch.no_grad()
+def first_logits(model: VisionLanguageModel, vision: Any, batch: Batch) -> Tensor:
+    """The logits of the first token of each answer [questions,V], row by row. batch: prompts without answers."""
+    last, there = _ends(batch)  # [R,Q]
+    return model.language_model.head(pick(model.hidden(vision, batch), last)[there])
+
+
 def _answers(
     model: VisionLanguageModel,
     hidden: Tensor,

@@ -1,4 +1,5 @@
-"""The table of a report that takes the questions apart by their group: language, domain, type of answer, strategy."""
+"""Tables of a report that take the questions apart: by their group (language, domain, type of answer, strategy), and by
+whether the picture comes from outside."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ from typing import Any
 
 import numpy
 
-from workbench.notation import spoken
+from workbench.notation import Notation, share, spoken
+from workbench.samples import auroc_sample
 from workbench.statistics import SEED, Interval, Sample, infer
-from workbench.study import Study, seed_of
+from workbench.study import Scale, Study, seed_of
 from workbench.tables import Column, Table, notation_of
 
+MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
+AUROC = Notation("auroc", Scale(True, False), 3)
 WITH_INTERVALS = 3_000  # cells of the table: with more, drawing their intervals would take minutes
 
 
@@ -34,6 +38,43 @@ def group_table(study: Study) -> Table | None:
     return Table("groups", caption, _columns(study, measures), rows)
 
 
+def outside_table(study: Study) -> Table | None:
+    """How well each trial tells pictures from outside, and what withholding answers gains; None if none was tried."""
+    measures = [each for each in MEASURES if not numpy.isnan(study.numbers(f"outside.{each}.auroc")).all()]
+    if not measures or study.primary not in study.samples:
+        return None
+    rows = []
+    samples = {each: told_apart(study, each) for each in measures}
+    intervals = {each: _intervals(sample, drawn=True) for each, sample in samples.items()}
+    for place, record in enumerate(study.done):
+        axes = {axis: record.axes.get(axis, "") for axis in study.compared}
+        for measure in measures:
+            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "measure": measure}
+            row |= {each: record.metrics.get(f"outside.{measure}.{each}", math.nan) for each in OUTSIDE}
+            row["auroc"] = intervals[measure][place]
+            rows.append(row | {"all": float(study.samples[study.primary].estimates[place])})
+    notation = notation_of(study, study.primary)
+    columns = [
+        *_trial_columns(study),
+        Column("measure", "strangeness by", numeric=False),
+        Column("auroc", "AUROC", show=AUROC.interval),
+        Column("withheld", "withheld of outside", "%", share),
+        Column("answered", f"{notation.words} of the answered", notation.unit, notation.value),
+        Column("all", f"{notation.words} of all", notation.unit, notation.value),
+    ]
+    caption = (
+        "Pictures from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
+    )
+    return Table("outside", f"{caption} answers are withheld, and the score of what is still answered.", columns, rows)
+
+
+def told_apart(study: Study, measure: str) -> Sample:
+    """The AUROC of a measure in every trial, from the single questions; resampled over pictures."""
+    frames = [study.predictions[record.id] for record in study.done]
+    resamples = len(study.samples[study.primary].replicates)
+    return auroc_sample(frames, measure, [seed_of(record) for record in study.done], resamples)
+
+
 def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
     if not drawn:
         return [Interval(float(each), math.nan, math.nan) for each in sample.estimates]
@@ -45,9 +86,13 @@ def _columns(study: Study, measures: Sequence[str]) -> list[Column]:
     notations = {name: notation_of(study, name) for name in measures}
     return [
         Column("group", "group", numeric=False),
-        *(Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared),
-        *([Column(SEED, SEED)] if len(study.seeds) > 1 else []),
+        *_trial_columns(study),
         Column("questions", "questions", show="{:,}".format),
         Column("pictures", "pictures", show="{:,}".format),
         *(Column(name, each.words, each.unit, each.interval) for name, each in notations.items()),
     ]
+
+
+def _trial_columns(study: Study) -> list[Column]:
+    axes = [Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared]
+    return [*axes, *([Column(SEED, SEED)] if len(study.seeds) > 1 else [])]

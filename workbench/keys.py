@@ -31,7 +31,16 @@ TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "model", "objectives", "optimization"),
     *("snapshots", "tokenizer", "train", "validation"),
 )
-EVALUATION_CODE = (*TRAINING_CODE, "evaluate", "generate", "inference", "summary")
+EVALUATION_CODE = (
+    *TRAINING_CODE,
+    "evaluate",
+    "generate",
+    "inference",
+    "outside",
+    "plain_text",
+    "summary",
+    "text_probe",
+)
 PACKAGES = ("numpy", "pillow", "tokenizers", "torch")  # whose numbers a result is made of
 
 SETTINGS, BEFORE = "settings", "before"

@@ -19,7 +19,7 @@ import workbench
 from workbench.atomic import new_folder, write_text
 from workbench.examples import data_uri, make_gallery
 from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
-from workbench.group_tables import group_table
+from workbench.group_tables import group_table, outside_table
 from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
 from workbench.plots import all_plots, image, write_plots
@@ -30,6 +30,7 @@ from workbench.study import Study, read_study
 from workbench.tables import Table, all_tables, notation_of, write_tables
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
+APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear"}  # verdict -> class in the style sheet
 RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "git_commit")
 
@@ -50,8 +51,8 @@ def write_report(results_folder: Path, registry: Registry | None = None) -> Path
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
     study = read_study(results_folder, registry=registry)
-    groups = group_table(study)
-    plots, tables = all_plots(study), [*all_tables(study), *([groups] if groups else [])]
+    apart = [table for table in (group_table(study), outside_table(study)) if table]
+    plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
     final = results_folder / REPORT
     with new_folder(final) as temporary:
@@ -85,7 +86,8 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],
-        groups=next((table for table in tables if table.name == "groups"), None),
+        apart=[table for table in tables if table.name in APART],
+        headings=APART,
         plots=[plot for plot in plots if plot.name not in used],
         gallery=make_gallery(study, registry),
         provenance=_provenance(study),

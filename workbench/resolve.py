@@ -17,7 +17,7 @@ from workbench.errors import did_you_mean
 from workbench.problems import Document, Keys
 from workbench.registry import Registry, RegistryError, check_options, resolve_options
 from workbench.settings import Fault, check_settings, label, shown
-from workbench.trial import COMPONENTS, Component, Evaluation, Phase, Trial
+from workbench.trial import COMPONENTS, DEFAULT_TEXT, Component, Evaluation, Phase, Trial
 
 DEFAULT_PROMPT = "<image>{question}\n"
 ABSENT = "-"  # the label of an option that a trial's plugin does not have
@@ -61,14 +61,15 @@ class Resolver:
         parts = {kind: self.part((kind,), point) for kind in COMPONENTS}
         phases = [self.part(("phases", name), point) for name in self.phase_names]
         evaluation, prompt = self.part(("evaluation",), point), self.part(("prompt",), point)
-        faults = [fault for part in (*parts.values(), *phases, evaluation, prompt) for fault in part.faults]
+        outside = self.part(("outside",), point)
+        faults = [fault for part in (*parts.values(), *phases, evaluation, prompt, outside) for fault in part.faults]
         components = {kind: part.value for kind, part in parts.items()}
         if faults or None in (*components.values(), *[phase.value for phase in phases], evaluation.value):
             return Resolved(None, tuple(faults))
         chosen = tuple(phase.value for phase in phases if _applies(phase.value, components))
         seed = self._written((SEED,), point).value
         return Resolved(
-            Trial(experiment, axes, components, chosen, metrics, evaluation.value, prompt.value, seed),
+            Trial(experiment, axes, components, chosen, metrics, evaluation.value, prompt.value, seed, outside.value),
         )
 
     def part(self, path: tuple[str, ...], point: Point) -> Resolved:
@@ -191,7 +192,18 @@ def _make_phase(resolver: Resolver, path: tuple[str, ...], written: Written) -> 
 
 def _make_evaluation(resolver: Resolver, path: tuple[str, ...], written: Written) -> Resolved:
     evaluation, faults = _check(Evaluation, written)
+    if evaluation and evaluation.text not in ("", DEFAULT_TEXT):
+        file = resolver.document.folder / Path(evaluation.text).expanduser()
+        if not file.is_file():
+            keys = written.swept["text"][1] if "text" in written.swept else (*written.keys, "text")
+            return Resolved(None, ((keys, f"there is no file {file}. Give one with plain text, or '{DEFAULT_TEXT}'"),))
     return Resolved(evaluation, faults)
+
+
+def _make_outside(resolver: Resolver, path: tuple[str, ...], written: Written) -> Resolved:
+    if written.value is None:
+        return Resolved(None)
+    return resolve_component("dataset", written, resolver.registry, resolver.document.folder)
 
 
 def _make_prompt(resolver: Resolver, path: tuple[str, ...], written: Written) -> Resolved:
@@ -216,6 +228,7 @@ def _make_prompt(resolver: Resolver, path: tuple[str, ...], written: Written) ->
 _MAKERS: dict[str, Callable[[Resolver, tuple[str, ...], Written], Resolved]] = {
     "phases": _make_phase,
     "evaluation": _make_evaluation,
+    "outside": _make_outside,
     "prompt": _make_prompt,
 }
 
@@ -291,9 +304,19 @@ def _in_base(document: Document, path: tuple[str, ...]) -> tuple[Any, Keys]:
             number = phase_names(document).index(name)
             return base["phases"][number], ("base", "phases", number)
         case ("evaluation",):
-            return value.get("evaluation", {}), ("evaluation",)
+            return _without_outside(value.get("evaluation", {})), ("evaluation",)
+        case ("outside",):
+            evaluation = value.get("evaluation", {})
+            return evaluation.get("outside") if isinstance(evaluation, dict) else None, ("evaluation", "outside")
         case ("prompt",):
             return value.get("prompt", DEFAULT_PROMPT), ("prompt",)
         case (kind,):
             return base.get(kind), ("base", kind)
     raise KeyError(path)
+
+
+def _without_outside(evaluation: Any) -> Any:
+    """The settings of an evaluation; the dataset among them is a component and read apart."""
+    if not isinstance(evaluation, dict):
+        return evaluation
+    return {setting: value for setting, value in evaluation.items() if setting != "outside"}

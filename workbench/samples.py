@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy
 import pandas
+from numpy.typing import NDArray
 
 from workbench.records import COUNTS, SCORE
-from workbench.statistics import Array, Sample, resampled_totals
+from workbench.statistics import Array, Sample, picture_draws, resampled_totals
 from workbench.summary import summarized
 
 if TYPE_CHECKING:
     from workbench.contracts import Metric
 
-PICTURE, CONTROLS = "picture", ("no_picture", "shuffled")
+PICTURE, CONTROLS, OUTSIDE = "picture", ("no_picture", "shuffled"), "outside"
+
+Places = NDArray[numpy.intp]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,38 @@ def group_samples(
     shown = [frame.loc[(frame["condition"] == PICTURE) & (frame["group"] == group)] for frame in frames]
     made = _samples({(each, PICTURE): shown for each in readings}, shown, seeds, resamples)
     return {name: sample for found in made.values() for name, sample in found.items()}
+
+
+def auroc_sample(frames: Sequence[pandas.DataFrame], measure: str, seeds: Sequence[str], resamples: int) -> Sample:
+    """How well a measure of strangeness tells pictures from outside, in every trial; NaN for trials that tried none.
+
+    A question about a picture of the evaluation and the same one about a picture from outside are drawn together.
+    """
+    estimates, replicates, most = numpy.full(len(frames), numpy.nan), numpy.full((resamples, len(frames)), numpy.nan), 0
+    for place, frame in enumerate(frames):
+        shown, outside = (frame.loc[frame["condition"] == each] for each in (PICTURE, OUTSIDE))
+        if not len(outside):
+            continue
+        values = [[each[measure] for each in part["strangeness"]] for part in (shown, outside)]
+        _, value = numpy.unique(numpy.concatenate(values), return_inverse=True)  # [2N] equal values, equal numbers
+        pictures, count = pandas.factorize(shown["picture"])[0], shown["picture"].nunique()  # [N]
+        estimates[place] = _aurocs(numpy.ones((1, count)), pictures, value)[0]
+        drawn = [_aurocs(draws, pictures, value) for draws in picture_draws(count, resamples)]
+        replicates[:, place] = numpy.concatenate(drawn)
+        most = max(most, count)
+    return Sample(estimates, replicates, seeds, most, (0.0, 1.0))
+
+
+def _aurocs(draws: Array, pictures: Places, value: Places) -> Array:
+    """draws [b,P] of pictures; pictures [N] of the questions; value [2N], the ranks of inside, then outside -> [b]."""
+    levels = int(value.max()) + 1
+    found = []
+    for weights in draws[:, pictures]:  # [N]
+        inside = numpy.bincount(value[: len(pictures)], weights, levels)
+        outside = numpy.bincount(value[len(pictures) :], weights, levels)
+        below = numpy.cumsum(inside) - inside / 2  # a tie counts half
+        found.append(outside @ below / (inside.sum() * outside.sum()))
+    return numpy.array(found)
 
 
 def _samples(

@@ -22,6 +22,7 @@ from workbench.keys import (
     Ingredients,
     MadeOf,
     core_code,
+    file_hash,
     key_of,
 )
 from workbench.trial import CHOOSES, Component, Trial, digest
@@ -143,6 +144,11 @@ class Chains:
         made_of: MadeOf = {}
         for component in components:
             made_of |= self.ingredients.of_component(component, trial)
+        if stage.evaluates and trial.outside:
+            found = self.ingredients.of_component(trial.outside, trial.elsewhere)
+            made_of |= {f"{name} (outside)" if name.startswith("data:") else name: each for name, each in found.items()}
+        if stage.evaluates and trial.text_file:
+            made_of[f"file:{trial.text_file}"] = file_hash(trial.text_file)
         made_of |= core_code(EVALUATION_CODE if stage.evaluates else TRAINING_CODE)
         alone = {} if self.share else {ALONE: trial.id}
         return {**made_of, **alone, SETTINGS: self._settings(stage, components), BEFORE: stage.before or ""}
@@ -151,6 +157,7 @@ class Chains:
         trial = stage.trial
         if stage.evaluates:
             own = self.ingredients.settings(trial.evaluation)
+            components = [*components, *([trial.outside] if trial.outside else [])]
         else:
             own = self.ingredients.settings(trial.phases[stage.index], exclude=CHOOSES)
         prompt = "" if stage.alone else trial.prompt

@@ -21,7 +21,7 @@ Letters in shapes: T trials, P pictures, B resamples, K seeds, C columns to be a
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,21 +84,19 @@ class Effect:
     verdict: str
 
 
-def resampled_totals(sums: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """Sums over resampled pictures: sums [C,P] of a column over the questions of each picture -> [B,C].
-
-    Every column sees the same pictures, in every call with as many pictures and the same seed.
-    """
+def picture_draws(pictures: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """How often each picture is drawn in each resample, in pieces [b,P]: with the same seed always the same."""
     random = numpy.random.default_rng(seed)
-    pictures = sums.shape[1]
     even = numpy.full(pictures, 1 / pictures)
-    totals = numpy.empty((resamples, sums.shape[0]))
-    chunk = max(1, 4_000_000 // pictures)  # bounds the memory of the draws to some 32 MB
+    chunk = max(1, 4_000_000 // pictures)  # bounds the memory of a piece to some 32 MB
     for start in range(0, resamples, chunk):
-        rows = slice(start, min(start + chunk, resamples))
-        draws = random.multinomial(pictures, even, size=rows.stop - rows.start).astype(numpy.float64)  # [b,P]
-        totals[rows] = draws @ sums.T
-    return totals
+        count = min(chunk, resamples - start)
+        yield random.multinomial(pictures, even, size=count).astype(numpy.float64)
+
+
+def resampled_totals(sums: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """Sums over resampled pictures: sums [C,P] of a column over the questions of each picture -> [B,C]."""
+    return numpy.concatenate([draws @ sums.T for draws in picture_draws(sums.shape[1], resamples, seed)])
 
 
 def resampled_means(sums: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:

@@ -40,6 +40,11 @@ COSTS: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
     ("latency_ms", "latency", "ms", significant),
     ("training_seconds", "training", "s", significant),
 )
+# What a trial may have been tried on besides: shown where any trial has it.
+PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
+    ("text_perplexity", "text perplexity", "", significant),
+    ("text_perplexity.before", "text perplexity before", "", significant),
+)
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -170,7 +175,7 @@ def trials_table(study: Study) -> Table:
     for place, record in enumerate(study.done):
         row: dict[str, Any] = _identity(study, record) | {name: intervals[name][place] for name in metrics}
         row |= {name: study.samples[name].estimates[place] for name in controls}
-        rows.append(row | _costs(record))
+        rows.append(row | _costs(record) | {name: record.metrics.get(name, math.nan) for name, *_ in _probes(study)})
     rows.sort(key=lambda row: _rank(study, row))
     rows += [_identity(study, record) for record in study.failed]
     columns = [
@@ -178,6 +183,7 @@ def trials_table(study: Study) -> Table:
         *_metric_columns(study, metrics),
         *_control_columns(study, controls),
         *_cost_columns(),
+        *(Column(name, heading, unit, show) for name, heading, unit, show in _probes(study)),
     ]
     caption = "All trials, the best first, with 95 % intervals over the questions"
     return Table("trials", f"{caption}.", columns, rows, _missing(study))
@@ -193,7 +199,7 @@ def axis_table(study: Study, axis: str) -> Table:
         row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
         row |= {"p": effect.p, "verdict": effect.verdict, "trials": effect.trials, "seeds": effect.seeds}
         row |= {name: means[name][place].mean for name in extra}
-        rows.append(row | {name: study.cost(axis, effect.value, name) for name, *_ in COSTS})
+        rows.append(row | {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))})
     primary = notation_of(study, study.primary)
     columns = [
         Column(axis, spoken(axis), show=str, numeric=False),
@@ -202,7 +208,7 @@ def axis_table(study: Study, axis: str) -> Table:
         Column("p", "p", show=p_value),
         Column("verdict", "verdict", numeric=False),
         *_metric_columns(study, extra),
-        *(Column(name, heading, unit, show) for name, heading, unit, show in COSTS),
+        *(Column(name, heading, unit, show) for name, heading, unit, show in (*COSTS, *_probes(study))),
         Column("trials", "trials"),
     ]
     name = f"axis_{axis.replace('.', '_')}"
@@ -287,6 +293,10 @@ def _cost_columns() -> list[Column]:
         Column("trainable_share", "trainable", "%", share),
         *(Column(name, heading, unit, show) for name, heading, unit, show in COSTS),
     ]
+
+
+def _probes(study: Study) -> list[tuple[str, str, str, Callable[[float], str]]]:
+    return [probe for probe in PROBES if not numpy.isnan(study.numbers(probe[0])).all()]
 
 
 def _missing(study: Study) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ PARTS: tuple[Part, ...] = ("encoder", "connector", "fusion", "language_model", "
 COMPONENTS = ("dataset", "encoder", "connector", "fusion", "language_model", "adapter", "quantizer")
 
 CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
+DEFAULT_TEXT = "default"
 
 Rate = Annotated[FiniteFloat, Field(gt=0)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -142,6 +143,13 @@ class Evaluation(Settings):
     batch: PositiveInt = Field(default=64, description="pictures at once")
     max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
     precision: Precision = Field(default="fp32", description="bf16: autocast")
+    text: str = Field(
+        default="",
+        description="plain text whose perplexity the decoder alone has before and after training: a file, or 'default'",
+    )
+    withhold: Share = Field(
+        default=0.05, description="share of the answers that are withheld since their pictures look strangest"
+    )
 
 
 @dataclass(frozen=True)
@@ -184,6 +192,7 @@ class Trial:
     evaluation: Evaluation
     prompt: str
     seed: int
+    outside: Component | None = None  # the dataset whose pictures the model should find strange
 
     def spec(self) -> dict[str, Any]:
         """Everything the outcome depends on, as plain JSON values."""
@@ -191,7 +200,7 @@ class Trial:
             **{kind: self.components[kind].spec() for kind in COMPONENTS},
             "phases": [phase.model_dump(mode="json", exclude=set(CHOOSES)) for phase in self.phases],
             "metrics": [metric.spec() for metric in self.metrics],
-            "evaluation": self.evaluation.model_dump(mode="json"),
+            "evaluation": {**self.evaluation.model_dump(mode="json"), **self._outside()},
             "prompt": self.prompt,
             "seed": self.seed,
         }
@@ -200,6 +209,21 @@ class Trial:
     def id(self) -> str:
         """The hash of the spec: equal trials have equal ids, in any experiment."""
         return digest(self.spec())
+
+    @cached_property
+    def elsewhere(self) -> Trial:
+        """The same trial with the outside dataset as its data."""
+        return replace(self, components={**self.components, "dataset": self.outside or self.components["dataset"]})
+
+    @property
+    def text_file(self) -> Path | None:
+        """The file of plain text that the decoder is tried on; None for the default text or none."""
+        if self.evaluation.text in ("", DEFAULT_TEXT):
+            return None
+        return self.components["language_model"].folder / Path(self.evaluation.text).expanduser()
+
+    def _outside(self) -> dict[str, Any]:
+        return {"outside": self.outside.spec()} if self.outside else {}
 
     @property
     def label(self) -> str:

@@ -16,14 +16,15 @@ from workbench.artifacts import Artifact, ArtifactStore
 from workbench.batches import Collator
 from workbench.built import Built, build_on, finish
 from workbench.checkpoints import load_into
-from workbench.compose import build_dataset, build_metrics, corpus_of, count_bytes, create
-from workbench.contracts import Dataset, Encoder
+from workbench.compose import build, build_dataset, build_metrics, corpus_of, count_bytes, create
+from workbench.contracts import Corpus, Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
 from workbench.evaluate import evaluate
 from workbench.features import Features, encode_all, fingerprint
 from workbench.keys import core_code, file_hash, files_of
 from workbench.objectives import TrainingData
+from workbench.outside import measure_strangeness
 from workbench.pictures import Pictures
 from workbench.provenance import PeakMemory
 from workbench.records import DONE, Record, holds_result_of, write_trial
@@ -32,6 +33,7 @@ from workbench.snapshots import Snapshots
 from workbench.sound import skipped_pictures
 from workbench.stages import FeatureStage, Stage
 from workbench.summary import lines_of, summarize
+from workbench.text_probe import text_numbers
 from workbench.tokenizer import Tokenizer
 from workbench.train import TRAIN, Step, train
 from workbench.trial import Trial, digest
@@ -187,8 +189,13 @@ def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:
 def _build(stage: Stage, dataset: Dataset, place: Workplace) -> Built:
     trial = stage.trial
     before = place.store.read(stage.before) if stage.before else None
-    corpus = corpus_of(trial, dataset, before.tokenizer_file if before else None, place.tokenizers)
+    corpus = _corpus(trial, dataset, before, place)
     return build_on(before, trial, trial.phases[: stage.index + 1], place.registry, corpus)
+
+
+def _corpus(trial: Trial, dataset: Dataset, before: Artifact | None, place: Workplace) -> Corpus:
+    """What a decoder learns its tokenizer from, or the tokenizer that was kept."""
+    return corpus_of(trial, dataset, before.tokenizer_file if before else None, place.tokenizers)
 
 
 def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
@@ -255,6 +262,13 @@ def _evaluate(
     metrics = build_metrics(trial, place.registry)
     outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
+    lines = lines_of(outcome.predictions, scores)
+    if trial.outside:
+        other = build(trial.outside, place.registry)
+        strange = measure_strangeness(model, dataset, other, trial.prompt, trial.evaluation, features)
+        numbers |= strange.numbers(scores["picture"][next(iter(metrics))], trial.evaluation.withhold)
+        lines = strange.added_to(lines)
+    numbers |= text_numbers(trial, model.language_model, _corpus(trial, dataset, built.before, place), place.registry)
     skipped = _skipped(built.before, dataset, trial.evaluation.split, [trial.evaluation.task])
     training = built.before.summary if built.before else {"seconds": 0.0, "examples": 0, "trainable_parameters": 0}
     numbers |= {
@@ -282,7 +296,7 @@ def _evaluate(
         error=None,
     )
     curve = built.before.curve if built.before else []
-    write_trial(place.results / "trials" / trial.id, record, lines_of(outcome.predictions, scores), curve)
+    write_trial(place.results / "trials" / trial.id, record, lines, curve)
 
 
 def made_by(stage: Stage) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+"""Pictures from outside: how strange each looks, and what withholding answers gains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from tests.small import build, load, records, run_here, small_registry, write
+from workbench.batches import Collator
+from workbench.contracts import Dataset, Example, Prediction
+from workbench.experiment import ExperimentError
+from workbench.group_tables import outside_table
+from workbench.outside import (
+    NEIGHBOUR,
+    OUTSIDE,
+    OutsideError,
+    Strangeness,
+    auroc,
+    measure_strangeness,
+    outside_pictures,
+)
+from workbench.samples import PICTURE, auroc_sample
+from workbench.stages import chain
+from workbench.statistics import picture_draws
+from workbench.study import read_study
+from workbench.summary import score
+from workbench.trial import Evaluation
+
+PROMPT = "<image>{question}\n"
+
+
+class Noise(Dataset):
+    """Pictures of noise, one question each."""
+
+    def __init__(self, pictures: int = 6):
+        self.count = pictures
+
+    def examples(self, split: str, task: str) -> list[Example]:
+        return [Example(f"{place}", f"{place}", "what?", ("noise",)) for place in range(self.count)]
+
+    def splits(self):
+        return ("validation",)
+
+    def picture(self, key: str) -> Image.Image:
+        pixels = numpy.random.default_rng(int(key)).integers(0, 256, (16, 16, 3), dtype=numpy.uint8)
+        return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return build(load(tmp_path, "base.fusion=concat_projection").trials[0]).eval()
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order():
+    chance = numpy.random.default_rng(0)
+    inside, outside = chance.integers(0, 6, 30).astype(float), chance.integers(2, 9, 20).astype(float)
+    pairs = (outside[:, None] > inside).mean() + 0.5 * (outside[:, None] == inside).mean()
+    assert auroc(inside, outside) == pytest.approx(pairs)
+    assert (auroc(inside, inside), auroc(inside, inside + 10)) == (0.5, 1.0)
+
+
+def test_an_auroc_is_resampled_over_pictures_with_the_questions_they_share():
+    chance = numpy.random.default_rng(5)
+    count = 60
+    inside, outside = chance.normal(0, 1, count), chance.normal(1, 1, count)
+    lines = [(PICTURE, inside[place], f"p{place // 2}") for place in range(count)]
+    lines += [(OUTSIDE, outside[place], f"o{place // 2}") for place in range(count)]
+    frame = pandas.DataFrame(
+        [{"condition": what, "strangeness": {"energy": each}, "picture": key} for what, each, key in lines]
+    )
+    nothing = frame.loc[frame["condition"] == PICTURE]
+    sample = auroc_sample([frame, nothing], "energy", ["0", "0"], 7)
+    assert sample.estimates[0] == pytest.approx(auroc(inside, outside))
+    assert numpy.isnan(sample.estimates[1])
+    for draw, found in zip(numpy.concatenate(list(picture_draws(30, 7))), sample.replicates[:, 0], strict=True):
+        taken = [question for picture in range(30) for question in (2 * picture, 2 * picture + 1) * int(draw[picture])]
+        assert found == pytest.approx(auroc(inside[taken], outside[taken]))
+
+
+def test_energy_and_distance_are_those_of_each_question_alone(model):
+    squares = small_registry().create("dataset", "squares")
+    found = measure_strangeness(model, squares, Noise(), PROMPT, Evaluation(batch=3))
+    collate = Collator(model.language_model.tokenizer, PROMPT)
+    training = list(dict.fromkeys(each.picture for each in squares.examples("train", "questions")))
+
+    def pooled(picture: Image.Image) -> torch.Tensor:
+        return functional.normalize(model.encoder(model.encoder.transform(picture)[None]).mean(1), dim=-1)[0]
+
+    with torch.no_grad():
+        known = torch.stack([pooled(squares.picture(key)) for key in training])
+        asked = [(each, squares.picture(each.picture)) for each in squares.examples("test", "questions")]
+        shown = [(each, Noise().picture(key)) for each, key in found.shown]
+        for pairs, measured in ((asked, found.inside), (shown, found.outside)):
+            assert len(pairs) == len(measured["energy"]) == 24
+            for place, (example, picture) in enumerate(pairs):
+                batch = collate(model.encoder.transform(picture)[None], [[example]], answered=False)
+                energy = -float(model.logits(batch)[0, -1].logsumexp(-1))
+                distances = sorted(float((pooled(picture) - each).norm()) for each in known)
+                assert measured["energy"][place] == pytest.approx(energy, abs=2e-4)
+                assert measured["distance"][place] == pytest.approx(distances[NEIGHBOUR - 1], abs=2e-3)
+
+
+def test_the_strangest_answers_are_withheld():
+    """Four questions, a quarter withheld: the one of strangeness 4, which was answered wrongly."""
+    example = Example("0", "0", "?", ("yes",))
+    primary = score(
+        small_registry().create("metric", "exact_match"),
+        [Prediction(example, answer, 0.0) for answer in ("yes", "no", "no", "yes")],
+    )
+    strange = Strangeness(
+        {"energy": [1.0, 4.0, 2.0, 3.0], "distance": [0.0] * 4}, {"energy": [3.5, 5.0], "distance": [0.0, 1.0]}, []
+    )
+    numbers = strange.numbers(primary, withheld=0.25)
+    assert {name.removeprefix("outside."): value for name, value in numbers.items()} == pytest.approx(
+        {
+            "energy.auroc": 7 / 8,
+            "energy.withheld": 1.0,
+            "energy.answered": 2 / 3,
+            "distance.auroc": 6 / 8,
+            "distance.withheld": 0.5,
+            "distance.answered": 0.5,
+        }
+    )
+
+
+def test_pictures_from_outside_come_from_the_split_there_is():
+    assert outside_pictures(Noise(), Evaluation(), 4) == ["0", "1", "2", "3"]
+    with pytest.raises(OutsideError, match=r"1 picture.*'validation': give at least 2"):
+        outside_pictures(Noise(1), Evaluation(), 4)
+
+
+def test_an_experiment_tells_pictures_from_outside_and_its_report_shows_how_well(tmp_path: Path):
+    experiment = load(tmp_path, "evaluation={outside: {name: squares, pictures: 9}, max_new_tokens: 1}")
+    run_here(experiment, tmp_path / "results")
+    [record] = records(tmp_path)
+    assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5
+    assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "pictures": 9}
+    study = read_study(tmp_path / "results/small", resamples=5)
+    table = outside_table(study)
+    assert table
+    assert [(row["measure"], row["auroc"].estimate) for row in table.rows] == [("energy", 0.5), ("distance", 0.5)]
+    assert study.disagreements() == []
+    [frame] = study.predictions.values()
+    assert len(frame.loc[frame["condition"] == "outside"]) == len(frame.loc[frame["condition"] == "picture"]) == 24
+
+
+def test_other_pictures_from_outside_are_another_evaluation_and_no_other_training(tmp_path: Path):
+    keys = []
+    for pictures in (9, 10):
+        trial = load(tmp_path, f"evaluation.outside={{name: squares, pictures: {pictures}}}").trials[0]
+        assert trial.elsewhere.components["dataset"].options == {"pictures": pictures}
+        keys.append([stage.key for stage in chain(trial, small_registry(), lambda _: "data")])
+    assert (keys[0][0] == keys[1][0], keys[0][1] == keys[1][1]) == (True, False)
+
+
+def test_a_dataset_from_outside_that_there_is_not_is_told(tmp_path: Path):
+    write(tmp_path)
+    with pytest.raises(ExperimentError, match="there is no dataset 'squire'. Did you mean 'squares'"):
+        load(tmp_path, "evaluation.outside=squire")

@@ -1,0 +1,172 @@
+"""Is a picture of a kind the model never learned from, so that its answer had better be withheld?
+
+The same questions are asked about the pictures of another dataset. Two numbers say how strange a picture looks, both
+the higher the stranger:
+
+- **energy**: -log sum exp of the logits of the answer's first token (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
+  section 3). It is the decoder's, so it depends on the question too.
+- **distance**: how far the encoder's pooled, normalised tokens are from the k-th nearest of the training pictures (Sun
+  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone.
+
+How well each tells the two kinds apart is its AUROC: the chance that a picture from outside looks stranger than one of
+the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.nn import functional
+
+from workbench.batches import Collator
+from workbench.contracts import Dataset, Example
+from workbench.errors import UserError
+from workbench.evaluate import examples_by_picture
+from workbench.features import Features, encode
+from workbench.generate import first_logits
+from workbench.inference import ready_to_answer
+from workbench.model import VisionLanguageModel
+from workbench.pictures import Pictures
+from workbench.precision import autocast
+from workbench.summary import Scored
+from workbench.trial import Evaluation
+
+OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
+MEASURES = ("energy", "distance")
+BANK, NEIGHBOUR = 1_000, 10  # training pictures that are compared with, and which nearest of them counts
+
+
+class OutsideError(UserError):
+    """A dataset that cannot be held against the evaluation."""
+
+
+@dataclass(frozen=True)
+class Strangeness:
+    """How strange the picture of each question looks, by measure: of the evaluation's own, and of those from outside.
+
+    `shown` are the questions with the key of the picture from outside.
+    """
+
+    inside: Mapping[str, list[float]]
+    outside: Mapping[str, list[float]]
+    shown: Sequence[tuple[Example, str]]
+
+    def numbers(self, primary: Scored, withheld: float) -> dict[str, float]:
+        """For each measure: its AUROC; the share of answers about outside pictures that are withheld when this share of
+        the evaluation's own is; and the primary metric of those that are still answered."""
+        found: dict[str, float] = {}
+        for name in MEASURES:
+            inside, outside = numpy.array(self.inside[name]), numpy.array(self.outside[name])
+            limit = numpy.quantile(inside, 1 - withheld)
+            answered = numpy.flatnonzero(inside <= limit).tolist()
+            found[f"{OUTSIDE}.{name}.auroc"] = auroc(inside, outside)
+            found[f"{OUTSIDE}.{name}.withheld"] = float((outside > limit).mean())
+            found[f"{OUTSIDE}.{name}.answered"] = primary.value(answered)[""]
+        return found
+
+    def added_to(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The lines of predictions.jsonl with every single number: those of the evaluation come first, in order."""
+        for place in range(len(self.inside["energy"])):
+            lines[place] |= {"strangeness": self._at(self.inside, place)}
+        for place, (example, key) in enumerate(self.shown):
+            line = {"condition": OUTSIDE, "id": example.id, "picture": key, "group": "", "question": example.question}
+            lines.append({**line, "strangeness": self._at(self.outside, place)})
+        return lines
+
+    def _at(self, measured: Mapping[str, list[float]], place: int) -> dict[str, float]:
+        return {name: round(values[place], 6) for name, values in measured.items()}
+
+
+def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
+    """The chance that one of `outside` is greater than one of `inside`, ties counting half (Mann-Whitney's U)."""
+    ranks = stats.rankdata(numpy.concatenate([inside, outside]))[len(inside) :]
+    wins = ranks.sum() - len(outside) * (len(outside) + 1) / 2
+    return float(wins / (len(inside) * len(outside)))
+
+
+def outside_pictures(outside: Dataset, settings: Evaluation, most: int) -> list[str]:
+    """Its first pictures of the evaluation's split and task; of its last split, its first task where it has no such."""
+    split = settings.split if settings.split in outside.splits() else outside.splits()[-1]
+    task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
+    found = list(dict.fromkeys(example.picture for example in outside.examples(split, task)))[:most]
+    if len(found) < 2:
+        raise OutsideError(f"it has {len(found)} picture(s) in the split '{split}': give at least 2")
+    return found
+
+
+def measure_strangeness(
+    model: VisionLanguageModel,
+    dataset: Dataset,
+    outside: Dataset,
+    prompt: str,
+    settings: Evaluation,
+    features: Features | None = None,
+) -> Strangeness:
+    """Ask the evaluation's questions about its own pictures and about as many from outside, taken in turn."""
+    grouped = examples_by_picture(dataset, settings)
+    keys, device = list(grouped), next(model.parameters()).device
+    others = outside_pictures(outside, settings, len(keys))
+    paired = [others[place % len(others)] for place in range(len(keys))]
+    own, foreign = Pictures(dataset, model.encoder.transform), Pictures(outside, model.encoder.transform)
+    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
+
+    def tokens_of(pictures: Pictures) -> Callable[[Sequence[str]], Tensor]:
+        return lambda chosen: encode(model.encoder, pictures.once(chosen).to(device), settings.precision)
+
+    seen = tokens_of(own) if features is None else lambda chosen: features.tokens(list(chosen), device)
+    model.eval()
+    with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
+        bank = [_pooled(tokens_of(own)(part)) for part in _parts(_training_keys(dataset), settings.batch)]
+        known = torch.cat(bank)  # [K,Dv]
+        questions = [grouped[key] for key in keys]
+        inside = _measured(model, seen, keys, questions, known, collate, settings.batch, device)
+        strange = _measured(model, tokens_of(foreign), paired, questions, known, collate, settings.batch, device)
+    shown = [(each, key) for examples, key in zip(questions, paired, strict=True) for each in examples]
+    return Strangeness(inside, strange, shown)
+
+
+def _training_keys(dataset: Dataset) -> list[str]:
+    """Training pictures, evenly spread over the split."""
+    split = dataset.splits()[0]
+    keys = list(dict.fromkeys(each.picture for task in dataset.tasks() for each in dataset.examples(split, task)))
+    return keys[:: max(1, len(keys) // BANK)][:BANK]
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _pooled(tokens: Tensor) -> Tensor:
+    """tokens [P,N,Dv] -> their mean, of length 1 [P,Dv]."""
+    return functional.normalize(tokens.float().mean(1), dim=-1)
+
+
+def _measured(
+    model: VisionLanguageModel,
+    tokens_of: Callable[[Sequence[str]], Tensor],
+    keys: Sequence[str],
+    questions: Sequence[list[Example]],
+    known: Tensor,
+    collate: Collator,
+    size: int,
+    device: torch.device,
+) -> dict[str, list[float]]:
+    """Both measures for every question, picture by picture. known [K,Dv]."""
+    found: dict[str, list[float]] = {name: [] for name in MEASURES}
+    neighbour = min(NEIGHBOUR, len(known))
+    for part in _parts(list(zip(keys, questions, strict=True)), size):
+        examples = [each for _, each in part]
+        tokens = tokens_of([key for key, _ in part])
+        batch = collate(torch.empty(0), examples, answered=False).to(device)
+        logits = first_logits(model, model.see_tokens(tokens), batch)  # [questions,V]
+        found["energy"] += (-logits.float().logsumexp(-1)).tolist()
+        distances = torch.cdist(_pooled(tokens), known).kthvalue(neighbour, dim=-1).values.tolist()
+        found["distance"] += [far for far, each in zip(distances, examples, strict=True) for _ in each]
+    return found
