@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.plugins.squares import Squares
 from tests.tiny import builtin_registry
 from workbench.conformance.reference import ReferenceConnector, ReferenceDecoder, ReferenceEncoder
-from workbench.contracts import Adapter, DecoderShape, Fusion, Metric, Quantizer, VisionShape
+from workbench.contracts import Adapter, DecoderShape, Fusion, Metric, Quantizer, Tracker, VisionShape
 from workbench.layers import CrossAttention
 
 LOCAL: Any = builtin_registry().entry("launcher", "local").factory
@@ -402,3 +402,28 @@ class LeavesWorkers(LOCAL):
 
     def close(self):
         self.left.extend(self._staff)
+
+
+class WantsATraining(Tracker):
+    def open(self, experiment, folder):
+        self.folder = folder
+
+    def advance(self, training, step, steps, loss):
+        self.last = training
+
+    def finish(self, trial, axes, metrics):
+        pass
+
+    def close(self):
+        self.last.strip()
+
+
+class NamesFilesByLabels(WantsATraining):
+    def advance(self, training, step, steps, loss):
+        super().advance(training, step, steps, loss)
+        (self.folder / f"{training}.txt").write_text(str(loss))
+
+
+class ScattersFiles(WantsATraining):
+    def finish(self, trial, axes, metrics):
+        (self.folder / f"{trial}.txt").write_text(str(metrics))

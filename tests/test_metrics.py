@@ -199,7 +199,7 @@ def test_bleu_of_all_captions_is_that_of_sacrebleu(order: int):
     plain = captioned()
     plain[2] = prediction("a man with a hat", *CAPTIONS[2][1])
     totals = numpy.array(bleu.counts(captioned())).sum(0)
-    right = [
+    right: list[Any] = [
         [each.example.answers[place] if place < len(each.example.answers) else None for each in plain]
         for place in (0, 1)
     ]

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from tests.small import build, load, records, run_here, small_registry, write
+from tests.small import PLUGINS, build, load, records, run_here, small_registry, write
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Prediction
 from workbench.experiment import ExperimentError
+from workbench.finished import read_finished
 from workbench.group_tables import outside_table
 from workbench.outside import (
     NEIGHBOUR,
@@ -141,6 +142,8 @@ def test_an_experiment_tells_pictures_from_outside_and_its_report_shows_how_well
     [record] = records(tmp_path)
     assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5
     assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "pictures": 9}
+    finished = read_finished(record["id"], tmp_path / "results", [PLUGINS])
+    assert (finished.trial.id, finished.trial.outside is None) == (record["id"], False)
     study = read_study(tmp_path / "results/small", resamples=5)
     table = outside_table(study)
     assert table

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Metric,
         Prediction,
         Quantizer,
+        Tracker,
         VisionShape,
     )
     from workbench.errors import UserError, did_you_mean
@@ -113,6 +114,7 @@ _HOME = {
         "Metric",
         "Prediction",
         "Quantizer",
+        "Tracker",
         "VisionShape",
     ),
     "workbench.example": ("Turn",),
@@ -179,6 +181,7 @@ __all__ = [
     "Share",
     "Tokenizer",
     "TransformersPart",
+    "Tracker",
     "Turn",
     "UserError",
     "VisionShape",

@@ -25,12 +25,31 @@ from torch import Tensor, nn
 
 from workbench.example import Example, Prediction
 from workbench.layers import pick
+from workbench.run_contracts import Launcher, Tracker
+
+__all__ = [
+    "Adapter",
+    "Connector",
+    "Corpus",
+    "Dataset",
+    "DecoderShape",
+    "Encoder",
+    "Example",
+    "Fusion",
+    "Inputs",
+    "LanguageModel",
+    "Launcher",
+    "Metric",
+    "Prediction",
+    "Quantizer",
+    "Tracker",
+    "VisionShape",
+]
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from workbench.tokenizer import Tokenizer
-    from workbench.workers import Advance, Crew, Finished, Job
 
 
 @dataclass(frozen=True)
@@ -292,45 +311,6 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Changes when the data or what is made of it changes."""
-        raise NotImplementedError
-
-
-class Launcher:
-    """Where stages run: worker processes of this machine, a cluster. Factory: `Launcher(*, options)`.
-
-    A launcher knows nothing of stages: it hands jobs to workers and passes on what they say. Each worker runs
-    `serve(connection, crew, device, threads)`, which does one job after another and never lets a failing job end it.
-    """
-
-    usual = False
-    """Whether experiments that name no launcher use this one."""
-
-    def open(self, crew: Crew) -> None:
-        """Get ready; nothing has to start before the first job."""
-        raise NotImplementedError
-
-    def slots(self) -> int:
-        """How many jobs can run at once."""
-        raise NotImplementedError
-
-    def memory(self) -> int | None:
-        """The bytes all running jobs may take together; None where that is not known."""
-        return None
-
-    def begin(self, job: Job) -> None:
-        """Give a job to a worker. Called only while fewer than `slots()` are running."""
-        raise NotImplementedError
-
-    def news(self, timeout: float) -> Iterable[Advance | Finished]:
-        """What happened within `timeout` seconds. A worker that dies is a `Finished` with an error, no exception."""
-        raise NotImplementedError
-
-    def stop(self, key: str) -> None:
-        """End the job of that key at once, whatever it does; no news of it comes any more."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End every worker; the machine is as before `open`."""
         raise NotImplementedError
 
 

@@ -42,6 +42,7 @@ class Experiment:
     seeds: tuple[int, ...]
     folders: tuple[Path, ...]
     launcher: Component | None = None
+    trackers: tuple[Component, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What `experiment.json` holds."""
@@ -79,7 +80,7 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
     reader.check_name()
     reader.check_base()
     metrics = reader.metrics()
-    launcher = reader.launcher()
+    launcher, trackers = reader.launcher(), reader.trackers()
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
     _check_different(trials, reader)
@@ -98,6 +99,7 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
         seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
         folders=registry.folders,
         launcher=launcher,
+        trackers=trackers,
     )
 
 

@@ -42,6 +42,7 @@ class ExperimentFile(Settings):
     prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
     evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")
     launcher: Any = Field(default=None, description="where stages run; it changes no result")
+    trackers: list[Any] = Field(default=[], description="tools that show a run; they change no result")
 
 
 @dataclass
@@ -96,6 +97,16 @@ class FileReader:
         resolved = resolve_component("launcher", written, self.registry, self.document.folder)
         self.problems.add_all(resolved.faults)
         return resolved.value
+
+    def trackers(self) -> tuple[Component, ...]:
+        """The trackers with their options."""
+        found = []
+        for number, each in enumerate(self.file.trackers):
+            written = Written(each, ("trackers", number), {})
+            resolved = resolve_component("tracker", written, self.registry, self.document.folder)
+            self.problems.add_all(resolved.faults)
+            found += [resolved.value] if resolved.value else []
+        return tuple(found)
 
     def grid(self) -> list[Axis]:
         """The axes of `grid`, without those that cannot be read."""

@@ -25,7 +25,18 @@ hookimpl = pluggy.HookimplMarker("workbench")
 
 Register = Callable[[str, Callable[..., Any]], None]
 
-KINDS = ("encoder", "connector", "fusion", "language_model", "adapter", "quantizer", "dataset", "metric", "launcher")
+KINDS = (
+    "encoder",
+    "connector",
+    "fusion",
+    "language_model",
+    "adapter",
+    "quantizer",
+    "dataset",
+    "metric",
+    "launcher",
+    "tracker",
+)
 
 
 @hookspec
@@ -71,6 +82,11 @@ def register_metrics(register: Register) -> None:
 @hookspec
 def register_launchers(register: Register) -> None:
     """Launchers: where stages run."""
+
+
+@hookspec
+def register_trackers(register: Register) -> None:
+    """Trackers: other tools that show a run."""
 
 
 def hook_name(kind: str) -> str:

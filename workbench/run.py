@@ -37,6 +37,7 @@ from workbench.records import (
 )
 from workbench.registry import Registry
 from workbench.stages import Stage
+from workbench.tracking import Tracking, tracking_of
 from workbench.trial import digest
 from workbench.work import HeldElsewhere, StageJob, made_by, prepare
 from workbench.workers import Advance, Crew, Finished
@@ -99,7 +100,8 @@ def run(
         outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
         outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
         if plan.missing:
-            _Drive(planner, plan, folder, launcher, device, options, outcome).run(console)
+            with tracking_of(experiment, registry, folder, console) as tracking:
+                _Drive(planner, plan, folder, launcher, device, options, outcome, tracking).run(console)
             _check_still_there(experiment, folder, outcome, console)
         else:
             store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, plan.failed, store))
@@ -118,14 +120,13 @@ class _Drive:
         device: str,
         options: RunOptions,
         outcome: Outcome,
+        tracking: Tracking,
     ):
         self.planner, self.plan = planner, plan
         self.folder, self.launcher, self.device, self.options = folder, launcher, device, options
-        self.outcome = outcome
-        self.store = planner.store
+        self.outcome, self.tracking, self.store = outcome, tracking, planner.store
         self.costs = Costs(plan, self.store)
-        self.waiting = dict(plan.missing)
-        self.undone = set(plan.missing)
+        self.waiting, self.undone = dict(plan.missing), set(plan.missing)
         self.running: dict[str, float] = {}  # key -> when it began
         self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
         self.tried: Counter[str] = Counter()
@@ -157,9 +158,8 @@ class _Drive:
         self.store.write_needed(name, left_to_do(self.plan, done, self.lasting, self.store))
 
     def _prepare(self) -> partial:
-        options = self.options
-        folders = self.planner.registry.folders
-        return partial(prepare, folders, self.store.folder, self.folder, self.common, options.checkpoint_seconds)
+        folders, seconds = self.planner.registry.folders, self.options.checkpoint_seconds
+        return partial(prepare, folders, self.store.folder, self.folder, self.common, seconds)
 
     def _begin(self) -> None:
         now = time.monotonic()
@@ -206,6 +206,7 @@ class _Drive:
             if not message.total:  # the worker is up and begins: what it took to start is not the stage's
                 self.running[stage.key] = time.monotonic()
             self.board.advance(stage, message)
+            self.tracking.advance(stage, message)
             return
         del self.running[stage.key]
         error = message.error or {}
@@ -248,6 +249,7 @@ class _Drive:
         self.costs.learn(stage)
         if isinstance(stage, Stage) and stage.evaluates:
             self.outcome.done.append(stage.trial.id)
+            self.tracking.finish(stage.trial.id)
 
     def _is_there(self, stage: AnyStage) -> bool:
         if stage.evaluates:

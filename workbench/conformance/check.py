@@ -19,6 +19,7 @@ from workbench.conformance import (
     launchers,
     metrics,
     quantizers,
+    trackers,
 )
 from workbench.conformance.findings import Finding, Subject, examine
 from workbench.errors import UserError
@@ -34,6 +35,7 @@ RULES = {
     "dataset": datasets.CHECKS,
     "metric": metrics.CHECKS,
     "launcher": launchers.CHECKS,
+    "tracker": trackers.CHECKS,
 }
 
 
