@@ -63,6 +63,17 @@ def test_kept_features_give_the_bits_of_recomputed_ones(tmp_path):
     assert found[0] == found[1]
 
 
+def test_damaged_features_are_made_again(tmp_path):
+    results = tmp_path / "results"
+    assert run_here(load(tmp_path, text=TEXT), results).done
+    (file,) = results.glob("artifacts/*/features.safetensors")
+    good = file.read_bytes()
+    file.write_bytes(good[:-3] + bytes([good[-3] ^ 4]) + good[-2:])
+    outcome = run_here(load(tmp_path, FUSIONS, text=TEXT), results)
+    assert (len(outcome.kept), len(outcome.done), outcome.failed) == (1, 1, {})
+    assert file.read_bytes() == good
+
+
 def test_features_that_do_not_fit_on_the_disk_are_recomputed_and_the_plan_says_so(tmp_path, monkeypatch, capsys):
     assert passes(planned(load(tmp_path, FUSIONS, text=TEXT), tmp_path)) == ["test", "train"]
     told = CommandLine(tmp_path, monkeypatch, capsys)(
