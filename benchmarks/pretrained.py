@@ -19,8 +19,8 @@ from side_by_side import print_machine
 from stories15m import CACHE
 from torch import Tensor
 from torch.nn import functional
-
 from weights import MODELS, pretrained
+
 from workbench.batches import Batch, Collator
 from workbench.contracts import Corpus, Example
 from workbench.generate import generate
