@@ -17,8 +17,8 @@ import jinja2
 
 import workbench
 from workbench.atomic import new_folder, write_text
-from workbench.examples import data_uri, make_gallery
 from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
+from workbench.gallery import data_uri, make_gallery
 from workbench.group_tables import group_table, outside_table
 from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
