@@ -91,7 +91,7 @@ def test_a_checkpoint_is_a_place_beside_the_experiment_file_or_else_an_id_of_the
 
 @pytest.mark.parametrize("place", ["../weights/clip", "/weights/clip", "weights/clip/model", "model.gguf"])
 def test_a_place_where_nothing_lies_is_not_looked_for_on_the_hub(place):
-    with pytest.raises(UserError, match="no file or folder .* relative to the experiment file"):
+    with pytest.raises(UserError, match="no file or folder here.* relative to the experiment file"):
         checkpoint_folder(place)
 
 

@@ -80,7 +80,8 @@ def _download(name: str, others: Sequence[str]) -> Path:
     """The folder of a hub id, downloaded once by huggingface_hub."""
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix == GGUF:
         raise HuggingFaceError(
-            f"there is no file or folder '{name}'. Write its place relative to the experiment file, or in full"
+            f"checkpoint '{name}' is no file or folder here. Write its place relative to the experiment file, or in"
+            " full"
         )
     try:
         from huggingface_hub import snapshot_download

@@ -105,7 +105,7 @@ def _interval(value: float, predictions: pandas.DataFrame, metric: str, conditio
     by_picture = shown.groupby("picture")[column].agg(["sum", "count"])
     if len(by_picture) < 2:
         return Interval(value, numpy.nan, numpy.nan)
-    sums, counts = (by_picture[each].to_numpy(dtype=numpy.float64)[None] for each in ("sum", "count"))
+    sums, counts = (numpy.asarray(by_picture[each], dtype=numpy.float64)[None] for each in ("sum", "count"))
     low, high = numpy.quantile(resampled_means(sums, counts), (0.025, 0.975))
     return Interval(value, float(low), float(high))
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
 Part = Literal["encoder", "connector", "fusion", "language_model", "adapter"]
 PARTS: tuple[Part, ...] = ("encoder", "connector", "fusion", "language_model", "adapter")
@@ -33,9 +33,7 @@ class Checkpoint(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         """To be checked as a text."""
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+        return handler.generate_schema(Annotated[str, Field(min_length=1), AfterValidator(cls)])
 
     def below(self, folder: Path) -> str:
         """The file or folder, if there is one; else as it is written."""
