@@ -50,7 +50,7 @@ metrics: [loss]
 
 
 def same_as_transformers(model: VisionLanguageModel, folder: Path) -> None:
-    theirs = transformers.LlavaForConditionalGeneration.from_pretrained(folder).eval()
+    theirs: Any = transformers.LlavaForConditionalGeneration.from_pretrained(folder).eval()
     pictures = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
     tokenizer = model.language_model.tokenizer
     with torch.no_grad():

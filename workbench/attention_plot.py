@@ -14,7 +14,7 @@ from workbench.plot_style import INK, MUTED, new_figure, plain_style
 
 COLUMNS, PANEL = 5, 1.9  # panels in a line, and their side in inches
 WIDTH, LINES = 44, 2  # letters of the question in a line, and how many lines are shown
-MAP = "inferno"
+MAP, STRENGTH = "turbo", 0.55  # over the picture in its own colours, so that what is looked at can be seen
 
 
 def draw_maps(picture: Image.Image, question: str, maps: WordMaps) -> Figure:
@@ -23,19 +23,20 @@ def draw_maps(picture: Image.Image, question: str, maps: WordMaps) -> Figure:
     count = len(maps.words) + 1
     columns = min(count, COLUMNS)
     lines = math.ceil(count / columns)
+    side = max(picture.size)
+    large = max(1, round(300 / side))
+    picture = picture.resize((picture.width * large, picture.height * large), Image.Resampling.BICUBIC)
     with plain_style():
         figure = new_figure(max(columns, 3) * PANEL, lines * (PANEL + 0.35) + 0.4)
-        figure.suptitle(f"{_short(question)}\n{_short(maps.answer)}", fontsize=10, color=INK)
+        figure.suptitle(f"{_short(question)}\n→ {_short(maps.answer)}", fontsize=9, color=INK)
         panels = numpy.atleast_1d(figure.subplots(lines, columns, squeeze=False)).flatten()
         for panel in panels:
             panel.set_axis_off()
         panels[0].imshow(picture)
         panels[0].set_title("as the model sees it", fontsize=8, color=MUTED)
-        grey = picture.convert("L").convert("RGB")
         everywhere = bool((maps.shares > 0.999).all())
         for panel, word, weights, share in zip(panels[1:], maps.words, maps.maps, maps.shares, strict=False):
-            panel.imshow(grey)
-            panel.imshow(enlarged(weights.numpy(), grey.size), cmap=MAP, alpha=0.6)
+            panel.imshow(overlay(picture, weights.numpy()))
             told = "" if everywhere else f"  ({100 * float(share):.0f} % on the picture)"
             panel.set_title(f"{word}{told}", fontsize=8 if told else 9, color=INK)
     return figure
@@ -49,7 +50,7 @@ def overlay(picture: Image.Image, weights: numpy.ndarray) -> Image.Image:
     low, high = values.min(), values.max()
     colors = colormaps[MAP]((values - low) / max(high - low, 1e-12))[..., :3]  # [H,W,3]
     heat = Image.fromarray((255 * colors).astype(numpy.uint8))
-    return Image.blend(picture.convert("L").convert("RGB"), heat, 0.6)
+    return Image.blend(picture, heat, STRENGTH)
 
 
 def save_maps(figure: Figure, file: Path) -> None:
@@ -60,7 +61,7 @@ def save_maps(figure: Figure, file: Path) -> None:
 def enlarged(weights: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
     """weights [G,G] at the size of the picture; patches run into each other, as their edges mean nothing."""
     small = Image.fromarray(weights.astype(numpy.float32), mode="F")
-    return numpy.asarray(small.resize(size, Image.Resampling.BICUBIC))
+    return numpy.asarray(small.resize(size, Image.Resampling.BILINEAR))
 
 
 def _short(text: str) -> str:

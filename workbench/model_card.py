@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy
 import pandas
 
-from workbench.notation import NOTHING, duration, megabytes, notation_for, spoken
+from workbench.notation import NOTHING, duration, fixed, megabytes, notation_for, spoken
 from workbench.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 from workbench.statistics import Interval, resampled_means
 from workbench.study import CONTROLS, PICTURE, Scale
@@ -33,7 +33,7 @@ def model_card(finished: Finished, adapter: str, licences: Mapping[str, str]) ->
             f"A vision-language model, trial `{record.id}` of the experiment `{record.experiment}`.",
             *("", "```", 'workbench ask THIS_FOLDER photo.jpg "what color is it?"', "```", ""),
             *("## Parts", "", *_table(("part", "what"), parts), ""),
-            f"Prompt: `{trial.prompt.strip()!r}`. The adapter's weights are {_KEPT[adapter]}.",
+            f"Prompt: `{trial.prompt!r}`. Adapter: {_KEPT[adapter]}.",
             *("", "## Training", "", *_table(_PHASE, [_phase(phase) for phase in trial.phases]), ""),
             *_costs(finished),
             *("", "## Evaluation", "", *_evaluation(finished), ""),
@@ -44,9 +44,9 @@ def model_card(finished: Finished, adapter: str, licences: Mapping[str, str]) ->
 
 
 _KEPT = {
-    "none": "none: it trained none",
-    "merged": "merged into the layers they belong to",
-    "separate": "in a file of their own",
+    "none": "no phase trained one",
+    "merged": "its weights are merged into the layers they belong to",
+    "separate": "its weights are in a file of their own",
 }
 _PHASE = ("phase", "trains", "on", "for", "rate", "batch")
 
@@ -87,6 +87,9 @@ def _evaluation(finished: Finished) -> list[str]:
                 notation = notation_for(name, scale, [interval])
                 unit = f" {notation.unit}" if notation.unit else ""
                 rows.append((spoken(name) + unit, condition.replace("_", " "), notation.interval(interval)))
+    gain = next(iter(record.scales.values()), {"percent": False})["percent"]
+    told = record.metrics.get("visual_gain", numpy.nan)
+    rows.append(("visual gain", "picture minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))
     limit = f", the first {evaluation.limit:,} pictures" if evaluation.limit else ""
     return [
         f"Task `{evaluation.task}` of the split `{evaluation.split}`{limit}, answers generated. In brackets: 95 %"
