@@ -146,3 +146,11 @@ def test_the_command_line_answers_without_torch(statement):
     text = f"{statement}\nimport sys; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_waits_for_no_library_that_only_training_or_a_report_needs():
+    text = (
+        "import workbench.plan, sys; sys.exit(', '.join({'scipy', 'seaborn', 'transformers'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
@@ -85,6 +84,8 @@ class Strangeness:
 
 def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
     """The chance that one of `outside` is greater than one of `inside`, ties counting half (Mann-Whitney's U)."""
+    from scipy import stats  # it takes a second to import, which a plan need not wait for
+
     ranks = stats.rankdata(numpy.concatenate([inside, outside]))[len(inside) :]
     wins = ranks.sum() - len(outside) * (len(outside) + 1) / 2
     return float(wins / (len(inside) * len(outside)))
