@@ -110,7 +110,7 @@ def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Ten
 def torchao_int8(model: LanguageModel) -> LanguageModel | None:
     """torchao's weight-only INT8 of the linear layers, eager, in fp32; None where it is not installed."""
     try:
-        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         print(f"torchao is left out: {error}. It comes with `pip install -e .[benchmark]`")
         return None

@@ -20,7 +20,7 @@ class MLflowTracker(Tracker):
     def __init__(self, *, uri: str | None = None):
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes over the network unasked
         try:
-            from mlflow.tracking import MlflowClient
+            from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise UserError("'mlflow' needs that package: pip install 'workbench[mlflow]'") from error
         self.uri = uri

@@ -23,7 +23,7 @@ class WandbTracker(Tracker):
             raise UserError("'wandb' needs that package: pip install 'workbench[wandb]'") from error
         self.project = project
         self.mode: Literal["offline", "online"] = mode
-        self._wandb = wandb
+        self._wandb: Any = wandb
 
     def open(self, experiment: str, folder: Path) -> None:
         """A run begins."""
