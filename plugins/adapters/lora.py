@@ -24,6 +24,8 @@ from workbench import (
     write_adapter,
 )
 
+from ._targets import ATTENTION
+
 
 class AdapterError(UserError):
     """The adapter does not fit the model."""
@@ -44,7 +46,7 @@ class LoraAdapter(Adapter):
         rank: PositiveInt = 8,
         alpha: Annotated[FiniteFloat, Field(gt=0)] = 16.0,
         dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0,
-        targets: tuple[str, ...] = ("language_model.*attention.*", "language_model.*attn.*"),
+        targets: tuple[str, ...] = ATTENTION,
         start: Path | None = None,
     ):
         self.rank = rank

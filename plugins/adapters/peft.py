@@ -21,8 +21,9 @@ from workbench import (
     write_adapter,
 )
 
+from ._targets import ATTENTION
+
 NAME = "default"  # what peft calls an adapter that has no name
-TARGETS = ("language_model.*attention.*", "language_model.*attn.*")
 Setting = bool | int | float | str
 
 
@@ -41,7 +42,7 @@ class PeftAdapter(Adapter):
         *,
         method: str = "lora",
         settings: dict[str, Setting] | None = None,
-        targets: tuple[str, ...] = TARGETS,
+        targets: tuple[str, ...] = ATTENTION,
         start: Path | None = None,
     ):
         self.method = method
