@@ -18,7 +18,6 @@ import torch
 from side_by_side import print_machine
 from stories15m import CACHE
 from torch import Tensor
-from torch.nn import functional
 from weights import MODELS, pretrained
 
 from workbench.batches import Batch, Collator
@@ -26,6 +25,7 @@ from workbench.contracts import Corpus, Example
 from workbench.generate import generate
 from workbench.model import VisionLanguageModel, visible
 from workbench.registry import Registry, load_registry
+from workbench.text_probe import perplexity
 
 SCHEMES = {"concat_projection": "A", "cross_attention": "B", "gated": "B", "bidirectional": "B"}
 BEGINNING = "The capital of France is"
@@ -39,13 +39,6 @@ TEXT = (
 )
 PROMPT = "<image>\nQuestion: {question}\nAnswer:"
 NEW_TOKENS = 12
-
-
-@torch.no_grad()
-def perplexity(language_model: Any, text: str) -> float:
-    """Of a text that the decoder reads by itself: exp of the mean negative log-likelihood of its tokens."""
-    ids, logits = _logits_of_text(language_model, text)
-    return float(functional.cross_entropy(logits[0, :-1], ids[0, 1:]).exp())
 
 
 def _logits_of_text(language_model: Any, text: str) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from workbench.batches import Collator
+from workbench.built import weights_of_files
 from workbench.compose import (
     CompositionError,
     attach_adapter,
@@ -34,7 +35,6 @@ from workbench.contracts import Adapter, Dataset, Fusion, VisionShape
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluate import examples_by_picture
 from workbench.features import Look
-from workbench.keys import files_of
 from workbench.model import VisionLanguageModel
 from workbench.outside import outside_pictures
 from workbench.train import nothing_trains, training_examples
@@ -140,9 +140,8 @@ class Bench:
         model, training, most = self._model(trial), 0, 0
         _check_reading(trial, model, self.dataset(trial))
         total, tokens = count_parameters(model), model.encoder.shape
-        parts = {"encoder": model.encoder, "language_model": model.language_model}
-        files = [kind for kind in parts if files_of(trial.components[kind], self.registry)]
-        read = sum(count_parameters(parts[kind]) for kind in files)
+        given = weights_of_files(trial, model, self.registry)
+        read = sum(parameter.numel() for parameter in model.parameters() if id(parameter) in given)
         adapter, adapted = None, []
         for phase in trial.phases:
             if adapter is None and "adapter" in phase.train:
