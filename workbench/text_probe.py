@@ -18,6 +18,7 @@ from workbench.errors import UserError
 from workbench.model import visible
 from workbench.plain_text import TEXT
 from workbench.precision import autocast
+from workbench.trial import digest
 
 if TYPE_CHECKING:
     from workbench.contracts import Corpus, LanguageModel
@@ -32,15 +33,22 @@ class TextError(UserError):
     """A text that nothing can be measured on."""
 
 
-def text_numbers(trial: Trial, trained: LanguageModel, corpus: Corpus, registry: Registry) -> dict[str, float]:
-    """The perplexity of the evaluation's text under the trained decoder, and under the one it began as."""
+def text_numbers(
+    trial: Trial, trained: LanguageModel, corpus: Corpus, registry: Registry, known: dict[str, float]
+) -> dict[str, float]:
+    """The perplexity of the evaluation's text under the trained decoder, and under the one it began as. `known` keeps
+    the latter for other trials that begin with the same decoder, so that it need not be built again."""
     if not trial.evaluation.text:
         return {}
     text = TEXT if trial.text_file is None else _read(trial.text_file)
     device = next(trained.parameters()).device
     after = perplexity(trained, text, trial.evaluation.precision)
-    start: LanguageModel = create(trial, "language_model", registry, corpus).to(device)
-    return {AFTER: after, BEFORE: perplexity(start, text, trial.evaluation.precision)}
+    parts = [trial.components[kind].spec() for kind in ("language_model", "dataset")]
+    start = digest([parts, trial.seed, trial.evaluation.precision, text])
+    if start not in known:
+        decoder: LanguageModel = create(trial, "language_model", registry, corpus).to(device)
+        known[start] = perplexity(decoder, text, trial.evaluation.precision)
+    return {AFTER: after, BEFORE: known[start]}
 
 
 def perplexity(language_model: LanguageModel, text: str, precision: str = "fp32") -> float:

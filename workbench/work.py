@@ -80,6 +80,7 @@ class Workplace:
     checkpoint_seconds: float = 60.0
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
+    perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it."""
@@ -268,7 +269,8 @@ def _evaluate(
         strange = measure_strangeness(model, dataset, other, trial.prompt, trial.evaluation, features)
         numbers |= strange.numbers(scores["picture"][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)
-    numbers |= text_numbers(trial, model.language_model, _corpus(trial, dataset, built.before, place), place.registry)
+    corpus = _corpus(trial, dataset, built.before, place)
+    numbers |= text_numbers(trial, model.language_model, corpus, place.registry, place.perplexities)
     skipped = _skipped(built.before, dataset, trial.evaluation.split, [trial.evaluation.task])
     training = built.before.summary if built.before else {"seconds": 0.0, "examples": 0, "trainable_parameters": 0}
     numbers |= {
