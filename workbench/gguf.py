@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ def gguf_folder(file: Path) -> Path:
     if not folder.is_dir():
         with _alone(cache / f"{folder.name}.lock"):
             if not folder.is_dir():  # another process may have made it while this one waited
-                with new_folder(folder) as new:
-                    _convert(file, new)
+                # In a thread of its own the caller's torch modes, such as building on the meta device, do not hold.
+                with new_folder(folder) as new, ThreadPoolExecutor(1) as thread:
+                    thread.submit(_convert, file, new).result()
     return folder
 
 
