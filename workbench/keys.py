@@ -28,8 +28,8 @@ ENCODER_CODE = (
     *("precision", "preprocessing", "pretrained"),
 )
 TRAINING_CODE = (
-    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "model", "objectives", "optimization"),
-    *("snapshots", "tokenizer", "train", "validation"),
+    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "linear_layers", "model", "objectives"),
+    *("optimization", "snapshots", "tokenizer", "train", "validation"),
 )
 EVALUATION_CODE = (
     *TRAINING_CODE,

@@ -62,7 +62,8 @@ def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Modu
     names = list(weights)
     lacking = ""
     for part in (model, dict(model.named_children()).get(DECODER[:-1])):
-        layers = {name for name, module in part.named_modules() if not module._modules} if part is not None else set()
+        modules = part.named_modules() if part is not None else ()
+        layers = {name for name, module in modules if name and (module._parameters or not module._modules)}
         lacking = next((name for name in names if not _begins_with_one_of(name, layers)), "")
         if part is not None and not lacking:
             return part

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +21,18 @@ from workbench import (
     adapted_part,
     adapter_files,
     hookimpl,
+    is_adaptable,
+    is_conv1d,
+    linear_sizes,
     part_with,
     read_adapter,
+    replace_modules,
     write_adapter,
 )
 
 from ._targets import ATTENTION
+
+BEFORE = "_adapted"  # in a merged layer: the one it came from
 
 
 class AdapterError(UserError):
@@ -34,7 +42,8 @@ class AdapterError(UserError):
 class LoraAdapter(Adapter):
     """Low-rank adaptation, W' = W + (alpha / rank) B A (Hu et al. 2021, https://arxiv.org/abs/2106.09685, section 4).
 
-    `targets` are wildcards over the names of linear layers; by default all in the language model's attention.
+    `targets` are wildcards over the names of linear layers, also quantized ones and those of GPT-2 in transformers; by
+    default all in the language model's attention. Beside a quantized layer A and B stay when others are merged.
     A layer that makes queries, keys and values at once gets one A and B over all three, so they share its rank.
     `dropout` is of the layer's input, on the way to A only. `start` is a folder in the format of Hugging Face peft to
     begin with; its rank and alpha have to be these. A and B are kept in fp32 whatever the type of W.
@@ -63,37 +72,41 @@ class LoraAdapter(Adapter):
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:
         """Put A and B beside every target; returns them. B = 0, so the model computes what it did."""
-        linear = {name: module for name, module in model.named_modules() if name and type(module) is nn.Linear}
+        linear = {name: module for name, module in model.named_modules() if name and is_adaptable(module)}
         chosen = {
             name: layer for name, layer in linear.items() if any(fnmatchcase(name, target) for target in self.targets)
         }
         self._check(linear, chosen)
-        adapted: dict[nn.Module, LoraLinear] = {
-            layer: LoraLinear(layer, self.rank, self.scale, self.dropout) for layer in chosen.values()
-        }
-        _replace(model, adapted.get)
+        adapted = {layer: _adapted(layer, self.rank, self.scale, self.dropout) for layer in chosen.values()}
+        replace_modules(model, adapted)
         if self.start is not None:
             self._read(model, self.start)
         return [parameter for layer in adapted.values() for parameter in (layer.lora_A, layer.lora_B)]
 
     def merge(self, model: nn.Module) -> None:
-        """Put a plain W + (alpha / rank) B A in the place of every adapted layer."""
-        _replace(model, lambda module: MergedLinear(module) if isinstance(module, LoraLinear) else None)
+        """Put a plain W + (alpha / rank) B A in the place of every adapted layer that is not quantized."""
+        found = [module for module in model.modules() if isinstance(module, LoraLinear | LoraBeside)]
+        replace_modules(model, {layer: _merged(layer) for layer in found if _can_merge(layer)})
 
     def unmerge(self, model: nn.Module) -> None:
         """Put the adapted layers back, bit for bit."""
-        _replace(model, lambda module: module.adapted() if isinstance(module, MergedLinear) else None)
+        merged = {module: vars(module)[BEFORE][0] for module in model.modules() if BEFORE in vars(module)}
+        for plain, layer in merged.items():
+            layer.to(plain.get_parameter("weight").device).train(plain.training)
+        replace_modules(model, merged)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write A and B as peft does, which can read them."""
-        layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
+        layers = _layers(model)
         _, beginning = adapted_part(model, layers)
         named = {name.removeprefix(beginning): layer for name, layer in layers.items()}
         weights = {f"{name}.lora_A.weight": layer.lora_A for name, layer in named.items()}
         weights |= {f"{name}.lora_B.weight": layer.lora_B for name, layer in named.items()}
         alpha = int(self.alpha) if self.alpha == int(self.alpha) else self.alpha
         told = {"peft_type": "LORA", "r": self.rank, "lora_alpha": alpha, "lora_dropout": self.dropout, "bias": "none"}
-        write_adapter(folder, {**told, "target_modules": sorted(named), "inference_mode": True}, weights)
+        turned = any(is_conv1d(layer.base) for layer in layers.values() if isinstance(layer, LoraBeside))
+        told |= {"target_modules": sorted(named), "fan_in_fan_out": turned, "inference_mode": True}
+        write_adapter(folder, told, weights)
 
     def _read(self, model: nn.Module, folder: Path) -> None:
         """A and B of peft: the layers that it names have to be those adapted here."""
@@ -107,8 +120,7 @@ class LoraAdapter(Adapter):
         part = part_with(model, weights, folder)
         own = {
             f"{name}.lora_{side}.weight": getattr(layer, f"lora_{side}")
-            for name, layer in part.named_modules()
-            if isinstance(layer, LoraLinear)
+            for name, layer in _layers(part).items()
             for side in "AB"
         }
         different = sorted(own.keys() ^ weights.keys())
@@ -120,14 +132,14 @@ class LoraAdapter(Adapter):
             for name, parameter in own.items():
                 parameter.copy_(weights[name])
 
-    def _check(self, linear: dict[str, nn.Linear], chosen: dict[str, nn.Linear]) -> None:
+    def _check(self, linear: dict[str, nn.Module], chosen: dict[str, nn.Module]) -> None:
         if not chosen:
             raise AdapterError(
                 f"no linear layer matches targets {list(self.targets)} of the adapter 'lora'."
                 f" Write wildcards over names such as {', '.join(list(linear)[:8]) or '(no linear layer)'}"
             )
         for name, layer in chosen.items():
-            narrow = min(layer.in_features, layer.out_features)
+            narrow = min(linear_sizes(layer))
             if self.rank > narrow:
                 raise AdapterError(
                     f"rank {self.rank} of the adapter 'lora' is more than the narrow side of {name} ({narrow}), so it"
@@ -138,50 +150,106 @@ class LoraAdapter(Adapter):
 class LoraLinear(nn.Linear):
     """A linear layer's own weight and bias, under their own names, with `lora_A` [rank,in] and `lora_B` [out,rank]."""
 
+    lora_A: nn.Parameter
+    lora_B: nn.Parameter
+
     def __init__(self, linear: nn.Linear, rank: int, scale: float, dropout: float):
         _share(self, linear)
-        kind = torch.float32 if linear.weight.dtype in (torch.bfloat16, torch.float16) else linear.weight.dtype
-        self.lora_A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features, dtype=kind))
-        self.lora_B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank, dtype=kind))
+        _start(self, linear, rank)
         self.scale = scale
         self.dropout = dropout
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out], through the thin side: B A is never made while training.
-
-        The product with B is added to the layer's own output where that lies, without a second tensor as large.
-        """
-        rows = input.reshape(-1, input.shape[-1])
-        if torch.is_autocast_enabled(input.device.type):  # once for both ways, where autocast would do it for each
-            rows = rows.to(torch.get_autocast_dtype(input.device.type))
-        thin = functional.dropout(rows, self.dropout, self.training)
-        thin = functional.linear(thin, self.lora_A.to(thin.dtype))  # [rows, rank]
-        wide = super().forward(rows)  # [rows, out]
-        wide.addmm_(thin, self.lora_B.to(wide.dtype).T, alpha=self.scale)
-        return wide.view(*input.shape[:-1], -1)
+        """input [..., in] -> [..., out]."""
+        return _with_product(self, super().forward, input)
 
     def extra_repr(self) -> str:
         """Sizes, as `nn.Linear` prints them."""
         return f"{super().extra_repr()}, rank={self.lora_A.shape[0]}, scale={self.scale}"
 
 
-class MergedLinear(nn.Linear):
-    """A plain linear layer with what LoRA learned folded in. It keeps the layer it came from, to undo the merge."""
+class LoraBeside(nn.Module):
+    """Another kind of linear layer as `base`, quantized or GPT-2's, with `lora_A` [rank,in] and `lora_B` [out,rank]."""
 
-    def __init__(self, adapted: LoraLinear):
-        _share(self, adapted)
-        with torch.no_grad():
-            if adapted.weight.is_meta:  # a plan asks for shapes: there are no numbers
-                merged = torch.empty(adapted.weight.shape, dtype=adapted.weight.dtype, device="meta")
-            else:
-                merged = adapted.weight + adapted.scale * (adapted.lora_B @ adapted.lora_A).to(adapted.weight.dtype)
-        self.weight = nn.Parameter(merged, requires_grad=adapted.weight.requires_grad)
-        self._adapted = (adapted,)  # in a tuple, so that its weights are not registered here as well
+    lora_A: nn.Parameter
+    lora_B: nn.Parameter
 
-    def adapted(self) -> LoraLinear:
-        """The layer before the merge, on the device and in the mode of this one."""
-        return self._adapted[0].to(self.weight.device).train(self.training)
+    def __init__(self, base: nn.Module, rank: int, scale: float, dropout: float):
+        super().__init__()
+        self.base = base
+        _start(self, base, rank)
+        self.scale = scale
+        self.dropout = dropout
+        self.train(base.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input [..., in] -> [..., out]."""
+        return _with_product(self, self.base, input)
+
+    def extra_repr(self) -> str:
+        """Rank and scale."""
+        return f"rank={self.lora_A.shape[0]}, scale={self.scale}"
+
+
+def _adapted(layer: nn.Module, rank: int, scale: float, dropout: float) -> LoraLinear | LoraBeside:
+    if type(layer) is nn.Linear:
+        return LoraLinear(layer, rank, scale, dropout)
+    return LoraBeside(layer, rank, scale, dropout)
+
+
+def _layers(model: nn.Module) -> dict[str, LoraLinear | LoraBeside]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear | LoraBeside)}
+
+
+def _start(layer: Any, linear: nn.Module, rank: int) -> None:
+    """Give `layer` the A and B of `linear`: as the reference starts them, and no narrower than fp32."""
+    inputs, outputs = linear_sizes(linear)
+    like = next(chain(linear.parameters(), linear.buffers()))
+    kind = torch.promote_types(like.dtype, torch.float32)
+    layer.lora_A = nn.Parameter(like.new_empty(rank, inputs, dtype=kind))
+    layer.lora_B = nn.Parameter(like.new_zeros(outputs, rank, dtype=kind))
+    nn.init.kaiming_uniform_(layer.lora_A, a=math.sqrt(5))
+
+
+def _with_product(layer: Any, own: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
+    """input [..., in] -> [..., out]: what the layer's own weight makes of it, and A and B beside it.
+
+    Through the thin side: B A is never made while training. The product with B is added to the layer's own output where
+    that lies, without a second tensor as large.
+    """
+    rows = input.reshape(-1, input.shape[-1])
+    if torch.is_autocast_enabled(input.device.type):  # once for both ways, where autocast would do it for each
+        rows = rows.to(torch.get_autocast_dtype(input.device.type))
+    thin = functional.dropout(rows, layer.dropout, layer.training)
+    thin = functional.linear(thin, layer.lora_A.to(thin.dtype))  # [rows, rank]
+    wide = own(rows)  # [rows, out]
+    wide.addmm_(thin, layer.lora_B.to(wide.dtype).T, alpha=layer.scale)
+    return wide.view(*input.shape[:-1], -1)
+
+
+def _can_merge(layer: LoraLinear | LoraBeside) -> bool:
+    return isinstance(layer, LoraLinear) or is_conv1d(layer.base)
+
+
+def _merged(layer: LoraLinear | LoraBeside) -> nn.Module:
+    """A plain layer with what was learned folded in. It keeps the adapted one it came from, to undo the merge."""
+    if isinstance(layer, LoraLinear):
+        plain = nn.Linear.__new__(nn.Linear)
+        _share(plain, layer)
+    else:
+        plain = copy.copy(layer.base)  # a class of transformers, which is not imported here
+        vars(plain)["_parameters"] = dict(layer.base._parameters)
+        plain.train(layer.training)
+    weight = plain.get_parameter("weight")
+    with torch.no_grad():
+        if weight.is_meta:  # a plan asks for shapes: there are no numbers
+            merged = torch.empty(weight.shape, dtype=weight.dtype, device="meta")
+        else:
+            product = layer.scale * (layer.lora_B @ layer.lora_A).to(weight.dtype)
+            merged = weight + (product if isinstance(layer, LoraLinear) else product.T)
+    plain.register_parameter("weight", nn.Parameter(merged, requires_grad=weight.requires_grad))
+    vars(plain)[BEFORE] = (layer,)  # in a tuple, so that its weights are not registered here as well
+    return plain
 
 
 def _share(layer: nn.Linear, source: nn.Linear) -> None:
@@ -191,19 +259,6 @@ def _share(layer: nn.Linear, source: nn.Linear) -> None:
     layer.weight = source.weight
     layer.register_parameter("bias", source.bias)
     layer.train(source.training)
-
-
-def _replace(model: nn.Module, replacement: Callable[[nn.Module], nn.Module | None]) -> None:
-    """Replace each module for which there is a replacement, wherever it stands: a shared one stays shared."""
-    found: dict[nn.Module, nn.Module] = {}
-    for module in list(model.modules()):
-        new = replacement(module)
-        if new is not None:
-            found[module] = new
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child in found:
-                parent._modules[name] = found[child]
 
 
 @hookimpl

@@ -12,12 +12,15 @@ from torch import nn
 
 from workbench import (
     Adapter,
+    QuantizedLinear,
     UserError,
     adapted_part,
     adapter_files,
     hookimpl,
+    is_adaptable,
     part_with,
     read_adapter,
+    replace_modules,
     write_adapter,
 )
 
@@ -61,7 +64,7 @@ class PeftAdapter(Adapter):
         peft = _peft()
         if self.start is not None:
             return self._attach_read(model, self.start)
-        targets = [name for name, module in model.named_modules() if name and _is_linear(module)]
+        targets = [name for name, module in model.named_modules() if name and is_adaptable(module)]
         chosen = [name for name in targets if any(fnmatchcase(name, target) for target in self.targets)]
         if not chosen:
             raise UserError(
@@ -80,15 +83,17 @@ class PeftAdapter(Adapter):
         return self._inject(model, made)
 
     def merge(self, model: nn.Module) -> None:
-        """Put plain layers, with what was learned folded in, in the place of the adapted ones."""
+        """Put plain layers, with what was learned folded in, in the place of the adapted ones; quantized ones stay."""
         merged = {}
         for layer in _adapted(model).values():
             base = layer.get_base_layer()
+            if isinstance(base, QuantizedLinear):
+                continue
             before = {name: each.detach().clone() for name, each in base.named_parameters()}
             layer.merge()
             vars(base)["_adapted"] = (layer, before)  # in a tuple, so that it is not registered as a part
             merged[layer] = base
-        _replace(model, merged)
+        replace_modules(model, merged)
 
     def unmerge(self, model: nn.Module) -> None:
         """Put the adapted layers back, bit for bit: peft would subtract what it added."""
@@ -100,7 +105,7 @@ class PeftAdapter(Adapter):
                     parameter.copy_(before[name])
             layer.merged_adapters.clear()
             back[base] = layer
-        _replace(model, back)
+        replace_modules(model, back)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained in peft's own format."""
@@ -148,20 +153,9 @@ def _peft() -> Any:
     return peft
 
 
-def _is_linear(module: nn.Module) -> bool:
-    return type(module) is nn.Linear or type(module).__name__ == "Conv1D"  # GPT-2's, which is one turned round
-
-
 def _adapted(model: nn.Module) -> dict[str, Any]:
     """peft's layers by name."""
     return {name: module for name, module in model.named_modules() if hasattr(module, "get_base_layer")}
-
-
-def _replace(model: nn.Module, new: dict[Any, nn.Module]) -> None:
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child in new:
-                parent._modules[name] = new[child]
 
 
 def _plain(value: Any) -> Any:

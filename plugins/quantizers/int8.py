@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -11,28 +10,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench import Quantizer, UserError, hookimpl
+from workbench import QuantizedLinear, Quantizer, hookimpl, is_conv1d, is_plain_linear, product_type, replace_modules
+
+from ._layers import chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
 LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
-class QuantizerError(UserError):
-    """There is nothing to quantize, or a weight that cannot be."""
-
-
 class Int8Quantizer(Quantizer):
     """Weight-only INT8, symmetric, one scale for each output channel: W_int8 = round(W / scale), scale = max |W| / 127.
 
-    Covers linear layers, 2-D convolutions and embeddings (one scale a token). What stays as it was: biases and
-    normalisations (vectors, a few per cent of the bytes), parameters that belong to no such layer (positions,
-    class tokens, gates), and layers of a kind that computes in a way of its own.
+    Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions and embeddings (one scale a token).
+    What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that belong to no
+    such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
 
     `include` and `exclude` are wildcards over names of layers, such as `encoder.*` and `language_model.*`.
     `embeddings`: quantize embeddings too, and with them an output head that shares their weights.
     """
 
     bits = 8.0
+    differentiable = True
 
     def __init__(self, *, include: tuple[str, ...] = ("*",), exclude: tuple[str, ...] = (), embeddings: bool = True):
         self.include = include
@@ -45,22 +43,9 @@ class Int8Quantizer(Quantizer):
         if not self.embeddings:
             kept = {module.weight for module in layers.values() if isinstance(module, nn.Embedding)}
             layers = {name: module for name, module in layers.items() if module.weight not in kept}
-        chosen = {name: module for name, module in layers.items() if self._chooses(name)}
-        if not chosen:
-            raise QuantizerError(
-                f"the quantizer 'int8' finds no layer with include {list(self.include)} and exclude"
-                f" {list(self.exclude)}. Write wildcards over names such as {', '.join(list(layers)[:8]) or '(none)'}"
-            )
+        named = chosen(layers, self.include, self.exclude, "int8")
         shared: dict[Tensor, tuple[Tensor, Tensor]] = {}
-        replacements = {module: _int8_layer(name, module, shared) for name, module in chosen.items()}
-        for parent in list(model.modules()):
-            for name, child in parent._modules.items():
-                if child in replacements:
-                    parent._modules[name] = replacements[child]
-
-    def _chooses(self, name: str) -> bool:
-        included = any(fnmatchcase(name, pattern) for pattern in self.include)
-        return included and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+        replace_modules(model, {module: _int8_layer(module, shared) for module in named.values()})
 
 
 class Int8Layer(nn.Module):
@@ -72,7 +57,7 @@ class Int8Layer(nn.Module):
     bias: nn.Parameter | None
 
     def __init__(self, weight_int8: Tensor, scale: Tensor, like: Tensor, bias: nn.Parameter | None = None):
-        super().__init__()
+        nn.Module.__init__(self)
         self.register_buffer("weight_int8", weight_int8)
         self.register_buffer("scale", scale)
         # Empty: its type, which follows `model.to(...)`, is that of the weight read as numbers.
@@ -94,7 +79,7 @@ class Int8Layer(nn.Module):
         return f"{tuple(self.weight_int8.shape)}, bias={self.bias is not None}"
 
 
-class Int8Linear(Int8Layer):
+class Int8Linear(Int8Layer, QuantizedLinear):
     """A linear layer on INT8 weights. How it multiplies depends on the number of rows and on the machine alone.
 
     - Up to `FEW_ROWS` rows on a CPU with AVX2 or AVX-512: a kernel that reads the int8 weights as they are. Reading
@@ -109,10 +94,9 @@ class Int8Linear(Int8Layer):
     rows and is 1.6 to 3 times as fast as fp32 from 256 on. fp32 or bf16 comes out as a plain layer would give it.
     """
 
-    @property
-    def out_features(self) -> int:
-        """How many outputs it has, as of a plain layer."""
-        return len(self.weight_int8)
+    def __init__(self, weight_int8: Tensor, scale: Tensor, like: Tensor, bias: nn.Parameter | None):
+        super().__init__(weight_int8, scale, like, bias)
+        self.out_features, self.in_features = weight_int8.shape
 
     def joined_with(self, others: Sequence[Int8Linear]) -> Int8Linear:
         """One layer that makes the outputs of all, one behind the other."""
@@ -121,19 +105,17 @@ class Int8Linear(Int8Layer):
         weight, scale = (torch.cat([each.get_buffer(name) for each in layers]) for name in ("weight_int8", "scale"))
         return Int8Linear(weight, scale, self.like, bias)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """hidden [..., in] -> [..., out]."""
+    def forward(self, input: Tensor) -> Tensor:
+        """input [..., in] -> [..., out]."""
         # For one token a cast costs a third of a product by a 288 x 288 weight: nothing is done that need not be.
         buffers: dict[str, Any] = self._buffers
         weight, scale, bias = buffers["weight_int8"], buffers["scale"], self._parameters["bias"]
-        shape, kind, device = hidden.shape, hidden.dtype, hidden.device.type
-        if torch.is_autocast_enabled(device):
-            kind = torch.get_autocast_dtype(device)
-        if device != "cpu" or (hidden.requires_grad and torch.is_grad_enabled()):
-            return self._many_rows(hidden, kind, kind)
-        if hidden.numel() > FEW_ROWS * shape[-1] or not _has_kernel_for(shape[-1]):
-            return self._many_rows(hidden, torch.bfloat16 if _multiplies_bf16() else kind, kind)
-        rows = hidden.reshape(-1, shape[-1]).bfloat16()  # with fp32 rows the kernel is many times slower
+        shape, kind = input.shape, product_type(input)
+        if input.device.type != "cpu" or (input.requires_grad and torch.is_grad_enabled()):
+            return self._many_rows(input, kind, kind)
+        if input.numel() > FEW_ROWS * shape[-1] or not _has_kernel_for(shape[-1]):
+            return self._many_rows(input, torch.bfloat16 if _multiplies_bf16() else kind, kind)
+        rows = input.reshape(-1, shape[-1]).bfloat16()  # with fp32 rows the kernel is many times slower
         product = torch._weight_int8pack_mm(rows, weight, scale.bfloat16())  # pyright: ignore[reportPrivateImportUsage]
         if bias is not None:
             product = product + bias
@@ -186,22 +168,18 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _fits(module: nn.Module) -> bool:
     """Whether a module computes exactly as a layer that can be replaced: a subclass may do something of its own."""
-    if isinstance(module, nn.Linear):
-        return type(module).forward is nn.Linear.forward
     if isinstance(module, nn.Embedding):
         return type(module).forward is nn.Embedding.forward and module.max_norm is None
     if isinstance(module, nn.Conv2d):
         return type(module).forward is nn.Conv2d.forward and module.padding_mode == "zeros"
-    return False
+    return is_plain_linear(module)
 
 
-def _int8_layer(name: str, module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) -> Int8Layer:
+def _int8_layer(module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) -> Int8Layer:
     """The INT8 layer in place of `module`. `shared` keeps what was made of each weight: tied weights stay tied."""
     weight = module.get_parameter("weight")
-    if not weight.is_meta and not weight.isfinite().all():
-        raise QuantizerError(f"{name}.weight holds NaN or infinity and has no scale: train it again at a lower rate")
     if weight not in shared:
-        shared[weight] = quantized(weight)
+        shared[weight] = quantized(weight.T.contiguous() if is_conv1d(module) else weight)
     bias = module._parameters.get("bias")
     if isinstance(module, nn.Conv2d):
         layer: Int8Layer = Int8Conv2d(*shared[weight], weight, bias, module)
