@@ -122,6 +122,17 @@ def test_layers_beside_each_other_give_as_one_what_each_gave(shape, bias, quanti
 
 
 @torch.no_grad()
+def test_quantized_layers_with_adapters_beside_them_are_not_joined():
+    three, hidden = Three(), torch.randn(3, 5, 32)
+    builtin_registry().create("quantizer", "int8").quantize(three)
+    builtin_registry().create("adapter", "lora", targets=("*",)).attach(three)
+    before = three(hidden)
+    with ready_to_answer(three):
+        assert "joined" not in vars(three.first)
+        assert all(torch.equal(one, other) for one, other in zip(three(hidden), before, strict=True))
+
+
+@torch.no_grad()
 def test_a_layer_that_somebody_watches_is_not_joined():
     three, seen = Three(), []
     three.second.register_forward_hook(lambda *found: seen.append(found))

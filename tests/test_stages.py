@@ -74,6 +74,20 @@ AXES = {
 }
 
 
+# The same for a quantizer axis, by which phases are quantized.
+QUANTIZED = {
+    ("adapt",): [1, 1, 2, 2],
+    ("tune",): [1, 2, 2, 2],  # and with it what comes after
+    ("tune", "adapt"): [1, 2, 2, 2],
+}
+
+
+@pytest.mark.parametrize("phases", QUANTIZED)
+def test_a_quantizer_axis_shares_what_comes_before_the_first_quantized_phase(tmp_path, phases):
+    settings = [f"base.phases.{phase}.quantized=true" for phase in phases]
+    assert shared(load(tmp_path, "grid.quantizer=[none, int8]", *settings, text=THREE)) == QUANTIZED[phases]
+
+
 @pytest.mark.parametrize("axis", AXES)
 def test_an_axis_shares_all_stages_before_the_one_it_changes(tmp_path, axis):
     assert shared(load(tmp_path, axis, text=THREE)) == AXES[axis]
@@ -91,6 +105,7 @@ CHANGES = {
     "base.phases.adapt.name=fit": [True, True, False, False],
     "base.phases.tune.only={encoder: vit}": [True, True, True, True],
     "base.phases.tune.run=true": [True, True, True, True],
+    "base.phases.adapt.quantized=true": [True, True, False, False],
 }
 
 

@@ -16,7 +16,7 @@ from workbench.contracts import Adapter, Corpus, Dataset, Metric
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.sound import sound
-from workbench.trial import PARTS, Component, Part, Phase, Trial
+from workbench.trial import PARTS, Component, Part, Phase, Trial, trains_quantized
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -107,6 +107,10 @@ def quantize(trial: Trial, registry: Registry, model: VisionLanguageModel) -> No
     """Quantize the model with the trial's quantizer."""
     quantizer = create(trial, "quantizer", registry)
     with naming("quantizer", trial.components["quantizer"].name):
+        if trains_quantized(trial.phases) and not quantizer.differentiable:
+            raise CompositionError(
+                "no gradient passes through its layers, so nothing can train on them: leave out the phases' 'quantized'"
+            )
         quantizer.quantize(model)
 
 

@@ -261,9 +261,15 @@ class Quantizer:
     """Makes a trained model smaller. Factory: `Quantizer(*, options)`."""
 
     bits: float
+    differentiable: bool = False
+    """Whether gradients pass through its layers to what comes before them: a phase that is `quantized` needs that."""
 
     def quantize(self, model: nn.Module) -> None:
-        """Change `model` in place. Integer weights are buffers, so that the bytes counted are the true ones."""
+        """Change `model` in place. Narrow weights are buffers, so that the bytes counted are the true ones.
+
+        The same weights give the same bits again: weights of files are quantized anew where a model is built. A
+        `QuantizedLinear` in place of each linear layer lets adapters work beside it.
+        """
         raise NotImplementedError
 
 

@@ -82,7 +82,7 @@ def _shape(stage: AnyStage) -> tuple:
     if isinstance(stage, FeatureStage):
         return "features", id(trial.components["encoder"]), id(trial.components["dataset"]), stage.look, _count(stage)
     own = trial.evaluation if stage.evaluates else trial.phases[stage.index]
-    kinds = [kind for kind in trial.components if stage.evaluates or kind != "quantizer"]
+    kinds = [kind for kind in trial.components if stage.quantized or kind != "quantizer"]
     return id(own), *(id(trial.components[kind]) for kind in kinds)
 
 

@@ -25,11 +25,10 @@ from typing import Any
 from torch import Tensor
 
 import workbench
-from workbench.artifacts import TOKENIZER, WEIGHTS
+from workbench.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.atomic import new_folder
-from workbench.built import Built, finish, load_changed, weights_of_files
+from workbench.built import Built, build_on, finish
 from workbench.checkpoints import read_weights
-from workbench.compose import attach_adapter, build_model
 from workbench.contracts import Corpus
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
@@ -40,7 +39,7 @@ from workbench.llava_folder import write_llava
 from workbench.model import VisionLanguageModel
 from workbench.model_card import CARD, model_card
 from workbench.registry import Registry, load_registry
-from workbench.trial import Component, Trial
+from workbench.trial import Component, Trial, trains_quantized
 
 CONFIG, ADAPTER, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "plugins", "llava"
 FORMAT, VERSION = "workbench_export", 1
@@ -63,22 +62,20 @@ class Exported:
 
     def model(self) -> VisionLanguageModel:
         """Its model as it was evaluated."""
-        model = build_model(self.trial, self.registry, Corpus(_no_texts, self.folder / TOKENIZER))
-        untouched = weights_of_files(self.trial, model, self.registry)
-        adapter, adapted = None, []
-        weights = read_weights(self.folder / WEIGHTS)
-        if self.config["adapter"] == "separate":
-            adapter, adapted = attach_adapter(self.trial, self.registry, model)
-            weights |= read_weights(self.folder / ADAPTER)
-        load_changed(model, weights, untouched, str(self.folder))
-        finish(Built(model, adapter, adapted, None, frozenset()), self.trial, self.registry)
-        return model.eval()
+        apart = self.config["adapter"] == "separate"
+        weights = read_weights(self.folder / WEIGHTS) | (read_weights(self.folder / ADAPTER) if apart else {})
+        summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
+        before = Artifact(self.folder, weights, self.folder / TOKENIZER, summary, [])
+        built = build_on(before, self.trial, (), self.registry, Corpus(_no_texts, before.tokenizer_file))
+        finish(built, self.trial, self.registry)
+        return built.model.eval()
 
 
 def export(finished: Finished, out: Path, separate: bool = False, llava: bool = False) -> None:
     """Write the folder, all of it or nothing.
 
-    With `separate`, what the adapter trained is kept in a file of its own; with `llava`, a folder `llava` in it is the
+    With `separate`, what the adapter trained is kept in a file of its own, as it always is beside weights that were
+    quantized before it was trained; with `llava`, a folder `llava` in it is the
     model as transformers loads it, not quantized.
     """
     if out.exists():
@@ -86,6 +83,9 @@ def export(finished: Finished, out: Path, separate: bool = False, llava: bool = 
     built = finished.built()
     if separate and built.adapter is None:
         raise ExportError(f"the trial {finished.record.id} trained no adapter: leave out --separate-adapter")
+    if llava and built.packed:
+        raise ExportError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
+    separate = separate or (built.adapter is not None and bool(built.packed))  # into narrow weights none can be merged
     with new_folder(out, ExportError) as folder:
         spec, parts = _with_parts(finished, folder)
         _write_weights(built, folder, separate)
@@ -171,7 +171,9 @@ def _write_weights(built: Built, folder: Path, separate: bool) -> None:
     if built.adapter is not None and not separate:
         built.adapter.merge(built.model)
     weights = built.model.state_dict(keep_vars=True)
-    changed = {name: each for name, each in weights.items() if id(each) not in built.untouched | adapted}
+    changed = {
+        name: each for name, each in weights.items() if id(each) not in adapted and not built.as_in_files(name, each)
+    }
     save_file(_plain(changed), folder / WEIGHTS)
     if separate and built.adapter is not None:
         save_file(_plain({name: each for name, each in weights.items() if id(each) in adapted}), folder / ADAPTER)

@@ -38,13 +38,14 @@ from workbench.features import Look
 from workbench.model import VisionLanguageModel
 from workbench.outside import outside_pictures
 from workbench.train import nothing_trains, training_examples
-from workbench.trial import COMPONENTS, Trial
+from workbench.trial import COMPONENTS, PARTS, Part, Trial, trains_quantized
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
 
 TRIED = 256  # examples that are looked at before anything runs
 Attached = tuple[VisionLanguageModel, Adapter, list[nn.Parameter]]
+Quantized = tuple[VisionLanguageModel, frozenset[Part], bool]
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,11 @@ class Bench:
         return self._model(trial)
 
     def _size_of(self, trial: Trial) -> Size:
-        key = _specs(trial, *COMPONENTS), trial.prompt, [(phase.name, phase.train) for phase in trial.phases]
+        key = (
+            _specs(trial, *COMPONENTS),
+            trial.prompt,
+            [(each.name, each.train, each.quantized) for each in trial.phases],
+        )
         return self._once(key, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
@@ -142,17 +147,30 @@ class Bench:
         total, tokens = count_parameters(model), model.encoder.shape
         given = weights_of_files(trial, model, self.registry)
         read = sum(parameter.numel() for parameter in model.parameters() if id(parameter) in given)
-        adapter, adapted = None, []
+        adapter, adapted, quantizes, narrow = None, [], None, frozenset()
         for phase in trial.phases:
+            if phase.quantized and quantizes is None:
+                if adapter is not None:
+                    raise CompositionError(
+                        f"phase '{phase.name}' is quantized, but an earlier one put the adapter on: quantize the first"
+                        " phase that trains the adapter, or an earlier one"
+                    )
+                model, narrow, quantizes = self._quantized(trial, model)
             if adapter is None and "adapter" in phase.train:
                 model, adapter, adapted = self._attached(trial, model)
             chosen = trainable(model, phase, adapted)
+            for part in narrow & chosen.keys():
+                raise CompositionError(
+                    f"phase '{phase.name}' trains the {part}, whose layers are quantized: train the adapter in its"
+                    " place, or leave the part out with the quantizer's options"
+                )
             training = sum(parameter.numel() for parameters in chosen.values() for parameter in parameters)
             if not training:
                 raise CompositionError(nothing_trains(phase))
             most = max(most, training)
         encoder = {id(each) for each in model.encoder.parameters()}
-        quantizes = self._finish(trial, model, adapter)
+        if quantizes is None:
+            quantizes = self._finish(trial, model, adapter)
         return Size(total, training, most, read, tokens, any(id(each) in encoder for each in adapted), quantizes)
 
     def _model(self, trial: Trial) -> VisionLanguageModel:
@@ -170,8 +188,30 @@ class Bench:
         def attach(to: VisionLanguageModel) -> Attached:
             return to, *attach_adapter(trial, self.registry, to)
 
+        def attach_really() -> Attached:
+            made = build_model(trial, self.registry, corpus_of(trial, self.dataset(trial)))
+            if trains_quantized(trial.phases):
+                quantize(trial, self.registry, made)
+            return attach(made)
+
+        return _on_meta(lambda: attach(model), attach_really)
+
+    def _quantized(self, trial: Trial, model: VisionLanguageModel) -> Quantized:
+        """Quantize, as for a phase; the model, which of its parts have lost weights to that, and whether the encoder
+        is changed."""
+
+        def quantized(to: VisionLanguageModel) -> Quantized:
+            parts: dict[Part, nn.Module] = {part: getattr(to, part) for part in PARTS if part != "adapter"}
+            counts = {part: count_parameters(module) for part, module in parts.items()}
+            before = _weights_of(to.encoder)
+            quantize(trial, self.registry, to)
+            narrow: frozenset[Part] = frozenset(
+                part for part, module in parts.items() if count_parameters(module) < counts[part]
+            )
+            return to, narrow, _weights_of(to.encoder) != before
+
         corpus = corpus_of(trial, self.dataset(trial))
-        return _on_meta(lambda: attach(model), lambda: attach(build_model(trial, self.registry, corpus)))
+        return _on_meta(lambda: quantized(model), lambda: quantized(build_model(trial, self.registry, corpus)))
 
     def _finish(self, trial: Trial, model: VisionLanguageModel, adapter: Adapter | None) -> bool:
         """Merge and quantize, as for the evaluation; returns whether the quantizer changes the encoder."""

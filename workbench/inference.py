@@ -50,8 +50,11 @@ def _groups(module: nn.Module) -> Iterator[list[Any]]:
         group = [getattr(module, name) for name in names]
         kinds = {type(each) for each in group}
         joins = len(kinds) == 1 and (kinds == {nn.Linear} or hasattr(group[0], "joined_with"))
-        biases = {each.bias is None for each in group}
-        if joins and len(biases) == 1 and not any(each._forward_hooks or each._forward_pre_hooks for each in group):
+        if (
+            joins
+            and len({each.bias is None for each in group}) == 1
+            and not any(each._forward_hooks or each._forward_pre_hooks for each in group)
+        ):
             yield group
 
 

@@ -60,7 +60,8 @@ def _phase(phase: Phase) -> tuple[str, ...]:
     length = f"{phase.epochs:g} epochs" if phase.epochs is not None else f"{phase.steps} steps"
     rates = phase.rate if isinstance(phase.rate, dict) else {"": phase.rate}
     rate = ", ".join(f"{part} {value:g}".strip() for part, value in rates.items())
-    return phase.name, ", ".join(phase.train), ", ".join(phase.tasks), length, rate, str(phase.batch)
+    trains = ", ".join(phase.train) + (", on quantized weights" if phase.quantized else "")
+    return phase.name, trains, ", ".join(phase.tasks), length, rate, str(phase.batch)
 
 
 def _costs(finished: Finished) -> list[str]:

@@ -234,12 +234,12 @@ class Planner:
     def _look(self, stage: Stage, size: Size) -> tuple[Look | None, int]:
         trial = stage.trial
         adapted = size.adapts_encoder and any("adapter" in phase.train for phase in trial.phases[: stage.index + 1])
+        changed = adapted or (size.quantizes_encoder and stage.quantized)
         if stage.evaluates:
             asked = trial.evaluation
-            changed = adapted or size.quantizes_encoder
             return (None if changed else Look(asked.split, (asked.task,), asked.limit, asked.precision)), 1
         phase = trial.phases[stage.index]
-        if adapted or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
+        if changed or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0
         look = look_of(phase)
         passes = passes_of(phase, len(self.bench.pictures(trial, look)))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from workbench.batches import Collator
-from workbench.compose import attach_adapter, build_model, corpus_of, create, quantize, uses_adapter
+from workbench.built import Built, build_on, finish
+from workbench.compose import corpus_of, create
 from workbench.contracts import Dataset, Encoder
 from workbench.evaluate import evaluate
 from workbench.features import BATCH, Features, Look, encode_all
@@ -53,19 +54,21 @@ class Probe:
     def _training(self, stage: Stage) -> float:
         trial, phase = stage.trial, stage.trial.phases[stage.index]
         dataset = self.planner.bench.dataset(trial)
-        model, adapted = self._model(stage)
+        built = self._built(stage)
+        model = built.model
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
         data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
-        train(model, adapted, short, data, trial.seed, lambda _: clock.tick())
+        train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
         return clock.each() * planned_steps(phase, dataset, trial.seed)
 
     def _evaluation(self, stage: Stage) -> float:
         trial = stage.trial
         dataset = self.planner.bench.dataset(trial)
-        model, _ = self._model(stage)
-        quantize(trial, self.planner.registry, model)
+        built = self._built(stage)
+        finish(built, trial, self.planner.registry)
+        model = built.model
         asked = trial.evaluation
         keys = Look(asked.split, (asked.task,), asked.limit, asked.precision).pictures(dataset)
         few = keys[: STEPS * asked.batch]
@@ -79,16 +82,10 @@ class Probe:
         pictures = Pictures(dataset, encoder.transform)
         return encode_all(encoder, pictures, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
 
-    def _model(self, stage: Stage) -> tuple:
+    def _built(self, stage: Stage) -> Built:
         """The model with its starting weights, which take as long as others."""
-        trial, registry = stage.trial, self.planner.registry
-        model = build_model(trial, registry, corpus_of(trial, self.planner.bench.dataset(trial)))
-        adapted = []
-        if uses_adapter(trial.phases[: stage.index + 1]):
-            adapter, adapted = attach_adapter(trial, registry, model)
-            if stage.evaluates:
-                adapter.merge(model)
-        return model, adapted
+        trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
+        return build_on(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
 
 
 class _Clock:

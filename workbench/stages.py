@@ -25,7 +25,7 @@ from workbench.keys import (
     file_hash,
     key_of,
 )
-from workbench.trial import CHOOSES, Component, Trial, digest
+from workbench.trial import CHOOSES, Component, Trial, digest, trains_quantized
 
 if TYPE_CHECKING:
     from workbench.features import Look
@@ -58,6 +58,11 @@ class Stage:
     def alone(self) -> bool:
         """Whether only the encoder takes part: a contrastive phase that nothing came before."""
         return not self.evaluates and self.before is None and self.trial.phases[self.index].objective == "contrastive"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its model is quantized: every evaluation's, and that of a phase which asks for it or follows one."""
+        return self.evaluates or trains_quantized(self.trial.phases[: self.index + 1])
 
     @property
     def label(self) -> str:
@@ -174,4 +179,4 @@ def _kinds(stage: Stage) -> Sequence[str]:
     if stage.alone:
         return ("dataset", "encoder")
     adapted = any("adapter" in phase.train for phase in stage.trial.phases[: stage.index + 1])
-    return (*MODEL, *(["adapter"] if adapted else []), *(["quantizer"] if stage.evaluates else []))
+    return (*MODEL, *(["adapter"] if adapted else []), *(["quantizer"] if stage.quantized else []))

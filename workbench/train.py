@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -92,12 +92,14 @@ def train(
     seed: int,
     on_step: Callable[[Step], None],
     snapshots: Snapshots | None = None,
+    fixed: Collection[str] = (),
 ) -> Trained:
     """Train `model` in place, from the newest of `snapshots` on if there is one; `on_step` is called after every step.
+    `fixed` are names of buffers that no step changes, and no checkpoint keeps.
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     """
-    training = Training(model, adapted, phase, data, seed)
+    training = Training(model, adapted, phase, data, seed, fixed)
     with compiling(phase.compile, phase.name):
         if phase.compile:
             training.compile()
@@ -139,9 +141,16 @@ class Training:
     """A phase after `number` steps: all that changes from one to the next."""
 
     def __init__(
-        self, model: VisionLanguageModel, adapted: list[nn.Parameter], phase: Phase, data: TrainingData, seed: int
+        self,
+        model: VisionLanguageModel,
+        adapted: list[nn.Parameter],
+        phase: Phase,
+        data: TrainingData,
+        seed: int,
+        fixed: Collection[str] = (),
     ):
         self.model = model
+        self.fixed = fixed
         self.phase = phase
         self.device = next(model.parameters()).device
         self.chance = Chance(seed, phase.name, self.device)
@@ -280,7 +289,7 @@ class Training:
         """What can change: the parameters that train, and buffers, as those of batch norm."""
         module = self.objective.module
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
-        return {**trained, **dict(module.named_buffers())}
+        return trained | {name: each for name, each in module.named_buffers() if name not in self.fixed}
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         own = self._weights()

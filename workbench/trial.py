@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +86,9 @@ class Phase(Settings):
         default=1, description="pieces in which a batch is worked through: less memory, the same gradient"
     )
     compile: bool = Field(default=False, description="torch.compile: pays after some hundred steps")
+    quantized: bool = Field(
+        default=False, description="quantize before this phase, not at the end: adapters train on frozen narrow weights"
+    )
     held_out: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training pictures that do not train but validate, chosen by the seed"
     )
@@ -129,6 +132,8 @@ class Phase(Settings):
     def _contrast_trains_the_encoder(self) -> Phase:
         if self.objective == "contrastive" and self.train != ("encoder",):
             raise ValueError("a contrastive phase trains the encoder alone: write 'train: [encoder]'")
+        if self.objective == "contrastive" and self.quantized:
+            raise ValueError("a contrastive phase trains the encoder's own weights: leave out 'quantized'")
         return self
 
 
@@ -227,6 +232,11 @@ class Trial:
     def label(self) -> str:
         """The axes in words, as `vit, gated, int8`."""
         return ", ".join(self.axes.values()) or "base"
+
+
+def trains_quantized(phases: Iterable[Phase]) -> bool:
+    """Whether the model is quantized before one of these phases: from there on it is."""
+    return any(phase.quantized for phase in phases)
 
 
 def digest(value: Any) -> str:

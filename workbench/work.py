@@ -203,7 +203,7 @@ def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
     """What a training stage leaves: all weights but those that are still as their files have them."""
     module = built.model.encoder if stage.alone else built.model
     weights = module.state_dict(keep_vars=True)
-    return {name: each for name, each in weights.items() if each.requires_grad or id(each) not in built.untouched}
+    return {name: each for name, each in weights.items() if each.requires_grad or not built.as_in_files(name, each)}
 
 
 def _train(
@@ -218,7 +218,7 @@ def _train(
     data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
-    trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots)
+    trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
     costs = _added(built.before, {"seconds": trained.seconds, "examples": trained.examples})
     peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
     place.store.write(
@@ -234,6 +234,7 @@ def _train(
             STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
             STAGE_SECONDS: trained.seconds,
             "adapter": built.adapter is not None,
+            "quantized": stage.quantized,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
             "notes": snapshots.notes,
             "skipped": _skipped(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),

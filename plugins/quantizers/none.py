@@ -11,6 +11,7 @@ class NoQuantizer(Quantizer):
     """Leaves every weight as it was trained, in 32 bits: what quantizers are held against."""
 
     bits = 32.0
+    differentiable = True
 
     def quantize(self, model: nn.Module) -> None:
         """Change nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import torch
 from torch import Tensor
 
 from workbench.compose import count_bytes
@@ -61,6 +62,17 @@ def outputs_stay_within_tolerance(subject: Subject) -> None:
     )
 
 
+def quantizing_the_same_again_gives_the_same_bits(subject: Subject) -> None:
+    """Narrow weights that are made of files are not kept, but made again."""
+    first = _model(subject)
+    second = copy.deepcopy(first)
+    subject.build().quantize(first)
+    subject.build().quantize(second)
+    ours, other = first.state_dict(), second.state_dict()
+    different = [name for name, each in ours.items() if name not in other or not torch.equal(each, other[name])]
+    expect(not different, f"quantizing the same model twice gives another {', '.join(different[:5])}: draw nothing")
+
+
 def another_picture_still_changes_the_loss(subject: Subject) -> None:
     """Replacing a whole block would cut off the fusion that hangs on it."""
     model = _model(subject)
@@ -72,6 +84,21 @@ def another_picture_still_changes_the_loss(subject: Subject) -> None:
         "after quantizing, the picture no longer reaches the decoder: replace single layers (nn.Linear), never a"
         " decoder's block or attention, on which the fusion's hooks hang",
     )
+
+
+def gradients_pass_through_when_it_says_so(subject: Subject) -> None:
+    """What a phase that is `quantized` trains must be reached: here each parameter of the first part, the encoder."""
+    model, quantizer = _model(subject), subject.build()
+    quantizer.quantize(model)
+    if quantizer.differentiable:
+        batch = batch_for(model)
+        vision = model.encoder(batch.images).detach().requires_grad_(True)
+        model.token_losses(model.see_tokens(vision), batch).sum().backward()
+        expect(
+            vision.grad is not None and bool(vision.grad.any()),
+            "differentiable is True, but no gradient reaches the image tokens: compute with functions that torch can"
+            " differentiate when the input asks for a gradient, or set it to False",
+        )
 
 
 def a_quantized_model_answers(subject: Subject) -> None:
@@ -106,7 +133,9 @@ CHECKS = (
     it_says_how_many_bits_a_weight_has,
     the_model_gets_smaller,
     outputs_stay_within_tolerance,
+    quantizing_the_same_again_gives_the_same_bits,
     another_picture_still_changes_the_loss,
+    gradients_pass_through_when_it_says_so,
     a_quantized_model_answers,
     a_quantized_model_can_be_copied,
 )
