@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,18 @@ from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import Entry, Registry
 
+
+def needs(entry: Entry) -> Sequence[pytest.MarkDecorator]:
+    """Skips a plugin whose packages are not installed."""
+    packages: Sequence[str] = getattr(entry.factory, "packages", ())
+    missing = [each for each in packages if importlib.util.find_spec(each) is None]
+    return [pytest.mark.skip(f"{entry.name} needs {', '.join(missing)}: pip install workbench[...]")] if missing else []
+
+
 # They want packages that nothing else here needs and take many seconds to start: `workbench check` tries them.
 OTHER_TOOLS = ("mlflow", "wandb")
 BUILT_IN = [
-    (entry.kind, entry.name, {})
+    pytest.param(entry.kind, entry.name, {}, marks=needs(entry), id=f"{entry.kind}-{entry.name}")
     for entry in builtin_registry().entries()
     if not any(option.required for option in entry.options.values())  # what needs files has tests of its own
     and entry.name not in OTHER_TOOLS
@@ -83,6 +93,8 @@ BROKEN = [
     ("quantizer", broken.Doubles, "the model gets smaller"),
     ("quantizer", broken.Halves, "outputs stay within tolerance"),
     ("quantizer", broken.Inexact, "outputs stay within tolerance"),
+    ("quantizer", broken.CutsOff, "gradients pass through when it says so"),
+    ("quantizer", broken.RoundsAtRandom, "quantizing the same again gives the same bits"),
     ("quantizer", broken.SaysNoBits, "it says how many bits a weight has"),
     ("dataset", broken.SameIds, "ids are unique"),
     ("dataset", broken.SamePictures, "splits share no picture"),
