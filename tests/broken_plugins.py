@@ -287,14 +287,6 @@ class CutsOff(Quantizer):
                 module.register_forward_hook(lambda _module, _inputs, output: output.detach())
 
 
-class RoundsAtRandom(Quantizer):
-    bits = 8.0
-
-    def quantize(self, model):
-        for parameter in model.parameters():
-            parameter.data.add_(1e-4 * torch.rand_like(parameter))
-
-
 class SaysNoBits(Quantizer):
     def quantize(self, model):
         return None

@@ -267,8 +267,8 @@ class Quantizer:
     def quantize(self, model: nn.Module) -> None:
         """Change `model` in place. Narrow weights are buffers, so that the bytes counted are the true ones.
 
-        The same weights give the same bits again: weights of files are quantized anew where a model is built. A
-        `QuantizedLinear` in place of each linear layer lets adapters work beside it.
+        The same weights and seed give the same bits again: weights of files are quantized anew where a model is built.
+        A `QuantizedLinear` in place of each linear layer lets adapters work beside it.
         """
         raise NotImplementedError
 

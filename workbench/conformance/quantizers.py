@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 
-import torch
 from torch import Tensor
 
 from workbench.compose import count_bytes
@@ -60,17 +59,6 @@ def outputs_stay_within_tolerance(subject: Subject) -> None:
         f"the logits move by {error:.1%} of their size, and {tolerance:.1%} is what {quantizer.bits:g} bits should"
         " cost: look at the scale (one for each output channel) and at rounding (to the nearest, not down)",
     )
-
-
-def quantizing_the_same_again_gives_the_same_bits(subject: Subject) -> None:
-    """Narrow weights that are made of files are not kept, but made again."""
-    first = _model(subject)
-    second = copy.deepcopy(first)
-    subject.build().quantize(first)
-    subject.build().quantize(second)
-    ours, other = first.state_dict(), second.state_dict()
-    different = [name for name, each in ours.items() if name not in other or not torch.equal(each, other[name])]
-    expect(not different, f"quantizing the same model twice gives another {', '.join(different[:5])}: draw nothing")
 
 
 def another_picture_still_changes_the_loss(subject: Subject) -> None:
@@ -133,7 +121,6 @@ CHECKS = (
     it_says_how_many_bits_a_weight_has,
     the_model_gets_smaller,
     outputs_stay_within_tolerance,
-    quantizing_the_same_again_gives_the_same_bits,
     another_picture_still_changes_the_loss,
     gradients_pass_through_when_it_says_so,
     a_quantized_model_answers,
