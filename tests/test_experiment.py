@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,6 +243,22 @@ def test_equal_trials_have_equal_ids_whatever_the_experiment_is_called(tmp_path)
     other = load(tmp_path, "name: other\n" + GOOD.replace("{name: eye, depth: 3}", "{depth: 3, width: 8, name: eye}"))
     assert [trial.id for trial in first.trials] == [trial.id for trial in other.trials]
     assert len({trial.id for trial in first.trials}) == 2
+
+
+def test_an_id_is_the_hash_of_the_whole_spec(tmp_path):
+    for trial in load(tmp_path, GOOD + "seeds: [1, 2]\n").trials:
+        with_outside = replace(trial, outside=trial.components["dataset"])
+        assert with_outside.id != trial.id
+        for each in (trial, with_outside):
+            text = json.dumps(each.spec(), sort_keys=True, default=list)
+            assert each.id == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_a_changed_copy_of_a_phase_has_a_text_of_its_own(tmp_path):
+    phase = load(tmp_path, GOOD).trials[0].phases[0]
+    assert json.loads(phase.spec_text) == phase.spec()
+    changed = phase.model_copy(update={"batch": phase.batch + 1})
+    assert json.loads(changed.spec_text) == changed.spec() != phase.spec()
 
 
 def test_ten_thousand_trials_share_their_parts_and_expand_in_seconds(tmp_path):

@@ -19,12 +19,14 @@ from tests.made_results import write_results
 from workbench.atomic import StorageError, new_folder, storage_errors, write_bytes, write_text
 from workbench.records import (
     DONE,
+    Outline,
     Record,
     ResultsError,
     altered_files,
     claim_results,
     is_whole,
     read_curve,
+    read_outline,
     read_predictions,
     read_record,
     read_records,
@@ -48,6 +50,12 @@ RECORD = Record(
 LINE = {"condition": "picture", "id": "q", "picture": "p", "group": "g", "question": "é?", "answers": ["a", "b"]}
 LINE |= {"answer": "a", "loss": 0.25, "scores": {"vqa_accuracy": 1.0}}
 STEP = {"phase": "tune", "step": 1, "steps": 2, "loss": 1.5, "rate": 0.1, "pictures": 4, "seconds": 0.5}
+
+
+def outline(folder: Path) -> Outline:
+    found = read_outline(folder)
+    assert found is not None
+    return found
 
 
 def test_a_trial_comes_back_as_it_was_written(tmp_path: Path):
@@ -159,15 +167,43 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str, words: str):
     with pytest.raises(ResultsError, match=words) as error:
         read_record(tmp_path / "abc")
     assert str(tmp_path / "abc" / "record.json") in str(error.value)
+    assert read_outline(tmp_path / "abc") is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("status", "maybe"), ("metrics", {"a": "x"}), ("axes", "vit")])
+WRONG = [("status", "maybe"), ("metrics", {"a": "x"}), ("axes", "vit"), ("spec", None), ("scales", 1), ("error", "no")]
+
+
+@pytest.mark.parametrize(("name", "value"), [*WRONG, ("provenance", []), ("id", 3)])
 def test_a_field_of_the_wrong_kind_is_named(tmp_path: Path, name: str, value: object):
     write_trial(tmp_path / "abc", replace(RECORD, metrics={}), [], [])
     broken = {**vars(replace(RECORD, metrics={})), name: value}
     (tmp_path / "abc" / "record.json").write_text(json.dumps(broken))
     with pytest.raises(ResultsError, match="is damaged"):
         read_record(tmp_path / "abc")
+    assert read_outline(tmp_path / "abc") is None
+
+
+def test_the_outline_of_a_record_says_what_the_record_says(tmp_path: Path):
+    made = replace(RECORD, provenance={"key": "k", "before": None, "made_of": {"version:torch": "2"}})
+    strange = replace(made, status="failed", error={"message": "no file caf\udce9"})  # as Python reads an odd file name
+    for record in (made, strange):
+        write_trial(tmp_path / "abc", record, [LINE], [])
+        whole, found = read_record(tmp_path / "abc"), outline(tmp_path / "abc")
+        for name in ("id", "status", "experiment", "axes", "error"):
+            assert getattr(found, name) == getattr(whole, name)
+        origin = found.provenance
+        assert (origin.key, origin.before) == ("k", None)
+        assert {name: list(each) for name, each in origin.files.items()} == whole.provenance["files"]
+        assert is_whole(tmp_path / "abc", found)
+    assert read_outline(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_a_truncated_record_has_no_outline(tmp_path: Path, cut: int):
+    write_trial(tmp_path / "abc", RECORD, [LINE], [STEP])
+    file = tmp_path / "abc" / "record.json"
+    file.write_bytes(file.read_bytes().rstrip()[:-cut])
+    assert read_outline(tmp_path / "abc") is None
 
 
 def test_truncated_predictions_are_an_error_that_names_file_and_line(tmp_path: Path):
@@ -231,7 +267,7 @@ def test_a_flipped_bit_beside_a_record_is_told(tmp_path: Path, name: str):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(bytes(content))
-    assert is_whole(folder, read_record(folder)), "its size is the same"
+    assert is_whole(folder, outline(folder)), "its size is the same"
     assert altered_files(folder, read_record(folder)) == [name]
     (folder / name).write_bytes(bytes(content[:-1]))
-    assert not is_whole(folder, read_record(folder))
+    assert not is_whole(folder, outline(folder))

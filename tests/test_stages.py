@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,15 @@ def test_a_trial_is_its_phases_in_order_and_then_its_evaluation(tmp_path):
     assert [stage.evaluates for stage in stages] == [False, False, False, True]
     assert [stage.alone for stage in stages] == [True, False, False, False]
     assert [stage.before for stage in stages] == [None, *(stage.key for stage in stages[:-1])]
+
+
+def test_a_key_is_the_hash_of_all_a_stage_is_made_of(tmp_path):
+    for stages in chains(load(tmp_path, "grid.quantizer=[none, int8]", text=THREE)):
+        for stage in stages:
+            text = "\n".join(f"{name}={value}" for name, value in sorted(stage.made_of.items()))
+            assert stage.key == hashlib.sha256(text.encode()).hexdigest()[:16]
+            assert stage.made_of["before"] == (stage.before or "")
+            assert f"code:workbench/{'evaluate' if stage.evaluates else 'train'}.py" in stage.made_of
 
 
 def test_keys_are_the_same_each_time(tmp_path):

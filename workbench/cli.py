@@ -268,6 +268,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
+    finally:
+        gc.freeze()  # the end of the process frees it all; to look for cycles first takes a third of a second
 
 
 if __name__ == "__main__":

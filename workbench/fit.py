@@ -96,15 +96,16 @@ class Bench:
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset."""
-        return self._once(("made", _specs(trial, "dataset")), lambda: build_dataset(trial, self.registry))
+        make = partial(build_dataset, trial, self.registry)
+        return self._of_data(trial, "made", lambda: self._once(("made", _specs(trial, "dataset")), make))
 
     def fingerprint(self, trial: Trial) -> str:
         """That of the trial's data."""
-        return self._once(("print", _specs(trial, "dataset")), lambda: self.dataset(trial).fingerprint())
+        return self._of_data(trial, "print", lambda: self.dataset(trial).fingerprint())
 
     def pictures(self, trial: Trial, look: Look) -> tuple[str, ...]:
         """The keys of the pictures that a stage looks at, in the order of the dataset."""
-        return self._once((_specs(trial, "dataset"), look), lambda: look.pictures(self.dataset(trial)))
+        return self._of_data(trial, look, lambda: look.pictures(self.dataset(trial)))
 
     def check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
@@ -126,7 +127,7 @@ class Bench:
 
     def size(self, trial: Trial) -> Size:
         """The size of the trial's model, which neither the seed nor the length of a phase changes."""
-        parts = ("size", trial.prompt, *(id(trial.components[kind]) for kind in COMPONENTS), *map(id, trial.phases))
+        parts = ("size", trial.prompt, *(id(trial.components[kind]) for kind in COMPONENTS), *_trained(trial))
         return self._same_parts(parts, lambda: self._size_of(trial))
 
     def shape_of(self, trial: Trial) -> VisionLanguageModel:
@@ -134,11 +135,7 @@ class Bench:
         return self._model(trial)
 
     def _size_of(self, trial: Trial) -> Size:
-        key = (
-            _specs(trial, *COMPONENTS),
-            trial.prompt,
-            [(each.name, each.train, each.quantized) for each in trial.phases],
-        )
+        key = _specs(trial, *COMPONENTS), trial.prompt, _trained(trial)
         return self._once(key, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
@@ -234,6 +231,9 @@ class Bench:
 
         return _on_meta(make, lambda: make().to("meta"))
 
+    def _of_data(self, trial: Trial, what: str | Look, look: Callable[[], Any]) -> Any:
+        return self._same_parts((what, id(trial.components["dataset"])), look)
+
     def _same_parts(self, parts: tuple, look: Callable[[], Any]) -> Any:
         """What `look` gives, once for all trials that have these very objects as their parts."""
         if parts not in self._by_parts:
@@ -283,6 +283,10 @@ def _weights_of(module: nn.Module) -> dict[str, tuple]:
 
 def _specs(trial: Trial, *kinds: str) -> list[tuple[str, Any]]:
     return [(kind, trial.components[kind].spec()) for kind in kinds]
+
+
+def _trained(trial: Trial) -> list[tuple[str, tuple[str, ...], bool]]:
+    return [(phase.name, phase.train, phase.quantized) for phase in trial.phases]
 
 
 def _check_data(trial: Trial, dataset: Dataset) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.trial import Component, Trial, digest
+from workbench.trial import Component, Settings, Trial, digest
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -55,13 +55,9 @@ class Ingredients:
         self.fingerprint = fingerprint
         self._kept: dict[tuple[str, int], tuple[Any, Any]] = {}
 
-    def spec(self, component: Component) -> str:
-        """The hash of a component's name and options."""
-        return self._once("spec", component, lambda: digest(component.spec()))
-
-    def settings(self, model: Any, exclude: Iterable[str] = ()) -> str:
-        """The hash of a phase or an evaluation."""
-        return self._once("settings", model, lambda: digest(model.model_dump(mode="json", exclude=set(exclude))))
+    def spec(self, part: Component | Settings) -> str:
+        """The hash of a component's name and options, or of the settings of a phase or an evaluation."""
+        return self._once("spec", part, lambda: digest(part.spec()))
 
     def of_component(self, component: Component, trial: Trial) -> MadeOf:
         """The source of a plugin, the `packages` it names, and the data or the files of weights it reads."""
@@ -98,7 +94,7 @@ def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
 
 def key_of(made_of: Mapping[str, str]) -> str:
     """The key of what is made of this; the order does not matter."""
-    text = "\n".join(f"{name}={made_of[name]}" for name in sorted(made_of))
+    text = "\n".join([f"{name}={made_of[name]}" for name in sorted(made_of)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

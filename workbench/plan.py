@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from workbench.features import Look, look_of, parts_of, passes_of
 from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
 from workbench.precision import dtype_of
-from workbench.records import DONE, FAILED, Record, ResultsError, is_whole, read_record
+from workbench.records import DONE, FAILED, Outline, ResultsError, is_whole, read_outline, read_record
 from workbench.sound import counted, skipped_pictures
 from workbench.stages import Chains, FeatureStage, Stage
 from workbench.train import TRAIN
@@ -36,7 +37,7 @@ class Plan:
     chains: dict[str, list[Stage]]  # by trial id
     sizes: dict[str, Size]  # by trial id; none when nothing is missing
     finished: frozenset[str]  # ids of trials
-    failed: dict[str, Record]  # by trial id: failures that would only repeat
+    failed: dict[str, Outline]  # by trial id: failures that would only repeat
     missing: dict[str, AnyStage] = field(default_factory=dict)  # by key, in the order of the trials
     features: dict[str, tuple[FeatureStage, ...]] = field(default_factory=dict)  # by key of the stage that reads them
     reasons: dict[str, str] = field(default_factory=dict)  # by key: why it has to be done
@@ -85,21 +86,22 @@ class Planner:
         self._has: dict[str, bool] = {}
         self._came_from: set[str | None] = set()
         self._wholes: dict[tuple, FeatureStage] = {}
+        self._looked_into: tuple[str, MadeOf] = "", {}
 
     def plan(self, retry: bool = False) -> Plan:
         """The plan. With `retry`, trials that failed are to be done again. What does not fit is told by an error."""
         trials = self.experiment.trials
-        records = {trial.id: _record(self.trials / trial.id) for trial in trials}
+        records = {trial.id: read_outline(f"{self.trials}/{trial.id}") for trial in trials}
         tried = all(records.values())  # then all fitted once, and are looked at again only if there is something to do
         sizes = {} if tried else self.sizes()
         chains = {trial.id: self.chains.chain(trial) for trial in trials}
         last = {id_: stages[-1].key for id_, stages in chains.items()}
-        same = {id_: each for id_, each in records.items() if each and each.provenance.get("key") == last[id_]}
-        finished = {id_ for id_, each in same.items() if each.status == DONE and is_whole(self.trials / id_, each)}
+        same = {id_: each for id_, each in records.items() if each and each.provenance.key == last[id_]}
+        finished = {id_ for id_, each in same.items() if each.status == DONE and is_whole(f"{self.trials}/{id_}", each)}
         failed = {id_: each for id_, each in same.items() if not retry and _would_fail_again(each)}
         plan = Plan(chains, sizes, frozenset(finished), failed)
         plan.labels = {id_: (each.experiment, each.axes) for id_, each in records.items() if each}
-        self._came_from = {each.provenance.get("before") for each in records.values() if each and each.status == DONE}
+        self._came_from = {each.provenance.before for each in records.values() if each and each.status == DONE}
         for id_, stages in chains.items():
             if id_ not in finished and id_ not in failed:
                 self._add_missing(plan, stages, records[id_])
@@ -140,7 +142,7 @@ class Planner:
             told |= {f"{dataset.name}, {where}: {counted(each)} are left out": None for where, each in found.items()}
         return list(told)
 
-    def _add_missing(self, plan: Plan, stages: list[Stage], record: Record | None) -> None:
+    def _add_missing(self, plan: Plan, stages: list[Stage], record: Outline | None) -> None:
         """The evaluation, and before it every stage back to the last one that is kept."""
         needed = [stages[-1]]
         for stage in reversed(stages[:-1]):
@@ -152,13 +154,13 @@ class Planner:
                 plan.missing[stage.key] = stage
                 plan.reasons[stage.key] = self._reason(stage, stages, record, plan)
 
-    def _reason(self, stage: Stage, stages: list[Stage], record: Record | None, plan: Plan) -> str:
-        made_of: MadeOf = record.provenance.get("made_of", {}) if record else {}
+    def _reason(self, stage: Stage, stages: list[Stage], record: Outline | None, plan: Plan) -> str:
         if stage.key in self._came_from:
             return "what it left is gone or damaged"
+        made_of = self._made_of(stages[-1].trial.id) if record else {}
         if record is None or not made_of:
             return "new"
-        if stage.key in (record.provenance.get("key"), record.provenance.get("before")):
+        if stage.key in (record.provenance.key, record.provenance.before):
             if record.status == FAILED:
                 return "it failed"
             return "its record is damaged"
@@ -166,6 +168,13 @@ class Planner:
         told = differences(named, stage.made_of, self.registry)
         before = next((each for each in stages if each.key == stage.before and each.key in plan.missing), None)
         return ", ".join(told) or (f"{before.name} is made anew" if before else "its settings changed")
+
+    def _made_of(self, id_: str) -> MadeOf:
+        """What the record of a trial says its evaluation was made of."""
+        if self._looked_into[0] != id_:
+            with contextlib.suppress(ResultsError):  # another run has removed it just now
+                self._looked_into = id_, read_record(self.trials / id_).provenance.get("made_of", {})
+        return self._looked_into[1]
 
     def _kept(self, key: str) -> bool:
         if key not in self._has:
@@ -177,20 +186,21 @@ class Planner:
 
         What is done already counts as well: whether features are used must not depend on where a run was interrupted.
         """
-        uses: dict[str, tuple[FeatureStage, dict[str, Stage]]] = {}
+        uses: dict[str, tuple[FeatureStage, list[Stage]]] = {}
         passes: Counter[str] = Counter()
+        seen: set[str] = set()
         for stages in plan.chains.values():
             for stage in stages:
-                whole, count = self._whole(stage, stages, plan.sizes[stage.trial.id])
-                if whole is None:
+                if stage.key in seen:
                     continue
-                _, users = uses.setdefault(whole.key, (whole, {}))
-                if stage.key not in users:
-                    users[stage.key] = stage
+                seen.add(stage.key)
+                whole, count = self._whole(stage, stages, plan.sizes[stage.trial.id])
+                if whole is not None:
+                    uses.setdefault(whole.key, (whole, []))[1].append(stage)
                     passes[whole.key] += count
         left = self.feature_bytes
         for key, (whole, users) in uses.items():
-            readers = [stage for stage in users.values() if stage.key in plan.missing]
+            readers = [stage for stage in users if stage.key in plan.missing]
             if readers and passes[key] >= 2:
                 left -= self._add_features(plan, readers, whole, left)
 
@@ -252,14 +262,6 @@ def _feature_budget(results: Path) -> int:
     return int(SHARE_OF_FREE_DISK * shutil.disk_usage(there).free)
 
 
-def _record(folder: Path) -> Record | None:
-    """The record there, if there is one and it can be read: a damaged one is made again."""
-    try:
-        return read_record(folder)
-    except ResultsError:
-        return None
-
-
-def _would_fail_again(record: Record) -> bool:
+def _would_fail_again(record: Outline) -> bool:
     """Whether a failure lies in the trial itself; running out of memory or disk, or being killed, may pass."""
     return record.status == FAILED and not (record.error or {}).get("transient")

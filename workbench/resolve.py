@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from workbench.axes import SEED, Axis, Point, path_of
+from workbench.axes import SEED, Axis, Point, Value, path_of
 from workbench.chat import CHAT
 from workbench.errors import did_you_mean
 from workbench.problems import Document, Keys
@@ -51,13 +52,33 @@ class Resolver:
     _known: dict[tuple[Any, ...], Resolved] = field(default_factory=dict)
     _touching: dict[tuple[str, ...], list[str]] = field(default_factory=dict)  # by path: names of axes that set it
 
-    @property
+    @cached_property
+    def _unseeded(self) -> list[str]:
+        return [axis.name for axis in self.axes if axis.name != SEED]
+
+    @cached_property
+    def _seeds(self) -> tuple[Value, ...]:
+        return next(axis.values for axis in self.axes if axis.name == SEED)
+
+    @cached_property
     def phase_names(self) -> list[str]:
         """The names of the phases in base; a phase without one is called by its number."""
         return phase_names(self.document)
 
     def trial(self, point: Point, experiment: str, metrics: tuple[Component, ...], axes: Mapping[str, str]) -> Resolved:
         """The trial of a point, or everything that is wrong with it."""
+        known = ("trial", *[point.get(name) for name in self._unseeded])
+        if known not in self._known:
+            self._known[known] = self._parts(point)
+        parts = self._known[known]
+        if parts.value is None:
+            return parts
+        components, phases, evaluation, prompt, outside = parts.value
+        seed = self._seeds[point[SEED]].written
+        return Resolved(Trial(experiment, axes, components, phases, metrics, evaluation, prompt, seed, outside))
+
+    def _parts(self, point: Point) -> Resolved:
+        """What a trial is made of besides its seed: seeds share it."""
         parts = {kind: self.part((kind,), point) for kind in COMPONENTS}
         phases = [self.part(("phases", name), point) for name in self.phase_names]
         evaluation, prompt = self.part(("evaluation",), point), self.part(("prompt",), point)
@@ -67,10 +88,7 @@ class Resolver:
         if faults or None in (*components.values(), *[phase.value for phase in phases], evaluation.value):
             return Resolved(None, tuple(faults))
         chosen = tuple(phase.value for phase in phases if _applies(phase.value, components))
-        seed = self._written((SEED,), point).value
-        return Resolved(
-            Trial(experiment, axes, components, chosen, metrics, evaluation.value, prompt.value, seed, outside.value),
-        )
+        return Resolved((components, chosen, evaluation.value, prompt.value, outside.value))
 
     def part(self, path: tuple[str, ...], point: Point) -> Resolved:
         """One part of a trial: ("fusion",), ("phases", "tune"), ("evaluation",) or ("prompt",)."""

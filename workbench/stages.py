@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.keys import (
@@ -25,13 +26,14 @@ from workbench.keys import (
     file_hash,
     key_of,
 )
-from workbench.trial import CHOOSES, Component, Trial, digest, trains_quantized
+from workbench.trial import Component, Evaluation, Phase, Trial, digest, trains_quantized
 
 if TYPE_CHECKING:
     from workbench.features import Look
     from workbench.registry import Registry
 
-MODEL = ("dataset", "encoder", "connector", "fusion", "language_model")
+ALONE_KINDS = ("dataset", "encoder")
+MODEL = (*ALONE_KINDS, "connector", "fusion", "language_model")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ class FeatureStage:
         return f"{encoder}: features of pictures {first + 1} to {behind} ({self.look.split})"
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the outcome of a stage depends on besides its settings and the stage before, sorted by name as `key_of`
+    wants it; and the hashes of its components' specs."""
+
+    made_of: MadeOf
+    specs: list[str]
+
+
 class Chains:
     """Makes the chains of many trials; a stage that several trials share is one object. Without `share`, every trial
     has stages of its own."""
@@ -104,13 +115,17 @@ class Chains:
         self.ingredients = Ingredients(registry, fingerprint)
         self.share = share
         self._known: dict[tuple, Stage] = {}
+        self._shared: dict[tuple, Parts] = {}
 
     def chain(self, trial: Trial) -> list[Stage]:
         """The stages of a trial in order."""
         stages: list[Stage] = []
-        for index in range(len(trial.phases) + 1):
-            stages.append(self._stage(trial, index, stages[-1].key if stages else None))
-        return stages
+        before, adapted, quantized = None, False, False
+        for index, phase in enumerate(trial.phases):
+            adapted, quantized = adapted or "adapter" in phase.train, quantized or phase.quantized
+            stages.append(self._training(trial, index, before, _kinds(adapted, quantized)))
+            before = stages[-1].key
+        return [*stages, self._evaluation(trial, before, _kinds(adapted, quantized=True))]
 
     def features(self, stage: Stage, before: str | None, look: Look, part: tuple[int, int]) -> FeatureStage:
         """The stage that makes the features `stage` looks at. Trials that differ in anything but encoder, data and what
@@ -124,49 +139,58 @@ class Chains:
         made_of = {**made_of, **core_code(ENCODER_CODE), SETTINGS: settings, BEFORE: before or ""}
         return FeatureStage(key_of(made_of), trial, before, before, look, part, made_of)
 
-    def _stage(self, trial: Trial, index: int, before: str | None) -> Stage:
-        name = trial.phases[index].name if index < len(trial.phases) else "evaluate"
-        draft = Stage("", name, index, trial, before)
-        if draft.evaluates:
-            return self._finished(draft)
+    def _training(self, trial: Trial, index: int, before: str | None, kinds: Sequence[str]) -> Stage:
+        """The stage of a phase. `kinds` of components take part in it: what is not among them may vary and share it."""
+        phase = trial.phases[index]
+        alone = before is None and phase.objective == "contrastive"
+        components = [trial.components[kind] for kind in (ALONE_KINDS if alone else kinds)]
         # What a trial's spec says again and again is one object, so identities tell equal stages quickly.
-        parts = [id(trial.components[kind]) for kind in _kinds(draft)]
-        alone = None if self.share else trial.id
-        known = (before, index, trial.seed, id(trial.phases[index]), trial.prompt, alone, *parts)
+        own = None if self.share else trial.id
+        known = (before, index, trial.seed, id(phase), trial.prompt, own, *map(id, components))
         if known not in self._known:
-            self._known[known] = self._finished(draft)
+            parts = self._parts(trial, components, TRAINING_CODE)
+            settings = self._settings(trial, phase, "" if alone else trial.prompt, parts)
+            self._known[known] = self._stage(trial, index, phase.name, before, parts, settings)
         return self._known[known]
 
-    def _finished(self, draft: Stage) -> Stage:
-        made_of = self._made_of(draft)
-        return Stage(key_of(made_of), draft.name, draft.index, draft.trial, draft.before, made_of)
+    def _evaluation(self, trial: Trial, before: str | None, kinds: Sequence[str]) -> Stage:
+        components = [*(trial.components[kind] for kind in kinds), *trial.metrics]
+        parts = self._parts(trial, components, EVALUATION_CODE, trial.outside, trial.text_file)
+        settings = self._settings(trial, trial.evaluation, trial.prompt, parts)
+        return self._stage(trial, len(trial.phases), "evaluate", before, parts, settings)
 
-    def _made_of(self, stage: Stage) -> MadeOf:
-        """Everything that the outcome of a stage depends on."""
-        trial, components = stage.trial, [stage.trial.components[kind] for kind in _kinds(stage)]
-        if stage.evaluates:
-            components += trial.metrics
-        made_of: MadeOf = {}
-        for component in components:
-            made_of |= self.ingredients.of_component(component, trial)
-        if stage.evaluates and trial.outside:
-            found = self.ingredients.of_component(trial.outside, trial.elsewhere)
-            made_of |= {f"{name} (outside)" if name.startswith("data:") else name: each for name, each in found.items()}
-        if stage.evaluates and trial.text_file:
-            made_of[f"file:{trial.text_file}"] = file_hash(trial.text_file)
-        made_of |= core_code(EVALUATION_CODE if stage.evaluates else TRAINING_CODE)
-        alone = {} if self.share else {ALONE: trial.id}
-        return {**made_of, **alone, SETTINGS: self._settings(stage, components), BEFORE: stage.before or ""}
+    def _stage(self, trial: Trial, index: int, name: str, before: str | None, parts: Parts, settings: str) -> Stage:
+        made_of = {**parts.made_of, SETTINGS: settings, BEFORE: before or ""}
+        if not self.share:
+            made_of[ALONE] = trial.id
+        return Stage(key_of(made_of), name, index, trial, before, made_of)
 
-    def _settings(self, stage: Stage, components: Sequence[Component]) -> str:
-        trial = stage.trial
-        if stage.evaluates:
-            own = self.ingredients.settings(trial.evaluation)
-            components = [*components, *([trial.outside] if trial.outside else [])]
-        else:
-            own = self.ingredients.settings(trial.phases[stage.index], exclude=CHOOSES)
-        prompt = "" if stage.alone else trial.prompt
-        return digest([own, prompt, trial.seed, *map(self.ingredients.spec, components)])
+    def _settings(self, trial: Trial, own: Phase | Evaluation, prompt: str, parts: Parts) -> str:
+        return digest([self.ingredients.spec(own), prompt, trial.seed, *parts.specs])
+
+    def _parts(
+        self,
+        trial: Trial,
+        components: Sequence[Component],
+        code: tuple[str, ...],
+        outside: Component | None = None,
+        text_file: Path | None = None,
+    ) -> Parts:
+        """What a stage has in common with others of the same components and the same code."""
+        known = (code, text_file, id(outside), *map(id, components))
+        if known not in self._shared:
+            made_of = core_code(code)
+            for component in components:
+                made_of |= self.ingredients.of_component(component, trial)
+            made_of |= self._outside(outside, trial) if outside else {}
+            made_of |= {f"file:{text_file}": file_hash(text_file)} if text_file else {}
+            specs = [self.ingredients.spec(each) for each in (*components, outside) if each]
+            self._shared[known] = Parts(dict(sorted(made_of.items())), specs)
+        return self._shared[known]
+
+    def _outside(self, dataset: Component, trial: Trial) -> MadeOf:
+        found = self.ingredients.of_component(dataset, trial.elsewhere)
+        return {f"{name} (outside)" if name.startswith("data:") else name: each for name, each in found.items()}
 
 
 def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str]) -> list[Stage]:
@@ -174,9 +198,5 @@ def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str])
     return Chains(registry, fingerprint).chain(trial)
 
 
-def _kinds(stage: Stage) -> Sequence[str]:
-    """The kinds of components that take part in a stage: what is not among them may vary and share it."""
-    if stage.alone:
-        return ("dataset", "encoder")
-    adapted = any("adapter" in phase.train for phase in stage.trial.phases[: stage.index + 1])
-    return (*MODEL, *(["adapter"] if adapted else []), *(["quantizer"] if stage.quantized else []))
+def _kinds(adapted: bool, quantized: bool) -> Sequence[str]:
+    return (*MODEL, *(["adapter"] if adapted else []), *(["quantizer"] if quantized else []))

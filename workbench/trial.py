@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
@@ -21,6 +21,8 @@ COMPONENTS = ("dataset", "encoder", "connector", "fusion", "language_model", "ad
 
 CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
 DEFAULT_TEXT = "default"
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, default=list)
 
 Rate = Annotated[FiniteFloat, Field(gt=0)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -42,13 +44,31 @@ class Checkpoint(str):
 
 
 class Settings(BaseModel):
-    """Frozen, strict, and without unknown keys."""
+    """Frozen, strict, and without unknown keys. What is in `does_not_count` is left out of a trial's spec."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    does_not_count: ClassVar[tuple[str, ...]] = ()
+
+    def spec(self) -> dict[str, Any]:
+        """As it stands in a record."""
+        return self.model_dump(mode="json", exclude=set(self.does_not_count))
+
+    @cached_property
+    def spec_text(self) -> str:
+        """The spec as canonical JSON, made once for all trials that share it."""
+        return canonical(self.spec())
+
+    def model_copy(self, **changes: Any) -> Self:
+        """A copy that makes its own `spec_text`."""
+        copied = super().model_copy(**changes)
+        vars(copied).pop("spec_text", None)
+        return copied
 
 
 class Phase(Settings):
     """One stretch of training: what trains, on what, for how long, at which rates."""
+
+    does_not_count: ClassVar[tuple[str, ...]] = CHOOSES
 
     name: str = Field(description="what the report calls it", min_length=1)
     objective: Literal["answers", "contrastive"] = Field(
@@ -171,6 +191,11 @@ class Component:
         """As it stands in a record: the same wherever the experiment file lies."""
         return {"name": self.name, **{name: _plain(value) for name, value in self.options.items()}}
 
+    @cached_property
+    def spec_text(self) -> str:
+        """The spec as canonical JSON, made once for all trials that share it."""
+        return canonical(self.spec())
+
     def arguments(self) -> dict[str, Any]:
         """The options with paths that lead somewhere from here."""
         return {name: _anchored(value, self.folder) for name, value in self.options.items()}
@@ -201,17 +226,26 @@ class Trial:
         """Everything the outcome depends on, as plain JSON values."""
         return {
             **{kind: self.components[kind].spec() for kind in COMPONENTS},
-            "phases": [phase.model_dump(mode="json", exclude=set(CHOOSES)) for phase in self.phases],
+            "phases": [phase.spec() for phase in self.phases],
             "metrics": [metric.spec() for metric in self.metrics],
-            "evaluation": {**self.evaluation.model_dump(mode="json"), **self._outside()},
+            "evaluation": {**self.evaluation.spec(), **self._outside()},
             "prompt": self.prompt,
             "seed": self.seed,
         }
 
     @cached_property
     def id(self) -> str:
-        """The hash of the spec: equal trials have equal ids, in any experiment."""
-        return digest(self.spec())
+        """The digest of the spec: equal trials have equal ids, in any experiment. Its canonical JSON is put together
+        from that of its parts, which thousands of trials share."""
+        texts = {kind: self.components[kind].spec_text for kind in COMPONENTS}
+        texts["phases"] = f"[{', '.join(phase.spec_text for phase in self.phases)}]"
+        texts["metrics"] = f"[{', '.join(metric.spec_text for metric in self.metrics)}]"
+        texts["evaluation"] = self.evaluation.spec_text
+        if self.outside:
+            texts["evaluation"] = canonical({**self.evaluation.spec(), **self._outside()})
+        texts["prompt"], texts["seed"] = canonical(self.prompt), canonical(self.seed)
+        members = ", ".join([f'"{name}": {texts[name]}' for name in sorted(texts)])
+        return _short_hash(f"{{{members}}}")
 
     @cached_property
     def elsewhere(self) -> Trial:
@@ -241,7 +275,15 @@ def trains_quantized(phases: Iterable[Phase]) -> bool:
 
 def digest(value: Any) -> str:
     """A short hash of plain JSON values; the order of keys does not matter."""
-    text = json.dumps(value, sort_keys=True, default=list)
+    return _short_hash(canonical(value))
+
+
+def canonical(value: Any) -> str:
+    """Plain JSON values as a text that is the same for equal ones."""
+    return _CANONICAL.encode(value)
+
+
+def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
