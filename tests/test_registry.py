@@ -15,7 +15,7 @@ from tests.tiny import builtin_registry
 from workbench.discovery import DiscoveryError
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS, hook_name
-from workbench.options import Option
+from workbench.options import Option, options_of
 from workbench.registry import Entry, Registry, RegistryError, check_options, load_registry, resolve_options
 
 METRIC = """
@@ -376,3 +376,25 @@ def test_options_are_resolved_to_their_types_with_their_defaults():
 )
 def test_a_type_is_shown_as_a_reader_would_write_it(annotation, shown):
     assert Option("size", annotation, None, True).type_name == shown
+
+
+def test_a_built_in_plugin_keeps_the_hash_of_the_code_that_was_imported(tmp_path, monkeypatch):
+    """Python does not import it again, so what an edited file would do is not what runs."""
+    before = load_registry().entry("fusion", "gated")
+    module = sys.modules[before.module]
+    edited = tmp_path / "gated.py"
+    edited.write_text(Path(str(module.__file__)).read_text() + "# edited\n")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    assert load_registry().entry("fusion", "gated").code_hash == before.code_hash
+
+
+def test_options_of_equal_types_are_checked_alike_and_those_of_other_types_apart():
+    def factory(*, count: PositiveInt = 1, twice: PositiveInt = 1, share: Annotated[float, Field(gt=0, lt=1)] = 0.5):
+        return count, twice, share
+
+    options = options_of(factory)
+    assert [options[name].validate(2) for name in ("count", "twice")] == [2, 2]
+    with pytest.raises(ValueError, match="less than 1"):
+        options["share"].validate(2)
+    with pytest.raises(ValueError, match="greater than 0"):
+        options["twice"].validate(0)

@@ -20,7 +20,7 @@ from typing import Any
 
 from workbench.errors import UserError
 
-EXTERNAL = "workbench.external"
+BUILT_IN, EXTERNAL = "workbench.plugins", "workbench.external"
 ENTRY_POINTS = "workbench"
 
 
@@ -36,17 +36,17 @@ class Found:
     load: Callable[[], Any]
 
 
-def find_plugins(folders: Iterable[Path]) -> Iterator[Found]:
-    """Built-in plugins, those of `folders` (a folder, or one file), and those of installed packages, in this order.
+def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Found]:
+    """Built-in plugins, those of `folders` (a folder, or one file), and those of `installed` packages, in this order.
 
     A file that several of them reach is found once.
     """
-    package = importlib.import_module("workbench.plugins")
+    package = importlib.import_module(BUILT_IN)
     root = Path(next(iter(package.__path__))).resolve()
     seen = set()
     for file in _plugin_files(root):
         seen.add(file)
-        module = ".".join(["workbench.plugins", *file.relative_to(root).with_suffix("").parts])
+        module = ".".join([BUILT_IN, *file.relative_to(root).with_suffix("").parts])
         yield Found(f"plugins/{file.relative_to(root).as_posix()}", partial(importlib.import_module, module))
     for folder in folders:
         if not folder.exists():
@@ -56,7 +56,7 @@ def find_plugins(folders: Iterable[Path]) -> Iterator[Found]:
                 seen.add(file)
                 base = folder if folder.is_dir() else folder.parent
                 yield Found(str(file), partial(import_file, base, file))
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in entry_points(group=ENTRY_POINTS) if installed else ():
         yield Found(f"{point.dist.name if point.dist else 'installed package'}: {point.value}", point.load)
 
 

@@ -9,10 +9,14 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
+
+if TYPE_CHECKING:
+    import pydantic
 
 
 class OptionError(UserError):
@@ -62,7 +66,7 @@ class Option:
         except ValueError as error:
             raise ValueError("infinity and NaN are no numbers to compute with") from error
         try:
-            return pydantic.TypeAdapter(self.annotation).validate_json(text, strict=True)
+            return _adapter_of(self.annotation).validate_json(text, strict=True)
         except pydantic.ValidationError as error:
             raise ValueError("; ".join(problem["msg"] for problem in error.errors()[:3])) from error
 
@@ -110,12 +114,30 @@ def _check_option(option: Option) -> None:
     if option.annotation is Any:
         raise OptionError(f"its option '{option.name}' has no type; write one, such as '{option.name}: int = 1'")
     try:
-        pydantic.TypeAdapter(option.annotation)
+        _adapter_of(option.annotation)
     except pydantic.errors.PydanticUserError as error:
         raise OptionError(
             f"its option '{option.name}' has the type {option.type_name}, which YAML cannot give: use numbers,"
             " strings, bool, None, tuples or dicts of them, Literal[...] or Path"
         ) from error
+
+
+def _adapter_of(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    """What checks values of a type; many options have the same, and to make one takes as long as many checks."""
+    try:
+        hash(annotation)
+    except TypeError:  # something in it has no hash
+        return _new_adapter(annotation)
+    return _known_adapter(annotation)
+
+
+def _new_adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    import pydantic
+
+    return pydantic.TypeAdapter(annotation)
+
+
+_known_adapter = cache(_new_adapter)
 
 
 def _type_name(annotation: Any) -> str:

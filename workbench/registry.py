@@ -14,13 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from workbench import hookspecs
-from workbench.discovery import Found, find_plugins
+from workbench.discovery import BUILT_IN, Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
 from workbench.options import Option, OptionError, check_signature, options_of
@@ -66,7 +67,7 @@ class Entry:
         """The first line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Option]:
         """What YAML may set, by name."""
         return options_of(self.factory)
@@ -134,13 +135,13 @@ class Registry:
         return message
 
 
-def load_registry(folders: Iterable[Path | str] = ()) -> Registry:
-    """Load the built-in plugins, those of `folders` (folders or single files), and those of installed packages.
+def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) -> Registry:
+    """Load the built-in plugins, those of `folders` (folders or single files), and those of `installed` packages.
 
     A plugin that cannot be used is listed in `failures` and stops nothing else. Two plugins of one name raise.
     """
     registry = Registry(folders=tuple(dict.fromkeys(Path(folder).resolve() for folder in folders)))
-    for found in find_plugins(registry.folders):
+    for found in find_plugins(registry.folders, installed):
         try:
             for entry in _entries_of(found):
                 registry.add(entry)
@@ -180,13 +181,16 @@ def _entries_of(found: Found) -> list[Entry]:
 
 
 def _code_hash(module: str, source: str) -> str:
-    file = getattr(sys.modules.get(module), "__file__", None)
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
     if file is None:
         return source
     found = hashlib.sha256(Path(file).read_bytes())
     for shared in sorted(Path(file).parent.glob("_*.py")):
         found.update(shared.read_bytes())
-    return found.hexdigest()[:16]
+    found = found.hexdigest()[:16]
+    # What Python has imported it does not import again: the file may have changed since, the code has not.
+    return vars(loaded).setdefault("__code_hash__", found) if module.startswith(BUILT_IN) else found
 
 
 def _misspelt_hooks(plugin: Any) -> list[str]:

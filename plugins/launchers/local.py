@@ -190,12 +190,11 @@ def _free_memory() -> int | None:
 
 
 def _context() -> Any:
-    """Fork from a server that has torch loaded, where there is one: a new worker then costs milliseconds."""
+    """Fork from a server that has torch and the plugins loaded, where there is one: a worker then costs little."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # The first optimizer of a process loads torch._dynamo, which takes a second.
-    context.set_forkserver_preload(["torch", "torch._dynamo", "workbench.work"])
+    context.set_forkserver_preload(["workbench.warm"])
     with _deaf_to_interrupts():
         forkserver.ensure_running()
     return context
