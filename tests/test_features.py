@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_here, small_registry
+from workbench.contracts import Encoder
 from workbench.experiment import Experiment
 from workbench.features import FrozenTokens, encode
 from workbench.pictures import Pictures
 from workbench.plan import Plan, Planner
+from workbench.probe import Probe
 from workbench.run import RunOptions
 from workbench.stages import FeatureStage
 
@@ -61,6 +64,25 @@ def test_kept_features_give_the_bits_of_recomputed_ones(tmp_path):
         found.append(outcome(folder))
     assert len(found[0]) == 6
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_a_probe_runs_the_encoder_only_where_the_stage_will(tmp_path, limit):
+    """Where features are kept, only the stages that make them do."""
+    planner = Planner(load(tmp_path, FUSIONS, text=TEXT), small_registry(), tmp_path / "results", feature_bytes=limit)
+    plan = planner.plan()
+    probe, called = Probe(planner, plan), []
+    hook = register_module_forward_pre_hook(lambda module, given: called.append((module, given)))
+    try:
+        for stage in plan.missing.values():
+            called.clear()
+            assert probe.seconds(stage) > 0
+            # One picture at a time is the grey control and the measured latency, whatever is kept.
+            encodes = any(isinstance(module, Encoder) and len(given[0]) > 1 for module, given in called)
+            assert encodes == (limit == 0 or isinstance(stage, FeatureStage)), stage.name
+    finally:
+        hook.remove()
+    assert len(plan.missing) == (4 if limit == 0 else 6)
 
 
 def test_damaged_features_are_made_again(tmp_path):

@@ -113,7 +113,7 @@ def _show_costs(console: Console, plan: Plan, costs: Costs, planner: Planner, pr
     if probe:
         from workbench.probe import Probe
 
-        measure = Probe(planner).seconds
+        measure = Probe(planner, plan).seconds
     seconds = {key: costs.seconds(stage, measure) for key, stage in plan.missing.items()}
     known = list(seconds.values())
     if any(each is None for each in known):

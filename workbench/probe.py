@@ -14,23 +14,28 @@ from workbench.built import Built, build_on, finish
 from workbench.compose import corpus_of, create
 from workbench.contracts import Dataset, Encoder
 from workbench.evaluate import evaluate
-from workbench.features import BATCH, Features, Look, encode_all
+from workbench.features import BATCH, Features, Look, encode_all, look_of
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
+from workbench.precision import dtype_of
 from workbench.stages import FeatureStage, Stage
 from workbench.train import planned_steps, train
 
 if TYPE_CHECKING:
-    from workbench.plan import AnyStage, Planner
+    from workbench.plan import AnyStage, Plan, Planner
 
 STEPS = 4  # steps, or batches, that are run; the first is not counted
 
 
 class Probe:
-    """Runs a few steps of stages, in this process and on one thread, as a worker would; nothing is kept."""
+    """Runs a few steps of stages, in this process and on one thread, as a worker would; nothing is kept.
 
-    def __init__(self, planner: Planner):
+    A stage that will read features is given random tokens, so that its time is that without the encoder.
+    """
+
+    def __init__(self, planner: Planner, plan: Plan):
         self.planner = planner
+        self.plan = plan
 
     def seconds(self, stage: AnyStage) -> float:
         """The time the stage will take, about."""
@@ -57,7 +62,10 @@ class Probe:
         built = self._built(stage)
         model = built.model
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-        data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+        kept = None
+        if stage.key in self.plan.features:
+            kept = _stand_in(self.planner.bench.pictures(trial, look_of(phase)), model.encoder, phase.precision)
+        data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, kept)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
         train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
@@ -72,11 +80,17 @@ class Probe:
         asked = trial.evaluation
         keys = Look(asked.split, (asked.task,), asked.limit, asked.precision).pictures(dataset)
         few = keys[: STEPS * asked.batch]
-        encodes, answers = _Clock(), _Clock()
-        features = Features([(few, self._encode(few, dataset, model.encoder, asked.precision, encodes))])
+        encoding = 0.0
+        if stage.key in self.plan.features:
+            features = _stand_in(few, model.encoder, asked.precision)
+        else:
+            clock = _Clock()
+            features = Features([(few, self._encode(few, dataset, model.encoder, asked.precision, clock))])
+            encoding = clock.each() / BATCH
+        answers = _Clock()
         short = asked.model_copy(update={"limit": len(few)})
         evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
-        return len(keys) * (encodes.each() / BATCH + answers.each() / asked.batch)
+        return len(keys) * (encoding + answers.each() / asked.batch)
 
     def _encode(self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock) -> Tensor:
         pictures = Pictures(dataset, encoder.transform)
@@ -86,6 +100,12 @@ class Probe:
         """The model with its starting weights, which take as long as others."""
         trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
         return build_on(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
+
+
+def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
+    """Tokens of these pictures, the same for each, that take no memory of their own."""
+    tokens = torch.randn(1, encoder.shape.tokens, encoder.shape.width).to(dtype_of(precision))
+    return Features([(keys, tokens.expand(len(keys), -1, -1))])
 
 
 class _Clock:
