@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ended, start, until
-from tests.small import SMALL, load, records, run_here, small_registry, write
+from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
+from workbench.clean import clean
 from workbench.run import RunOptions
 from workbench.stages import chain
 from workbench.work import SourcesChanged, _check_sources
@@ -87,12 +88,23 @@ def test_control_c_twice_ends_in_order(tmp_path):
     until(lambda: not members(process.pid))
 
 
-def test_a_stage_that_hangs_is_stopped_and_the_others_finish(tmp_path):
-    outcome = run_here(load(tmp_path, text=WAITING), tmp_path / "results", RunOptions(time_limit=4.0), workers=2)
+def test_a_stage_that_hangs_is_stopped_the_others_finish_and_it_can_go_on_later(tmp_path):
+    gate, results = tmp_path / "gate", tmp_path / "results"
+    gate.touch()
+    experiment = load(tmp_path, f"grid.fusion=[concat_projection, {{name: held, gate: {gate}, after: 1}}]")
+    outcome = run_here(experiment, results, RunOptions(time_limit=4.0, checkpoint_seconds=0), workers=2)
     assert (len(outcome.done), len(outcome.failed)) == (1, 1)
     error = records(tmp_path)[1]["error"]
     assert "stopped after 4 seconds" in error["message"]
     assert error["stage"] == "tune"
+    assert len(run_here(experiment, results).failed_before) == 1
+    checkpoints = files_of(results / "artifacts")
+    assert any(".partial/" in file for file in checkpoints)
+    gone, kept = clean(results)
+    assert (gone, len(kept)) == ({}, 1), "more time is all it needs"
+    gate.unlink()
+    assert len(run_here(experiment, results, RunOptions(retry=True)).done) == 1
+    assert_whole(tmp_path, 2)
 
 
 def test_what_failed_for_good_is_run_again_only_when_asked(tmp_path):

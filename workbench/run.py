@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from workbench.workers import Advance, Crew, Finished
 
 LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
 ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
+TIME_LIMIT = "TimeLimit"  # the type of the error of a stage that took longer than it may
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def run(
                 _Drive(planner, plan, folder, launcher, device, options, outcome, tracking).run(console)
             _check_still_there(experiment, folder, outcome, console)
         else:
-            store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, plan.failed, store))
+            store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, _lasting(plan), store))
     return outcome
 
 
@@ -130,7 +131,7 @@ class _Drive:
         self.running: dict[str, float] = {}  # key -> when it began
         self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
         self.tried: Counter[str] = Counter()
-        self.lasting = set(plan.failed)  # ids of trials whose failure would only repeat
+        self.lasting = _lasting(plan)
         self.alone: set[str] = set()  # keys of stages that ran out of memory beside others
         self.common: dict[str, Any] = {}
         # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
@@ -264,7 +265,7 @@ class _Drive:
             message = (
                 f"the stage was stopped after {limit:g} seconds. If it only needs longer, give more with --time-limit"
             )
-            self._hear(Finished(key, {"type": "TimeLimit", "message": message, "traceback": "", "transient": False}))
+            self._hear(Finished(key, {"type": TIME_LIMIT, "message": message, "traceback": "", "transient": False}))
 
     def _failed_now(self) -> bool:
         return bool(set(self.outcome.failed) - self.outcome.failed_before)
@@ -290,7 +291,7 @@ class _Drive:
             )
             write_trial(self.folder / TRIALS / trial.id, record, [], [])
             self.outcome.failed[trial.id] = error["message"]
-            if not error.get("transient"):
+            if _lasts(error):
                 self.lasting.add(trial.id)
 
     def _keys_of(self, stages: list[Stage]) -> set[str]:
@@ -305,9 +306,14 @@ class _Drive:
                 yield stages
 
 
-def _urgency(stage: AnyStage) -> tuple[int, int]:
-    """Features first, then those that most others wait for."""
-    return (0, stage.part[0]) if not isinstance(stage, Stage) else (1, stage.index - len(stage.trial.phases))
+def _lasts(error: Mapping[str, Any]) -> bool:
+    """Whether a stage that failed so has no use for its checkpoints: one that ran out of time can go on from them."""
+    return not error.get("transient") and error.get("type") != TIME_LIMIT
+
+
+def _lasting(plan: Plan) -> set[str]:
+    """The ids of trials that failed for good before."""
+    return {id_ for id_, outline in plan.failed.items() if _lasts(outline.error or {})}
 
 
 def _name_of(experiment: Experiment) -> str:

@@ -53,13 +53,17 @@ class Waiting(Raising):
 
 
 class Held(Raising):
-    """Waits while the file `gate` is there, so that a test can kill its worker: `<gate>.pid` says which that is."""
+    """Waits while the file `gate` is there, but for its first `after` steps, so that a test can kill its worker:
+    `<gate>.pid` says which that is."""
 
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, gate: str):
-        super().__init__(vision, decoder)
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, gate: str, after: int = 0):
+        super().__init__(vision, decoder, after=after)
         self.gate = Path(gate)
 
     def prepare(self, vision):
+        self.left -= 1
+        if self.left >= 0:
+            return vision
         if self.gate.exists():
             self.gate.with_suffix(".pid").write_text(str(os.getpid()))
         while self.gate.exists():
