@@ -31,11 +31,18 @@ class Costs:
             if key not in plan.missing and not stage.evaluates and _shape(stage) not in self._measured:
                 self.learn(stage)
 
-    def learn(self, stage: AnyStage) -> None:
-        """Look at what a stage that is done has cost."""
+    def learn(self, stage: AnyStage, seconds: float | None = None) -> None:
+        """Look at what a stage that is done has cost; an evaluation leaves no summary, but has taken `seconds`."""
         summary = None if stage.evaluates else self.store.summary(stage.key)
+        if stage.evaluates and seconds is not None:
+            summary = {STAGE_SECONDS: seconds}
         if summary is not None:
             self._measured[_shape(stage)] = summary
+
+    @property
+    def kinds_timed(self) -> int:
+        """Of how many kinds of stages the time is known."""
+        return sum(STAGE_SECONDS in each for each in self._measured.values())
 
     def memory_bytes(self, stage: AnyStage) -> float:
         """The most memory the stage will take, worker included."""
@@ -82,7 +89,8 @@ def _shape(stage: AnyStage) -> tuple:
     if isinstance(stage, FeatureStage):
         return "features", id(trial.components["encoder"]), id(trial.components["dataset"]), stage.look, _count(stage)
     own = trial.evaluation if stage.evaluates else trial.phases[stage.index]
-    kinds = [kind for kind in trial.components if stage.quantized or kind != "quantizer"]
+    quantized = stage.quantized
+    kinds = [kind for kind in trial.components if quantized or kind != "quantizer"]
     return id(own), *(id(trial.components[kind]) for kind in kinds)
 
 

@@ -18,6 +18,7 @@ from workbench.clean import left_to_do
 from workbench.contracts import Launcher
 from workbench.costs import Costs
 from workbench.experiment import Experiment
+from workbench.order import Order
 from workbench.plan import ARTIFACTS, AnyStage, Plan, Planner
 from workbench.progress import Board
 from workbench.provenance import provenance
@@ -43,8 +44,8 @@ from workbench.work import HeldElsewhere, StageJob, made_by, prepare
 from workbench.workers import Advance, Crew, Finished
 
 LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
-ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 TIME_LIMIT = "TimeLimit"  # the type of the error of a stage that took longer than it may
+ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class _Drive:
         self.folder, self.launcher, self.device, self.options = folder, launcher, device, options
         self.outcome, self.tracking, self.store = outcome, tracking, planner.store
         self.costs = Costs(plan, self.store)
+        self.order = Order(plan, self.costs)
         self.waiting, self.undone = dict(plan.missing), set(plan.missing)
         self.running: dict[str, float] = {}  # key -> when it began
         self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
@@ -166,7 +168,7 @@ class _Drive:
         now = time.monotonic()
         ready = [stage for stage in self.waiting.values() if self.not_before.get(stage.key, 0) <= now]
         ready = [stage for stage in ready if not any(key in self.undone for key in self.plan.needs(stage))]
-        for stage in sorted(ready, key=_urgency):
+        for stage in self.order.sort(ready):
             if len(self.running) >= self.launcher.slots():
                 return
             if stage.key not in self.waiting:  # one before it failed, and nobody needs it any more
@@ -209,7 +211,7 @@ class _Drive:
             self.board.advance(stage, message)
             self.tracking.advance(stage, message)
             return
-        del self.running[stage.key]
+        began = self.running.pop(stage.key)
         error = message.error or {}
         if error.get("type") == HeldElsewhere.__name__:
             self._wait(stage, "another run does it")
@@ -224,7 +226,7 @@ class _Drive:
         elif error:
             self._fail(stage, message)
         else:
-            self._done(stage, message)
+            self._done(stage, message, time.monotonic() - began)
 
     def _wait(self, stage: AnyStage, why: str) -> None:
         self.board.wait(stage, why)
@@ -244,10 +246,11 @@ class _Drive:
             self.tried.pop(each.key, None)
         self.board.expect(len(added))
 
-    def _done(self, stage: AnyStage, message: Finished) -> None:
+    def _done(self, stage: AnyStage, message: Finished, seconds: float | None = None) -> None:
+        """`seconds`: what it took, unless another run did it."""
         self.board.finish(stage, message)
         self.undone.discard(stage.key)
-        self.costs.learn(stage)
+        self.costs.learn(stage, seconds)
         if isinstance(stage, Stage) and stage.evaluates:
             self.outcome.done.append(stage.trial.id)
             self.tracking.finish(stage.trial.id)
