@@ -56,6 +56,7 @@ def text_logits(model: Any) -> Tensor:
         ("loha", {"r": 4}),
         ("lokr", {"r": 4}),
         ("oft", {"oft_block_size": 4}),
+        ("fourierft", {"n_frequency": 20, "scaling": 30.0}),
     ],
 )
 def test_methods_of_peft_keep_every_rule(method, settings):

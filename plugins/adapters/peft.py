@@ -1,4 +1,4 @@
-"""Every adapter of Hugging Face peft that lives in single layers: DoRA, IA3, VeRA, LoHa, OFT ..."""
+"""Every adapter of Hugging Face peft that lives in single layers: DoRA, IA3, VeRA, LoHa, OFT, FourierFT ..."""
 
 from __future__ import annotations
 
@@ -75,9 +75,8 @@ class PeftAdapter(Adapter):
         if self.method not in known:
             raise UserError(f"peft has no method '{self.method}'. It has: {', '.join(sorted(known))}")
         config = known[self.method]
-        usual = {"feedforward_modules": []} if "feedforward_modules" in config.__dataclass_fields__ else {}
         try:
-            made = config(target_modules=chosen, **usual | self.settings)
+            made = config(target_modules=chosen, **_usual(config) | self.settings)
         except (TypeError, ValueError) as error:
             raise UserError(f"peft does not take these settings of '{self.method}': {error}") from error
         return self._inject(model, made)
@@ -151,6 +150,15 @@ def _peft() -> Any:
     except ImportError as error:
         raise UserError("the adapter 'peft' needs peft: pip install workbench[peft]") from error
     return peft
+
+
+def _usual(config: Any) -> dict[str, Any]:
+    """What a method's config needs so that the method can be put on any layers, and starts as nothing."""
+    fields = config.__dataclass_fields__
+    usual: dict[str, Any] = {"feedforward_modules": []} if "feedforward_modules" in fields else {}
+    if "init_weights" in fields and fields["init_weights"].default is False:  # FourierFT's spectrum, drawn at random
+        usual["init_weights"] = True
+    return usual
 
 
 def _adapted(model: nn.Module) -> dict[str, Any]:
