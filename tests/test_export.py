@@ -14,8 +14,11 @@ from tests.small import PLUGINS, CommandLine
 from tests.test_asking import finished, picture, trials
 from workbench.artifacts import TOKENIZER
 from workbench.asking import Asked, open_picture
+from workbench.compose import count_bytes
 from workbench.exported import ExportError, export, is_exported, read_exported
 from workbench.finished import Finished, read_finished
+from workbench.notation import megabytes
+from workbench.records import read_record
 
 __all__ = ["finished"]  # a fixture, made once for each file
 
@@ -47,9 +50,14 @@ def test_an_exported_trial_computes_the_same_bits_from_its_folder_alone(finished
         )
 
 
+def with_quantizer(folder: Path, name: str) -> Path:
+    """One of the trials with that quantizer."""
+    return next(each for each in trials(folder) if read_record(each).spec["quantizer"]["name"] == name)
+
+
 def test_the_folder_holds_what_training_changed_and_the_files_of_pretrained_parts(finished, tmp_path):
-    exported(finished, trials(finished)[0], tmp_path / "merged")
-    exported(finished, trials(finished)[0], tmp_path / "apart", separate=True)
+    exported(finished, with_quantizer(finished, "none"), tmp_path / "merged")
+    exported(finished, with_quantizer(finished, "none"), tmp_path / "apart", separate=True)
     merged, apart = (load_file(tmp_path / each / "weights.safetensors") for each in ("merged", "apart"))
     assert not [name for name in merged if name.startswith("encoder.") or "lora" in name]
     assert merged.keys() == apart.keys()
@@ -60,6 +68,21 @@ def test_the_folder_holds_what_training_changed_and_the_files_of_pretrained_part
     assert (tmp_path / "merged/encoder/model.safetensors").is_file()
     assert not (tmp_path / "merged/adapter.safetensors").exists()
     assert (tmp_path / "merged/plugins/dataset/squares.py").is_file()
+
+
+def test_a_quantized_trial_is_kept_quantized_and_its_parts_without_weights(finished, tmp_path):
+    found = exported(finished, with_quantizer(finished, "int8"), tmp_path / "narrow")
+    kept = load_file(tmp_path / "narrow/weights.safetensors")
+    assert sum(each.nbytes for each in kept.values()) == count_bytes(found.model())
+    assert torch.int8 in {each.dtype for each in kept.values()}
+    weights = tmp_path / "narrow/encoder/pytorch_model.bin"
+    shapes = torch.load(weights, weights_only=True)
+    assert shapes.keys() == load_file(finished / "clip/model.safetensors").keys()
+    assert not any(each.any() for each in shapes.values())
+    assert weights.stat().st_size < (finished / "clip/model.safetensors").stat().st_size
+    folder = [file for file in (tmp_path / "narrow").rglob("*") if file.is_file() and "plugins" not in file.parts]
+    size = sum(file.stat().st_size for file in folder if file.name != "README.md")
+    assert f"MB as evaluated, {megabytes(size)} MB on disk" in (tmp_path / "narrow/README.md").read_text()
 
 
 def test_the_card_has_the_record_s_numbers(finished, tmp_path):

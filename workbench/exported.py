@@ -1,11 +1,11 @@
 """A trial in a folder of its own: written whole, and read back to a model that computes the same bits.
 
 config.json             the trial's spec and record, and which parts have files here
-weights.safetensors     all weights but those that are still as the parts' files have them
+weights.safetensors     all weights but those that are still as the parts' files have them; quantized, all of them
 adapter.safetensors     what the adapter trained, where it is kept apart
 tokenizer.json          the tokenizer
 adapter_peft/           the same in peft's own format, where the adapter can write it
-encoder/, language_model/, adapter/   what pretrained parts were read from
+encoder/, language_model/, adapter/   what pretrained parts were read from; quantized, without the wide weights
 plugins/                sources of plugins that are not the workbench's own: to be read, and given with --plugins
 README.md               the model card
 llava/                  on request: the model as transformers' LlavaForConditionalGeneration
@@ -14,6 +14,7 @@ llava/                  on request: the model as transformers' LlavaForCondition
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -22,29 +23,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 import workbench
 from workbench.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.atomic import new_folder
 from workbench.built import Built, build_on, finish
-from workbench.checkpoints import read_weights
+from workbench.checkpoints import load_into, read_weights
+from workbench.compose import build_model, create, quantize
+from workbench.conformance.quantizers import FULL_BITS
 from workbench.contracts import Corpus
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.finished import Finished, trial_of
-from workbench.hugging_face import TEXTS, checkpoint_files, checkpoint_folder
-from workbench.keys import files_of
 from workbench.llava_folder import write_llava
 from workbench.model import VisionLanguageModel
 from workbench.model_card import CARD, model_card
+from workbench.part_files import copy_parts, licence_of, make_room
 from workbench.registry import Registry, load_registry
-from workbench.trial import Component, Trial, trains_quantized
+from workbench.trial import Trial, trains_quantized
 
-CONFIG, ADAPTER, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "plugins", "llava"
-FORMAT, VERSION = "workbench_export", 1
-CHECKPOINT = "checkpoint"  # the option with which a part names its pretrained files, on disk or on the hub
-PARTS = ("encoder", "language_model", "adapter")
+CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
+FORMAT, VERSION = "workbench_export", 2
 
 
 class ExportError(UserError):
@@ -62,11 +63,18 @@ class Exported:
 
     def model(self) -> VisionLanguageModel:
         """Its model as it was evaluated."""
+        corpus = Corpus(_no_texts, self.folder / TOKENIZER)
         apart = self.config["adapter"] == "separate"
         weights = read_weights(self.folder / WEIGHTS) | (read_weights(self.folder / ADAPTER) if apart else {})
+        if self.config["quantized"]:
+            model = build_model(self.trial, self.registry, corpus)
+            make_room(model)
+            quantize(self.trial, self.registry, model)
+            load_into(model, _with_shared(weights, model), self.folder / WEIGHTS)
+            return model.eval()
         summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
-        before = Artifact(self.folder, weights, self.folder / TOKENIZER, summary, [])
-        built = build_on(before, self.trial, (), self.registry, Corpus(_no_texts, before.tokenizer_file))
+        before = Artifact(self.folder, weights, corpus.tokenizer_file, summary, [])
+        built = build_on(before, self.trial, (), self.registry, corpus)
         finish(built, self.trial, self.registry)
         return built.model.eval()
 
@@ -75,8 +83,8 @@ def export(finished: Finished, out: Path, separate: bool = False, llava: bool = 
     """Write the folder, all of it or nothing.
 
     With `separate`, what the adapter trained is kept in a file of its own, as it always is beside weights that were
-    quantized before it was trained; with `llava`, a folder `llava` in it is the
-    model as transformers loads it, not quantized.
+    quantized before it was trained, and the weights are those before the trial's quantizer; with `llava`, a folder
+    `llava` in it is the model as transformers loads it, not quantized.
     """
     if out.exists():
         raise ExportError(f"{out} is there already. Give a folder that is not there yet")
@@ -86,21 +94,31 @@ def export(finished: Finished, out: Path, separate: bool = False, llava: bool = 
     if llava and built.packed:
         raise ExportError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
     separate = separate or (built.adapter is not None and bool(built.packed))  # into narrow weights none can be merged
+    trial, registry, model = finished.trial, finished.registry, built.model
+    quantized = not separate and not built.packed and create(trial, "quantizer", registry).bits < FULL_BITS
     with new_folder(out, ExportError) as folder:
-        spec, parts = _with_parts(finished, folder)
-        _write_weights(built, folder, separate)
-        (folder / TOKENIZER).write_text(built.model.language_model.tokenizer.json(), encoding="utf-8")
+        spec, parts = copy_parts(trial, registry, folder, weights=not quantized)
+        if separate:
+            _write_apart(built, folder)
+        _merge(built)
+        if llava:
+            write_llava(model, trial, folder / LLAVA)
+        if quantized:
+            quantize(trial, registry, model)
+            _save(_once(model.state_dict(keep_vars=True)), folder / WEIGHTS)
+        elif not separate:
+            _save(_changed(built), folder / WEIGHTS)
+        (folder / TOKENIZER).write_text(model.language_model.tokenizer.json(), encoding="utf-8")
         _copy_plugins(finished, folder / PLUGINS)
         record = dataclasses.asdict(finished.record)
         metrics = {name: value if math.isfinite(value) else None for name, value in record["metrics"].items()}
         adapter = "none" if built.adapter is None else "separate" if separate else "merged"
-        config = {FORMAT: VERSION, "workbench": workbench.__version__, "adapter": adapter, "parts": parts}
-        config |= {"spec": spec, "record": {**record, "metrics": metrics}}
+        config = {FORMAT: VERSION, "workbench": workbench.__version__, "adapter": adapter, "quantized": quantized}
+        config |= {"parts": parts, "spec": spec, "record": {**record, "metrics": metrics}}
         (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        licences = {kind: _licence(folder / kind) for kind in parts}
-        (folder / CARD).write_text(model_card(finished, adapter, licences), encoding="utf-8")
-        if llava:
-            write_llava(built.model, finished.trial, folder / LLAVA)
+        licences = {kind: licence_of(folder / kind) for kind in parts}
+        size = sum(file.stat().st_size for kind in ("", *parts) for file in (folder / kind).glob("*") if file.is_file())
+        (folder / CARD).write_text(model_card(finished, adapter, size, licences), encoding="utf-8")
 
 
 def is_exported(folder: Path) -> bool:
@@ -128,64 +146,58 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
     return Exported(folder, config, trial, registry)
 
 
-def _with_parts(finished: Finished, folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
-    """The spec, and for each part with files the option that names them and where they are copied to."""
-    spec, parts = dict(finished.trial.spec()), {}
-    for kind in PARTS:
-        component = finished.trial.components[kind]
-        option, files, source = _files(component, finished.registry)
-        if option is None:
-            continue
-        (folder / kind).mkdir()
-        own = source if source.is_dir() else source.parent
-        told = [each for each in (*sorted(own.glob("LICEN[SC]E*")), own / CARD) if each.is_file()]
-        for file in (*files, *told):
-            shutil.copyfile(file, folder / kind / file.name)
-        place = f"{kind}/{source.name}" if source.is_file() else kind
-        spec[kind] = {**spec[kind], option: place}
-        parts[kind] = (option, place)
-    return spec, parts
+def _write_apart(built: Built, folder: Path) -> None:
+    """What the adapter trained, in peft's own format as well where it can be, and the weights without it."""
+    weights, adapted = built.model.state_dict(keep_vars=True), {id(parameter) for parameter in built.adapted}
+    _save({name: each for name, each in _changed(built).items() if id(each) not in adapted}, folder / WEIGHTS)
+    _save({name: each for name, each in weights.items() if id(each) in adapted}, folder / ADAPTER)
+    write_as_peft = getattr(built.adapter, "save", None)
+    if write_as_peft is not None:
+        write_as_peft(built.model, folder / PEFT)
 
 
-def _files(component: Component, registry: Registry) -> tuple[str | None, Sequence[Path], Path]:
-    """The option that names a part's files, these, and their folder or the one file. What has none here may name a
-    `checkpoint` of the hub."""
-    files = files_of(component, registry)
-    for name, value in component.arguments().items():
-        if isinstance(value, (str, Path)) and files:
-            path = Path(value)
-            if all(path == file or path in file.parents for file in files):
-                return name, files, path
-    hub = component.arguments().get(CHECKPOINT)
-    if not isinstance(hub, str) or files:
-        return None, (), Path()
-    folder = checkpoint_folder(hub, TEXTS)
-    return CHECKPOINT, checkpoint_files(str(folder)), folder
+def _merge(built: Built) -> None:
+    """Merge the adapter, which may change a weight where it lies: that is no longer as its file has it."""
+    if built.adapter is None:
+        return
+    before = _digests(built)
+    built.adapter.merge(built.model)
+    after = _digests(built)
+    built.untouched = frozenset(which for which in after if before[which] == after[which])
 
 
-def _write_weights(built: Built, folder: Path, separate: bool) -> None:
-    """What is not in the files of the parts; the model is left with its adapter merged."""
+def _digests(built: Built) -> dict[int, bytes]:
+    """What tells the bits of each parameter that is as its files have it."""
+    found = {
+        id(each): each.detach().cpu().flatten() for each in built.model.parameters() if id(each) in built.untouched
+    }
+    return {which: hashlib.sha256(each.view(torch.uint8).numpy().data).digest() for which, each in found.items()}
+
+
+def _changed(built: Built) -> dict[str, Tensor]:
+    """The weights that are not as their files have them."""
+    weights = built.model.state_dict(keep_vars=True)
+    return {name: each for name, each in weights.items() if not built.as_in_files(name, each)}
+
+
+def _once(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under the first of its names: a decoder may share its embedding with its head."""
+    first = {id(each): name for name, each in reversed(weights.items())}
+    return {name: weights[name] for name in first.values()}
+
+
+def _with_shared(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Weights that were saved once, under every name that the model has for them."""
+    own = {name: id(each) for name, each in model.state_dict(keep_vars=True).items()}
+    saved = {own[name]: weight for name, weight in weights.items() if name in own}
+    return weights | {name: saved[which] for name, which in own.items() if which in saved}
+
+
+def _save(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Copies, because safetensors takes no two names for one tensor."""
     from safetensors.torch import save_file
 
-    adapted = {id(parameter) for parameter in built.adapted} if separate else set()
-    if built.adapter is not None and not separate:
-        built.adapter.merge(built.model)
-    weights = built.model.state_dict(keep_vars=True)
-    changed = {
-        name: each for name, each in weights.items() if id(each) not in adapted and not built.as_in_files(name, each)
-    }
-    save_file(_plain(changed), folder / WEIGHTS)
-    if separate and built.adapter is not None:
-        save_file(_plain({name: each for name, each in weights.items() if id(each) in adapted}), folder / ADAPTER)
-        write_as_peft = getattr(built.adapter, "save", None)
-        if write_as_peft is not None:
-            write_as_peft(built.model, folder / "adapter_peft")
-        built.adapter.merge(built.model)
-
-
-def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies, because safetensors takes no two names for one tensor, and a decoder may tie its head."""
-    return {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
+    save_file({name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}, file)
 
 
 def _copy_plugins(finished: Finished, folder: Path) -> None:
@@ -198,18 +210,6 @@ def _copy_plugins(finished: Finished, folder: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             for source in (file, *file.parent.glob("_*.py")):
                 shutil.copyfile(source, target / source.name)
-
-
-def _licence(folder: Path) -> str:
-    """What a part's own model card or licence file says."""
-    card = folder / CARD
-    if card.is_file():
-        for line in card.read_text(encoding="utf-8", errors="replace").splitlines()[:60]:
-            key, _, value = line.partition(":")
-            if key.strip() in ("license", "licence") and value.strip():
-                return value.strip()
-    files = sorted(folder.glob("LICEN[SC]E*"))
-    return f"see {folder.name}/{files[0].name}" if files else ""
 
 
 def _no_texts() -> Iterator[str]:

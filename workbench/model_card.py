@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 CARD = "README.md"
 
 
-def model_card(finished: Finished, adapter: str, licences: Mapping[str, str]) -> str:
-    """Markdown, with the front matter that model hubs read. `licences` are those of pretrained parts, "" if unknown."""
+def model_card(finished: Finished, adapter: str, size: int, licences: Mapping[str, str]) -> str:
+    """Markdown, with the front matter that model hubs read.
+
+    `size`: bytes of the folder; `licences`: those of pretrained parts, "" if unknown."""
     record, trial = finished.record, finished.trial
     parts = [(kind, _told(trial.components[kind])) for kind in COMPONENTS]
     label = trial.label or record.id
@@ -37,7 +39,7 @@ def model_card(finished: Finished, adapter: str, licences: Mapping[str, str]) ->
             *("", "## Training", "", *_table(_PHASE, [_phase(phase) for phase in trial.phases]), ""),
             *_costs(finished),
             *("", "## Evaluation", "", *_evaluation(finished), ""),
-            *_sizes(record),
+            *_sizes(record, size),
             *("", "## Licences", "", *_licences(licences), ""),
         ]
     )
@@ -114,12 +116,12 @@ def _interval(value: float, predictions: pandas.DataFrame, metric: str, conditio
     return Interval(value, float(low), float(high))
 
 
-def _sizes(record: Record) -> list[str]:
+def _sizes(record: Record, size: int) -> list[str]:
     metrics = record.metrics
     share = metrics["trainable_parameters"] / max(metrics["parameters"], 1)
     return [
         f"{metrics['parameters']:,.0f} parameters, of which {metrics['trainable_parameters']:,.0f} ({share:.1%})"
-        f" trained in the last phase; {megabytes(metrics['bytes'])} MB as evaluated;"
+        f" trained in the last phase; {megabytes(metrics['bytes'])} MB as evaluated, {megabytes(size)} MB on disk;"
         f" {metrics['latency_ms']:.0f} ms an answer."
     ]
 
