@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from workbench.asking import Asked
 from workbench.attention_maps import word_maps
-from workbench.attention_plot import overlay
+from workbench.attention_plot import draw_maps
 from workbench.errors import UserError
 from workbench.seen_picture import seen_picture
 
-Shown = tuple[Image.Image, str]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class DemoError(UserError):
     """gradio is not installed, or the page cannot be served."""
 
 
-def reply(asked: Asked, picture: Image.Image | None, question: str) -> Iterator[tuple[str, list[Shown]]]:
+def reply(asked: Asked, picture: Image.Image | None, question: str) -> Iterator[tuple[str, Figure | None]]:
     """The answer as it grows; at its end, for each word, the map over the picture. A mistake is told in its place."""
     if picture is None:
-        yield "Upload a picture first.", []
+        yield "Upload a picture first.", None
         return
     picture = picture.convert("RGB")
     answer = ""
     try:
         for piece in asked.stream(picture, question):
             answer += piece
-            yield answer, []
-        yield answer, overlays(asked, picture, question)
+            yield answer, None
+        seen = seen_picture(asked.model.encoder.transform, picture)
+        yield answer, draw_maps(seen, question, word_maps(asked, picture, question))
     except UserError as error:
-        yield answer or str(error), []
-
-
-def overlays(asked: Asked, picture: Image.Image, question: str) -> list[Shown]:
-    """For each word of the answer, the map over the picture as the model sees it, large enough to look at."""
-    maps = word_maps(asked, picture, question)
-    seen = seen_picture(asked.model.encoder.transform, picture)
-    factor = max(1, round(256 / max(seen.size)))
-    large = seen.resize((seen.width * factor, seen.height * factor), Image.Resampling.BICUBIC)
-    told = zip(maps.words, maps.maps, maps.shares.tolist(), strict=True)
-    return [
-        (overlay(large, weights.numpy()), word if share > 0.999 else f"{word} ({share:.0%} on the picture)")
-        for word, weights, share in told
-    ]
+        yield answer or str(error), None
 
 
 def demo_page(asked: Asked, title: str) -> Any:
@@ -60,12 +49,12 @@ def demo_page(asked: Asked, title: str) -> Any:
                 question = gradio.Textbox(label="question", placeholder="what color is it?")
                 ask = gradio.Button("Ask", variant="primary")
                 answer = gradio.Textbox(label="answer", interactive=False)
-        gallery = gradio.Gallery(label="where it looked", columns=4)
+        maps = gradio.Plot(label="where it looked", format="png")
 
-        def answering(image: Image.Image | None, text: str) -> Iterator[tuple[str, list[Shown]]]:
+        def answering(image: Image.Image | None, text: str) -> Iterator[tuple[str, Figure | None]]:
             yield from reply(asked, image, text)
 
-        gradio.on([ask.click, question.submit], answering, [picture, question], [answer, gallery], api_name="ask")
+        gradio.on([ask.click, question.submit], answering, [picture, question], [answer, maps], api_name="ask")
     return page
 
 
