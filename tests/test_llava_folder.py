@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from PIL import Image
 from transformers import CLIPVisionModel
 
 from tests.pretrained import reference, save
 from tests.small import load, small_registry
 from tests.test_llama import VARIANTS
+from tests.test_towers import save as save_tower
 from tests.tiny import QUESTIONS, builtin_registry, collator, texts
 from workbench.compose import build_model
 from workbench.contracts import Corpus
@@ -21,17 +24,20 @@ from workbench.llava_folder import LlavaError, write_llava
 from workbench.model import VisionLanguageModel
 
 ENCODER = "encoder: {name: clip, image_size: 16, patch_size: 8, width: 16, depth: 3, heads: 2"
+NATIVE = "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}"
 DECODERS: dict[str, Any] = {name: lambda name=name: VARIANTS[name]() for name in ("tied", "Llama 3's positions")} | {
     name: lambda name=name: reference(name) for name in ("Qwen2", "Qwen3", "Gemma3", "Mistral", "Llama")
 }
 
 
-def built(folder: Path, decoder: str, connector: str = "mlp", encoder: str = "", prompt: str = "") -> tuple[Any, Any]:
-    """A trial with a random CLIP tower and a decoder from a folder, and its model."""
+def built(
+    folder: Path, decoder: str, connector: str = "mlp", encoder: str = "", start: str = ENCODER
+) -> tuple[Any, Any]:
+    """A trial with a random CLIP tower, or another, and a decoder from a folder, and its model."""
     text = f"""\
 base:
   dataset: squares
-  {ENCODER}{encoder}}}
+  {start}{encoder}}}
   connector: {connector}
   fusion: concat_projection
   language_model: {decoder}
@@ -51,17 +57,18 @@ metrics: [loss]
 
 def same_as_transformers(model: VisionLanguageModel, folder: Path) -> None:
     theirs: Any = transformers.LlavaForConditionalGeneration.from_pretrained(folder).eval()
-    pictures = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    size = model.encoder.image_size
+    pictures = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
     tokenizer = model.language_model.tokenizer
     with torch.no_grad():
         for row, questions in enumerate(QUESTIONS):
             for example in questions:
                 batch = collator(model, "<image>{question}\n")(pictures[row : row + 1], [[example]], answered=False)
                 ids = batch.ids[0].tolist()
-                place = ids.index(tokenizer.image)
-                expanded = torch.tensor([ids[:place] + [tokenizer.image] * 4 + ids[place + 1 :]])
+                place, count = ids.index(tokenizer.image), model.connector.shape.tokens
+                expanded = torch.tensor([ids[:place] + [tokenizer.image] * count + ids[place + 1 :]])
                 given: dict[str, Any] = {"input_ids": expanded, "pixel_values": batch.images}
-                wanted = theirs(**given).logits[0, place + 4 :]
+                wanted = theirs(**given).logits[0, place + count :]
                 torch.testing.assert_close(model.logits(batch)[0, place + 1 :], wanted, rtol=1e-4, atol=1e-4)
                 [[answer]] = generate(model, model.see(batch.images), batch, max_new_tokens=6)
                 longer = theirs.generate(**given, max_new_tokens=6, do_sample=False)[0, expanded.shape[1] :].tolist()
@@ -89,20 +96,28 @@ def test_the_native_decoder_is_told_in_the_same_terms(decoder, tmp_path):
     same_as_transformers(model, tmp_path / "llava")
 
 
-def test_tokenizer_and_preprocessing_are_there(tmp_path):
-    trial, model = built(tmp_path, "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}")
+@pytest.mark.parametrize("encoder", ["", ", class_token: true"])
+def test_transformers_processor_prepares_text_and_picture_as_the_workbench_does(encoder, tmp_path):
+    trial, model = built(tmp_path, NATIVE, encoder=encoder)
     write_llava(model, trial, tmp_path / "llava")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "llava")
-    own = model.language_model.tokenizer
-    text = "<image>is it red?\n"
-    assert tokenizer(text, add_special_tokens=False).input_ids == own.encode(text)
-    assert tokenizer.eos_token_id == own.end
-    assert (tmp_path / "llava/preprocessor_config.json").is_file()
+    same_input(model, tmp_path / "llava")
     same_as_transformers(model, tmp_path / "llava")
 
 
+def same_input(model: VisionLanguageModel, folder: Path) -> None:
+    """transformers' own processor makes the ids and the pixels that the workbench makes."""
+    processor: Any = transformers.AutoProcessor.from_pretrained(folder)
+    own, text = model.language_model.tokenizer, "<image>is it red?\n"
+    assert processor.tokenizer.eos_token_id == own.end
+    picture = Image.effect_mandelbrot((40, 30), (-2, -1, 1, 1), 50).convert("RGB")
+    given = processor(images=picture, text=text, return_tensors="pt")
+    torch.testing.assert_close(given["pixel_values"][0], model.encoder.transform(picture))
+    image, *rest = own.encode(text)
+    assert given["input_ids"][0].tolist() == [image] * model.connector.shape.tokens + rest
+
+
 def test_the_tower_s_weights_have_transformers_own_names(tmp_path):
-    _, model = built(tmp_path, "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}")
+    _, model = built(tmp_path, NATIVE)
     encoder: Any = model.encoder
     part = encoder.for_transformers()
     config = transformers.CLIPVisionConfig(**{name: each for name, each in part.config.items() if name != "model_type"})
@@ -110,12 +125,61 @@ def test_the_tower_s_weights_have_transformers_own_names(tmp_path):
     assert {name.removeprefix("vision_model.") for name in tower.state_dict()} >= set(part.weights)
 
 
+PROCESSORS = {"SigLIP": "SiglipImageProcessor", "CLIP": "CLIPImageProcessor"}
+PROCESSORS |= {"DINOv2": "BitImageProcessor", "ViT": "ViTImageProcessor"}
+
+
+def built_with_tower(folder: Path, name: str, options: str) -> tuple[Any, Any]:
+    """A trial with a tower of transformers whose blocks were trained."""
+    save_tower(name, folder / "tower")
+    file = folder / "tower/preprocessor_config.json"
+    told = json.loads(file.read_text()) | {"image_processor_type": PROCESSORS.get(name, "")}
+    file.write_text(json.dumps(told))
+    encoder = f"encoder: {{name: huggingface, checkpoint: {folder / 'tower'}{options}"
+    return built(folder, NATIVE, start=encoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SigLIP", ", layer: -2"),
+        ("whole SigLIP", ", layer: -1"),
+        ("CLIP", ""),
+        ("CLIP", ", layer: 1, class_token: true"),
+        ("DINOv2", ", layer: -2"),
+        ("ViT", ", layer: -2, class_token: true"),
+    ],
+)
+def test_a_tower_of_transformers_is_told_with_its_layer_and_class_token(name, options, tmp_path):
+    trial, model = built_with_tower(tmp_path, name, options)
+    write_llava(model, trial, tmp_path / "llava")
+    same_as_transformers(model, tmp_path / "llava")
+    if name in PROCESSORS:
+        same_input(model, tmp_path / "llava")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("SigLIP", "", "set layer, as layer: -2"),
+        ("SigLIP", ", layer: -2, pool: 2", "leave out pool, image_size"),
+        ("ViT", ", layer: -2, image_size: 32", "leave out pool, image_size"),
+        ("DINOv2 with registers", ", layer: -2", "take its registers as patches"),
+        ("SigLIP 2", ", layer: -2", "takes rows of patches"),
+    ],
+)
+def test_a_tower_that_llava_cannot_show_pictures_to_is_refused(name, options, message, tmp_path):
+    trial, model = built_with_tower(tmp_path, name, options)
+    with pytest.raises(LlavaError, match=f"the encoder 'huggingface' has no counterpart .*{message}"):
+        write_llava(model, trial, tmp_path / "llava")
+
+
 @pytest.mark.parametrize(
     ("connector", "decoder", "message"),
     [
         ("mlp", "{name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}", "language_model 'gpt'"),
-        ("{name: mlp, hidden: 12}", "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}", "12 wide"),
-        ("resampler", "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}", "connector 'resampler'"),
+        ("{name: mlp, hidden: 12}", NATIVE, "12 wide"),
+        ("resampler", NATIVE, "connector 'resampler'"),
     ],
 )
 def test_what_llava_cannot_be_is_refused_with_the_reason(connector, decoder, message, tmp_path):

@@ -30,6 +30,7 @@ PLACES = {
     "language_model": "model.language_model.",
 }
 HEAD = "lm_head.weight"
+PROCESSOR = "processor_config.json"
 
 
 class LlavaError(UserError):
@@ -54,7 +55,7 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
     with quiet_transformers():
         empty.to(next(iter(kinds))).save_pretrained(folder)
     _write_tokenizer(transformers, model.language_model.tokenizer, folder)
-    for name, content in parts["encoder"].files.items():
+    for name, content in {**parts["encoder"].files, PROCESSOR: _processor(config, model)}.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -78,6 +79,18 @@ def _config(transformers: Any, parts: Mapping[str, TransformersPart], model: Vis
         tie_word_embeddings=parts["language_model"].config.get("tie_word_embeddings", False),
         **settings,
     )
+
+
+def _processor(config: Any, model: VisionLanguageModel) -> dict[str, Any]:
+    """What `AutoProcessor` counts the image tokens of a picture by."""
+    patch, strategy = config.vision_config.patch_size, config.vision_feature_select_strategy
+    before = model.connector.shape.tokens - (model.encoder.image_size // patch) ** 2 + (strategy == "default")
+    return {
+        "processor_class": "LlavaProcessor",
+        "patch_size": patch,
+        "vision_feature_select_strategy": strategy,
+        "num_additional_image_tokens": before,
+    }
 
 
 def _named(parts: Mapping[str, TransformersPart], empty: nn.Module) -> dict[str, Tensor]:

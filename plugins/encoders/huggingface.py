@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.nn import functional
 from workbench import (
     Checkpoint,
     Encoder,
+    TransformersPart,
     UserError,
     VisionShape,
     checkpoint_files,
@@ -26,8 +28,11 @@ from workbench import (
     read_pretrained,
 )
 
+from ._blocks import blocks_before
+
 CLASS_TOKENS = ("cls_token", "class_embedding")  # what families call it
 LAST_NORMS = ("layernorm", "post_layernorm", "norm")
+PREPROCESSING = "preprocessor_config.json"
 UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower's own pretraining; often missing
 
 
@@ -53,7 +58,8 @@ class HuggingFaceTower(Encoder):
         image_size: PositiveInt | None = None,
     ):
         super().__init__()
-        folder = checkpoint_folder(checkpoint, ("preprocessor_config.json",))
+        folder = checkpoint_folder(checkpoint, (PREPROCESSING,))
+        self.folder, self.layer = folder, layer
         self.tower = _read_tower(folder)
         config = self.tower.config
         self.patch, self.trained_size = _sizes(config, checkpoint)
@@ -73,9 +79,9 @@ class HuggingFaceTower(Encoder):
         self.class_token = class_token
         self.extra = int(has_class_token) + getattr(config, "num_register_tokens", 0)  # tokens before the patches
         self.shape = VisionShape(config.hidden_size, (self.side // pool) ** 2 + class_token)
-        self.whole = layer is None
+        self.used = blocks_before(-1 if layer is None else layer, config.num_hidden_layers)
         if layer is not None:
-            _cut(self.tower, layer)
+            _cut(self.tower, self.used)
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
@@ -99,9 +105,40 @@ class HuggingFaceTower(Encoder):
         """images [P,3,H,W] -> what the tower's own pooling gives, or its class token, or the mean [P,Dv]."""
         output = self._run(images)
         pooled = getattr(output, "pooler_output", None)
-        if self.whole and pooled is not None:
+        if self.layer is None and pooled is not None:
             return pooled
         return output.last_hidden_state[:, 0] if self.extra else output.last_hidden_state.mean(1)
+
+    def for_transformers(self) -> TransformersPart:
+        """The whole tower as its checkpoint has it, with what was trained, and the hidden state that is taken of it."""
+        tower = read_pretrained("AutoModel", self.folder, part="vision_config", unneeded=UNNEEDED).eval()
+        tower.load_state_dict(self.tower.state_dict(), strict=False)
+        self._check_llava(tower)
+        drops = self.extra == 1 and not self.class_token
+        return TransformersPart(
+            config={name: value for name, value in tower.config.to_dict().items() if not name.startswith("_")},
+            weights=tower.state_dict(),
+            settings={
+                "vision_feature_layer": self.used,
+                "vision_feature_select_strategy": "default" if drops else "full",
+            },
+            files={PREPROCESSING: json.loads((self.folder / PREPROCESSING).read_text(encoding="utf-8"))},
+        )
+
+    @torch.no_grad()
+    def _check_llava(self, tower: Any) -> None:
+        """LLaVA shows a tower pictures and takes one hidden state, with all tokens or without the first."""
+        if "spatial_shapes" in inspect.signature(type(tower).forward).parameters:
+            raise UserError(f"LLaVA shows a tower pictures, and {type(tower).__name__} takes rows of patches")
+        if self.extra > 1:
+            raise UserError("LLaVA would take its registers as patches")
+        if self.pooled > 1 or self.image_size != self.trained_size:
+            raise UserError("LLaVA takes every patch of a picture of the tower's own size: leave out pool, image_size")
+        output = tower(torch.zeros(1, 3, self.image_size, self.image_size), output_hidden_states=True)
+        if self.layer is None and not torch.equal(output.hidden_states[-1], output.last_hidden_state):
+            raise UserError(
+                "LLaVA takes a hidden state, and not what its last norm makes of it: set layer, as layer: -2"
+            )
 
     def _run(self, images: Tensor) -> Any:
         accepted = inspect.signature(type(self.tower).forward).parameters
@@ -137,14 +174,9 @@ def _sizes(config: Any, checkpoint: str) -> tuple[int, int]:
     return patch, size if isinstance(size, int) else patch * math.isqrt(config.num_patches)
 
 
-def _cut(tower: Any, layer: int) -> None:
-    """Leave out the blocks behind the hidden state `layer`, with the norm and the pooling that follow them."""
+def _cut(tower: Any, used: int) -> None:
+    """Leave out the blocks behind the first `used`, with the norm and the pooling that follow them."""
     depth = tower.config.num_hidden_layers
-    used = depth + 1 + layer if layer < 0 else layer
-    if not 0 <= used <= depth:
-        raise UserError(
-            f"layer {layer} is not among the hidden states 0 to {depth} (or -{depth + 1} to -1) of {depth} blocks"
-        )
     blocks = next(each for each in tower.modules() if isinstance(each, nn.ModuleList) and len(each) == depth)
     del blocks[used:]
     inner = set(blocks.modules())
