@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,9 @@ def test_a_folder_without_preprocessing_is_told(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 3, "width": 4}}')
     with pytest.raises(UserError, match="does not make squares"):
         read_preprocessing(tmp_path, 24)
+
+
+def test_without_timm_the_extra_is_named(monkeypatch, folders):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UserError, match=r"pip install workbench\[timm\]"):
+        builtin_registry().create("encoder", "timm", checkpoint=str(folders["ViT"]))
