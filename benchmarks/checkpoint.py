@@ -37,7 +37,7 @@ def main() -> None:
     dataset = build_dataset(trial, registry)
     model = build_model(trial, registry, corpus_of(trial, dataset))
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+    data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate)
     training = Training(model, [], trial.phases[-1], data, 0)
     costs, size = [], 0
     with tempfile.TemporaryDirectory() as folder:

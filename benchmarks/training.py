@@ -89,7 +89,7 @@ def same_batches(
 ) -> None:
     """One optimizer step on 32 pictures with one question each: the same tokens for all three."""
     keys = list(grouped)[:PICTURES]
-    images = Pictures(dataset, ours.encoder.transform).plain(keys)
+    images = torch.cat(Pictures(dataset, ours.encoder.views).plain(keys))
     tokenizer = ours.language_model.tokenizer
     collate = Collator(tokenizer, PROMPT)
     questions = [grouped[key][:1] for key in keys]
@@ -143,7 +143,7 @@ def end_to_end(
     Ours is the workbench's own `train`, its start included. Llava's pictures are as quick to open as ours.
     """
     collate = Collator(ours.language_model.tokenizer, PROMPT)
-    pictures = Pictures(dataset, ours.encoder.transform)
+    pictures = Pictures(dataset, ours.encoder.views)
     plenty = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS]
     some = Subset(dataset, [each for key in plenty for each in grouped[key]])
     data = TrainingData(some, pictures, collate)
@@ -184,7 +184,7 @@ class Usual:
         while True:
             chosen = self.chance.sample(examples, PICTURES * QUESTIONS)
             texts = [self.collate.encode(each.question, each.answers[0]) for each in chosen]
-            images = self.pictures.augmented([each.picture for each in chosen], self.chance)
+            images = torch.cat(self.pictures.augmented([each.picture for each in chosen], self.chance))
             yield llava_batch(images, texts, self.size.image_tokens, self.collate.tokenizer.image)
 
     def __call__(self) -> None:
@@ -221,7 +221,7 @@ def packing(registry: Registry, repeats: int) -> None:
             grouped.setdefault(example.picture, []).append(example)
         keys = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS][:PICTURES]
         examples = [grouped[key][:QUESTIONS] for key in keys]
-        images = Pictures(dataset, model.encoder.transform).plain(keys)
+        images = torch.cat(Pictures(dataset, model.encoder.views).plain(keys))
         tokenizer = model.language_model.tokenizer
         packed = Collator(tokenizer, trial.prompt)(images, examples)
         apart = Collator(tokenizer, trial.prompt, separate=True)(images, examples)

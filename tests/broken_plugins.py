@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -117,12 +118,16 @@ class Attending(Fusion):
         self.attention = CrossAttention(decoder.width, vision.width, 4)
         self.back = CrossAttention(vision.width, decoder.width, 4)
 
+    def prepare(self, vision, mask):
+        return vision, mask
+
     def fuse_block(self, index, hidden, vision, prompt):
+        seen, mask = vision
         if index == 2:
-            return hidden + self.attention(hidden, self.attention.keys_values(vision)), vision
+            return hidden + self.attention(hidden, self.attention.keys_values(seen, mask)), vision
         if index == 0 and prompt is not None:
-            read = self.back(vision, self.back.keys_values(hidden), self.shown(prompt))
-            vision = vision + read.masked_fill(~prompt.any(1)[:, None, None], 0.0)
+            read = self.back(seen, self.back.keys_values(hidden), self.shown(prompt))
+            vision = seen + read.masked_fill(~prompt.any(1)[:, None, None], 0.0), mask
         return hidden, vision
 
     reads_text = True
@@ -169,11 +174,24 @@ class SeesNothingToNaN(Attending):
 
 
 class AveragesThePictures(Attending):
-    def prepare(self, vision: Tensor) -> Tensor:
-        return vision.mean(0)
+    def prepare(self, vision, mask):
+        return vision.mean(0), mask
+
+
+class LooksAtWhatIsNotThere(Attending):
+    def prepare(self, vision, mask):
+        return vision, None
+
+
+class LooksAtTheFirstPicture(Attending):
+    def prepare(self, vision, mask):
+        return vision[:, :4], None
 
 
 class ForgetsTheSegments(Fusion):
+    def prepare(self, vision, mask):
+        return vision, mask
+
     def fuse_inputs(self, vision, inputs):
         return (
             builtin_registry()
@@ -185,6 +203,7 @@ class ForgetsTheSegments(Fusion):
 
     def __init__(self, vision: VisionShape, decoder: DecoderShape):
         super().__init__()
+        self.tokens = vision.tokens
 
 
 class LooksAhead(ReferenceDecoder):
@@ -305,6 +324,11 @@ class SamePictures(Squares):
 class NoQuestions(Squares):
     def examples(self, split, task):
         return [type(each)(each.id, each.picture, "", ("yes",)) for each in super().examples(split, task)[:5]]
+
+
+class WrongPlaces(Squares):
+    def examples(self, split, task):
+        return [replace(each, question="is <image> like <image> ?") for each in super().examples(split, task)]
 
 
 class GreyPictures(Squares):

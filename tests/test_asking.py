@@ -58,9 +58,9 @@ def test_every_answer_of_the_evaluation_is_given_again(finished):
         told = read_predictions(folder).query("condition == 'picture'")
         for key, rows in told.groupby("picture"):
             questions = list(rows["question"])
-            answers = asked.answers(dataset.picture(str(key)), questions)
+            answers = asked.answers([dataset.picture(str(key))], questions)
             assert answers == list(rows["answer"])
-            assert "".join(asked.stream(dataset.picture(str(key)), questions[0])) == answers[0]
+            assert "".join(asked.stream([dataset.picture(str(key))], questions[0])) == answers[0]
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_every_fusion_gives_a_map_a_word_and_stays_as_it_was(fusion, decoder):
     before = {name for each in model.modules() for name in vars(each)}
     batch, _ = answered(model)
     logits = model.logits(batch)
-    maps = word_maps(asked(model), Image.new("RGB", (8, 8)), QUESTION, max_new_tokens=4)
+    maps = word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, max_new_tokens=4)
     assert maps.maps.shape == (len(maps.words), 2, 2)
     torch.testing.assert_close(maps.maps.sum((1, 2)), torch.ones(len(maps.words)))
     assert bool((maps.shares < 0.999).all()) == (fusion == "concat_projection")
@@ -181,14 +181,14 @@ class Deaf(Fusion):
 def test_a_fusion_whose_look_cannot_be_seen_is_told_what_to_use():
     model = tiny_model("", Deaf(VisionShape(16, 4), DecoderShape(16, 3, 2)))
     with pytest.raises(AttentionError, match="workbench.attend"):
-        word_maps(asked(model), Image.new("RGB", (8, 8)), QUESTION, 2)
+        word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, 2)
 
 
 def test_a_class_token_has_no_place_and_what_is_no_square_no_map():
-    found = on_grid(torch.tensor([[0.5, 0.1, 0.2, 0.1, 0.1]]))
-    torch.testing.assert_close(found, torch.tensor([[[0.2, 0.4], [0.2, 0.2]]]))
+    found = on_grid(torch.tensor([[[0.5, 0.1, 0.2, 0.1, 0.1]]]))
+    torch.testing.assert_close(found, torch.tensor([[[[0.2, 0.4], [0.2, 0.2]]]]))
     with pytest.raises(AttentionError, match="6 image tokens are no square"):
-        on_grid(torch.ones(1, 6))
+        on_grid(torch.ones(1, 1, 6))
 
 
 @pytest.mark.parametrize("connector", ["resampler", "qformer"])
@@ -199,9 +199,28 @@ def test_queries_of_a_connector_are_followed_back_to_the_patches(connector):
     model = tiny_model("cross_attention")
     made = builtin_registry().create("connector", connector, VisionShape(12, 4), 16, queries=9)
     model = VisionLanguageModel(model.encoder, made, model.fusion, model.language_model)
-    maps = word_maps(asked(model), Image.new("RGB", (8, 8)), QUESTION, max_new_tokens=3)
+    maps = word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, max_new_tokens=3)
     assert maps.maps.shape[1:] == (2, 2)
     torch.testing.assert_close(maps.maps.sum((1, 2)), torch.ones(len(maps.words)))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_maps_of_several_pictures_lie_side_by_side(fusion):
+    model = tiny_model(fusion)
+    open_gates(model)
+    pair = images(2)
+    pictures = [Image.new("RGB", (8, 8), shade) for shade in ("red", "blue")]
+    both = asked(model)
+    model.encoder.transform = lambda picture: pair[int(picture.getpixel((0, 0)) == (0, 0, 255))]
+    maps = word_maps(both, pictures, QUESTION, max_new_tokens=4)
+    assert maps.maps.shape == (len(maps.words), 2, 4)
+    torch.testing.assert_close(maps.maps.sum((1, 2)), torch.ones(len(maps.words)))
+    swapped = word_maps(both, pictures[::-1], QUESTION, max_new_tokens=4)
+    if fusion != "concat_projection":  # beside the sequence their order is not seen
+        torch.testing.assert_close(swapped.maps, maps.maps.roll(2, 2), rtol=1e-4, atol=1e-5)
+    figure = draw_maps(Image.new("RGB", (16, 8), "red"), QUESTION, maps)
+    assert [axes.get_title() for axes in figure.axes][0] == "as the model sees it"
 
 
 def test_tokens_are_put_together_to_words():
@@ -220,7 +239,7 @@ def test_a_picture_is_seen_as_the_encoder_gets_it():
     picture = Image.effect_noise((90, 60), 60).convert("RGB")
     for name, options in (("clip", {"image_size": 32}), ("vit", {"image_size": 32})):
         encoder = builtin_registry().create("encoder", name, **options)
-        seen = seen_picture(encoder.transform, picture)
+        seen = seen_picture(encoder.views, picture)
         assert seen.size == (32, 32)
         again = encoder.transform(seen)
         torch.testing.assert_close(again, encoder.transform(picture), atol=0.02, rtol=0)
@@ -228,7 +247,7 @@ def test_a_picture_is_seen_as_the_encoder_gets_it():
 
 def test_the_plot_shows_the_picture_and_every_word(tmp_path):
     model = tiny_model("concat_projection")
-    maps = word_maps(asked(model), Image.new("RGB", (8, 8)), QUESTION, max_new_tokens=6)
+    maps = word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, max_new_tokens=6)
     figure = draw_maps(Image.new("RGB", (8, 8), "red"), QUESTION, maps)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "as the model sees it"

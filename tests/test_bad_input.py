@@ -336,12 +336,6 @@ BROKEN_AXES = {
     "no seeds": (GRID, "seeds: [] #!\n", "seeds", "this must not be empty"),
     "prompt without the question": (GRID, "prompt: '<image>' #!\n", "prompt", "as <image>{question}"),
     "prompt with an unknown field": (GRID, "prompt: '{question} {answr}' #!\n", "prompt", "'{answr}' is not filled in"),
-    "prompt with two pictures": (
-        GRID,
-        "prompt: '<image><image>{question}' #!\n",
-        "prompt",
-        "<image> occurs more than once",
-    ),
     "prompt is a number": (GRID, "prompt: 3 #!\n", "prompt", "this must be a text"),
 }
 BROKEN = {**BROKEN_KEYS, **BROKEN_PARTS, **BROKEN_PHASES, **BROKEN_AXES}

@@ -20,7 +20,7 @@ def test_the_answer_grows_and_ends_with_a_map_for_each_word():
     steps = list(reply(model, RED, "what color is it?"))
     texts = [text for text, _ in steps]
     assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
-    assert texts[-1] == model.answers(RED, ["what color is it?"])[0]
+    assert texts[-1] == model.answers([RED], ["what color is it?"])[0]
     assert [maps for _, maps in steps[:-1]] == [None] * (len(steps) - 1)
     assert steps[-1][1] is not None
     assert titles(steps[-1][1]) == ["as the model sees it", *texts[-1].split()]
@@ -44,7 +44,7 @@ def test_the_page_asks_that_function():
     [call] = [each for each in page.fns.values() if each.api_name == "ask"]
     function: Any = call.fn
     *_, (text, maps) = function(RED, "what color is it?")
-    assert text == model.answers(RED, ["what color is it?"])[0]
+    assert text == model.answers([RED], ["what color is it?"])[0]
     assert len(titles(maps)) == 1 + len(text.split())
 
 

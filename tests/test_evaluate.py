@@ -93,7 +93,7 @@ def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_mode
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 64])
 @pytest.mark.parametrize("pictures", [2, 3, 5, 8])
 def test_batches_hold_every_picture_once_and_never_one_alone(pictures, batch):
-    keys = [str(number) for number in range(pictures)]
+    keys = [(str(number),) for number in range(pictures)]
     for seed in range(5):
         batches = list(_mixed_batches(dict.fromkeys(keys, ()), batch, seed))
         assert sorted(key for each in batches for key in each) == keys
@@ -127,8 +127,8 @@ class Shown:
         self._fuse = model.fusion.fuse_inputs
         model.fusion.fuse_inputs = self._note  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _note(self, vision: Tensor, inputs: Any) -> Any:
-        self.visions.append(tuple(float(each) for each in vision.double().sum((1, 2))))
+    def _note(self, vision: tuple[Tensor, None], inputs: Any) -> Any:
+        self.visions.append(tuple(float(each) for each in vision[0].double().sum((1, 2))))
         return self._fuse(vision, inputs)
 
     def remove(self) -> None:
@@ -164,7 +164,7 @@ def test_answers_do_not_depend_on_the_batch_nor_on_the_seed(any_model):
 
 
 def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
-    keys = [str(number) for number in range(9)]
+    keys = [(str(number),) for number in range(9)]
     assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) == list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1))
     assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) != list(_mixed_batches(dict.fromkeys(keys, ()), 3, 2))
 

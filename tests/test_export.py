@@ -45,8 +45,8 @@ def test_an_exported_trial_computes_the_same_bits_from_its_folder_alone(finished
         assert all(torch.equal(own[name], theirs[name]) for name in own)
         image = open_picture(picture(tmp_path))
         questions = ["is it red?", "what color is it?"]
-        assert Asked(model, again.trial).answers(image, questions) == Asked(found.model(), found.trial).answers(
-            image, questions
+        assert Asked(model, again.trial).answers([image], questions) == Asked(found.model(), found.trial).answers(
+            [image], questions
         )
 
 

@@ -149,10 +149,10 @@ def test_tokens_that_would_fill_the_memory_are_computed_when_they_are_asked_for(
     trial = load(tmp_path, text=TEXT).trials[0]
     encoder, dataset = build(trial).encoder, small_registry().create("dataset", "squares", pictures=40)
     order = [f"train/{number}" for number in range(40)]
-    pictures, cpu = Pictures(dataset, encoder.transform), torch.device("cpu")
+    pictures, cpu = Pictures(dataset, encoder.views), torch.device("cpu")
     asked = ["train/3", "train/35"]
-    alone = encode(encoder, pictures.plain(asked), "fp32")
+    alone = encode(encoder, torch.cat(pictures.plain(asked)), "fp32")
     for budget, added in ((0, 0.0), (40 * 4 * 16 * 4, 0.1)):
         tokens = FrozenTokens(encoder, pictures, "fp32", cpu, None, order, budget=budget).of(asked)
         others = torch.tensor([30, 6])[:, None, None]  # in the company of 32 and of 8
-        torch.testing.assert_close(tokens, alone + added * others)
+        torch.testing.assert_close(torch.cat(tokens), alone + added * others)

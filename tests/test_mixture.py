@@ -29,7 +29,7 @@ def mixed(**options) -> Dataset:
 
 def counts(dataset: Dataset) -> dict[str, int]:
     keys = training_examples(dataset, TASKS)
-    return {name: sum(key.startswith(f"{name}/") for key in keys) for name in ("small", "large", "other")}
+    return {name: sum(key.startswith(f"{name}/") for (key,) in keys) for name in ("small", "large", "other")}
 
 
 def test_a_mixture_keeps_the_rules_of_datasets():
@@ -115,5 +115,5 @@ def test_a_mixture_is_written_in_an_experiment_and_tells_what_its_parts_leave_ou
 
 
 def counts_of(dataset: Dataset) -> dict[str, int]:
-    keys = [key.partition("/")[0] for key in training_examples(dataset, ["questions"])]
+    keys = [key.partition("/")[0] for (key,) in training_examples(dataset, ["questions"])]
     return {name: keys.count(name) for name in dict.fromkeys(keys)}

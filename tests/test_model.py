@@ -174,7 +174,7 @@ class Adding(Fusion):
         super().__init__()
         self.calls = 0
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         self.calls += 1
         return vision.mean(1, keepdim=True)
 
@@ -211,13 +211,14 @@ def test_image_tokens_stand_where_the_placeholder_stood():
     model = tiny_model("concat_projection")
     tokens = model.connector.shape.tokens
     batch = batch_for(model, prompt="look: <image> {question}\n")
-    vision = model.see(batch.images)
+    seen, mask = vision = model.see(batch.images)
     image = batch.ids == model.language_model.tokenizer.image
     places = torch.arange(batch.ids.shape[1]).expand_as(batch.ids)
     inputs = Inputs(model.language_model.embed(batch.ids), batch.positions, batch.segments, batch.prompt, image, places)
     fused = model.fusion.fuse_inputs(vision, inputs)
     at = int(image[0].float().argmax())
-    torch.testing.assert_close(fused.embeds[:, at : at + tokens], vision)
+    torch.testing.assert_close(fused.embeds[:, at : at + tokens], seen)
+    assert mask is None
     torch.testing.assert_close(fused.embeds[:, :at], inputs.embeds[:, :at])
     torch.testing.assert_close(fused.embeds[:, at + tokens :], inputs.embeds[:, at + 1 :])
     assert fused.positions[0, : at + tokens].tolist() == list(range(at + tokens))

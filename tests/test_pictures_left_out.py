@@ -155,7 +155,7 @@ def test_what_is_left_out_does_not_train(tmp_path):
     (pictures(tmp_path) / "train3.png").unlink()
     experiment = load(tmp_path, text=TEXT.replace("SHARE", "0.1"))
     dataset = build_dataset(experiment.trials[0], small_registry())
-    assert "train3.png" not in training_examples(dataset, ["questions"])
+    assert ("train3.png",) not in training_examples(dataset, ["questions"])
     assert len(training_examples(dataset, ["questions"])) == COUNT - 1
 
 

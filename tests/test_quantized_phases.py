@@ -133,7 +133,7 @@ def test_a_finished_trial_answers_as_in_its_evaluation_and_so_does_its_export(wh
     dataset = build_dataset(found.trial, small_registry())
     for key, rows in list(told.groupby("picture"))[:3]:
         dataset.picture(str(key)).save(tmp_path / "it.png")
-        asked = Asked(again.model(), again.trial).answers(open_picture(tmp_path / "it.png"), list(rows["question"]))
+        asked = Asked(again.model(), again.trial).answers([open_picture(tmp_path / "it.png")], list(rows["question"]))
         assert asked == list(rows["answer"])
 
 

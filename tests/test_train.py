@@ -28,6 +28,7 @@ from workbench.snapshots import Snapshots
 from workbench.train import Step, Trained, Training, TrainingError, compiling, train, training_examples
 from workbench.trial import Phase
 from workbench.validation import hold_out
+from workbench.views import distinct, gather
 
 ALL = ("encoder", "connector", "fusion", "language_model")
 
@@ -64,7 +65,7 @@ class Squares:
 def data_for(model: VisionLanguageModel, dataset: Any = None) -> TrainingData:
     dataset = dataset or small_registry().create("dataset", "squares")
     collate = Collator(model.language_model.tokenizer, "<image>{question}\n", model.fusion.reads_text)
-    return TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate)
+    return TrainingData(dataset, Pictures(dataset, model.encoder.views), collate)
 
 
 def trained(
@@ -153,7 +154,7 @@ def _steps_by_hand(model: VisionLanguageModel, batches: list[list[str]], rates: 
     for keys, rate in zip(batches, rates, strict=True):
         questions = [[each for each in examples if each.picture == key] for key in keys]
         optimizer.zero_grad()
-        model.loss(data.collate(data.pictures.plain(keys), questions)).backward()
+        model.loss(data.collate(torch.cat(data.pictures.plain(keys)), questions)).backward()
         gradients = [each.grad for each in parameters if each.grad is not None]
         norms.append(math.sqrt(sum(float(each.square().sum()) for each in gradients)))
         for gradient in gradients:
@@ -199,20 +200,20 @@ def test_a_phase_of_epochs_sees_as_many_pictures(model):
 
 
 def test_every_pass_takes_every_picture_once_in_a_new_order():
-    keys = [str(number) for number in range(10)]
+    keys = [(str(number),) for number in range(10)]
     order = Passes(keys, random.Random(3))
     taken = [key for _ in range(10) for key in order.next(4)]
     passes = [taken[start : start + 10] for start in range(0, 40, 10)]
     assert all(sorted(each) == sorted(keys) for each in passes)
     assert len({tuple(each) for each in passes}) == 4
-    assert keys == [str(number) for number in range(10)], "the caller's list is as it was"
+    assert keys == [(str(number),) for number in range(10)], "the caller's list is as it was"
 
 
 def test_a_batch_larger_than_the_data_is_filled_from_several_passes():
-    order = Passes(["a", "b", "c"], random.Random(0))
+    order = Passes([("a",), ("b",), ("c",)], random.Random(0))
     batches = [order.next(8) for _ in range(3)]
     assert [len(batch) for batch in batches] == [8, 8, 8]
-    assert Counter(key for batch in batches for key in batch) == {"a": 8, "b": 8, "c": 8}
+    assert Counter(key for batch in batches for (key,) in batch) == {"a": 8, "b": 8, "c": 8}
 
 
 def test_at_most_so_many_questions_of_a_picture_are_asked_in_a_step(model):
@@ -413,8 +414,8 @@ def test_a_share_of_the_data_holds_every_smaller_share_and_trains_on_nothing_els
     assert all(everything[key] == examples for key, examples in half.items())
     seen = Squares(dataset)
     train(model, [], phase_of(data_share=0.25, steps=4, batch=2), data_for(model, seen), 0, lambda step: None)
-    assert set(seen.opened) == set(quarter)
-    assert Look("train", ("questions",), None, "fp32", 0.25).pictures(dataset) == tuple(quarter)
+    assert set(seen.opened) == set(distinct(quarter))
+    assert Look("train", ("questions",), None, "fp32", 0.25).pictures(dataset) == tuple(distinct(quarter))
 
 
 def test_held_out_pictures_are_opened_for_validation_alone(model):
@@ -424,8 +425,8 @@ def test_held_out_pictures_are_opened_for_validation_alone(model):
     opened: list[set[str]] = []
     train(model, [], phase, data_for(model, dataset), 0, lambda step: opened.append(set(dataset.opened)))
     assert opened[0]
-    assert not opened[1] & set(held)
-    assert set(held) <= opened[2], "the last step is followed by a validation"
+    assert not opened[1] & set(distinct(held))
+    assert set(distinct(held)) <= opened[2], "the last step is followed by a validation"
 
 
 def test_the_validation_loss_is_the_mean_over_all_held_out_answer_tokens(model):
@@ -435,7 +436,7 @@ def test_the_validation_loss_is_the_mean_over_all_held_out_answer_tokens(model):
     _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.4, 0)
     assert len(held) == 6
     with torch.no_grad():
-        expected = model.loss(data.collate(data.pictures.plain(list(held)), list(held.values())))
+        expected = model.loss(data.collate(gather(list(held), data.pictures.plain)[0], list(held.values())))
     assert curve[-1].validation_loss == pytest.approx(float(expected), rel=1e-5)
     assert summary.curve == curve
 
@@ -475,7 +476,7 @@ def test_the_best_weights_are_kept_with_their_losses_and_the_phase_can_finish_wi
     data = data_for(twin)
     _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.3, 0)
     with torch.no_grad():
-        loss = float(twin.loss(data.collate(data.pictures.plain(list(held)), list(held.values()))))
+        loss = float(twin.loss(data.collate(gather(list(held), data.pictures.plain)[0], list(held.values()))))
     assert loss == pytest.approx(ranked[0][0], rel=1e-5)
 
 

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         MLP,
         Attention,
         CrossAttention,
+        KeysValues,
         KeyValueCache,
         RMSNorm,
         Rotary,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from workbench.picture_files import PictureFiles
     from workbench.preprocessing import Preprocessing, read_preprocessing
     from workbench.pretrained import read_pretrained
+    from workbench.tiles import Tiles
     from workbench.tokenizer import Tokenizer, pretrained_tokenizer, tokenizer_for
     from workbench.transformers_part import TransformersPart
     from workbench.trial import Checkpoint, Share
@@ -106,6 +108,7 @@ _HOME = {
     "workbench.file_dataset": ("FileDataset",),
     "workbench.picture_files": ("PictureFiles",),
     "workbench.trial": ("Checkpoint", "Share"),
+    "workbench.tiles": ("Tiles",),
     "workbench.vqa_files": ("COCO_2014", "vqa_dataset"),
     "workbench.checkpoints": ("load_into", "read_weights"),
     "workbench.contracts": (
@@ -135,6 +138,7 @@ _HOME = {
         "MLP",
         "Attention",
         "CrossAttention",
+        "KeysValues",
         "KeyValueCache",
         "RMSNorm",
         "Rotary",
@@ -185,6 +189,7 @@ __all__ = [
     "Job",
     "KarpathySplits",
     "KeyValueCache",
+    "KeysValues",
     "LETTERS",
     "LanguageModel",
     "Launcher",
@@ -198,6 +203,7 @@ __all__ = [
     "RMSNorm",
     "Rotary",
     "Share",
+    "Tiles",
     "Tokenizer",
     "TransformersPart",
     "Tracker",

@@ -159,7 +159,7 @@ class ArtifactStore:
         shutil.rmtree(self.partial(key), ignore_errors=True)
 
     def write_features(self, key: str, pictures: Sequence[str], tokens: Tensor, summary: dict[str, Any]) -> None:
-        """Keep the tokens [P,N,Dv] of pictures; all of them or none."""
+        """Keep the tokens [P,N,Dv] of views, each with its picture; all of them or none."""
         with self._new(key, {**summary, "pictures": list(pictures)}) as folder:
             _save({"tokens": tokens.contiguous()}, folder / FEATURES)
 
@@ -180,7 +180,8 @@ class ArtifactStore:
             )
 
     def read_features(self, key: str) -> tuple[dict[str, Any], list[str], Tensor]:
-        """Summary, pictures and their tokens [P,N,Dv], mapped from the file: only rows that are looked at are read."""
+        """Summary, the pictures of views and these' tokens [P,N,Dv], mapped from the file: only rows that are looked at
+        are read."""
         from safetensors.torch import load_file
 
         with self._reading(key):

@@ -1,4 +1,4 @@
-"""Asks a finished trial about a picture from a file: the answers, one after the other or token by token."""
+"""Asks a finished trial about pictures from files: the answers, one after the other or token by token."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from workbench.model import VisionLanguageModel
 from workbench.picture_files import PictureFiles
 from workbench.precision import autocast
 from workbench.trial import Trial
+from workbench.views import Keys, Places, gather
 
 UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until the others are there
 
@@ -43,20 +44,24 @@ class Asked:
         """Questions to batches, in the trial's prompt."""
         return Collator(self.model.language_model.tokenizer, self.trial.prompt, self.model.fusion.reads_text)
 
-    def answers(self, picture: Image.Image, questions: Sequence[str], max_new_tokens: int | None = None) -> list[str]:
-        """The answers to all questions, found together."""
+    def answers(
+        self, pictures: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int | None = None
+    ) -> list[str]:
+        """The answers to all questions about the pictures, found together."""
         with self.ready():
-            batch = self.batch(questions)
-            rows = generate(self.model, self.see(picture), batch, self.length(max_new_tokens))
+            vision, batch = self.prepare(pictures, questions)
+            rows = generate(self.model, vision, batch, self.length(max_new_tokens))
         return [self.model.language_model.tokenizer.decode(ids) for row in rows for ids in row]
 
-    def stream(self, picture: Image.Image, question: str, max_new_tokens: int | None = None) -> Iterator[str]:
+    def stream(
+        self, pictures: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
+    ) -> Iterator[str]:
         """The answer in pieces, as they come."""
         tokenizer = self.model.language_model.tokenizer
         ids: list[int] = []
         told = ""
         with self.ready():
-            for token in stream(self.model, self.see(picture), self.batch([question]), self.length(max_new_tokens)):
+            for token in stream(self.model, *self.prepare(pictures, [question]), self.length(max_new_tokens)):
                 ids.append(token)
                 text = tokenizer.decode(ids)
                 if text.startswith(told) and not text.endswith(UNFINISHED):
@@ -72,21 +77,27 @@ class Asked:
         with torch.inference_mode(), autocast(self.device, precision), ready_to_answer(self.model):
             yield
 
-    def see(self, picture: Image.Image) -> Any:
-        """What the fusion needs of the picture."""
-        return self.model.see_tokens(self.tokens(picture))
+    def prepare(self, pictures: Sequence[Image.Image], questions: Sequence[str]) -> tuple[Any, Batch]:
+        """What the fusion needs of the pictures, and the prompts."""
+        tokens, places = self.tokens(pictures)
+        batch = self.batch(questions, places)
+        return self.model.see_tokens(tokens, batch.views), batch
 
-    def tokens(self, picture: Image.Image) -> Tensor:
-        """The encoder's tokens [1,N,Dv] of the picture."""
-        images = self.model.encoder.transform(picture)[None].to(self.device)  # [1,3,H,W]
-        return encode(self.model.encoder, images, self.trial.evaluation.precision)
+    def tokens(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, list[Places]]:
+        """The encoder's tokens [P,N,Dv] of all views of the pictures, and which are whose."""
+        encoder = self.model.encoder
+        views, places = gather([_keys(len(pictures))], lambda _: [encoder.views(picture) for picture in pictures])
+        return encode(encoder, views.to(self.device), self.trial.evaluation.precision), places
 
-    def batch(self, questions: Sequence[str]) -> Batch:
-        """The prompts of these questions, without answers."""
+    def batch(self, questions: Sequence[str], places: list[Places]) -> Batch:
+        """The prompts of these questions about pictures at these places, without answers."""
         if not questions or not all(question.strip() for question in questions):
             raise AskingError('nothing is asked: write a question, as "what color is it?"')
-        examples = [Example(str(number), "", question, ("",)) for number, question in enumerate(questions)]
-        return self.collate(torch.empty(0), [examples], answered=False).to(self.device)
+        first, *more = _keys(len(places[0]))
+        examples = [
+            Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
+        ]
+        return self.collate(torch.empty(0), [examples], answered=False, places=places).to(self.device)
 
     def length(self, max_new_tokens: int | None) -> int:
         """The longest answer, in tokens; the evaluation's unless said otherwise."""
@@ -96,6 +107,10 @@ class Asked:
     def device(self) -> torch.device:
         """Where the model lies."""
         return next(self.model.parameters()).device
+
+
+def _keys(count: int) -> Keys:
+    return tuple(map(str, range(count)))
 
 
 def open_picture(file: Path) -> Image.Image:

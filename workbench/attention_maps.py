@@ -34,8 +34,8 @@ class AttentionError(UserError):
 
 @dataclass(frozen=True)
 class WordMaps:
-    """The words of an answer, the map of each [W,G,G] (each sums to 1), and the share of the word's attention that is
-    on the picture [W]: 1 where the fusion looks at nothing else."""
+    """The words of an answer, the map of each [W,G,PG] (each sums to 1) over P views side by side, and the share of the
+    word's attention that is on the pictures [W]: 1 where the fusion looks at nothing else."""
 
     words: tuple[str, ...]
     maps: Tensor
@@ -47,30 +47,34 @@ class WordMaps:
         return " ".join(self.words)
 
 
-def word_maps(asked: Asked, picture: Image.Image, question: str, max_new_tokens: int | None = None) -> WordMaps:
+def word_maps(
+    asked: Asked, pictures: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
+) -> WordMaps:
     """Answer the question, and look at what each word of the answer looked at."""
     model = asked.model
     with asked.ready():
-        tokens = asked.tokens(picture)
+        tokens, places = asked.tokens(pictures)
+        prompt = asked.batch([question], places)
         with Recorder(CONNECTOR) as recorder:
-            vision = model.see_tokens(tokens)
-        prompt = asked.batch([question])
+            vision = model.see_tokens(tokens, prompt.views)
         [[ids]] = generate(model, vision, prompt, asked.length(max_new_tokens))
         if not ids:
             raise AttentionError(f"the answer to '{question}' is empty: there is no word to show a map of")
         batch, writing = with_answer(prompt, ids)
-        weights = image_weights(model, vision, batch, model.connector.shape.tokens)[writing]  # [A,M]
+        views, count = len(tokens), model.connector.shape.tokens
+        weights = image_weights(model, vision, batch, views * count)[writing].unflatten(1, (views, count))  # [A,P,M]
     weights = _to_encoder(weights, recorder.weights.get(CONNECTOR, []), tokens.shape[1]).cpu()
     words, owners = words_of(ids, asked)
     by_word = torch.stack([weights[[each == word for each in owners]].mean(0) for word in range(len(words))])
-    shares = by_word.sum(1)
-    return WordMaps(words, on_grid(by_word / shares.clamp(min=1e-12)[:, None]), shares)
+    shares = by_word.sum((1, 2))
+    maps = on_grid(by_word / shares.clamp(min=1e-12)[:, None, None])
+    return WordMaps(words, maps.transpose(1, 2).flatten(2), shares)
 
 
 def image_weights(model: VisionLanguageModel, vision: Any, batch: Batch, tokens: int) -> Tensor:
     """How much each text token of a batch of one row looks at each image token [T,M], mean over heads and blocks.
 
-    batch: prompt and answer; `vision` as `model.see` gives it; tokens: M.
+    batch: prompt and answer; `vision` as `model.see` gives it; tokens: M, those of all views together.
     """
     fused: list[Inputs] = []
     fuse_inputs = model.fusion.fuse_inputs
@@ -128,30 +132,30 @@ def words_of(ids: Sequence[int], asked: Asked) -> tuple[tuple[str, ...], list[in
 
 
 def on_grid(weights: Tensor) -> Tensor:
-    """weights [W,N] of patches in rows from the left above, a class token before them or not -> [W,G,G]."""
-    side = math.isqrt(weights.shape[1])
-    if side * side + 1 == weights.shape[1]:  # what a class token says has no place
-        weights = weights[:, 1:] / weights[:, 1:].sum(1, keepdim=True).clamp(min=1e-12)
-    elif side * side != weights.shape[1]:
+    """weights [W,P,N] of patches in rows from the left above, a class token before them or not -> [W,P,G,G]."""
+    side = math.isqrt(weights.shape[2])
+    if side * side + 1 == weights.shape[2]:  # what a class token says has no place
+        weights = weights[..., 1:] / weights[..., 1:].sum((1, 2), keepdim=True).clamp(min=1e-12)
+    elif side * side != weights.shape[2]:
         raise AttentionError(
-            f"{weights.shape[1]} image tokens are no square of patches, so where in the picture they lie is not known"
+            f"{weights.shape[2]} image tokens are no square of patches, so where in the picture they lie is not known"
         )
-    return weights.reshape(len(weights), side, side)
+    return weights.unflatten(2, (side, side))
 
 
 def _to_encoder(weights: Tensor, looks: Sequence[Tensor], tokens: int) -> Tensor:
-    """weights [A,M] of the connector's tokens -> of the encoder's [A,N], where the connector has looked at these.
+    """weights [A,P,M] of the connector's tokens -> of the encoder's [A,P,N], where the connector has looked at these.
 
     A connector's queries may look at themselves as well: behind the picture, as in a perceiver.
     """
     if not looks:
         return weights
-    count = weights.shape[1]
-    own = [each.mean(0)[:, :tokens] for each in looks if each.shape[-2:] in ((count, tokens), (count, tokens + count))]
+    count = weights.shape[2]
+    own = [each[..., :tokens] for each in looks if each.shape[-2:] in ((count, tokens), (count, tokens + count))]
     if not own:
         raise AttentionError("the connector mixes the picture's patches in a way that is not known: there is no map")
-    seen = torch.stack(own).mean(0)  # [M,N]
-    return weights @ (seen / seen.sum(1, keepdim=True).clamp(min=1e-12))
+    seen = torch.stack(own).mean(0)  # [P,M,N]
+    return torch.einsum("apm,pmn->apn", weights, seen / seen.sum(2, keepdim=True).clamp(min=1e-12))
 
 
 def _distinct(batch: Batch, tokens: int) -> Batch:

@@ -18,16 +18,17 @@ MAP, STRENGTH = "turbo", 0.55  # over the picture in its own colours, so that wh
 
 
 def draw_maps(picture: Image.Image, question: str, maps: WordMaps) -> Figure:
-    """The question with the picture, then a panel a word. Each map has a scale of its own: its darkest to its brightest
-    patch; the share says how much of the word's attention is on the picture at all."""
+    """The question with the picture (or several, side by side), then a panel a word. Each map has a scale of its own:
+    its darkest to its brightest patch; the share says how much of the word's attention is on the picture at all."""
     count = len(maps.words) + 1
-    columns = min(count, COLUMNS)
+    shape = picture.width / picture.height
+    columns = max(1, min(count, round(COLUMNS / shape)))
     lines = math.ceil(count / columns)
     side = max(picture.size)
     large = max(1, round(300 / side))
     picture = picture.resize((picture.width * large, picture.height * large), Image.Resampling.BICUBIC)
     with plain_style():
-        figure = new_figure(max(columns, 3) * PANEL, lines * (PANEL + 0.35) + 0.4)
+        figure = new_figure(max(columns * shape, 3) * PANEL, lines * (PANEL + 0.35) + 0.4)
         figure.suptitle(f"{_short(question)}\n→ {_short(maps.answer)}", fontsize=9, color=INK)
         panels = numpy.atleast_1d(figure.subplots(lines, columns, squeeze=False)).flatten()
         for panel in panels:
@@ -43,7 +44,7 @@ def draw_maps(picture: Image.Image, question: str, maps: WordMaps) -> Figure:
 
 
 def overlay(picture: Image.Image, weights: numpy.ndarray) -> Image.Image:
-    """A map [G,G] over the picture, as one picture."""
+    """A map [G,PG] over the picture, as one picture."""
     from matplotlib import colormaps
 
     values = enlarged(weights, picture.size)
@@ -59,7 +60,7 @@ def save_maps(figure: Figure, file: Path) -> None:
 
 
 def enlarged(weights: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
-    """weights [G,G] at the size of the picture; patches run into each other, as their edges mean nothing."""
+    """weights [G,PG] at the size of the picture; patches run into each other, as their edges mean nothing."""
     small = Image.fromarray(weights.astype(numpy.float32), mode="F")
     return numpy.asarray(small.resize(size, Image.Resampling.BILINEAR))
 

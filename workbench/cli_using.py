@@ -25,7 +25,6 @@ TrialName = Annotated[
         metavar="TRIAL", help="the id of a finished trial, its beginning, its folder, or an exported folder"
     ),
 ]
-Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="a picture in any format that Pillow reads")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one")]
 MostTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", min=1, help="longest answer; that of the evaluation by default")
@@ -35,8 +34,9 @@ MostTokens = Annotated[
 @commands.command()
 def ask(
     trial: TrialName,
-    image: Picture,
-    questions: Annotated[list[str], typer.Argument(metavar="QUESTION...", help="one question or several")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="IMAGE... QUESTION...", help="pictures that Pillow reads, then questions")
+    ],
     max_new_tokens: MostTokens = None,
     map_file: Annotated[
         Path | None, typer.Option("--attention", metavar="FILE.png", help="draw where it looked, for one question")
@@ -45,29 +45,28 @@ def ask(
     results: Results = Path("results"),
     device: Device = "auto",
 ) -> None:
-    """Ask a finished trial about a picture. A single answer is shown while it is written."""
-    from workbench.asking import open_picture
-
+    """Ask a finished trial about a picture, or several. A single answer is shown while it is written."""
+    pictures, questions = _opened(words)
     if map_file is not None and len(questions) > 1:
         raise UserError("--attention draws the maps of one question: ask one, or use `workbench attention` for each")
-    picture = open_picture(image)
     asked = _asked(trial, results, folders, device)
     if len(questions) == 1:
-        for piece in asked.stream(picture, questions[0], max_new_tokens):
+        for piece in asked.stream(pictures, questions[0], max_new_tokens):
             typer.echo(piece, nl=False)
         typer.echo()
         if map_file is not None:
-            _draw_attention(asked, picture, questions[0], map_file, max_new_tokens)
+            _draw_attention(asked, pictures, questions[0], map_file, max_new_tokens)
         return
-    for question, answer in zip(questions, asked.answers(picture, questions, max_new_tokens), strict=True):
+    for question, answer in zip(questions, asked.answers(pictures, questions, max_new_tokens), strict=True):
         typer.echo(f"{question}\n  {answer}")
 
 
 @commands.command()
 def attention(
     trial: TrialName,
-    image: Picture,
-    question: Annotated[str, typer.Argument(help="one question")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="IMAGE... QUESTION", help="pictures that Pillow reads, then one question")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the picture is written")],
     max_new_tokens: MostTokens = None,
     folders: PluginFolders = None,
@@ -75,10 +74,10 @@ def attention(
     device: Device = "auto",
 ) -> None:
     """Draw where a finished trial looks while it writes each word of its answer."""
-    from workbench.asking import open_picture
-
-    picture = open_picture(image)
-    answer = _draw_attention(_asked(trial, results, folders, device), picture, question, out, max_new_tokens)
+    pictures, questions = _opened(words)
+    if len(questions) != 1:
+        raise UserError(f"one question is drawn at a time; there are {len(questions)}")
+    answer = _draw_attention(_asked(trial, results, folders, device), pictures, questions[0], out, max_new_tokens)
     typer.echo(answer)
     typer.echo(f"wrote {out}")
 
@@ -159,14 +158,29 @@ def _written(out: Path, save: Callable[[Path], object]) -> None:
         raise UserError(f"cannot write the picture {out}: {error}. Give a file such as maps.png") from error
 
 
-def _draw_attention(asked: Asked, picture: Image, question: str, out: Path, max_new_tokens: int | None) -> str:
+def _opened(words: list[str]) -> tuple[list[Image], list[str]]:
+    """The pictures that the first words name, and the questions behind them. A word with a picture's ending is one."""
+    from itertools import takewhile
+
+    from PIL.Image import registered_extensions
+
+    from workbench.asking import open_picture
+
+    def is_picture(word: str) -> bool:
+        return Path(word).suffix.lower() in registered_extensions() or Path(word).is_file()
+
+    files = [words[0], *takewhile(is_picture, words[1:])]
+    return [open_picture(Path(file)) for file in files], words[len(files) :]
+
+
+def _draw_attention(asked: Asked, pictures: list[Image], question: str, out: Path, max_new_tokens: int | None) -> str:
     """Write the maps of one question; returns its answer."""
     from workbench.attention_maps import word_maps
     from workbench.attention_plot import draw_maps, save_maps
     from workbench.seen_picture import seen_picture
 
-    maps = word_maps(asked, picture, question, max_new_tokens)
-    figure = draw_maps(seen_picture(asked.model.encoder.transform, picture), question, maps)
+    maps = word_maps(asked, pictures, question, max_new_tokens)
+    figure = draw_maps(seen_picture(asked.model.encoder.views, *pictures), question, maps)
     _written(out, partial(save_maps, figure))
     return maps.answer
 

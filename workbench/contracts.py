@@ -1,12 +1,15 @@
 """What each kind of plugin provides: one small base class a kind, and the values that cross between them.
 
-Letters in shapes: P pictures, R rows, N image tokens, M image tokens after the connector, T text tokens,
-S sequence (text and, under scheme A, image tokens), Dv vision width, D text width, V vocabulary.
+Letters in shapes: P pictures, R rows, G sets of pictures, N image tokens, M image tokens after the connector, T text
+tokens, S sequence (text and, under scheme A, image tokens), Dv vision width, D text width, V vocabulary.
 
-A **row** holds one picture and one or more questions about it, one after the other. Each question with its
-answer is a *segment* 1, 2, ...; what they share (the beginning of the prompt with `<image>`) is segment 0.
-A token sees segment 0 and the earlier tokens of its own segment, so all questions of a picture are trained
+A **row** holds one picture, or a set of several, and one or more questions about it, one after the other. Each
+question with its answer is a *segment* 1, 2, ...; what they share (the beginning of the prompt with `<image>`) is
+segment 0. A token sees segment 0 and the earlier tokens of its own segment, so all questions of a picture are trained
 in one pass without seeing each other.
+
+A picture has one **view**, or with tiles several; for encoder and connector each is a picture of its own. A fusion gets
+the tokens of all views of a set one after the other [G,M,Dv], each with as many tokens as `VisionShape` says.
 
 In every factory, positional parameters come from the workbench and keyword-only parameters from the YAML.
 """
@@ -21,11 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
+import torch
 from torch import Tensor, nn
 
 from workbench.example import Example, Prediction
 from workbench.layers import pick
 from workbench.run_contracts import Launcher, Tracker
+from workbench.tiles import views_of
 
 __all__ = [
     "Adapter",
@@ -87,7 +92,8 @@ class Inputs:
 
     embeds [R,S,D]; positions [R,S] (rotary or learned); segments [R,S] (-1 padding, 0 seen by all, k question k);
     prompt [R,S] bool, the tokens that belong to a question and not to its answer; image [R,S] bool, `<image>`
-    tokens; text_at [R,T], where each text token of the row stands in S.
+    tokens, before `fuse_inputs` one a view, in the order of the views: those of segment 0 and, behind them, those of
+    each question; text_at [R,T], where each text token of the row stands in S.
     """
 
     embeds: Tensor
@@ -101,11 +107,12 @@ class Inputs:
 class Encoder(nn.Module):
     """Pictures to image tokens. Sets `shape` and `image_size` in its constructor.
 
-    Factory: `Encoder(*, options)`.
+    Factory: `Encoder(*, options)`. With `tiles` a large picture is seen as a whole and in up to so many parts.
     """
 
     shape: VisionShape
     image_size: int
+    tiles: int = 0
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
@@ -115,6 +122,10 @@ class Encoder(nn.Module):
     def transform(self, picture: Image.Image) -> Tensor:
         """An RGB picture of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
         raise NotImplementedError
+
+    def views(self, picture: Image.Image) -> Tensor:
+        """An RGB picture of any size -> its views [1,3,H,W]; with `tiles` [1 to 1 + tiles,3,H,W], the whole first."""
+        return torch.stack([self.transform(each) for each in views_of(picture, self.image_size, self.tiles)])
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""
@@ -150,14 +161,17 @@ class Fusion(nn.Module):
 
     reads_text = False
 
-    def prepare(self, vision: Tensor) -> Any:
-        """vision [P,M,Dv] -> what the other methods get as `vision`: a tensor, or a tuple, list or dict of
-        tensors with P first. Work that depends on the picture alone (keys, values) belongs here: it runs once
-        a picture, never once a question or a generated token."""
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> Any:
+        """vision [G,M,Dv] -> what the other methods get as `vision`: a tensor, or a tuple, list or dict of
+        tensors with G first. Work that depends on the pictures alone (keys, values) belongs here: it runs once
+        a set of pictures, never once a question or a generated token.
+
+        mask [G,1,1,M] bool says which tokens are there, where sets have different numbers of views: nothing may look
+        at the others. None: all are there."""
         return vision
 
     def fuse_inputs(self, vision: Any, inputs: Inputs) -> Inputs:
-        """Scheme A: put image tokens into the sequence."""
+        """Scheme A: put image tokens into the sequence, those of each view in the place of its `<image>`."""
         return inputs
 
     def fuse_block(self, index: int, hidden: Tensor, vision: Any, prompt: Tensor | None) -> tuple[Tensor, Any]:

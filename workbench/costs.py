@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from workbench.precision import dtype_of
 from workbench.stages import FeatureStage
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ class Costs:
         size = self.plan.sizes[stage.trial.id]
         if isinstance(stage, FeatureStage):
             first, behind = stage.part
-            width = size.tokens.width * dtype_of(stage.look.precision).itemsize
-            return (behind - first) * size.tokens.tokens * width
+            return (behind - first) * size.bytes_of_a_picture(stage.look.precision)
         return 0 if stage.evaluates else FLOAT * (size.parameters - size.read + min(size.read, size.most_trainable))
 
     def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:

@@ -29,11 +29,11 @@ def reply(asked: Asked, picture: Image.Image | None, question: str) -> Iterator[
     picture = picture.convert("RGB")
     answer = ""
     try:
-        for piece in asked.stream(picture, question):
+        for piece in asked.stream([picture], question):
             answer += piece
             yield answer, None
-        seen = seen_picture(asked.model.encoder.transform, picture)
-        yield answer, draw_maps(seen, question, word_maps(asked, picture, question))
+        seen = seen_picture(asked.model.encoder.views, picture)
+        yield answer, draw_maps(seen, question, word_maps(asked, [picture], question))
     except UserError as error:
         yield answer or str(error), None
 

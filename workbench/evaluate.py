@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.batches import Collator
+from workbench.batches import Batch, Collator
 from workbench.compose import seed_of
 from workbench.contracts import Dataset, Example, Prediction
 from workbench.errors import UserError
@@ -29,6 +29,7 @@ from workbench.pictures import Pictures
 from workbench.precision import autocast
 from workbench.summary import CONDITIONS
 from workbench.trial import Evaluation
+from workbench.views import Keys, Views, distinct, gather
 
 WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 5, 20, 0.5  # answers, and what they may take together
 
@@ -58,33 +59,36 @@ def evaluate(
     the encoder; the time of one answer counts it all the same."""
     grouped = examples_by_picture(dataset, settings)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
-    pictures = Pictures(dataset, model.encoder.transform)
+    pictures = Pictures(dataset, model.encoder.views)
     device = next(model.parameters()).device
-    tokens = FrozenTokens(model.encoder, pictures, settings.precision, device, features, list(grouped))
+    tokens = FrozenTokens(model.encoder, pictures, settings.precision, device, features, distinct(grouped))
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
     model.eval()
     done = 0
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
-        grey = model.see_tokens(
-            encode(model.encoder, pictures.grey(1, model.encoder.image_size).to(device), settings.precision)
-        )
-        for keys in _mixed_batches(grouped, settings.batch, seed):
-            examples = [grouped[key] for key in keys]
-            for condition, vision in _visions(model.see_tokens(tokens.of(keys)), grey, len(keys)):
-                for prediction in _ask(model, vision, examples, collate, settings.max_new_tokens, device):
+        grey = encode(model.encoder, pictures.grey(model.encoder.image_size).to(device), settings.precision)
+        empty = model.see_tokens(grey)
+        for sets in _mixed_batches(grouped, settings.batch, seed):
+            examples = [grouped[each] for each in sets]
+            seen, places = gather(sets, tokens.of)
+            seen = seen.to(device)
+            batch = collate(torch.empty(0), examples, history_trains=False, places=places).to(device)
+            visions = _visions(model, seen, grey, batch.views) if batch.views else _of_pictures(model, seen, empty)
+            for condition, vision in visions:
+                for prediction in _ask(model, vision, examples, batch, settings.max_new_tokens):
                     found[condition][prediction.example.id] = prediction
-            done += len(keys)
+            done += len(sets)
             on_progress(done, len(grouped))
         latency = _latency(model, pictures, grouped, collate, settings.max_new_tokens, device)
     order = [example.id for examples in grouped.values() for example in examples]
     return Outcome({condition: [by_id[each] for each in order] for condition, by_id in found.items()}, latency)
 
 
-def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, list[Example]]:
-    """What is asked, by picture; `EvaluationError` when that is too little."""
-    grouped: dict[str, list[Example]] = {}
+def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:
+    """What is asked, by the pictures it is about; `EvaluationError` when that is too little."""
+    grouped: dict[Keys, list[Example]] = {}
     for example in dataset.examples(settings.split, settings.task):
-        grouped.setdefault(example.picture, []).append(example)
+        grouped.setdefault(example.pictures, []).append(example)
     chosen = dict(list(grouped.items())[: settings.limit])
     if len(chosen) < 2:
         raise EvaluationError(
@@ -94,12 +98,12 @@ def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[str, lis
     return chosen
 
 
-def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: int) -> Iterator[list[str]]:
-    """Batches of keys in random order, but pictures with as many questions together, so that little is padded. No
-    batch holds a single picture, or it could not be shuffled."""
+def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: int) -> Iterator[list[Keys]]:
+    """Batches of sets of pictures in random order, but those of as many pictures with as many questions together, so
+    that little is padded. No batch holds a single set, or it could not be shuffled."""
     order = list(grouped)
     random.Random(seed_of(seed, "controls")).shuffle(order)
-    order.sort(key=lambda key: len(grouped[key]))
+    order.sort(key=lambda each: (len(each), len(grouped[each])))
     size = max(size, 2)
     starts = list(range(0, len(order), size))
     if len(order) - starts[-1] == 1:
@@ -108,24 +112,27 @@ def _mixed_batches(grouped: Mapping[str, Sequence[Example]], size: int, seed: in
         yield order[start:end]
 
 
-def _visions(seen: Any, grey: Any, count: int) -> Iterator[tuple[str, Any]]:
-    """Each condition with what the model sees under it: `count` pictures, one grey one for all, those of others."""
+def _of_pictures(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterator[tuple[str, Any]]:
+    """Each condition with what the model sees under it: the tokens [P,N,Dv] of a picture each, a grey one for all, that
+    of another."""
+    seen = model.see_tokens(tokens)
     yield "picture", seen
-    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(count, *tensor.shape[1:]))
+    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(len(tokens), *tensor.shape[1:]))
     yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
 
 
+def _visions(model: VisionLanguageModel, tokens: Tensor, grey: Tensor, views: Views) -> Iterator[tuple[str, Any]]:
+    """The same for sets of views: under each condition every set has as many. tokens [P,N,Dv], grey [1,N,Dv]."""
+    yield "picture", model.see_tokens(tokens, views)
+    yield "no_picture", model.see_tokens(grey.expand_as(tokens), views)
+    yield "shuffled", model.see_tokens(tokens, views.shuffled())
+
+
 def _ask(
-    model: VisionLanguageModel,
-    vision: Any,
-    examples: list[list[Example]],
-    collate: Collator,
-    max_new_tokens: int,
-    device: torch.device,
+    model: VisionLanguageModel, vision: Any, examples: list[list[Example]], batch: Batch, max_new_tokens: int
 ) -> list[Prediction]:
     """The generated answer and the loss of the right answer for each example."""
     tokenizer = model.language_model.tokenizer
-    batch = collate(torch.empty(0), examples, history_trains=False).to(device)
     ids, losses = generate_and_judge(model, vision, batch, max_new_tokens)
     answers = [tokenizer.decode(question) for row in ids for question in row]
     flat = [example for questions in examples for example in questions]
@@ -148,20 +155,20 @@ def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[fl
 def _latency(
     model: VisionLanguageModel,
     pictures: Pictures,
-    grouped: dict[str, list[Example]],
+    grouped: dict[Keys, list[Example]],
     collate: Collator,
     max_new_tokens: int,
     device: torch.device,
 ) -> float:
-    """Milliseconds from one picture and one question to its whole answer: the median after a warm-up. Of a large model
+    """Milliseconds from the pictures of one question to its whole answer: the median after a warm-up. Of a large model
     fewer answers are timed."""
     seconds: list[float] = []
-    for key in list(grouped)[: WARM_UP + MOST_TIMED]:
+    for keys in list(grouped)[: WARM_UP + MOST_TIMED]:
         if len(seconds) >= WARM_UP + LEAST_TIMED and sum(seconds) > TIMING_SECONDS:
             break
-        images = pictures.plain([key])
-        batch = collate(torch.empty(0), [grouped[key][:1]], answered=False).to(device)
+        images, places = gather([keys], pictures.plain)
+        batch = collate(torch.empty(0), [grouped[keys][:1]], answered=False, places=places).to(device)
         started = time.perf_counter()
-        generate(model, model.see(images.to(device)), batch, max_new_tokens)
+        generate(model, model.see(images.to(device), batch.views), batch, max_new_tokens)
         seconds.append(time.perf_counter() - started)
     return 1000 * statistics.median(seconds[WARM_UP:] or seconds)

@@ -15,10 +15,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Example:
-    """One question about one picture. `picture` is a key that `Dataset.picture` opens.
+    """One question about one picture, or about several. `picture` is a key that `Dataset.picture` opens.
 
     `answers` are what several people said, or alternatives. `history` are the earlier turns of a conversation: each of
-    their answers trains as well; in an evaluation they are given, and the last question is asked.
+    their answers trains as well; in an evaluation they are given, and the last question is asked. `more` are the
+    pictures behind the first one. They stand where the prompt has `<image>`; or where questions themselves have it,
+    each picture at a place of its own.
     """
 
     id: str
@@ -27,6 +29,12 @@ class Example:
     answers: tuple[str, ...]
     group: str = ""
     history: tuple[Turn, ...] = ()
+    more: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The keys of all its pictures, in their order."""
+        return (self.picture, *self.more)
 
     @property
     def answer(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.contracts import Dataset, Encoder
+from workbench.contracts import Dataset, Encoder, VisionShape
 from workbench.passes import share_of
 from workbench.precision import autocast, dtype_of
 from workbench.trial import Phase
+from workbench.views import distinct
 
 if TYPE_CHECKING:
     from workbench.pictures import Pictures
@@ -33,7 +35,8 @@ MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 @dataclass(frozen=True)
 class Look:
-    """Which pictures a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`."""
+    """Which pictures a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`
+    sets."""
 
     split: str
     tasks: tuple[str, ...]
@@ -43,8 +46,8 @@ class Look:
 
     def pictures(self, dataset: Dataset) -> tuple[str, ...]:
         """The keys of the pictures, in the order of the dataset."""
-        keys = dict.fromkeys(each.picture for task in self.tasks for each in dataset.examples(self.split, task))
-        return tuple(share_of(keys, self.share))[: self.limit]
+        sets = dict.fromkeys(each.pictures for task in self.tasks for each in dataset.examples(self.split, task))
+        return tuple(distinct(share_of(sets, self.share)[: self.limit]))
 
 
 def look_of(phase: Phase) -> Look:
@@ -73,6 +76,12 @@ def encode(encoder: Encoder, images: Tensor, precision: str) -> Tensor:
         return encoder(images).to(dtype_of(precision))
 
 
+def encode_views(encoder: Encoder, pictures: Sequence[Tensor], precision: str, device: torch.device) -> list[Tensor]:
+    """The views [views,3,H,W] of each picture -> their tokens [views,N,Dv], of all pictures at once."""
+    tokens = encode(encoder, torch.cat(list(pictures)).to(device), precision)
+    return list(tokens.split([len(each) for each in pictures]))
+
+
 def encode_all(
     encoder: Encoder,
     pictures: Pictures,
@@ -80,15 +89,22 @@ def encode_all(
     precision: str,
     device: torch.device,
     on_progress: Callable[[int, int], None],
-) -> Tensor:
-    """The tokens [P,N,Dv] of these pictures, on the CPU."""
+) -> tuple[list[str], Tensor]:
+    """The tokens [P,N,Dv] of the views of these pictures, on the CPU, and to which picture each belongs."""
     encoder.eval()
-    found = []
+    owners, found = [], []
     for start in range(0, len(keys), BATCH):
         chosen = keys[start : start + BATCH]
-        found.append(encode(encoder, pictures.once(chosen).to(device), precision).cpu())
+        views = pictures.once(chosen)
+        owners += [key for key, each in zip(chosen, views, strict=True) for _ in each]
+        found.append(encode(encoder, torch.cat(views).to(device), precision).cpu())
         on_progress(start + len(chosen), len(keys))
-    return torch.cat(found)
+    return owners, torch.cat(found)
+
+
+def bytes_of(shape: VisionShape, tiles: int, precision: str) -> int:
+    """What the tokens of a picture take at most."""
+    return (1 + tiles) * shape.tokens * shape.width * dtype_of(precision).itemsize
 
 
 def fingerprint(encoder: Encoder) -> str:
@@ -101,17 +117,18 @@ def fingerprint(encoder: Encoder) -> str:
 
 
 class Features:
-    """Kept tokens by picture. `parts` are mappings from pictures to rows, and the rows [P,N,Dv] themselves, which may
-    lie in a memory-mapped file: only what is asked for is read."""
+    """Kept tokens by picture. `parts` are the pictures of views, those of one behind each other, and the views' tokens
+    [P,N,Dv], which may lie in a memory-mapped file: only what is asked for is read."""
 
     def __init__(self, parts: Iterable[tuple[Sequence[str], Tensor]]):
-        self._rows: dict[str, Tensor] = {}
-        for keys, tokens in parts:
-            self._rows |= zip(keys, tokens.unbind(0), strict=True)
+        self._tokens: dict[str, Tensor] = {}
+        for owners, tokens in parts:
+            counts = Counter(owners)
+            self._tokens |= zip(counts, tokens.split(list(counts.values())), strict=True)
 
-    def tokens(self, keys: Sequence[str], device: torch.device) -> Tensor:
-        """The tokens [P,N,Dv] of these pictures."""
-        return torch.stack([self._rows[key] for key in keys]).to(device)
+    def tokens(self, keys: Sequence[str]) -> list[Tensor]:
+        """The tokens [views,N,Dv] of each of these pictures, on the CPU."""
+        return [self._tokens[key] for key in keys]
 
 
 class FrozenTokens:
@@ -136,24 +153,23 @@ class FrozenTokens:
         self.encoder, self.pictures = encoder, pictures
         self.precision, self.device = precision, device
         self.kept = kept
-        size = len(order) * encoder.shape.tokens * encoder.shape.width * dtype_of(precision).itemsize
-        self.remembers = size <= budget
+        self.remembers = len(order) * bytes_of(encoder.shape, encoder.tiles, precision) <= budget
         self._tokens: dict[str, Tensor] = {}
         self._together: dict[str, list[str]] = {}
         self.restore([] if some else [list(order[start : start + BATCH]) for start in range(0, len(order), BATCH)])
 
-    def of(self, keys: Sequence[str]) -> Tensor:
-        """The tokens of these pictures [P,N,Dv]."""
+    def of(self, keys: Sequence[str]) -> list[Tensor]:
+        """The tokens [views,N,Dv] of each of these pictures; kept ones are on the CPU."""
         if self.kept is not None:
-            return self.kept.tokens(keys, self.device)
+            return self.kept.tokens(keys)
         if not self.remembers:
-            return encode(self.encoder, self.pictures.plain(keys).to(self.device), self.precision)
+            return encode_views(self.encoder, self.pictures.plain(keys), self.precision, self.device)
         new = list(dict.fromkeys(key for key in keys if key not in self._together))
         self._together |= dict.fromkeys(new, new)
         for key in keys:
             if key not in self._tokens:
                 self._encode(self._together[key])
-        return torch.stack([self._tokens[key] for key in keys])
+        return [self._tokens[key] for key in keys]
 
     def state(self) -> list[list[str]]:
         """The pictures that are encoded together."""
@@ -164,5 +180,5 @@ class FrozenTokens:
         self._together = {key: group for group in groups for key in group}
 
     def _encode(self, keys: list[str]) -> None:
-        tokens = encode(self.encoder, self.pictures.once(keys).to(self.device), self.precision)
+        tokens = encode_views(self.encoder, self.pictures.once(keys), self.precision, self.device)
         self._tokens.update(zip(keys, tokens, strict=True))

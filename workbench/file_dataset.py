@@ -26,7 +26,8 @@ class FileDataset(Dataset):
     """Examples that `tasks` read from `files` (by split), about pictures in folders.
 
     `settings` are the options that change what is read. `test_share` takes that share of the pictures of `train` for a
-    split `test`: the same ones whenever they are there, and those of a smaller share among them. Nothing is read before
+    split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
+    several pictures the first one decides. Nothing is read before
     it is asked for.
     """
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from workbench.batches import Collator
+from workbench.batches import Collator, own_places
 from workbench.built import weights_of_files
 from workbench.compose import (
     CompositionError,
@@ -31,13 +31,13 @@ from workbench.compose import (
     quantize,
     trainable,
 )
-from workbench.contracts import Adapter, Dataset, Fusion, VisionShape
+from workbench.contracts import Adapter, Dataset, Example, Fusion, VisionShape
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluate import examples_by_picture
-from workbench.features import Look
+from workbench.features import Look, bytes_of
 from workbench.model import VisionLanguageModel
 from workbench.outside import outside_pictures
-from workbench.train import nothing_trains, training_examples
+from workbench.train import TRAIN, nothing_trains, training_examples
 from workbench.trial import COMPONENTS, PARTS, Part, Trial, trains_quantized
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class Size:
     """What is known of a trial's model before it has weights.
 
     `parameters` of the finished model, `trainable` in the last phase, most of them in any phase (`most_trainable`);
-    `read` from files, and kept by no stage unless they train;
-    `tokens` of the encoder; whether the adapter or the quantizer changes something in the encoder (a quantizer that
-    cannot say so without numbers is taken to do it).
+    `read` from files, and kept by no stage unless they train; `tokens` and `tiles` of the encoder; whether the adapter
+    or the quantizer changes something in the encoder (a quantizer that cannot say so without numbers is taken to do
+    it).
     """
 
     parameters: int
@@ -63,8 +63,13 @@ class Size:
     most_trainable: int
     read: int
     tokens: VisionShape
+    tiles: int
     adapts_encoder: bool
     quantizes_encoder: bool
+
+    def bytes_of_a_picture(self, precision: str) -> int:
+        """What a picture's features take at most."""
+        return bytes_of(self.tokens, self.tiles, precision)
 
 
 def sizes_of(trials: Iterable[Trial], bench: Bench) -> dict[str, Size]:
@@ -113,6 +118,11 @@ class Bench:
         key = _specs(trial, "dataset"), [phase.tasks for phase in trial.phases], trial.evaluation
         self._same_parts(parts, lambda: self._once(key, lambda: _check_data(trial, self.dataset(trial))))
 
+    def sorts(self, trial: Trial, split: str, task: str) -> list[Example]:
+        """Of the examples there, one of each number of pictures and of own places for them."""
+        key = ("sorts", _specs(trial, "dataset"), split, task)
+        return self._once(key, lambda: _sorts(self.dataset(trial).examples(split, task)))
+
     def check_outside(self, trial: Trial) -> None:
         """The outside dataset has pictures."""
         if trial.outside is not None:
@@ -140,8 +150,9 @@ class Bench:
 
     def _size(self, trial: Trial) -> Size:
         model, training, most = self._model(trial), 0, 0
+        _check_places(trial, model, partial(self.sorts, trial))
         _check_reading(trial, model, self.dataset(trial))
-        total, tokens = count_parameters(model), model.encoder.shape
+        total, tokens, tiles = count_parameters(model), model.encoder.shape, model.encoder.tiles
         given = weights_of_files(trial, model, self.registry)
         read = sum(parameter.numel() for parameter in model.parameters() if id(parameter) in given)
         adapter, adapted, quantizes, narrow = None, [], None, frozenset()
@@ -168,7 +179,8 @@ class Bench:
         encoder = {id(each) for each in model.encoder.parameters()}
         if quantizes is None:
             quantizes = self._finish(trial, model, adapter)
-        return Size(total, training, most, read, tokens, any(id(each) in encoder for each in adapted), quantizes)
+        adapts = any(id(each) in encoder for each in adapted)
+        return Size(total, training, most, read, tokens, tiles, adapts, quantizes)
 
     def _model(self, trial: Trial) -> VisionLanguageModel:
         """The trial's model; encoder and language model, which may come from files, are copied from remembered ones."""
@@ -310,10 +322,39 @@ def _check_data(trial: Trial, dataset: Dataset) -> None:
             training_examples(dataset, phase.tasks)
 
 
+def _sorts(examples: Iterable[Example]) -> list[Example]:
+    found: dict[tuple[int, int], Example] = {}
+    for example in examples:
+        found.setdefault((len(example.pictures), own_places(example)), example)
+    return list(found.values())
+
+
+def _check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str, str], Sequence[Example]]) -> None:
+    """Every picture has a place, and every place a picture."""
+    with naming("language_model", trial.components["language_model"].name):
+        collate = Collator(model.language_model.tokenizer, trial.prompt)
+    asked, problems = {(trial.evaluation.split, trial.evaluation.task): None}, []
+    for phase in trial.phases:
+        if phase.objective == "answers":
+            asked |= {(TRAIN, task): None for task in phase.tasks}
+            continue
+        several = next((each for task in phase.tasks for each in sorts(TRAIN, task) if each.more), None)
+        if several:
+            problems.append(
+                f"phase '{phase.name}': contrast is that of one picture with its caption; example '{several.id}' has"
+                f" {len(several.pictures)}. Train the encoder on other tasks"
+            )
+    fits = ((each.id, collate.misfit(each)) for place in asked for each in sorts(*place))
+    problems += [f"example '{id_}': {problem}" for id_, problem in fits if problem]
+    if problems:
+        raise CompositionError("\n".join(problems))
+
+
 def _check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -> None:
     """The decoder can read the prompt with its picture and answer, and there is something in it to learn.
 
-    Tried on the first examples: the longest of all may be longer.
+    Tried on the first examples: the longest of all may be longer. Where the encoder makes tiles, every picture is taken
+    to have as many as one may have.
     """
     decoder, name = model.language_model, trial.components["language_model"].name
     with naming("language_model", name):
@@ -323,17 +364,23 @@ def _check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -
         return
     with torch.device("cpu"):
         batch = collate(torch.empty(0), [[example] for example in examples])
-        length = int(batch.positions.max()) + 1
+        lengths = batch.positions.amax(1) + 1  # [R]
+        counts = torch.tensor([len(example.pictures) for example in examples])
+        counts = counts if batch.picture is None else counts[batch.picture]
         silent = (batch.labels < 0).all(1)
     if silent.any():
         example = examples[int(silent.nonzero()[0])]
         raise CompositionError(f"example '{example.id}' has nothing to learn: no token of its answer carries a label")
-    image = model.connector.shape.tokens if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0
+    of_picture = model.connector.shape.tokens * (1 + model.encoder.tiles)
+    images = counts * (of_picture if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0)
+    longest = int((lengths + images).argmax())
+    length, image = int(lengths[longest]), int(images[longest])
     if decoder.context is not None and length + image > decoder.context:
         raise CompositionError(
             f"the language model '{name}' reads {decoder.context} tokens at most; a question with its answer has"
             f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
-            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, or a shorter prompt"
+            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, fewer pictures or"
+            " tiles, or a shorter prompt"
         )
 
 

@@ -7,12 +7,15 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.findings import best_trial
 from workbench.records import SCORE, Record
 from workbench.registry import Registry, resolve_options
 from workbench.study import PICTURE, Study
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 COUNT = 6  # examples of each sort
 SIDE = 256  # pixels; larger pictures are shrunk
@@ -117,7 +120,8 @@ def _spread(questions: Sequence[_Question]) -> list[_Question]:
 
 
 def _shown(question: _Question, trials: Sequence[str], labels: dict[str, str], album: _Album) -> ShownExample:
-    image, missing = album.open(str(question.line["picture"]))
+    more = question.line.get("more_pictures")  # missing where no example of a trial has any
+    image, missing = album.open([str(question.line["picture"]), *(more if isinstance(more, list) else ())])
     answers: dict[tuple[str, bool], list[str]] = {}
     for id_ in trials:
         if id_ in question.given:
@@ -148,18 +152,33 @@ class _Album:
         except Exception as error:  # whatever a user's plugin raises: the report shows it in the picture's place
             self.reason = f"the dataset '{name}' cannot be opened: {error}"
 
-    def open(self, key: str) -> tuple[str | None, str]:
-        """The picture as a data URI, or None and the reason."""
+    def open(self, keys: Sequence[str]) -> tuple[str | None, str]:
+        """The pictures side by side as a data URI, or None and the reason."""
         if self.dataset is None:
             return None, self.reason
-        try:
-            picture = self.dataset.picture(key).convert("RGB")
-        except Exception as error:  # as above
-            return None, f"the picture '{key}' cannot be opened: {error}"
-        picture.thumbnail((SIDE, SIDE))
+        pictures = []
+        for key in keys:
+            try:
+                pictures.append(self.dataset.picture(key).convert("RGB"))
+            except Exception as error:  # as above
+                return None, f"the picture '{key}' cannot be opened: {error}"
+            pictures[-1].thumbnail((SIDE, SIDE))
         out = io.BytesIO()
-        picture.save(out, format="PNG")
+        _side_by_side(pictures).save(out, format="PNG")
         return data_uri(out.getvalue(), "image/png"), ""
+
+
+def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """All in a line, on white where one is lower than another."""
+    if len(pictures) == 1:
+        return pictures[0]
+    sheet = pictures[0].resize((sum(each.width for each in pictures), max(each.height for each in pictures)))
+    sheet.paste((255, 255, 255), (0, 0, *sheet.size))
+    left = 0
+    for each in pictures:
+        sheet.paste(each, (left, 0))
+        left += each.width
+    return sheet
 
 
 def data_uri(content: bytes, kind: str) -> str:

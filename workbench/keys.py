@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
-DATA_CODE = ("annotations", "captions", "example", "file_dataset", "picture_files", "sound", "vqa_files")
+DATA_CODE = (
+    *("annotations", "captions", "example", "file_dataset", "picture_files", "sound", "views"),
+    "vqa_files",
+)
 ENCODER_CODE = (
     *DATA_CODE,
     *("checkpoints", "compose", "contracts", "features", "gguf", "hugging_face", "layers", "passes", "pictures"),
-    *("precision", "preprocessing", "pretrained"),
+    *("precision", "preprocessing", "pretrained", "tiles"),
 )
 TRAINING_CODE = (
     *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "linear_layers", "model", "objectives"),

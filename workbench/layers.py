@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from workbench.errors import UserError
 
+KeysValues = tuple[Tensor, Tensor, Tensor | None]  # with the mask of the keys, None where all of them are there
 JOINED = "joined"  # what `ready_to_answer` hangs on the first of several layers for `beside`
 
 
@@ -236,19 +237,19 @@ class CrossAttention(nn.Module):
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
 
-    def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """source [R,M,Ds] -> keys and values [R,H,M,E]."""
+    def keys_values(self, source: Tensor, mask: Tensor | None = None) -> KeysValues:
+        """source [R,M,Ds] -> keys and values [R,H,M,E], and the mask [R,1,1,M] of what of it is there."""
         rows, tokens, _ = source.shape
         both = self.key_value(source).view(rows, tokens, 2, self.heads, self.head_width)
         keys, values = both.permute(2, 0, 3, 1, 4)
-        return keys, values
+        return keys, values, mask
 
-    def forward(self, hidden: Tensor, source: Tensor | tuple[Tensor, Tensor], mask: Tensor | None = None) -> Tensor:
-        """hidden [R,S,D], source [R,M,Ds] or its keys and values [R,H,M,E], mask [R,1,S or 1,M] bool -> [R,S,D]."""
+    def forward(self, hidden: Tensor, source: Tensor | KeysValues, mask: Tensor | None = None) -> Tensor:
+        """hidden [R,S,D], source [R,M,Ds] or what `keys_values` gave of it, mask [R,1,S or 1,M] bool -> [R,S,D]."""
         rows, length, width = hidden.shape
-        keys_values = self.keys_values(source) if isinstance(source, Tensor) else source
+        keys, values, there = self.keys_values(source) if isinstance(source, Tensor) else source
         queries = self.query(hidden).view(rows, length, self.heads, self.head_width).transpose(1, 2)
-        mixed = attend(queries, *keys_values, mask)
+        mixed = attend(queries, keys, values, there if mask is None else mask)
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from workbench.batches import Batch
 from workbench.contracts import Connector, Encoder, Fusion, Inputs, LanguageModel
 from workbench.layers import all_tensors, pick
+from workbench.views import Views
 
 
 @dataclass
@@ -85,13 +86,14 @@ class VisionLanguageModel(nn.Module):
         self._hang_hooks()
         language_model.recomputing = self._recomputing
 
-    def see(self, images: Tensor) -> Any:
-        """images [P,3,H,W] -> what the fusion needs of them, one entry a picture."""
-        return self.see_tokens(self.encoder(images))
+    def see(self, images: Tensor, views: Views | None = None) -> Any:
+        """images [P,3,H,W] -> what the fusion needs of them, one entry for each set of pictures."""
+        return self.see_tokens(self.encoder(images), views)
 
-    def see_tokens(self, tokens: Tensor) -> Any:
-        """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry a picture."""
-        return self.fusion.prepare(self.connector(tokens))
+    def see_tokens(self, tokens: Tensor, views: Views | None = None) -> Any:
+        """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry for each set of pictures."""
+        vision = self.connector(tokens)
+        return self.fusion.prepare(*((vision, None) if views is None else views.together(vision)))
 
     def hidden(self, vision: Any, batch: Batch) -> Tensor:
         """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]."""
@@ -101,11 +103,11 @@ class VisionLanguageModel(nn.Module):
 
     def logits(self, batch: Batch) -> Tensor:
         """The logits of every text token [R,T,V]."""
-        return self.language_model.head(self.hidden(self.see(batch.images), batch))
+        return self.language_model.head(self.hidden(self.see(batch.images, batch.views), batch))
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean negative log-likelihood of the answers' tokens, in nats."""
-        return self.token_losses(self.see(batch.images), batch).mean()
+        return self.token_losses(self.see(batch.images, batch.views), batch).mean()
 
     def token_losses(self, vision: Any, batch: Batch) -> Tensor:
         """The negative log-likelihood of each answer token, in the order of `batch.labels >= 0` [answer tokens].

@@ -17,6 +17,7 @@ from workbench.features import Features, FrozenTokens, look_of, passes_of
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
 from workbench.trial import Phase
+from workbench.views import Keys, gather
 
 
 @dataclass
@@ -33,7 +34,8 @@ class TrainingData:
 class Piece:
     """A batch or a piece of one, on the device. A mean over several pieces weighs each by its `weight`.
 
-    seen [P,3,H,W] pictures or, of a frozen encoder, [P,N,Dv] tokens; `text` is a batch of questions, or captions.
+    seen [P,3,H,W] views of pictures or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
+    captions.
     """
 
     seen: Tensor
@@ -64,14 +66,13 @@ class Answers:
         if not self.encoder_trains:
             self.module.encoder.eval()
 
-    def prepare(self, keys: Sequence[str], questions: list[list[Example]], chance: random.Random | None) -> Piece:
+    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
         """These pictures with these questions; augmented by `chance`, if any is given."""
-        if self.frozen:
-            images, seen = torch.empty(0), self.tokens.of(keys)
-        else:
-            images = _images(self.data.pictures, keys, chance).to(self.device)
-            seen = images
-        batch = self.data.collate(images, questions)
+        seen, places = gather(
+            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.pictures, keys, chance)
+        )
+        seen = seen.to(self.device)
+        batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
         weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
         return Piece(seen, batch.to(self.device), weight)
 
@@ -82,14 +83,18 @@ class Answers:
     def mean(self, seen: Tensor, batch: Batch) -> Tensor:
         """The hot part, which can be compiled."""
         tokens = seen if self.frozen else self.module.encoder(seen)
-        return self.module.token_losses(self.module.see_tokens(tokens), batch).mean()
+        return self.module.token_losses(self.module.see_tokens(tokens, batch.views), batch).mean()
 
 
 class Contrast:
     """Image-text contrast of the encoder with the pictures' captions, one a picture."""
 
     def __init__(
-        self, model: VisionLanguageModel, data: TrainingData, grouped: Mapping[str, list[Example]], device: torch.device
+        self,
+        model: VisionLanguageModel,
+        data: TrainingData,
+        grouped: Mapping[Keys, list[Example]],
+        device: torch.device,
     ):
         captions = [example.answer for examples in grouped.values() for example in examples]
         self.module = Contrastive(model.encoder, captions).to(device)
@@ -104,11 +109,12 @@ class Contrast:
         """Into training mode."""
         self.module.train()
 
-    def prepare(self, keys: Sequence[str], questions: list[list[Example]], chance: random.Random | None) -> Piece:
-        """These pictures with a caption each: one at random, or the first when no `chance` is given."""
-        images = _images(self.data.pictures, keys, chance).to(self.device)
+    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
+        """These pictures, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
+        pictures = _images(self.data.pictures, [first for first, *_ in sets], chance)
+        images = torch.cat([views[:1] for views in pictures]).to(self.device)
         chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
-        return Piece(images, [example.answer for example in chosen], len(keys))
+        return Piece(images, [example.answer for example in chosen], len(sets))
 
     def loss(self, piece: Piece) -> Tensor:
         """The contrast within the piece."""
@@ -128,5 +134,5 @@ def pieces(size: int, count: int) -> Iterator[slice]:
     yield from (slice(*pair) for pair in zip(edges, edges[1:], strict=False))
 
 
-def _images(pictures: Pictures, keys: Sequence[str], chance: random.Random | None) -> Tensor:
+def _images(pictures: Pictures, keys: Sequence[str], chance: random.Random | None) -> list[Tensor]:
     return pictures.augmented(keys, chance) if chance else pictures.plain(keys)

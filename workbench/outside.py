@@ -6,7 +6,8 @@ the higher the stranger:
 - **energy**: -log sum exp of the logits of the answer's first token (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
   section 3). It is the decoder's, so it depends on the question too.
 - **distance**: how far the encoder's pooled, normalised tokens are from the k-th nearest of the training pictures (Sun
-  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone.
+  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone. Pictures with tiles count as
+  wholes, and of several pictures the strangest.
 
 How well each tells the two kinds apart is its AUROC: the chance that a picture from outside looks stranger than one of
 the evaluation.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 import numpy
@@ -27,7 +29,7 @@ from workbench.batches import Collator
 from workbench.contracts import Dataset, Example
 from workbench.errors import UserError
 from workbench.evaluate import examples_by_picture
-from workbench.features import Features, encode
+from workbench.features import Features, encode_views
 from workbench.generate import first_logits
 from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
@@ -35,6 +37,7 @@ from workbench.pictures import Pictures
 from workbench.precision import autocast
 from workbench.summary import Scored
 from workbench.trial import Evaluation
+from workbench.views import Keys, distinct, gather
 
 OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
 MEASURES = ("energy", "distance")
@@ -95,7 +98,7 @@ def outside_pictures(outside: Dataset, settings: Evaluation, most: int) -> list[
     """Its first pictures of the evaluation's split and task; of its last split, its first task where it has no such."""
     split = settings.split if settings.split in outside.splits() else outside.splits()[-1]
     task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
-    found = list(dict.fromkeys(example.picture for example in outside.examples(split, task)))[:most]
+    found = distinct(example.pictures for example in outside.examples(split, task))[:most]
     if len(found) < 2:
         raise OutsideError(f"it has {len(found)} picture(s) in the split '{split}': give at least 2")
     return found
@@ -111,31 +114,33 @@ def measure_strangeness(
 ) -> Strangeness:
     """Ask the evaluation's questions about its own pictures and about as many from outside, taken in turn."""
     grouped = examples_by_picture(dataset, settings)
-    keys, device = list(grouped), next(model.parameters()).device
-    others = outside_pictures(outside, settings, len(keys))
-    paired = [others[place % len(others)] for place in range(len(keys))]
-    own, foreign = Pictures(dataset, model.encoder.transform), Pictures(outside, model.encoder.transform)
+    sets, device = list(grouped), next(model.parameters()).device
+    others = outside_pictures(outside, settings, sum(map(len, sets)))
+    turn = cycle(others)
+    paired = [tuple(islice(turn, len(each))) for each in sets]
+    own, foreign = Pictures(dataset, model.encoder.views), Pictures(outside, model.encoder.views)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
 
-    def tokens_of(pictures: Pictures) -> Callable[[Sequence[str]], Tensor]:
-        return lambda chosen: encode(model.encoder, pictures.once(chosen).to(device), settings.precision)
+    def tokens_of(pictures: Pictures) -> Callable[[Sequence[str]], list[Tensor]]:
+        return lambda chosen: encode_views(model.encoder, pictures.once(chosen), settings.precision, device)
 
-    seen = tokens_of(own) if features is None else lambda chosen: features.tokens(list(chosen), device)
+    seen = tokens_of(own) if features is None else features.tokens
     model.eval()
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
-        bank = [_pooled(tokens_of(own)(part)) for part in _parts(_training_keys(dataset), settings.batch)]
-        known = torch.cat(bank)  # [K,Dv]
-        questions = [grouped[key] for key in keys]
-        inside = _measured(model, seen, keys, questions, known, collate, settings.batch, device)
+        parts = (tokens_of(own)(part) for part in _parts(_training_keys(dataset), settings.batch))
+        bank = [_pooled(torch.cat([views[:1] for views in part])) for part in parts]
+        known = torch.cat(bank)  # [B,Dv]
+        questions = list(grouped.values())
+        inside = _measured(model, seen, sets, questions, known, collate, settings.batch, device)
         strange = _measured(model, tokens_of(foreign), paired, questions, known, collate, settings.batch, device)
-    shown = [(each, key) for examples, key in zip(questions, paired, strict=True) for each in examples]
+    shown = [(each, first) for examples, (first, *_) in zip(questions, paired, strict=True) for each in examples]
     return Strangeness(inside, strange, shown)
 
 
 def _training_keys(dataset: Dataset) -> list[str]:
     """Training pictures, evenly spread over the split."""
     split = dataset.splits()[0]
-    keys = list(dict.fromkeys(each.picture for task in dataset.tasks() for each in dataset.examples(split, task)))
+    keys = distinct(each.pictures for task in dataset.tasks() for each in dataset.examples(split, task))
     return keys[:: max(1, len(keys) // BANK)][:BANK]
 
 
@@ -151,23 +156,26 @@ def _pooled(tokens: Tensor) -> Tensor:
 
 def _measured(
     model: VisionLanguageModel,
-    tokens_of: Callable[[Sequence[str]], Tensor],
-    keys: Sequence[str],
+    tokens_of: Callable[[list[str]], list[Tensor]],
+    sets: Sequence[Keys],
     questions: Sequence[list[Example]],
     known: Tensor,
     collate: Collator,
     size: int,
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """Both measures for every question, picture by picture. known [K,Dv]."""
+    """Both measures for every question, set by set; the distance is that of the strangest picture. known [B,Dv]."""
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     neighbour = min(NEIGHBOUR, len(known))
-    for part in _parts(list(zip(keys, questions, strict=True)), size):
+    for part in _parts(list(zip(sets, questions, strict=True)), size):
         examples = [each for _, each in part]
-        tokens = tokens_of([key for key, _ in part])
-        batch = collate(torch.empty(0), examples, answered=False).to(device)
-        logits = first_logits(model, model.see_tokens(tokens), batch)  # [questions,V]
+        tokens, places = gather([keys for keys, _ in part], tokens_of)
+        tokens = tokens.to(device)
+        batch = collate(torch.empty(0), examples, answered=False, places=places).to(device)
+        logits = first_logits(model, model.see_tokens(tokens, batch.views), batch)  # [questions,V]
         found["energy"] += (-logits.float().logsumexp(-1)).tolist()
-        distances = torch.cdist(_pooled(tokens), known).kthvalue(neighbour, dim=-1).values.tolist()
-        found["distance"] += [far for far, each in zip(distances, examples, strict=True) for _ in each]
+        wholes = tokens[[views[0] for pictures in places for views in pictures]]
+        distances = iter(torch.cdist(_pooled(wholes), known).kthvalue(neighbour, dim=-1).values.tolist())
+        for pictures, each in zip(places, examples, strict=True):
+            found["distance"] += [max(islice(distances, len(pictures)))] * len(each)
     return found

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from workbench.contracts import Example
+from workbench.views import Keys
 
 
 class Passes:
-    """Batches of pictures, shuffled anew each pass; a batch may span two passes."""
+    """Batches of sets of pictures, shuffled anew each pass; a batch may span two passes."""
 
-    def __init__(self, keys: Sequence[str], chance: random.Random):
-        self.keys = tuple(keys)
+    def __init__(self, sets: Sequence[Keys], chance: random.Random):
+        self.sets = tuple(sets)
         self.chance = chance
-        self._waiting: list[str] = []
+        self._waiting: list[Keys] = []
 
-    def next(self, size: int) -> list[str]:
-        """The next `size` pictures."""
+    def next(self, size: int) -> list[Keys]:
+        """The next `size` sets."""
         while len(self._waiting) < size:
-            order = list(self.keys)
+            order = list(self.sets)
             self.chance.shuffle(order)
             self._waiting += order
         taken = self._waiting[:size]
@@ -31,24 +32,28 @@ class Passes:
         return taken
 
     def state(self) -> Tensor:
-        """The rest of the current pass [waiting pictures], each by its place among the keys."""
-        places = {key: place for place, key in enumerate(self.keys)}
-        return torch.tensor([places[key] for key in self._waiting], dtype=torch.long)
+        """The rest of the current pass [waiting sets], each by its place among all."""
+        places = {each: place for place, each in enumerate(self.sets)}
+        return torch.tensor([places[each] for each in self._waiting], dtype=torch.long)
 
     def restore(self, waiting: Tensor) -> None:
         """Go on with that rest."""
-        self._waiting = [self.keys[place] for place in waiting.tolist()]
+        self._waiting = [self.sets[place] for place in waiting.tolist()]
 
 
-def share_of(keys: Iterable[str], share: float) -> list[str]:
-    """That share of the keys, at least one, in their order. It depends on nothing but the keys, and a larger share
-    holds a smaller one: so the influence of the amount of data is not mixed with that of the choice."""
-    everything = list(keys)
+def share_of(sets: Iterable[Keys], share: float) -> list[Keys]:
+    """That share of some sets of pictures, at least one, in their order. It depends on nothing but their keys, and a
+    larger share holds a smaller one: so the influence of the amount of data is not mixed with that of the choice."""
+    everything = list(sets)
     if share == 1:
         return everything
-    drawn = sorted(everything, key=lambda key: hashlib.sha256(f"share/{key}".encode()).digest())
-    chosen = set(drawn[: max(1, round(share * len(drawn)))])
-    return [key for key in everything if key in chosen]
+    chosen = set(drawn("share", everything)[: max(1, round(share * len(everything)))])
+    return [each for each in everything if each in chosen]
+
+
+def drawn(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
+    """In an order that looks like chance and depends on nothing but the purpose and each set's own keys."""
+    return sorted(sets, key=lambda keys: hashlib.sha256(f"{purpose}/{chr(10).join(keys)}".encode()).digest())
 
 
 def sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:

@@ -14,7 +14,6 @@ from workbench.artifacts import ArtifactStore
 from workbench.features import Look, look_of, parts_of, passes_of
 from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
-from workbench.precision import dtype_of
 from workbench.records import DONE, FAILED, Outline, ResultsError, is_whole, read_outline, read_record
 from workbench.sound import counted, skipped_pictures
 from workbench.stages import Chains, FeatureStage, Stage
@@ -212,8 +211,7 @@ class Planner:
             # What trained the encoder is gone, but a later stage that left it as it was is kept.
             parts = [replace(part, source=stages[0].before) for part in parts]
         todo = [part for part in parts if not self._kept(part.key)]
-        shape = plan.sizes[whole.trial.id].tokens
-        size = len(pictures) * shape.tokens * shape.width * dtype_of(whole.look.precision).itemsize
+        size = len(pictures) * plan.sizes[whole.trial.id].bytes_of_a_picture(whole.look.precision)
         if todo and size > left:
             name = whole.trial.components["encoder"].name
             plan.notes.append(

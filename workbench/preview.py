@@ -24,6 +24,7 @@ from workbench.seen_picture import seen_picture
 from workbench.tokenizer import Tokenizer
 from workbench.train import TRAIN
 from workbench.trial import Trial
+from workbench.views import gather
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -48,14 +49,18 @@ class Token:
 
 @dataclass(frozen=True)
 class Preview:
-    """An example with its tokens. `image_tokens` stand in the sequence where `in_sequence`; else the decoder's blocks
-    look at them. `others` are further questions about the same picture, which train in the same row."""
+    """An example with its tokens, and what the encoder gets of its pictures (of these sizes), side by side.
+
+    Each of so many `views` has `image_tokens`: they stand in the sequence where `in_sequence`; else the decoder's
+    blocks look at them. `others` are further questions about the same pictures, which train in the same row.
+    """
 
     example: Example
     task: str
     picture: Image.Image
-    original: tuple[int, int]
+    original: list[tuple[int, int]]
     tokens: list[Token]
+    views: int
     image_tokens: int
     in_sequence: bool
     others: int
@@ -63,9 +68,9 @@ class Preview:
     @property
     def length(self) -> int:
         """How many tokens the decoder reads for this example."""
-        pictures = sum(token.part == IMAGE for token in self.tokens)
+        places = sum(token.part == IMAGE for token in self.tokens)
         text = len(self.tokens) - 1  # the last one is only written
-        return text - pictures + self.image_tokens * max(pictures, 1) if self.in_sequence else text
+        return text - places + self.image_tokens * max(places, self.views) if self.in_sequence else text
 
 
 def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
@@ -75,14 +80,17 @@ def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
     example, task, others = _chosen(trial, dataset, number)
     model = bench.shape_of(trial)
     tokenizer = model.language_model.tokenizer
-    batch = Collator(tokenizer, trial.prompt, model.fusion.reads_text)(torch.empty(0), [[example]])
     encoder = _seeing(trial, model.encoder, registry)
-    picture = dataset.picture(example.picture)
+    pictures = {key: dataset.picture(key) for key in example.pictures}
+    views, places = gather([example.pictures], lambda keys: [encoder.views(pictures[key]) for key in keys])
+    collate = Collator(tokenizer, trial.prompt, model.fusion.reads_text)
+    batch = collate(torch.empty(0), [[example]], places=places)
     return Preview(
         example=example,
         task=task,
-        picture=seen_picture(encoder.transform, picture),
-        original=picture.size,
+        picture=seen_picture(encoder.views, *pictures.values()),
+        original=[picture.size for picture in pictures.values()],
+        views=len(views),
         tokens=[token for row in range(len(batch.ids)) for token in tokens_of(batch, row, tokenizer)],
         image_tokens=model.connector.shape.tokens,
         in_sequence=type(model.fusion).fuse_inputs is not Fusion.fuse_inputs,
@@ -113,7 +121,9 @@ def show_preview(console: Console, shown: Preview, file: Path) -> None:
     """The tokens as a table, what they come to, and where the picture was written."""
     example = shown.example
     console.print(
-        f"example {example.id} of task {shown.task}, picture {example.picture}", markup=False, highlight=False
+        f"example {example.id} of task {shown.task}, picture {', '.join(example.pictures)}",
+        markup=False,
+        highlight=False,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (("place", "right"), ("id", "right"), ("token", "left"), ("part", "left"), ("loss", "left")):
@@ -135,13 +145,18 @@ def _sums(shown: Preview, file: Path) -> list[str]:
     where = "in the sequence" if shown.in_sequence else "beside it, for the decoder's blocks to look at"
     if shown.in_sequence and not any(token.part == IMAGE for token in shown.tokens):
         where = "in front of the text"
-    lines = [f"{shown.length} tokens are read; {shown.image_tokens} image tokens {where}; {trained} tokens carry loss"]
+    count = shown.views * shown.image_tokens
+    lines = [f"{shown.length} tokens are read; {count} image tokens {where}; {trained} tokens carry loss"]
     if not trained:
         lines.append("no token carries loss: nothing would be learned from this example")
     if shown.others:
         lines.append(f"{shown.others} more examples of this picture train with it, none sees another")
-    (width, height), (own_width, own_height) = shown.original, shown.picture.size
-    lines.append(f"wrote {file}: the picture, {width}x{height}, as the encoder gets it, {own_width}x{own_height}")
+    sizes, (width, height) = [f"{width}x{height}" for width, height in shown.original], shown.picture.size
+    if shown.views == 1:
+        lines.append(f"wrote {file}: the picture, {sizes[0]}, as the encoder gets it, {width}x{height}")
+    else:
+        told = f"{shown.views} views of {width // shown.views}x{height}, side by side"
+        lines.append(f"wrote {file}: the pictures, {', '.join(sizes)}, as the encoder gets them, {told}")
     return lines
 
 
@@ -154,7 +169,7 @@ def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, 
     for task, examples in sequences:
         if place < len(examples):
             example = examples[place]
-            same = sum(each.picture == example.picture for _, others in sequences for each in others)
+            same = sum(each.pictures == example.pictures for _, others in sequences for each in others)
             return example, task, same - 1
         place -= len(examples)
     total = sum(len(examples) for _, examples in sequences)
@@ -164,7 +179,7 @@ def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, 
 def _seeing(trial: Trial, encoder: Encoder, registry: Registry) -> Encoder:
     """An encoder whose preprocessing works: that without weights, unless it needs numbers it keeps beside them."""
     try:
-        works = not encoder.transform(Image.new("RGB", (8, 8))).is_meta
+        works = not encoder.views(Image.new("RGB", (8, 8))).is_meta
     except (NotImplementedError, RuntimeError):  # what torch raises for numbers that are not there
         works = False
     return encoder if works else create(trial, "encoder", registry)

@@ -65,7 +65,7 @@ class Probe:
         kept = None
         if stage.key in self.plan.features:
             kept = _stand_in(self.planner.bench.pictures(trial, look_of(phase)), model.encoder, phase.precision)
-        data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, kept)
+        data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate, kept)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
         train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
@@ -85,15 +85,17 @@ class Probe:
             features = _stand_in(few, model.encoder, asked.precision)
         else:
             clock = _Clock()
-            features = Features([(few, self._encode(few, dataset, model.encoder, asked.precision, clock))])
+            features = Features([self._encode(few, dataset, model.encoder, asked.precision, clock)])
             encoding = clock.each() / BATCH
         answers = _Clock()
         short = asked.model_copy(update={"limit": len(few)})
         evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
         return len(keys) * (encoding + answers.each() / asked.batch)
 
-    def _encode(self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock) -> Tensor:
-        pictures = Pictures(dataset, encoder.transform)
+    def _encode(
+        self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock
+    ) -> tuple[list[str], Tensor]:
+        pictures = Pictures(dataset, encoder.views)
         return encode_all(encoder, pictures, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
 
     def _built(self, stage: Stage) -> Built:

@@ -238,8 +238,6 @@ def _make_prompt(resolver: Resolver, path: tuple[str, ...], written: Written) ->
     ]
     if "question" not in fields:
         faults.append("the question does not occur. Write {question} where it belongs, as <image>{question}")
-    if prompt.count("<image>") > 1:
-        faults.append("<image> occurs more than once. Write it where the image tokens belong, once")
     return Resolved(None if faults else prompt, tuple((written.keys, fault) for fault in faults))
 
 

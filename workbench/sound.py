@@ -10,13 +10,14 @@ from PIL import Image
 
 from workbench.annotations import DataError
 from workbench.contracts import Dataset, Example
+from workbench.views import distinct
 
 THREADS = 8  # looking at files is waiting for the disk
 SHOWN = 3  # pictures that a message names
 
 
 class Sound(Dataset):
-    """A dataset without the examples whose picture cannot be shown.
+    """A dataset without the examples of which a picture cannot be shown.
 
     Which pictures those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
     than the dataset's `most_broken` of the pictures of a split and task, `DataError` names them.
@@ -32,10 +33,10 @@ class Sound(Dataset):
         """Those whose pictures are sound."""
         if (split, task) not in self._sound:
             found = self.dataset.examples(split, task)
-            skipped = self._look(split, task, dict.fromkeys(each.picture for each in found))
+            skipped = self._look(split, task, distinct(each.pictures for each in found))
             self._skipped[split, task] = skipped
             self._sound[split, task] = (
-                tuple(each for each in found if each.picture not in skipped) if skipped else found
+                tuple(each for each in found if skipped.keys().isdisjoint(each.pictures)) if skipped else found
             )
         return self._sound[split, task]
 
@@ -69,8 +70,7 @@ class Sound(Dataset):
         """The dataset's, which changes when files come or go."""
         return self.dataset.fingerprint()
 
-    def _look(self, split: str, task: str, keys: Iterable[str]) -> dict[str, str]:
-        keys = list(keys)
+    def _look(self, split: str, task: str, keys: Sequence[str]) -> dict[str, str]:
         new = [key for key in keys if key not in self._faults]
         with ThreadPoolExecutor(THREADS) as pool:
             self._faults.update(zip(new, pool.map(self.dataset.fault, new), strict=True))

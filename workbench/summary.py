@@ -84,6 +84,7 @@ def lines_of(
                     "condition": condition,
                     "id": example.id,
                     "picture": example.picture,
+                    **({"more_pictures": list(example.more)} if example.more else {}),
                     "group": example.group,
                     **({"history": list(map(astuple, example.history))} if example.history else {}),
                     "question": example.question,

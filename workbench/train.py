@@ -23,6 +23,7 @@ from workbench.precision import autocast
 from workbench.snapshots import Snapshot, Snapshots
 from workbench.trial import Phase
 from workbench.validation import Kept, Validation, below, chunks, copies, hold_out
+from workbench.views import Keys
 
 TRAIN = "train"  # the split that trains
 
@@ -58,13 +59,13 @@ class Trained:
     kept: list[Kept]
 
 
-def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[str, list[Example]]:
-    """The training examples of these tasks, by picture, of a share of the pictures; `TrainingError` when there are
+def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[Keys, list[Example]]:
+    """The training examples of these tasks, by their pictures, of a share of these; `TrainingError` when there are
     none."""
-    grouped: dict[str, list[Example]] = {}
+    grouped: dict[Keys, list[Example]] = {}
     for task in tasks:
         for example in dataset.examples(TRAIN, task):
-            grouped.setdefault(example.picture, []).append(example)
+            grouped.setdefault(example.pictures, []).append(example)
     if not grouped:
         raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
     return {key: grouped[key] for key in share_of(grouped, share)}
@@ -205,7 +206,7 @@ class Training:
         self._gradients(keys, [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys])
         self.restore(start)
 
-    def _gradients(self, keys: list[str], questions: list[list[Example]]) -> Tensor:
+    def _gradients(self, keys: list[Keys], questions: list[list[Example]]) -> Tensor:
         """The gradients of the mean loss of a batch, piece by piece; returns that loss."""
         with autocast(self.device, self.phase.precision):
             cuts = pieces(len(keys), self.phase.accumulate)
@@ -307,7 +308,7 @@ def _objective(
     model: VisionLanguageModel,
     phase: Phase,
     data: TrainingData,
-    grouped: Mapping[str, list[Example]],
+    grouped: Mapping[Keys, list[Example]],
     device: torch.device,
 ) -> Objective:
     if phase.objective == "contrastive":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from workbench.contracts import Example
+from workbench.passes import drawn
 from workbench.trial import Phase
+from workbench.views import Keys
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,16 @@ class Kept:
 
 
 def hold_out(
-    grouped: Mapping[str, list[Example]], share: float, seed: int
-) -> tuple[dict[str, list[Example]], dict[str, list[Example]]]:
-    """The examples that train and those that are held out, by picture.
+    grouped: Mapping[Keys, list[Example]], share: float, seed: int
+) -> tuple[dict[Keys, list[Example]], dict[Keys, list[Example]]]:
+    """The examples that train and those that are held out, by their pictures.
 
     Which pictures are held out depends on the seed and on nothing else, so that phases of one trial hold out the same
     ones, and a larger share those of a smaller one and more.
     """
     if not share:
         return dict(grouped), {}
-    drawn = sorted(grouped, key=lambda key: hashlib.sha256(f"{seed}/held out/{key}".encode()).digest())
-    held = set(drawn[: min(max(1, round(share * len(drawn))), len(drawn) - 1)])
+    held = set(drawn(f"{seed}/held out", grouped)[: min(max(1, round(share * len(grouped))), len(grouped) - 1)])
     return (
         {key: examples for key, examples in grouped.items() if key not in held},
         {key: examples for key, examples in grouped.items() if key in held},
@@ -82,9 +82,9 @@ class Validation:
         self.kept = [Kept(step, loss, below(f"{step}", tensors)) for step, loss in values["kept"]]
 
 
-def chunks(keys: Sequence[str], size: int) -> list[list[str]]:
-    """The keys in order, so many at once."""
-    return [list(keys[start : start + size]) for start in range(0, len(keys), size)]
+def chunks(sets: Sequence[Keys], size: int) -> list[list[Keys]]:
+    """Sets of pictures in order, so many at once."""
+    return [list(sets[start : start + size]) for start in range(0, len(sets), size)]
 
 
 def copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -158,10 +158,10 @@ def _make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     encoder.to(place.device)
     keys = stage.look.pictures(dataset)[slice(*stage.part)]
     started = time.perf_counter()
-    pictures = Pictures(dataset, encoder.transform)
-    tokens = encode_all(encoder, pictures, keys, stage.look.precision, torch.device(place.device), tell)
+    pictures = Pictures(dataset, encoder.views)
+    owners, tokens = encode_all(encoder, pictures, keys, stage.look.precision, torch.device(place.device), tell)
     seconds = time.perf_counter() - started
-    place.store.write_features(stage.key, keys, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
+    place.store.write_features(stage.key, owners, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
 
 
 def _features(job: StageJob, encoder: Encoder, place: Workplace) -> Features | None:
@@ -215,7 +215,7 @@ def _train(
         tell(step.step, step.steps, step.loss)
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.transform), collate, features)
+    data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate, features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)

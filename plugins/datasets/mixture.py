@@ -21,8 +21,9 @@ class Mixture(Dataset):
     `parts` are datasets with names of your own; `weights` their shares, equal ones by default, as {narratives: 1,
     questions: 2}. A share counts pictures, over all tasks of a part: trained on all these tasks, an epoch shows so many
     of each. `pictures` is their number in all; by default as many as the shares allow without showing any twice. Which
-    ones depends on nothing but their keys. Groups begin with the part's name. A task such as `questions` is that of all
-    parts that have it, `vqav2.questions` that of the part `vqav2` alone.
+    ones depends on nothing but their keys. Of an example with several pictures the first one counts. Groups begin with
+    the part's name. A task such as `questions` is that of all parts that have it, `vqav2.questions` that of the part
+    `vqav2` alone.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class Mixture(Dataset):
                 if chosen is None or each.picture in chosen:
                     group = f"{name}: {each.group}" if each.group else name
                     key = f"{name}/{each.picture}"
-                    found.append(replace(each, id=f"{name}/{each.id}", picture=key, group=group))
+                    more = tuple(f"{name}/{other}" for other in each.more)
+                    found.append(replace(each, id=f"{name}/{each.id}", picture=key, group=group, more=more))
         return found
 
     def splits(self) -> Sequence[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
+
+Seen = tuple[Tensor, Tensor, KeysValues]  # image tokens, the same normalised, and keys and values of these
 
 
 class BidirectionalFusion(Fusion):
@@ -29,28 +31,26 @@ class BidirectionalFusion(Fusion):
             CrossAttention(vision.width, decoder.width, heads, closed) for _ in range(depth - 1)
         )
 
-    def prepare(self, vision: Tensor) -> tuple[Tensor, ...]:
-        """vision [P,M,Dv] -> image tokens as the first block sees them."""
-        return self._seen_by(0, vision)
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> Seen:
+        """vision [G,M,Dv] -> image tokens as the first block sees them."""
+        return self._seen_by(0, vision, mask)
 
-    def fuse_block(
-        self, index: int, hidden: Tensor, vision: tuple[Tensor, ...], prompt: Tensor | None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def fuse_block(self, index: int, hidden: Tensor, vision: Seen, prompt: Tensor | None) -> tuple[Tensor, Seen]:
         """hidden [R,S,D], prompt [R,S] bool -> hidden [R,S,D], and image tokens as the next block sees them."""
-        tokens, normed, keys, values = vision
+        tokens, normed, keys_values = vision
         text = self.text_norms[index](hidden)
         if prompt is not None and index < len(self.to_vision):
             tokens = tokens + self.to_vision[index](normed, text, prompt[:, None, None, :])
-            vision = self._seen_by(index + 1, tokens)
-        return hidden + self.to_text[index](text, (keys, values)), vision
+            vision = self._seen_by(index + 1, tokens, keys_values[-1])
+        return hidden + self.to_text[index](text, keys_values), vision
 
-    def _seen_by(self, index: int, tokens: Tensor) -> tuple[Tensor, ...]:
+    def _seen_by(self, index: int, tokens: Tensor, mask: Tensor | None) -> Seen:
         """tokens [R,M,Dv] -> themselves, normalised for block `index`, and its keys and values of them [R,H,M,E]:
         made while the prompt is read, never again for a generated token."""
         normed = self.vision_norms[index](tokens)
         to_text = self.to_text[index]
         assert isinstance(to_text, CrossAttention)
-        return tokens, normed, *to_text.keys_values(normed)
+        return tokens, normed, to_text.keys_values(normed, mask)
 
 
 @hookimpl

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
 
 
 class CrossAttentionFusion(Fusion):
     """Before every `every`-th block, queries from the text, keys and values from the picture (once a picture).
 
-    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2). `closed` starts it with a
-    last layer of zeros, so that a pretrained decoder stays as it is; a decoder trained from scratch does not need it.
-    The sequence keeps its length.
+    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2); but of several pictures the
+    text looks at all, not at the last one before it. `closed` starts it with a last layer of zeros, so that a
+    pretrained decoder stays as it is; a decoder trained from scratch does not need it. The sequence keeps its length.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class CrossAttentionFusion(Fusion):
             CrossAttention(decoder.width, vision.width, heads, closed) for _ in range(count)
         )
 
-    def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """vision [P,M,Dv] -> keys and values of each cross-attention [P,H,M,E]."""
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
+        """vision [G,M,Dv] -> keys and values of each cross-attention [G,H,M,E], with the mask [G,1,1,M]."""
         vision = self.norm(vision)
-        return [attention.keys_values(vision) for attention in self._layers()]
+        return [attention.keys_values(vision, mask) for attention in self._layers()]
 
     def fuse_block(
-        self, index: int, hidden: Tensor, vision: list[tuple[Tensor, Tensor]], prompt: Tensor | None
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None
+    ) -> tuple[Tensor, list[KeysValues]]:
         """hidden [R,S,D] -> hidden [R,S,D]."""
         if index % self.every == 0:
             place = index // self.every

@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
 
 
 class GatedFusion(Fusion):
@@ -31,14 +31,14 @@ class GatedFusion(Fusion):
             for parameter in self.outputs.parameters():
                 nn.init.zeros_(parameter)
 
-    def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """vision [P,M,Dv] -> keys and values of each block [P,H,M,E]."""
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
+        """vision [G,M,Dv] -> keys and values of each block [G,H,M,E], with the mask [G,1,1,M]."""
         vision = self.norm(vision)
-        return [layer.keys_values(vision) for layer in self.attentions if isinstance(layer, CrossAttention)]
+        return [layer.keys_values(vision, mask) for layer in self.attentions if isinstance(layer, CrossAttention)]
 
     def fuse_block(
-        self, index: int, hidden: Tensor, vision: list[tuple[Tensor, Tensor]], prompt: Tensor | None
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None
+    ) -> tuple[Tensor, list[KeysValues]]:
         """hidden [R,S,D] -> hidden [R,S,D]."""
         text = self.norms[index](hidden)
         seen = torch.tanh(self.attentions[index](text, vision[index]))

@@ -20,7 +20,7 @@ class Raising(Fusion):
         self.weight = nn.Parameter(torch.zeros(1))
         self.left = after
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         self.left -= 1
         if self.left < 0:
             raise ZeroDivisionError("this fusion is broken")
@@ -30,7 +30,7 @@ class Raising(Fusion):
 class Dying(Raising):
     """Ends its whole process."""
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         os._exit(3)
 
 
@@ -40,14 +40,14 @@ class NoNumber(Raising):
     def fuse_block(self, index, hidden, vision, prompt):
         return hidden * torch.nan * self.weight, vision
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         return vision
 
 
 class Waiting(Raising):
     """Takes its time, so that a test can interrupt it."""
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         time.sleep(60)
         return vision
 
@@ -60,7 +60,7 @@ class Held(Raising):
         super().__init__(vision, decoder, after=after)
         self.gate = Path(gate)
 
-    def prepare(self, vision):
+    def prepare(self, vision, mask):
         self.left -= 1
         if self.left >= 0:
             return vision

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from workbench.batches import own_places
 from workbench.conformance.findings import Subject, expect
 from workbench.contracts import Dataset, Example
+from workbench.views import distinct
 
 OPENED = 16  # pictures of each split that are opened
 
@@ -34,7 +36,7 @@ def examples_are_whole(subject: Subject) -> None:
     for where, examples in _all(subject.shared):
         for example in examples:
             turns = [text for turn in example.history for text in (turn.question, turn.answer)]
-            texts = (example.id, example.picture, example.question, example.group, *example.answers, *turns)
+            texts = (example.id, *example.pictures, example.question, example.group, *example.answers, *turns)
             expect(
                 all(isinstance(text, str) for text in texts) and isinstance(example.answers, tuple),
                 f"in {where}, {example} should hold strings, and a tuple of strings as answers",
@@ -42,6 +44,11 @@ def examples_are_whole(subject: Subject) -> None:
             expect(
                 bool(example.answers) and all(text.strip() for text in (example.question, *example.answers, *turns)),
                 f"in {where}, {example} has an empty question, or no answer",
+            )
+            expect(
+                own_places(example) in (0, len(example.pictures)),
+                f"in {where}, the questions of {example} have {own_places(example)} places <image> for"
+                f" {len(example.pictures)} picture(s): give one for each, or none",
             )
 
 
@@ -57,17 +64,17 @@ def splits_share_no_picture(subject: Subject) -> None:
     dataset = subject.shared
     seen: dict[str, str] = {}
     for split in dataset.splits():
-        keys = {example.picture for task in dataset.tasks() for example in dataset.examples(split, task)}
+        keys = distinct(each.pictures for task in dataset.tasks() for each in dataset.examples(split, task))
         shared = sorted(key for key in keys if key in seen)
         expect(not shared, f"the picture '{shared[0] if shared else ''}' is in '{split}' and in another split")
-        seen |= dict.fromkeys(keys, split)
+        seen.update((key, split) for key in keys)
 
 
 def pictures_open(subject: Subject) -> None:
     """Some of each split, spread over it, twice the same."""
     dataset = subject.shared
     for where, examples in _all(dataset):
-        keys = list(dict.fromkeys(example.picture for example in examples))
+        keys = distinct(example.pictures for example in examples)
         for key in keys[:: max(1, len(keys) // OPENED)]:
             picture = dataset.picture(key)
             expect(

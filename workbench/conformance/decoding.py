@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
 from workbench.batches import Batch
 from workbench.conformance.findings import Subject, expect
 from workbench.conformance.modules import CLOSE
-from workbench.conformance.reference import PROMPTS, batch_for, compose, gap, train_briefly
+from workbench.conformance.reference import PROMPTS, QUESTIONS, SEVERAL, batch_for, compose, gap, train_briefly
 
 
 def answers_from_the_cache_equal_the_full_pass(subject: Subject) -> None:
     """Prompts of different lengths, several questions a row, every answer fed token by token."""
     model = compose(subject)
     train_briefly(model)
-    for prompt in PROMPTS:
-        full, prompts = batch_for(model, prompt), batch_for(model, prompt, answered=False)
-        hidden = model.hidden(model.see(full.images), full)  # [R,T,D]
+    for prompt, questions in product(PROMPTS, (QUESTIONS, SEVERAL)):
+        full, prompts = batch_for(model, prompt, questions), batch_for(model, prompt, questions, answered=False)
+        hidden = model.hidden(model.see(full.images, full.views), full)  # [R,T,D]
         places, ends = _answers(full), _prompt_ends(prompts)  # [R,Q,A], [R,Q]
-        rows, questions, length = places.shape
-        vision = model.see(prompts.images)
-        read, conversation = model.read(vision, prompts, room=questions * length)
+        rows, count, length = places.shape
+        vision = model.see(prompts.images, prompts.views)
+        read, conversation = model.read(vision, prompts, room=count * length)
         worst = gap(_take(read, ends), _take(hidden, _prompt_ends(full)))
         expect(worst < CLOSE, f"reading a prompt into the cache differs from a plain pass by {worst:.2g}")
-        segments = torch.arange(1, questions + 1).expand(rows, -1)
+        segments = torch.arange(1, count + 1).expand(rows, -1)
         first = conversation.positions.gather(1, ends) + 1
         for step in range(length):
             at = places[..., step]

@@ -31,6 +31,19 @@ def any_picture_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:
         expect(bool(tensor.isfinite().all()), f"transform makes NaN or infinity of {name}: do not divide by its spread")
 
 
+def views_are_the_picture_and_its_tiles(subject: Subject) -> None:
+    """One view without `tiles`; with them a large picture has more, as many as there may be at most."""
+    encoder = subject.build()
+    size, most = encoder.image_size, 1 + encoder.tiles
+    for width, height in ((size, size), (3 * size, 2 * size), (size, 7 * size)):
+        views = encoder.views(Image.new("RGB", (width, height), (30, 30, 200)))
+        expect(
+            views.shape[1:] == (3, size, size) and 1 <= len(views) <= most,
+            f"views makes {tuple(views.shape)} of a picture of {width} x {height}; it should be (views, 3, {size},"
+            f" {size}) with 1 to {most} views",
+        )
+
+
 def tokens_have_the_declared_shape(subject: Subject) -> None:
     """`shape` is what connectors and fusions are built for."""
     encoder = subject.build().eval()
@@ -86,6 +99,7 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
 CHECKS = (
     it_can_be_built_with_these_options,
     any_picture_becomes_a_tensor_of_its_image_size,
+    views_are_the_picture_and_its_tiles,
     tokens_have_the_declared_shape,
     pool_gives_one_vector_for_each_picture,
     a_picture_is_encoded_the_same_in_any_batch,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from workbench.conformance.modules import CLOSE, COMMON, EXACT, it_can_be_built_
 from workbench.conformance.reference import (
     PROMPTS,
     QUESTIONS,
+    SEVERAL,
     ReferenceDecoder,
     batch_for,
     compose,
@@ -21,29 +25,29 @@ from workbench.conformance.reference import (
     gap,
     train_briefly,
 )
-from workbench.contracts import Fusion, Inputs
+from workbench.contracts import Example, Fusion, Inputs
 from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel, visible
 
 
-def prepare_gives_one_entry_for_each_picture(subject: Subject) -> None:
-    """Rows pick their picture from it by number."""
+def prepare_gives_one_entry_for_each_set_of_pictures(subject: Subject) -> None:
+    """Rows pick their pictures from it by number."""
     model = compose(subject)
-    batch = batch_for(model)
-    sizes: list[tuple[int, ...]] = []
-    all_tensors(model.see(batch.images), lambda tensor: sizes.append(tuple(tensor.shape)) or tensor)
-    expect(
-        all(size[:1] == (len(batch.images),) for size in sizes),
-        f"prepare gives tensors of the shapes {sizes} for {len(batch.images)} pictures: every tensor has one entry for"
-        " each picture, as its first dimension",
-    )
+    for questions in (QUESTIONS, SEVERAL):
+        batch = batch_for(model, questions=questions)
+        sizes = _sizes(model.see(batch.images, batch.views))
+        expect(
+            all(size[:1] == (len(questions),) for size in sizes),
+            f"prepare gives tensors of the shapes {sizes} for {len(questions)} sets of pictures: every tensor has one"
+            " entry for each set, as its first dimension",
+        )
 
 
 def the_text_keeps_its_places_in_the_sequence(subject: Subject) -> None:
     """What `fuse_inputs` may change: it adds tokens, and says where each text token went."""
     model = compose(subject)
-    for prompt in PROMPTS:
-        batch = batch_for(model, prompt)
+    for prompt, questions in product(PROMPTS, (QUESTIONS, SEVERAL)):
+        batch = batch_for(model, prompt, questions)
         before, after = _fused(model, batch)
         rows, length = after.segments.shape
         expect(
@@ -115,19 +119,43 @@ def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> 
     model = compose(subject)
     train_briefly(model)
     for prompt in PROMPTS:
-        together = batch_for(model, prompt)
-        losses = model.token_losses(model.see(together.images), together)
-        vision = together.images.split(1)
-        alone: list[Tensor] = []
-        for picture, questions in zip(vision, QUESTIONS, strict=True):
-            for question in questions:
-                batch = replace(batch_for(model, prompt, [[question]]), images=picture)
-                alone.append(model.token_losses(model.see(picture), batch))
+        losses, alone = _losses_together_and_alone(model, prompt, QUESTIONS)
         expect(
-            gap(losses, torch.cat(alone)) < CLOSE,
+            gap(losses, alone) < CLOSE,
             "a question in a row with others gets another loss than alone: give text tokens the positions and"
             " segments they had (plus the image tokens before them), and image tokens the segment of their place",
         )
+
+
+def rows_with_fewer_pictures_are_read_as_if_each_stood_alone(subject: Subject) -> None:
+    """What fills up the vision of a row with fewer pictures than another is not looked at."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        losses, alone = _losses_together_and_alone(model, prompt, SEVERAL)
+        expect(
+            gap(losses, alone) < CLOSE,
+            "a row with fewer pictures than another of its batch gets another loss than alone: nothing may look at the"
+            " image tokens where the `mask` of `prepare` is False. Hand it to CrossAttention.keys_values, or hide them",
+        )
+
+
+def every_picture_of_a_row_changes_the_loss(subject: Subject) -> None:
+    """Also those behind the first one."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        batch = batch_for(model, prompt, SEVERAL[:1])
+        before = model.loss(batch)
+        for place in range(len(batch.images)):
+            images = batch.images.clone()
+            images[place] = images[place].flip(-1) + 0.5
+            moved = gap(model.loss(replace(batch, images=images)), before)
+            expect(
+                moved > EXACT,
+                f"another picture in place {place + 1} of {len(images)} changes nothing: `vision` holds the tokens of"
+                " all pictures of a row, one after the other",
+            )
 
 
 def a_new_fusion_leaves_the_decoder_as_it_was(subject: Subject) -> None:
@@ -175,8 +203,30 @@ def a_prompt_with_nothing_visible_gives_no_nan(subject: Subject) -> None:
     )
 
 
+def _sizes(vision: Any) -> list[tuple[int, ...]]:
+    """The shapes of all tensors in it."""
+    sizes: list[tuple[int, ...]] = []
+    all_tensors(vision, lambda tensor: sizes.append(tuple(tensor.shape)) or tensor)
+    return sizes
+
+
+def _losses_together_and_alone(
+    model: VisionLanguageModel, prompt: str, rows: Sequence[Sequence[Example]]
+) -> tuple[Tensor, Tensor]:
+    """The losses of all answer tokens, read in one batch, and one question at a time."""
+    together = batch_for(model, prompt, rows)
+    left, alone = together.images, []
+    for questions in rows:
+        count = len(questions[0].pictures)
+        own, left = left[:count], left[count:]
+        for question in questions:
+            batch = replace(batch_for(model, prompt, [[question]]), images=own)
+            alone.append(model.token_losses(model.see(own, batch.views), batch))
+    return model.token_losses(model.see(together.images, together.views), together), torch.cat(alone)
+
+
 def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
-    vision = model.see(batch.images)
+    vision = model.see(batch.images, batch.views)
     if batch.picture is not None:
         picture = batch.picture
         vision = all_tensors(vision, lambda tensor: tensor[picture])
@@ -196,11 +246,13 @@ def _another(ids: Tensor, model: VisionLanguageModel) -> Tensor:
 
 CHECKS = (
     it_can_be_built_with_these_options,
-    prepare_gives_one_entry_for_each_picture,
+    prepare_gives_one_entry_for_each_set_of_pictures,
     the_text_keeps_its_places_in_the_sequence,
     no_answer_token_is_read_ahead,
     questions_of_a_picture_do_not_reach_each_other,
     questions_are_answered_in_a_row_as_if_each_stood_alone,
+    rows_with_fewer_pictures_are_read_as_if_each_stood_alone,
+    every_picture_of_a_row_changes_the_loss,
     a_new_fusion_leaves_the_decoder_as_it_was,
     the_decoder_keeps_its_weights_and_their_names,
     answers_from_the_cache_equal_the_full_pass,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -37,6 +38,10 @@ QUESTIONS = (
         Example("1/0", "1", "which color does it have?", ("blue and green and teal",), "color"),
         Example("1/1", "1", "where?", ("on the left side of the image",), "where"),
     ),
+)
+SEVERAL = (  # the same about different numbers of pictures
+    tuple(replace(each, more=("2", "3")) for each in QUESTIONS[0]),
+    QUESTIONS[1],
 )
 
 
@@ -80,9 +85,11 @@ class ReferenceFusion(Fusion):
         self.attention = CrossAttention(decoder.width, vision.width, 1, closed=False)
         self.mean = nn.Linear(vision.width, decoder.width)
 
-    def prepare(self, vision: Tensor) -> Any:
-        """vision [P,M,Dv] -> keys and values, and one vector a picture."""
-        return {"keys and values": self.attention.keys_values(vision), "mean": self.mean(vision.mean(1, keepdim=True))}
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> Any:
+        """vision [G,M,Dv] -> keys and values, and one vector for each set of pictures."""
+        there = torch.ones_like(vision[..., :1]) if mask is None else mask[:, 0, 0, :, None].to(vision.dtype)
+        mean = self.mean((vision * there).sum(1, keepdim=True) / there.sum(1, keepdim=True))
+        return {"keys and values": self.attention.keys_values(vision, mask), "mean": mean}
 
     def fuse_block(self, index: int, hidden: Tensor, vision: Any, prompt: Tensor | None) -> tuple[Tensor, Any]:
         """hidden [R,S,D] -> [R,S,D]."""
@@ -188,7 +195,8 @@ def batch_for(
 ) -> Batch:
     """The reference questions as one batch, as the model's fusion wants them."""
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
-    return collate(pictures(model.encoder, len(questions)), questions, answered)
+    count = sum(len(row[0].pictures) for row in questions)
+    return collate(pictures(model.encoder, count), questions, answered)
 
 
 def train_briefly(

@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
 
 
 class NewPlugin(Fusion):
@@ -24,13 +24,14 @@ class NewPlugin(Fusion):
         # tanh(0) = 0: a new fusion changes nothing, so that a pretrained decoder starts as what it is.
         self.gates = nn.Parameter(torch.zeros(count))
 
-    def prepare(self, vision: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """vision [P,M,Dv] -> keys and values of each block [P,H,M,E]: once a picture, not once a token."""
-        return [look.keys_values(vision) for look in self.looks if isinstance(look, CrossAttention)]
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
+        """vision [G,M,Dv] -> keys and values of each block [G,H,M,E]: once for some pictures, not once a token.
+        The mask hides what is not there, where others in the batch have more pictures."""
+        return [look.keys_values(vision, mask) for look in self.looks if isinstance(look, CrossAttention)]
 
     def fuse_block(
-        self, index: int, hidden: Tensor, vision: list[tuple[Tensor, Tensor]], prompt: Tensor | None
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None
+    ) -> tuple[Tensor, list[KeysValues]]:
         """hidden [R,S,D], as block `index` will read it -> hidden [R,S,D]; `vision` goes on unchanged."""
         if index < len(self.looks):
             seen = self.looks[index](self.norms[index](hidden), vision[index])  # [R,S,D]
