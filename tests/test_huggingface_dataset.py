@@ -79,6 +79,23 @@ def test_rows_are_examples_and_their_pictures_are_those_of_the_file(parquet, str
     ]
 
 
+@pytest.mark.parametrize("more", [{}, {"streaming": True, "limit": 4}, {"limit": 3}])
+def test_the_column_of_pictures_may_hold_lists(tmp_path, monkeypatch, more):
+    import datasets
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    cells = [[{"bytes": encoded(each), "path": None} for each in range(number + 1)] for number in range(4)]
+    columns = {"img": cells, "ask": ["which?"] * 4, "answers": ["x"] * 4, "language": ["en"] * 4}
+    feature: Any = datasets.Sequence(datasets.Image())
+    table = datasets.Dataset.from_dict(columns).cast_column("img", feature)
+    table.to_parquet(tmp_path / "train.parquet")
+    dataset = build({"train": tmp_path / "train.parquet"}, **more)
+    found = dataset.examples("train", "questions")
+    assert [len(each.pictures) for each in found] == [1, 2, 3, 4][: more.get("limit", 4)]
+    assert [dataset.picture(key).getpixel((0, 0)) for key in found[2].pictures] == [(0, 0, 0), (40, 0, 0), (80, 0, 0)]
+
+
 def test_answers_may_be_objects_or_classes(parquet):
     replies = build(parquet, columns=COLUMNS | {"answers": "replies"}).examples("train", "questions")
     assert {each.answers for each in replies} == {("red", "blue")}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
 DATA_CODE = (
-    *("annotations", "captions", "example", "file_dataset", "picture_files", "sound", "views"),
+    *("annotations", "captions", "example", "file_dataset", "frames", "picture_files", "sound", "views"),
     "vqa_files",
 )
 ENCODER_CODE = (

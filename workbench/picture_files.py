@@ -11,10 +11,11 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from workbench.annotations import DataError
+from workbench.frames import UNREADABLE, frame_in, frames_of
 
+OF_A_FOLDER = "Write frames: 8 to take 8 pictures of it"
 # How files begin and how whole ones end: what is cut off or is no picture is found without decoding any.
 WHOLE = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class PictureFiles:
@@ -22,7 +23,7 @@ class PictureFiles:
 
     A key is the name of a file below its folder; where there are several folders, with the folder's own name before it.
     `names` says how files are called, as `COCO_{folder}_{image_id:0>12}.jpg`: `{folder}` is the folder's name, the
-    other `fields` come from the annotations.
+    other `fields` come from the annotations. A frame within a file has its number behind it: `clip.gif/12`.
     """
 
     def __init__(self, folders: Path | Mapping[str, Path], names: str = "{image}", fields: Sequence[str] = ("image",)):
@@ -54,6 +55,14 @@ class PictureFiles:
         folder = self.by_split[split]
         return f"{self._labels[folder]}/{self.names.format(folder=folder.name, **fields)}"
 
+    def frames(self, key: str, count: int | None) -> tuple[str, ...]:
+        """The keys of `count` frames, evenly spaced, of a folder, a pattern or a file; with None, that of a picture."""
+        if count is None:
+            return (key,)
+        place = self.path(key)
+        above = key.removesuffix(place.name)
+        return tuple(above + each.relative_to(place.parent).as_posix() for each in frames_of(place, count))
+
     def path(self, key: str) -> Path:
         """Where the picture lies."""
         if self.single is not None:
@@ -63,13 +72,17 @@ class PictureFiles:
 
     def open(self, key: str) -> Image.Image:
         """The RGB picture, turned as its camera says."""
-        file = self.path(key)
+        file, frame = frame_in(self.path(key))
         try:
             with warnings.catch_warnings(), Image.open(file) as picture:
                 warnings.simplefilter("ignore")  # of palettes with transparency and large pictures: both are fine
+                if frame:
+                    picture.seek(frame)
                 return ImageOps.exif_transpose(picture).convert("RGB")
         except FileNotFoundError as error:
             raise DataError(f"the picture {file} is missing") from error
+        except IsADirectoryError as error:
+            raise DataError(f"{file} cannot be read: it is a folder. {OF_A_FOLDER}") from error
         except UNREADABLE as error:
             message = f"the picture {file} cannot be decoded ({error}). Delete it: then it counts as missing"
             raise DataError(message) from error
@@ -79,7 +92,7 @@ class PictureFiles:
 
         A JPEG or PNG that begins and ends as it should is taken to be whole; what does not is decoded, to be sure.
         """
-        file = self.path(key)
+        file, frame = frame_in(self.path(key))
         try:
             with file.open("rb") as opened:
                 begin = opened.read(16)
@@ -88,11 +101,13 @@ class PictureFiles:
                 tail = opened.read()
         except FileNotFoundError:
             return f"{file} is missing"
+        except IsADirectoryError:
+            return f"{file} cannot be read: it is a folder. {OF_A_FOLDER}"
         except OSError as error:
             return f"{file} cannot be read ({error.strerror})"
         if not begin:
             return f"{file} is empty"
-        if any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
+        if not frame and any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
             return None
         try:
             self.open(key).load()

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import PositiveInt
+
 from workbench import (
     Dataset,
     Entry,
@@ -29,6 +31,7 @@ def folder(
     columns: dict[str, str] | None = None,
     question: str | None = None,
     separator: str = "|",
+    frames: PositiveInt | None = None,
     task: str = "questions",
     test_share: Share = 0.0,
     most_broken: Share = 0.0,
@@ -36,8 +39,10 @@ def folder(
     """Pictures in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
 
     `columns` says where another name stands for `picture`, `question`, `answers`, `group` (a language, a domain ...) or
-    `id`; groups and ids may be missing. Several answers are a list in JSON, or parted by `separator`. `question` asks
-    the same of every picture, as of captions (`task: captions`). `test_share` of the pictures become the split `test`.
+    `id`; groups and ids may be missing. Several answers, or pictures, are a list in JSON, or parted by `separator`.
+    With `frames` a picture may be a folder, a pattern of names or an animated file, of which so many are taken.
+    `question` asks the same of every picture, as of captions (`task: captions`). `test_share` of the pictures become
+    the split `test`.
     """
     columns = columns or {}
     for meaning in columns:
@@ -51,15 +56,18 @@ def folder(
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for number, entry in enumerate(read_entries(paths[0])):
             own = _cell(entry, names["id"], "id" in columns) or str(number)
+            named = [files.key(split, image=name) for name in _parts(entry, names["picture"], separator, "picture")]
+            first, *more = [key for each in named for key in files.frames(each, frames)]
             yield Example(
                 f"{split}/{own}",
-                files.key(split, image=entry.text(names["picture"])),
+                first,
                 question or entry.text(names["question"]),
                 _answers(entry, names["answers"], separator),
                 _cell(entry, names["group"], "group" in columns),
+                more=tuple(more),
             )
 
-    settings = (sorted(names.items()), question, separator, task)
+    settings = (sorted(names.items()), question, separator, task, frames)
     return FileDataset({task: read}, tables, files, settings, most_broken, test_share)
 
 
@@ -73,14 +81,19 @@ def _cell(entry: Entry, column: str, named: bool) -> str:
 
 def _answers(entry: Entry, column: str, separator: str) -> tuple[str, ...]:
     value: Any = entry.value.get(column)
-    if isinstance(value, list):
-        return entry.texts(column)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (str(value),)
-    answers = tuple(part.strip() for part in entry.text(column).split(separator) if part.strip())
-    if not answers:
-        raise entry.wrong(f"'{column}' holds no answer, only '{separator}'")
-    return answers
+    return _parts(entry, column, separator, "answer")
+
+
+def _parts(entry: Entry, column: str, separator: str, what: str) -> tuple[str, ...]:
+    """The texts of a list, or of a text with separators."""
+    if isinstance(entry.value.get(column), list):
+        return entry.texts(column)
+    parts = tuple(part.strip() for part in entry.text(column).split(separator) if part.strip())
+    if not parts:
+        raise entry.wrong(f"'{column}' holds no {what}, only '{separator}'")
+    return parts
 
 
 @hookimpl

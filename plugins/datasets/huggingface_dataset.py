@@ -23,9 +23,9 @@ class HuggingFaceDataset(Dataset):
     `source` are parquet files here by split, as {train: [FILE, FILE], test: FILE}; or it is a text, an id of the hub
     that is downloaded once (`config` and `revision` as the hub names them). `splits` maps our splits to those of the
     hub, as {train: train, test: validation}. `columns` says where another name stands for `picture`, `question`,
-    `answers` or `group`; answers may be a text, a number, a class, a list of texts, or of objects with an `answer`.
-    `question` asks the same of every picture. `limit` takes the first rows of each split; with `streaming` only these
-    are fetched, and kept in memory.
+    `answers` or `group`; answers may be a text, a number, a class, a list of texts, or of objects with an `answer`; the
+    column of pictures may hold lists of them. `question` asks the same of every picture. `limit` takes the first rows
+    of each split; with `streaming` only these are fetched, and kept in memory.
     """
 
     def __init__(
@@ -71,9 +71,11 @@ class HuggingFaceDataset(Dataset):
         return (self.task,)
 
     def picture(self, key: str) -> Image.Image:
-        """The picture of a row."""
-        split, _, number = key.partition("/")
+        """The picture of a row, `train/12`, or one of its list, `train/12/0`."""
+        split, number, *place = key.split("/")
         cell = self._table(split)[int(number)][self.columns["picture"]]
+        if place:
+            cell = cell[int(place[0])]
         try:
             source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
             with Image.open(source) as picture:
@@ -113,15 +115,32 @@ class HuggingFaceDataset(Dataset):
         texts: Iterable[Mapping[str, Any]] = table
         if not self.streaming:  # reading rows without their pictures is many times faster
             texts = table.remove_columns(self.columns["picture"])
+        counts = self._counts(split)
         for number, row in enumerate(texts):
             where = f"row {number} of '{split}'"
+            own = f"{split}/{number}"
+            keys = [own] if counts is None else [f"{own}/{place}" for place in range(counts[number])]
+            if not keys:
+                raise DataError(f"{where}: '{self.columns['picture']}' holds no picture")
             _check_columns(
                 row, [name for meaning, name in names.items() if meaning not in ("picture", OPTIONAL)], where
             )
             asked = self.question or _text(row[names["question"]], f"{where}: '{names['question']}'")
             answers = _answers(row[names["answers"]], f"{where}: '{names['answers']}'")
             group = row.get(names[OPTIONAL])
-            yield Example(f"{split}/{number}", f"{split}/{number}", asked, answers, "" if group is None else str(group))
+            yield Example(own, keys[0], asked, answers, "" if group is None else str(group), more=tuple(keys[1:]))
+
+    def _counts(self, split: str) -> list[int] | None:
+        """How many pictures each row has; None where it is one, and no list."""
+        table, column = self._table(split), self.columns["picture"]
+        if self.streaming:
+            cells = [row[column] for row in table]
+            return [len(cell) for cell in cells] if any(isinstance(cell, list) for cell in cells) else None
+        if not _is_list(table.features[column]):
+            return None
+        batches = table.select_columns([column]).with_format("arrow").iter(1000)
+        chunks = (chunk for batch in batches for chunk in batch[column].chunks)
+        return [count or 0 for chunk in chunks for count in chunk.value_lengths().to_pylist()]
 
     def _wants(self, meaning: str) -> bool:
         return not (meaning == "question" and self.question)
@@ -147,7 +166,10 @@ class HuggingFaceDataset(Dataset):
                 )
             column = self.columns["picture"]
             _check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
-            table = _with_names(table, datasets, self.columns).cast_column(column, datasets.Image(decode=False))
+            table = _with_names(table, datasets, self.columns)
+            encoded = datasets.Image(decode=False)
+            several = _is_list((table.features or {}).get(column))
+            table = table.cast_column(column, datasets.Sequence(encoded) if several else encoded)
             if self.streaming:
                 return list(table.take(self.limit))
             return table if self.limit is None else table.select(range(min(self.limit, len(table))))
@@ -164,6 +186,11 @@ def _library() -> Any:
     except ImportError as error:
         raise UserError("this needs the library datasets: pip install workbench[data]") from error
     return datasets
+
+
+def _is_list(feature: Any) -> bool:
+    """Whether a column holds lists, in any of the ways the library has had to say so."""
+    return isinstance(feature, list) or hasattr(feature, "feature")
 
 
 def _with_names(table: Any, datasets: Any, columns: Mapping[str, str]) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from workbench import Dataset, Entry, Example, FileDataset, PictureFiles, Share, Turn, hookimpl, read_entries
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
+IMAGE = "<image>"
 
 
 def llava_json(
@@ -15,14 +18,18 @@ def llava_json(
     conversations: dict[str, Path],
     images: Path | dict[str, Path],
     picture: str = "{image}",
+    frames: PositiveInt | None = None,
     test_share: Share = 0.0,
     most_broken: Share = 0.0,
 ) -> Dataset:
     """Conversations as LLaVA has them (Liu et al. 2023, https://arxiv.org/abs/2304.08485), JSON or JSONL.
 
     Every answer of a conversation trains; an evaluation asks the last question. `<image>` is taken out of the text: the
-    experiment's prompt says where the picture goes. Entries without `image` (text alone) are passed over. `test_share`
-    of the pictures become the split `test`, where no file is given for it.
+    experiment's prompt says where the picture goes. But where `image` is a list, and the text has a place for each
+    (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the pictures stand there. With
+    `frames` an image may be a folder, a pattern of names or an animated file, of which so many are taken. Entries
+    without `image` (text alone) are passed over. `test_share` of the pictures become the split `test`, where no file is
+    given for it.
     """
     files = PictureFiles(images, picture)
 
@@ -30,22 +37,38 @@ def llava_json(
         for number, entry in enumerate(read_entries(paths[0])):
             if entry.value.get("image") is None:
                 continue
-            *history, last = _turns(entry)
-            key = files.key(split, image=entry.text("image"))
+            names = entry.texts("image") if isinstance(entry.value["image"], list) else (entry.text("image"),)
+            parts = [files.frames(files.key(split, image=name), frames) for name in names]
+            *history, last = _turns(entry, [len(part) for part in parts])
+            first, *more = [key for part in parts for key in part]
             # The ids of the file are those of pictures: several conversations may have one.
-            yield Example(f"{split}/{number}", key, last.question, (last.answer,), history=tuple(history))
+            own = f"{split}/{number}"
+            yield Example(own, first, last.question, (last.answer,), history=tuple(history), more=tuple(more))
 
-    return FileDataset({"questions": read}, conversations, files, None, most_broken, test_share)
+    return FileDataset({"questions": read}, conversations, files, frames, most_broken, test_share)
 
 
-def _turns(entry: Entry) -> list[Turn]:
+def _turns(entry: Entry, counts: Sequence[int]) -> list[Turn]:
+    """The turns; counts: how many pictures each image of the entry is."""
     said = entry.entries("conversations")
     if len(said) % 2:
         raise entry.wrong(f"'conversations' should be questions and answers in turn; there are {len(said)} texts")
-    return [
-        Turn(_said(question, HUMAN).replace("<image>", "").strip(), _said(answer, ASSISTANT))
+    turns = [
+        Turn(_said(question, HUMAN), _said(answer, ASSISTANT))
         for question, answer in zip(said[::2], said[1::2], strict=True)
     ]
+    places = sum(turn.question.count(IMAGE) for turn in turns)
+    interleaved = len(counts) > 1 and places > 1
+    if interleaved and places != len(counts):
+        raise entry.wrong(f"'conversations' has {places} places {IMAGE} for the {len(counts)} of 'image'")
+    left = iter(counts)
+
+    def placed(text: str) -> str:
+        first, *rest = text.split(IMAGE)
+        marks = [IMAGE * next(left) if interleaved else "" for _ in rest]
+        return first + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
+
+    return [Turn(placed(turn.question).strip(), turn.answer) for turn in turns]
 
 
 def _said(text: Entry, who: tuple[str, ...]) -> str:
