@@ -129,7 +129,7 @@ def test_tokens_are_the_hidden_states_of_transformers(name, layer, folders):
 
 
 @pytest.mark.parametrize("name", TOWERS)
-@pytest.mark.parametrize("options", [{}, {"layer": -2, "pool": 2}])
+@pytest.mark.parametrize("options", [{}, {"layer": -2, "pool": 2}, {"tiles": 3}])
 def test_every_tower_keeps_every_rule(name, options, folders):
     findings = list(check(builtin_registry(), "encoder", "huggingface", checkpoint=str(folders[name]), **options))
     assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
@@ -169,6 +169,17 @@ def test_pictures_are_prepared_as_transformers_prepares_them(name, size, folders
     picture = Image.fromarray(pixels)
     wanted = torch.as_tensor(numpy.asarray(processor(picture)["pixel_values"][0]))
     torch.testing.assert_close(tower(folders[name]).transform(picture), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_tiles_lose_no_edge_however_pictures_are_cut_otherwise(name, folders):
+    ours = tower(folders[name], tiles=2)
+    pixels = numpy.random.default_rng(2).integers(0, 256, (24, 48, 3), dtype=numpy.uint8)
+    views = ours.views(Image.fromarray(pixels))
+    mean, deviation = (torch.tensor(each)[:, None] for each in (ours.prepare.mean, ours.prepare.deviation))
+    for tile, half in zip(views[1:], (pixels[:, :24], pixels[:, 24:]), strict=True):
+        wanted = torch.tensor(half.reshape(-1, 3).T.astype(numpy.float32)) * ours.prepare.factor
+        torch.testing.assert_close(tile.flatten(1), (wanted - mean) / deviation, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from workbench import (
     Attention,
     Checkpoint,
     Encoder,
+    Tiles,
     TransformersPart,
     UserError,
     VisionShape,
@@ -86,7 +87,8 @@ class CLIP(Encoder):
     `checkpoint` is a Hugging Face folder or hub id, or a file with OpenAI's names; sizes then come from it. Without
     one the tower starts small, to be taught by a contrastive phase. `layer` -2 gives the tokens before the last
     block, without the class token unless `class_token`, as LLaVA (https://arxiv.org/abs/2304.08485, section 4.1).
-    Blocks behind `layer` work for `pool` alone.
+    Blocks behind `layer` work for `pool` alone. A picture larger than `image_size` is seen as a whole and in up to
+    `tiles` tiles.
     """
 
     def __init__(
@@ -100,8 +102,10 @@ class CLIP(Encoder):
         heads: PositiveInt = 4,
         layer: int = -2,
         class_token: bool = False,
+        tiles: Tiles = 0,
     ):
         super().__init__()
+        self.tiles = tiles
         if checkpoint is None:
             sizes = Sizes(
                 image_size=image_size,
@@ -171,6 +175,8 @@ class CLIP(Encoder):
 
     def for_transformers(self) -> TransformersPart:
         """A CLIPVisionModel, its chosen layer, and CLIP's preprocessing."""
+        if self.tiles:
+            raise UserError("it makes tiles, which LLaVA there does not know")
         return TransformersPart(
             config={"model_type": "clip_vision_model", **self.sizes.model_dump()},
             weights=to_hugging_face(self.state_dict()),

@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 from workbench import (
     Checkpoint,
     Encoder,
+    Tiles,
     TransformersPart,
     UserError,
     VisionShape,
@@ -43,7 +45,8 @@ class HuggingFaceTower(Encoder):
     (https://arxiv.org/abs/2304.08485, section 4.1): what comes behind it is left out. By default it is what comes out
     of the tower, normalised. `class_token` keeps the class token, if there is one, in front of the patches; registers
     are left out. `pool` averages squares of so many by so many patches: fewer tokens. `image_size` shows pictures in
-    another size than the tower was trained on, with its positions interpolated.
+    another size than the tower was trained on, with its positions interpolated. With `tiles` a picture larger than that
+    is seen as a whole, squeezed and not cut, and in up to so many tiles.
     """
 
     packages = ("transformers",)
@@ -56,6 +59,7 @@ class HuggingFaceTower(Encoder):
         class_token: bool = False,
         pool: PositiveInt = 1,
         image_size: PositiveInt | None = None,
+        tiles: Tiles = 0,
     ):
         super().__init__()
         folder = checkpoint_folder(checkpoint, (PREPROCESSING,))
@@ -64,7 +68,9 @@ class HuggingFaceTower(Encoder):
         config = self.tower.config
         self.patch, self.trained_size = _sizes(config, checkpoint)
         prepare = read_preprocessing(folder, self.trained_size)
-        self.prepare = prepare if image_size is None else prepare.resized(image_size)
+        prepare = prepare if image_size is None else prepare.resized(image_size)
+        self.prepare = replace(prepare, shortest=None) if tiles else prepare  # tiles are squares: no edge may be cut
+        self.tiles = tiles
         self.image_size = self.prepare.size
         self.side = self.image_size // self.patch
         self.pooled = pool
@@ -132,8 +138,10 @@ class HuggingFaceTower(Encoder):
             raise UserError(f"LLaVA shows a tower pictures, and {type(tower).__name__} takes rows of patches")
         if self.extra > 1:
             raise UserError("LLaVA would take its registers as patches")
-        if self.pooled > 1 or self.image_size != self.trained_size:
-            raise UserError("LLaVA takes every patch of a picture of the tower's own size: leave out pool, image_size")
+        if self.pooled > 1 or self.image_size != self.trained_size or self.tiles:
+            raise UserError(
+                "LLaVA takes every patch of one picture of the tower's own size: leave out pool, image_size, tiles"
+            )
         output = tower(torch.zeros(1, 3, self.image_size, self.image_size), output_hidden_states=True)
         if self.layer is None and not torch.equal(output.hidden_states[-1], output.last_hidden_state):
             raise UserError(

@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench import MLP, Attention, Encoder, UserError, VisionShape, hookimpl
+from workbench import MLP, Attention, Encoder, Tiles, UserError, VisionShape, hookimpl
 
 
 class Block(nn.Module):
@@ -36,7 +36,8 @@ class ViT(Encoder):
     `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
     faster from few pictures (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
     Pictures are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
-    Give the values of the data at hand where it is far from mid-grey.
+    Give the values of the data at hand where it is far from mid-grey. A picture larger than `image_size` is seen as a
+    whole and in up to `tiles` tiles.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class ViT(Encoder):
         stem_depth: Annotated[int, Field(ge=0)] = 0,
         mean: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.5,
         deviation: Annotated[FiniteFloat, Field(gt=0)] = 0.5,
+        tiles: Tiles = 0,
     ):
         super().__init__()
         if image_size % patch_size:
             raise UserError(f"patch_size {patch_size} does not divide image_size {image_size}")
         if patch_size % 2**stem_depth:
             raise UserError(f"stem_depth {stem_depth} halves {stem_depth} times, but patch_size is {patch_size}")
-        self.image_size = image_size
+        self.image_size, self.tiles = image_size, tiles
         self.mean, self.deviation = mean, deviation
         tokens = (image_size // patch_size) ** 2
         self.shape = VisionShape(width, tokens)
