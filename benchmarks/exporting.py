@@ -178,7 +178,7 @@ def compare_llava(finished: Finished, llava: Path, questions: Sequence[Question]
         apart = max(apart, float((logits[: len(compared)] - compared).abs().max()))
         largest = max(largest, float(compared.abs().max()))
     grey = Image.new("RGB", questions[0].picture.size, (128, 128, 128))
-    without = [asked.answers(grey, [each.question])[0] for each in questions]
+    without = [asked.answers([grey], [each.question])[0] for each in questions]
     decoded = [asked.model.language_model.tokenizer.decode(answer.ids.tolist()) for answer in own]
     other = sum(one != two for one, two in zip(decoded, without, strict=True))
     pictures = len({each.key for each in questions})
@@ -194,7 +194,7 @@ def answered(asked: Asked, questions: Sequence[Question]) -> list[Answer]:
     found = []
     for each in questions:
         with asked.ready():
-            prompt, vision = asked.batch([each.question]), asked.see(each.picture)
+            vision, prompt = asked.prepare([each.picture], [each.question])
             [[ids]] = generate(asked.model, vision, prompt, asked.length(None))
             batch, _ = with_answer(prompt, ids)
             hidden = asked.model.hidden(vision, batch)[0, prompt.ids.shape[1] - 1 :]

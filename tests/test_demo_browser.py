@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 def test_a_picture_is_uploaded_asked_about_and_mapped(browser, tmp_path):
     model = asked(tiny_model("cross_attention"))
     question = "what color is it?"
-    [answer] = model.answers(RED, [question])
+    [answer] = model.answers([RED], [question])
     RED.save(tmp_path / "red.png")
     served = demo_page(model, "a trial")
     _, address, _ = served.queue().launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
