@@ -77,7 +77,7 @@ def test_finished_trials_that_are_removed_during_a_run_are_not_called_done(workb
     trials = workbench.folder / "results/small"
 
     def remove() -> None:
-        until(lambda: list(trials.glob("trials/*/record.json")))
+        until(lambda: list(trials.glob("trials/[!.]*/record.json")))
         shutil.rmtree(trials)
 
     meanwhile(gate, remove)
