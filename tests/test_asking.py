@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from tests.small import PLUGINS, SMALL, CommandLine, load, run_here, small_registry
+from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
 from workbench.asking import Asked, open_picture
 from workbench.compose import build_dataset
 from workbench.finished import FinishedError, find_trial, read_finished
@@ -41,7 +41,7 @@ def finished(tmp_path_factory) -> Path:
                          f"{{name: clip, checkpoint: {folder / 'clip'}, layer: -1}}")  # fmt: skip
     text = text.replace("adapter: full", "adapter: {name: lora, rank: 2}") + PHASES + rest.partition("\n")[2]
     experiment = load(folder, text=text + "grid: {quantizer: [none, int8], fusion: [concat_projection, bidirectional]}")
-    assert not run_here(experiment, folder / "results").failed
+    assert not run_inside(experiment, folder / "results").failed
     return folder
 
 

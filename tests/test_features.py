@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_here, small_registry
+from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_inside, small_registry
 from workbench.contracts import Encoder
 from workbench.experiment import Experiment
 from workbench.features import FrozenTokens, encode
@@ -59,7 +59,7 @@ def test_kept_features_give_the_bits_of_recomputed_ones(tmp_path):
         folder.mkdir()
         changes = "grid.phases.tune.precision=[fp32, bf16]", "base.phases.tune.held_out=0.2"
         experiment = load(folder, *changes, text=TEXT)
-        assert len(run_here(experiment, folder / "results", RunOptions(feature_bytes=limit)).done) == 2
+        assert len(run_inside(experiment, folder / "results", RunOptions(feature_bytes=limit)).done) == 2
         assert len(list(folder.glob("results/artifacts/*/features.safetensors"))) == count
         found.append(outcome(folder))
     assert len(found[0]) == 6
@@ -87,11 +87,11 @@ def test_a_probe_runs_the_encoder_only_where_the_stage_will(tmp_path, limit):
 
 def test_damaged_features_are_made_again(tmp_path):
     results = tmp_path / "results"
-    assert run_here(load(tmp_path, text=TEXT), results).done
+    assert run_inside(load(tmp_path, text=TEXT), results).done
     (file,) = results.glob("artifacts/*/features.safetensors")
     good = file.read_bytes()
     file.write_bytes(good[:-3] + bytes([good[-3] ^ 4]) + good[-2:])
-    outcome = run_here(load(tmp_path, FUSIONS, text=TEXT), results)
+    outcome = run_inside(load(tmp_path, FUSIONS, text=TEXT), results)
     assert (len(outcome.kept), len(outcome.done), outcome.failed) == (1, 1, {})
     assert file.read_bytes() == good
 
@@ -142,7 +142,7 @@ def test_seeds_share_features_when_files_give_the_encoder_its_weights(tmp_path):
     experiment = load(tmp_path, "seeds=[0, 1]", f"base.encoder.weights={weights}", text=TEXT)
     plan = planned(experiment, tmp_path)
     assert passes(plan) == ["test", "train"]
-    assert len(run_here(experiment, tmp_path / "results").done) == 2
+    assert len(run_inside(experiment, tmp_path / "results").done) == 2
 
 
 def test_tokens_that_would_fill_the_memory_are_computed_when_they_are_asked_for(tmp_path):

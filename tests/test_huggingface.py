@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.pretrained import FAMILIES, VOCABULARY, reference, save, save_gguf
-from tests.small import SMALL, load, run_here, small_registry
+from tests.small import SMALL, load, run_inside, small_registry
 from tests.test_generate import answer_without_cache
 from tests.test_model import open_gates
 from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collator, images, texts
@@ -275,5 +275,5 @@ def test_a_checkpointed_block_keeps_only_its_input(folders):
 def test_an_experiment_trains_lora_beside_a_pretrained_decoder_and_quantizes_it(folders, tmp_path):
     adapter = ["base.adapter={name: lora, rank: 2}", "phases.tune.train=[connector, adapter]"]
     experiment = small(tmp_path, folders["Gemma3"], *adapter, "grid.quantizer=[none,int8]")
-    outcome = run_here(experiment, tmp_path / "results")
+    outcome = run_inside(experiment, tmp_path / "results")
     assert (len(outcome.done), outcome.failed) == (2, {})

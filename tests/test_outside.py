@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from tests.small import PLUGINS, build, load, records, run_here, small_registry, write
+from tests.small import PLUGINS, build, load, records, run_inside, small_registry, write
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Prediction
 from workbench.experiment import ExperimentError
@@ -138,7 +138,7 @@ def test_pictures_from_outside_come_from_the_split_there_is():
 
 def test_an_experiment_tells_pictures_from_outside_and_its_report_shows_how_well(tmp_path: Path):
     experiment = load(tmp_path, "evaluation={outside: {name: squares, pictures: 9}, max_new_tokens: 1}")
-    run_here(experiment, tmp_path / "results")
+    run_inside(experiment, tmp_path / "results")
     [record] = records(tmp_path)
     assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5
     assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "pictures": 9}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.small import SMALL, load, run_here, small_registry
+from tests.small import SMALL, load, run_inside, small_registry
 from workbench.annotations import DataError
 from workbench.compose import CompositionError, build_dataset
 from workbench.picture_files import PictureFiles
@@ -133,7 +133,7 @@ def test_every_trial_leaves_out_the_same_pictures_and_its_record_says_which(tmp_
     planned = Planner(experiment, small_registry(), tmp_path / "results").plan()
     assert len(planned.notes) == 2
     assert "folder, train/questions: 1 picture(s) (" in planned.notes[1]
-    outcome = run_here(experiment, tmp_path / "results")
+    outcome = run_inside(experiment, tmp_path / "results")
     assert not outcome.failed
     found = read_records(tmp_path / "results/small")
     assert len(found) == 2

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.small import PLUGINS, SMALL, CommandLine, load, run_here, small_registry
+from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
 from workbench.plan import Planner
 from workbench.registry import load_registry
 
@@ -26,7 +26,7 @@ def finished(tmp_path_factory) -> Path:
     """A folder in which an experiment has run whose encoder reads its weights from a file."""
     folder = tmp_path_factory.mktemp("finished")
     write_weights(folder / "weights.safetensors", 0.1)
-    run_here(load(folder, f"base.encoder.weights={folder / 'weights.safetensors'}", text=TEXT), folder / "results")
+    run_inside(load(folder, f"base.encoder.weights={folder / 'weights.safetensors'}", text=TEXT), folder / "results")
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.small import load, records, run_here, small_registry, write
+from tests.small import load, records, run_inside, small_registry, write
 from tests.tiny import FUSIONS, tiny_model
 from workbench.experiment import ExperimentError
 from workbench.stages import chain
@@ -59,7 +59,7 @@ def test_a_frozen_decoder_keeps_its_text_to_the_bit_and_a_trained_one_changes(tm
         f"grid={{phases.tune.train: [{FROZEN}, {ALL}]}}",
         "evaluation={text: plain.txt, limit: 3, max_new_tokens: 1}",
     )
-    run_here(experiment, tmp_path / "results")
+    run_inside(experiment, tmp_path / "results")
     found = {record["axes"]["phases.tune.train"]: record["metrics"] for record in records(tmp_path)}
     frozen, trained = (found[label] for label in sorted(found, key=len))
     assert frozen["text_perplexity"] == frozen["text_perplexity.before"] == trained["text_perplexity.before"]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.broken_plugins import WantsATraining
-from tests.small import load, records, run_here, small_registry, write
+from tests.small import load, records, run_inside, small_registry, write
 from workbench.experiment import ExperimentError
 from workbench.records import read_curve
 from workbench.stages import Stage, chain
@@ -28,7 +28,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_tensorboard_has_every_step_of_a_training_and_every_number_of_a_trial(tmp_path: Path):
     experiment = load(tmp_path, "trackers=[tensorboard]", "grid={quantizer: [none, int8]}")
-    run_here(experiment, tmp_path / "results")
+    run_inside(experiment, tmp_path / "results")
     folder = tmp_path / "results/small/tensorboard"
     [training] = (folder / "trainings").iterdir()
     [shared, _] = [read_curve(file.parent) for file in (tmp_path / "results/small/trials").glob("*/record.json")]

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from tests.small import SMALL, load, run_here, small_registry
+from tests.small import SMALL, load, run_inside, small_registry
 from workbench.artifacts import ArtifactStore
 from workbench.compose import create
 from workbench.experiment import load_experiment
@@ -36,7 +36,7 @@ def finished(tmp_path_factory) -> Path:
     text = start.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}",
                          f"{{name: clip, checkpoint: {folder / 'clip'}, layer: -1}}")  # fmt: skip
     text = text.replace("adapter: full", "adapter: {name: lora, rank: 2}") + PHASES + rest.partition("\n")[2]
-    outcome = run_here(load(folder, text=text), folder / "results")
+    outcome = run_inside(load(folder, text=text), folder / "results")
     assert not outcome.failed
     return folder
 
