@@ -21,7 +21,9 @@ from workbench.fit import Bench, sizes_of
 from workbench.gallery import make_gallery
 from workbench.objectives import Answers, TrainingData
 from workbench.pictures import Pictures
+from workbench.plan import Planner
 from workbench.preview import preview
+from workbench.probe import Probe
 from workbench.records import read_predictions
 from workbench.run import RunOptions
 from workbench.study import read_study
@@ -163,3 +165,11 @@ def test_the_preview_command_tells_the_views(workbench):
     assert told.code == 0
     assert "2 views of 16x16, side by side" in told.output
     assert "picture train/1, train/3" in told.output
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_a_probe_asks_about_fewer_sets_than_there_are(tmp_path, limit):
+    experiment = load(tmp_path, "evaluation.batch=2", text=TEXT)
+    planner = Planner(experiment, small_registry(), tmp_path / "results", feature_bytes=limit)
+    plan = planner.plan()
+    assert all(Probe(planner, plan).seconds(stage) > 0 for stage in plan.missing.values())

@@ -33,6 +33,7 @@ from workbench.run_contracts import Launcher, Tracker
 from workbench.tiles import views_of
 
 __all__ = [
+    "FULL_BITS",
     "Adapter",
     "Connector",
     "Corpus",
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from workbench.tokenizer import Tokenizer
+
+
+FULL_BITS = 32.0  # of a weight that no quantizer has changed
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,7 @@ class Quantizer:
     """Makes a trained model smaller. Factory: `Quantizer(*, options)`."""
 
     bits: float
+    """Of a quantized weight; `FULL_BITS` where nothing is changed."""
     differentiable: bool = False
     """Whether gradients pass through its layers to what comes before them: a phase that is `quantized` needs that."""
 

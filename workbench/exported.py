@@ -32,8 +32,7 @@ from workbench.atomic import new_folder
 from workbench.built import Built, build_on, finish
 from workbench.checkpoints import load_into, read_weights
 from workbench.compose import build_model, create, quantize
-from workbench.conformance.quantizers import FULL_BITS
-from workbench.contracts import Corpus
+from workbench.contracts import FULL_BITS, Corpus
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.finished import Finished, trial_of

@@ -13,13 +13,14 @@ from workbench.batches import Collator
 from workbench.built import Built, build_on, finish
 from workbench.compose import corpus_of, create
 from workbench.contracts import Dataset, Encoder
-from workbench.evaluate import evaluate
-from workbench.features import BATCH, Features, Look, encode_all, look_of
+from workbench.evaluate import evaluate, examples_by_picture
+from workbench.features import BATCH, Features, encode_all, look_of
 from workbench.objectives import TrainingData
 from workbench.pictures import Pictures
 from workbench.precision import dtype_of
 from workbench.stages import FeatureStage, Stage
 from workbench.train import planned_steps, train
+from workbench.views import distinct
 
 if TYPE_CHECKING:
     from workbench.plan import AnyStage, Plan, Planner
@@ -78,19 +79,19 @@ class Probe:
         finish(built, trial, self.planner.registry)
         model = built.model
         asked = trial.evaluation
-        keys = Look(asked.split, (asked.task,), asked.limit, asked.precision).pictures(dataset)
-        few = keys[: STEPS * asked.batch]
-        encoding = 0.0
+        sets = list(examples_by_picture(dataset, asked))
+        few = sets[: STEPS * asked.batch]
+        keys, encoding = distinct(few), 0.0
         if stage.key in self.plan.features:
-            features = _stand_in(few, model.encoder, asked.precision)
+            features = _stand_in(keys, model.encoder, asked.precision)
         else:
             clock = _Clock()
-            features = Features([self._encode(few, dataset, model.encoder, asked.precision, clock)])
+            features = Features([self._encode(keys, dataset, model.encoder, asked.precision, clock)])
             encoding = clock.each() / BATCH
         answers = _Clock()
         short = asked.model_copy(update={"limit": len(few)})
         evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
-        return len(keys) * (encoding + answers.each() / asked.batch)
+        return len(distinct(sets)) * encoding + len(sets) * answers.each() / asked.batch
 
     def _encode(
         self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock
@@ -105,7 +106,7 @@ class Probe:
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
-    """Tokens of these pictures, the same for each, that take no memory of their own."""
+    """Tokens of one view of these pictures, the same for each, that take no memory of their own."""
     tokens = torch.randn(1, encoder.shape.tokens, encoder.shape.width).to(dtype_of(precision))
     return Features([(keys, tokens.expand(len(keys), -1, -1))])
 

@@ -116,28 +116,22 @@ def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
 
 def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> None:
     """Packing the questions of a picture changes no number."""
-    model = compose(subject)
-    train_briefly(model)
-    for prompt in PROMPTS:
-        losses, alone = _losses_together_and_alone(model, prompt, QUESTIONS)
-        expect(
-            gap(losses, alone) < CLOSE,
-            "a question in a row with others gets another loss than alone: give text tokens the positions and"
-            " segments they had (plus the image tokens before them), and image tokens the segment of their place",
-        )
+    _expect_as_if_alone(
+        subject,
+        QUESTIONS,
+        "a question in a row with others gets another loss than alone: give text tokens the positions and segments they"
+        " had (plus the image tokens before them), and image tokens the segment of their place",
+    )
 
 
 def rows_with_fewer_pictures_are_read_as_if_each_stood_alone(subject: Subject) -> None:
     """What fills up the vision of a row with fewer pictures than another is not looked at."""
-    model = compose(subject)
-    train_briefly(model)
-    for prompt in PROMPTS:
-        losses, alone = _losses_together_and_alone(model, prompt, SEVERAL)
-        expect(
-            gap(losses, alone) < CLOSE,
-            "a row with fewer pictures than another of its batch gets another loss than alone: nothing may look at the"
-            " image tokens where the `mask` of `prepare` is False. Hand it to CrossAttention.keys_values, or hide them",
-        )
+    _expect_as_if_alone(
+        subject,
+        SEVERAL,
+        "a row with fewer pictures than another of its batch gets another loss than alone: nothing may look at the"
+        " image tokens where the `mask` of `prepare` is False. Hand it to CrossAttention.keys_values, or hide them",
+    )
 
 
 def every_picture_of_a_row_changes_the_loss(subject: Subject) -> None:
@@ -208,6 +202,15 @@ def _sizes(vision: Any) -> list[tuple[int, ...]]:
     sizes: list[tuple[int, ...]] = []
     all_tensors(vision, lambda tensor: sizes.append(tuple(tensor.shape)) or tensor)
     return sizes
+
+
+def _expect_as_if_alone(subject: Subject, rows: Sequence[Sequence[Example]], told: str) -> None:
+    """Rows have the same losses in one batch as each of their questions has alone; otherwise `told` is the finding."""
+    model = compose(subject)
+    train_briefly(model)
+    for prompt in PROMPTS:
+        losses, alone = _losses_together_and_alone(model, prompt, rows)
+        expect(gap(losses, alone) < CLOSE, told)
 
 
 def _losses_together_and_alone(

@@ -11,10 +11,9 @@ from workbench.compose import count_bytes
 from workbench.conformance.findings import Subject, expect
 from workbench.conformance.modules import EXACT
 from workbench.conformance.reference import batch_for, compose, gap, train_briefly
+from workbench.contracts import FULL_BITS
 from workbench.generate import generate
 from workbench.model import VisionLanguageModel
-
-FULL_BITS = 32
 
 
 def it_can_quantize_with_these_options(subject: Subject) -> None:
