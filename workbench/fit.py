@@ -9,14 +9,10 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from workbench.batches import Collator, own_places
 from workbench.built import weights_of_files
 from workbench.compose import (
     CompositionError,
@@ -31,19 +27,18 @@ from workbench.compose import (
     quantize,
     trainable,
 )
-from workbench.contracts import Adapter, Dataset, Example, Fusion, VisionShape
-from workbench.errors import UserError, did_you_mean
-from workbench.evaluate import examples_by_picture
+from workbench.contracts import Adapter, Dataset, Example, VisionShape
+from workbench.errors import UserError
 from workbench.features import Look, bytes_of
+from workbench.fit_data import check_data, check_outside, check_places, check_reading, sorts
 from workbench.model import VisionLanguageModel
-from workbench.outside import outside_pictures
-from workbench.train import TRAIN, nothing_trains, training_examples
+from workbench.on_meta import on_meta
+from workbench.train import nothing_trains
 from workbench.trial import COMPONENTS, PARTS, Part, Trial, trains_quantized
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
 
-TRIED = 256  # examples that are looked at before anything runs
 Attached = tuple[VisionLanguageModel, Adapter, list[nn.Parameter]]
 Quantized = tuple[VisionLanguageModel, frozenset[Part], bool]
 
@@ -116,17 +111,17 @@ class Bench:
         """The dataset has the splits, tasks and examples that are asked of it."""
         parts = ("data", id(trial.components["dataset"]), *map(id, trial.phases), id(trial.evaluation))
         key = _specs(trial, "dataset"), [phase.tasks for phase in trial.phases], trial.evaluation
-        self._same_parts(parts, lambda: self._once(key, lambda: _check_data(trial, self.dataset(trial))))
+        self._same_parts(parts, lambda: self._once(key, lambda: check_data(trial, self.dataset(trial))))
 
     def sorts(self, trial: Trial, split: str, task: str) -> list[Example]:
         """Of the examples there, one of each number of pictures and of own places for them."""
         key = ("sorts", _specs(trial, "dataset"), split, task)
-        return self._once(key, lambda: _sorts(self.dataset(trial).examples(split, task)))
+        return self._once(key, lambda: sorts(self.dataset(trial).examples(split, task)))
 
     def check_outside(self, trial: Trial) -> None:
         """The outside dataset has pictures."""
         if trial.outside is not None:
-            look = partial(_check_outside, trial, lambda: self.dataset(trial.elsewhere))
+            look = partial(check_outside, trial, lambda: self.dataset(trial.elsewhere))
             self._same_parts(("outside", id(trial.outside), id(trial.evaluation)), look)
 
     def check_metrics(self, trial: Trial) -> None:
@@ -150,8 +145,8 @@ class Bench:
 
     def _size(self, trial: Trial) -> Size:
         model, training, most = self._model(trial), 0, 0
-        _check_places(trial, model, partial(self.sorts, trial))
-        _check_reading(trial, model, self.dataset(trial))
+        check_places(trial, model, partial(self.sorts, trial))
+        check_reading(trial, model, self.dataset(trial))
         total, tokens, tiles = count_parameters(model), model.encoder.shape, model.encoder.tiles
         given = weights_of_files(trial, model, self.registry)
         read = sum(parameter.numel() for parameter in model.parameters() if id(parameter) in given)
@@ -203,7 +198,7 @@ class Bench:
                 quantize(trial, self.registry, made)
             return attach(made)
 
-        return _on_meta(lambda: attach(model), attach_really)
+        return on_meta(lambda: attach(model), attach_really)
 
     def _quantized(self, trial: Trial, model: VisionLanguageModel) -> Quantized:
         """Quantize, as for a phase; the model, which of its parts have lost weights to that, and whether the encoder
@@ -220,7 +215,7 @@ class Bench:
             return to, narrow, _weights_of(to.encoder) != before
 
         corpus = corpus_of(trial, self.dataset(trial))
-        return _on_meta(lambda: quantized(model), lambda: quantized(build_model(trial, self.registry, corpus)))
+        return on_meta(lambda: quantized(model), lambda: quantized(build_model(trial, self.registry, corpus)))
 
     def _finish(self, trial: Trial, model: VisionLanguageModel, adapter: Adapter | None) -> bool:
         """Merge and quantize, as for the evaluation; returns whether the quantizer changes the encoder."""
@@ -241,7 +236,7 @@ class Bench:
         def make() -> Any:
             return create(trial, kind, self.registry, *positional)
 
-        return _on_meta(make, lambda: make().to("meta"))
+        return on_meta(make, lambda: make().to("meta"))
 
     def _of_data(self, trial: Trial, what: str | Look, look: Callable[[], Any]) -> Any:
         return self._same_parts((what, id(trial.components["dataset"])), look)
@@ -265,30 +260,6 @@ class Bench:
         return found
 
 
-def _on_meta(make: Callable[[], Any], make_really: Callable[[], Any]) -> Any:
-    """What `make` gives on the meta device. Code that looks at numbers cannot run there: it is run for real."""
-    try:
-        with torch.device("meta"), _NoDraws():
-            return make()
-    except CompositionError as error:
-        if isinstance(error.__cause__, UserError):
-            raise
-        return make_really()
-
-
-class _NoDraws(TorchFunctionMode):
-    """Starting weights that have no numbers need none drawn; drawing on the meta device would load torch's compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Pass every call on but those that draw."""
-        name, named = getattr(func, "__name__", ""), kwargs or {}
-        if name in ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_"):
-            return args[0] if args else named["tensor"]  # as the functions of nn.init hand it over
-        if name in ("randn", "rand"):
-            return torch.empty(*args, **named)
-        return func(*args, **named)
-
-
 def _weights_of(module: nn.Module) -> dict[str, tuple]:
     return {name: (id(each), each.shape, each.dtype) for name, each in module.state_dict(keep_vars=True).items()}
 
@@ -299,94 +270,6 @@ def _specs(trial: Trial, *kinds: str) -> list[tuple[str, Any]]:
 
 def _trained(trial: Trial) -> list[tuple[str, tuple[str, ...], bool]]:
     return [(phase.name, phase.train, phase.quantized) for phase in trial.phases]
-
-
-def _check_data(trial: Trial, dataset: Dataset) -> None:
-    name, evaluation = trial.components["dataset"].name, trial.evaluation
-    with naming("dataset", name):
-        tasks, splits = tuple(dataset.tasks()), tuple(dataset.splits())
-    asked = [("evaluation", "task", evaluation.task, tasks), ("evaluation", "split", evaluation.split, splits)]
-    for phase in trial.phases:
-        asked += [(f"phase '{phase.name}'", "task", task, tasks) for task in phase.tasks]
-    unknown = [
-        f"{where}: the dataset '{name}' has no {what} '{word}'.{did_you_mean(word, known)}"
-        f" {what.capitalize()}s: {', '.join(known)}"
-        for where, what, word, known in asked
-        if word not in known
-    ]
-    if unknown:
-        raise CompositionError("\n".join(unknown))
-    with naming("dataset", name):
-        examples_by_picture(dataset, evaluation)
-        for phase in trial.phases:
-            training_examples(dataset, phase.tasks)
-
-
-def _sorts(examples: Iterable[Example]) -> list[Example]:
-    found: dict[tuple[int, int], Example] = {}
-    for example in examples:
-        found.setdefault((len(example.pictures), own_places(example)), example)
-    return list(found.values())
-
-
-def _check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str, str], Sequence[Example]]) -> None:
-    """Every picture has a place, and every place a picture."""
-    with naming("language_model", trial.components["language_model"].name):
-        collate = Collator(model.language_model.tokenizer, trial.prompt)
-    asked, problems = {(trial.evaluation.split, trial.evaluation.task): None}, []
-    for phase in trial.phases:
-        if phase.objective == "answers":
-            asked |= {(TRAIN, task): None for task in phase.tasks}
-            continue
-        several = next((each for task in phase.tasks for each in sorts(TRAIN, task) if each.more), None)
-        if several:
-            problems.append(
-                f"phase '{phase.name}': contrast is that of one picture with its caption; example '{several.id}' has"
-                f" {len(several.pictures)}. Train the encoder on other tasks"
-            )
-    fits = ((each.id, collate.misfit(each)) for place in asked for each in sorts(*place))
-    problems += [f"example '{id_}': {problem}" for id_, problem in fits if problem]
-    if problems:
-        raise CompositionError("\n".join(problems))
-
-
-def _check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -> None:
-    """The decoder can read the prompt with its picture and answer, and there is something in it to learn.
-
-    Tried on the first examples: the longest of all may be longer. Where the encoder makes tiles, every picture is taken
-    to have as many as one may have.
-    """
-    decoder, name = model.language_model, trial.components["language_model"].name
-    with naming("language_model", name):
-        collate = Collator(decoder.tokenizer, trial.prompt, model.fusion.reads_text)
-    examples = list(islice(dataset.examples(trial.evaluation.split, trial.evaluation.task), TRIED))
-    if not examples:
-        return
-    with torch.device("cpu"):
-        batch = collate(torch.empty(0), [[example] for example in examples])
-        lengths = batch.positions.amax(1) + 1  # [R]
-        counts = torch.tensor([len(example.pictures) for example in examples])
-        counts = counts if batch.picture is None else counts[batch.picture]
-        silent = (batch.labels < 0).all(1)
-    if silent.any():
-        example = examples[int(silent.nonzero()[0])]
-        raise CompositionError(f"example '{example.id}' has nothing to learn: no token of its answer carries a label")
-    of_picture = model.connector.shape.tokens * (1 + model.encoder.tiles)
-    images = counts * (of_picture if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0)
-    longest = int((lengths + images).argmax())
-    length, image = int(lengths[longest]), int(images[longest])
-    if decoder.context is not None and length + image > decoder.context:
-        raise CompositionError(
-            f"the language model '{name}' reads {decoder.context} tokens at most; a question with its answer has"
-            f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
-            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, fewer pictures or"
-            " tiles, or a shorter prompt"
-        )
-
-
-def _check_outside(trial: Trial, dataset: Callable[[], Dataset]) -> None:
-    with naming("dataset", trial.elsewhere.components["dataset"].name):
-        outside_pictures(dataset(), trial.evaluation, most=2)
 
 
 def _where(trials: Sequence[Trial]) -> str:

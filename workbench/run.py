@@ -22,21 +22,9 @@ from workbench.order import Order
 from workbench.plan import ARTIFACTS, AnyStage, Plan, Planner
 from workbench.progress import Board
 from workbench.provenance import provenance
-from workbench.records import (
-    FAILED,
-    RECORD,
-    SUMMARY,
-    TRIALS,
-    Record,
-    ResultsError,
-    claim_results,
-    holds_result_of,
-    read_summary,
-    relabel,
-    write_summary,
-    write_trial,
-)
+from workbench.records import FAILED, TRIALS, Record, claim_results, holds_result_of, write_summary, write_trial
 from workbench.registry import Registry
+from workbench.results_folder import check_same, check_still_there, relabel_kept
 from workbench.stages import Stage
 from workbench.tracking import Tracking, tracking_of
 from workbench.trial import digest
@@ -88,7 +76,7 @@ def run(
     options = options or RunOptions()
     folder = results / experiment.name
     claim_results(folder, experiment.name)
-    _check_same(experiment, folder)
+    check_same(experiment, folder)
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
     store = ArtifactStore(results / ARTIFACTS)
@@ -96,7 +84,7 @@ def run(
         planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
         plan = planner.plan(options.retry)
         write_summary(folder, experiment.summary(), experiment.text)
-        _relabel(experiment, folder, plan)
+        relabel_kept(experiment, folder, plan)
         for note in plan.notes:
             console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
         outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
@@ -104,7 +92,7 @@ def run(
         if plan.missing:
             with tracking_of(experiment, registry, folder, console) as tracking:
                 _Drive(planner, plan, folder, launcher, device, options, outcome, tracking).run(console)
-            _check_still_there(experiment, folder, outcome, console)
+            check_still_there(experiment, folder, outcome, console)
         else:
             store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, _lasting(plan), store))
     return outcome
@@ -322,38 +310,3 @@ def _lasting(plan: Plan) -> set[str]:
 def _name_of(experiment: Experiment) -> str:
     """Runs of one experiment that ask for other trials are told apart: one may be finished and the other not."""
     return f"{experiment.name}-{digest(sorted(trial.id for trial in experiment.trials))}"
-
-
-def _check_same(experiment: Experiment, folder: Path) -> None:
-    """An experiment file may change from run to run, but one that asks something else and has no trial of the folder
-    is another experiment."""
-    if not (folder / SUMMARY).is_file():
-        return
-    there = read_summary(folder)
-    if there.question != experiment.question and not {trial.id for trial in experiment.trials} & set(there.trials):
-        raise ResultsError(
-            f"{folder} holds the results of another experiment of the same name, which asks '{there.question}' and"
-            " shares no trial with this one. Give this one a 'name' of its own, give another folder with --results,"
-            " or move that folder away"
-        )
-
-
-def _check_still_there(experiment: Experiment, folder: Path, outcome: Outcome, console: Console) -> None:
-    """Somebody may have removed the folder while the run was going on: what is gone is not called done."""
-    if not (folder / SUMMARY).is_file():
-        write_summary(folder, experiment.summary(), experiment.text)
-    there = {id_ for id_ in (*outcome.done, *outcome.kept) if (folder / TRIALS / id_ / RECORD).is_file()}
-    gone = len(outcome.done) + len(outcome.kept) - len(there)
-    outcome.done = [id_ for id_ in outcome.done if id_ in there]
-    outcome.kept = [id_ for id_ in outcome.kept if id_ in there]
-    if gone:
-        told = f"note: {gone} finished trials were removed from {folder} during the run. Run again to make them anew"
-        console.print(told, style="yellow", markup=False, soft_wrap=True)
-
-
-def _relabel(experiment: Experiment, folder: Path, plan: Plan) -> None:
-    """What a kept trial is called depends on the other values of its axes, which may have changed since."""
-    for trial in experiment.trials:
-        label = trial.experiment, dict(trial.axes)
-        if plan.labels.get(trial.id, label) != label:
-            relabel(folder / TRIALS / trial.id, trial.experiment, trial.axes)

@@ -1,0 +1,50 @@
+"""What a run checks of the folder of its experiment's results, before it begins and when it has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from workbench.experiment import Experiment
+from workbench.records import RECORD, SUMMARY, TRIALS, ResultsError, read_summary, relabel, write_summary
+
+if TYPE_CHECKING:
+    from workbench.plan import Plan
+    from workbench.run import Outcome
+
+
+def check_same(experiment: Experiment, folder: Path) -> None:
+    """An experiment file may change from run to run, but one that asks something else and has no trial of the folder
+    is another experiment."""
+    if not (folder / SUMMARY).is_file():
+        return
+    there = read_summary(folder)
+    if there.question != experiment.question and not {trial.id for trial in experiment.trials} & set(there.trials):
+        raise ResultsError(
+            f"{folder} holds the results of another experiment of the same name, which asks '{there.question}' and"
+            " shares no trial with this one. Give this one a 'name' of its own, give another folder with --results,"
+            " or move that folder away"
+        )
+
+
+def check_still_there(experiment: Experiment, folder: Path, outcome: Outcome, console: Console) -> None:
+    """Somebody may have removed the folder while the run was going on: what is gone is not called done."""
+    if not (folder / SUMMARY).is_file():
+        write_summary(folder, experiment.summary(), experiment.text)
+    there = {id_ for id_ in (*outcome.done, *outcome.kept) if (folder / TRIALS / id_ / RECORD).is_file()}
+    gone = len(outcome.done) + len(outcome.kept) - len(there)
+    outcome.done = [id_ for id_ in outcome.done if id_ in there]
+    outcome.kept = [id_ for id_ in outcome.kept if id_ in there]
+    if gone:
+        told = f"note: {gone} finished trials were removed from {folder} during the run. Run again to make them anew"
+        console.print(told, style="yellow", markup=False, soft_wrap=True)
+
+
+def relabel_kept(experiment: Experiment, folder: Path, plan: Plan) -> None:
+    """What a kept trial is called depends on the other values of its axes, which may have changed since."""
+    for trial in experiment.trials:
+        label = trial.experiment, dict(trial.axes)
+        if plan.labels.get(trial.id, label) != label:
+            relabel(folder / TRIALS / trial.id, trial.experiment, trial.axes)
