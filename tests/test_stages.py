@@ -166,3 +166,26 @@ def test_a_plugin_whose_source_changed_makes_its_stages_new(tmp_path, own_plugin
     with (own_plugins / "squares.py").open("a") as source:
         source.write("# another line\n")
     assert not set(after) & set(fresh())
+
+
+def with_weights(folder: Path, written: str, value: bytes = b"numbers") -> Experiment:
+    """An experiment in `folder/files` whose encoder begins with `folder/weights.pt`, `written` in its way."""
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    (folder / "weights.pt").write_bytes(value)
+    text = SMALL.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}", "sociable")
+    return load(folder / "files", f"base.encoder.weights={written}", text=text)
+
+
+def test_moving_experiment_and_weights_together_changes_no_key(tmp_path):
+    here, there = (with_weights(tmp_path / name, "../weights.pt") for name in ("here", "there"))
+    assert keys(here) == keys(there)
+    assert [trial.id for trial in here.trials] == [trial.id for trial in there.trials]
+    assert "file:../weights.pt" in chains(there)[0][0].made_of
+    assert keys(with_weights(tmp_path / "there", "../weights.pt", b"others")) != keys(here)
+
+
+def test_weights_with_an_absolute_place_may_stay_when_the_experiment_moves(tmp_path):
+    weights = tmp_path / "here" / "weights.pt"
+    here, there = (with_weights(tmp_path / name, str(weights)) for name in ("here", "there"))
+    assert keys(here) == keys(there)
+    assert f"file:{weights}" in chains(there)[0][0].made_of

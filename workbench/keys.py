@@ -78,7 +78,7 @@ class Ingredients:
         made_of |= {f"version:{package}": _version(package) for package in getattr(entry.factory, "packages", ())}
         if component.kind == "dataset":
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
-        return made_of | {f"file:{file}": file_hash(file) for file in self.files(component)}
+        return made_of | {f"file:{component.written(file)}": file_hash(file) for file in self.files(component)}
 
     def _once(self, what: str, thing: Any, make: Callable[[], Any]) -> Any:
         """By identity, which is quick: trials share their parts. The thing is kept so that no other gets its id."""

@@ -183,7 +183,7 @@ class Chains:
             for component in components:
                 made_of |= self.ingredients.of_component(component, trial)
             made_of |= self._outside(outside, trial) if outside else {}
-            made_of |= {f"file:{text_file}": file_hash(text_file)} if text_file else {}
+            made_of |= {f"file:{trial.evaluation.text}": file_hash(text_file)} if text_file else {}
             specs = [self.ingredients.spec(each) for each in (*components, outside) if each]
             self._shared[known] = Parts(dict(sorted(made_of.items())), specs)
         return self._shared[known]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -200,6 +201,12 @@ class Component:
         """The options with paths that lead somewhere from here."""
         return {name: _anchored(value, self.folder) for name, value in self.options.items()}
 
+    def written(self, file: Path) -> str:
+        """How the experiment file could name `file`: relative to its folder, unless it names files by where they lie
+        on this machine."""
+        relative = os.path.relpath(file, self.folder)
+        return str(file) if any(file.is_relative_to(place) for place in _absolute(dict(self.options))) else relative
+
     def parts(self) -> Iterator[Component]:
         """The components among its options, and theirs."""
         for value in self.options.values():
@@ -299,6 +306,16 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(each) for each in value] if any(isinstance(each, Path) for each in value) else value
     return value
+
+
+def _absolute(value: Any) -> Iterator[Path]:
+    """The files and folders in an option's value that do not depend on where the experiment file lies."""
+    match value:
+        case Path() | Checkpoint() if Path(value).expanduser().is_absolute():
+            yield Path(value).expanduser()
+        case dict() | tuple():
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from _absolute(each)
 
 
 def _anchored(value: Any, folder: Path) -> Any:

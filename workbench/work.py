@@ -141,7 +141,8 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
         if name.startswith("plugin:"):
             here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
         elif name.startswith("file:"):
-            here[name] = file_hash(Path(name.removeprefix("file:")))
+            written = Path(name.removeprefix("file:")).expanduser()
+            here[name] = file_hash(stage.trial.components["encoder"].folder / written)
     changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
     if changed:
         raise SourcesChanged(f"{', '.join(changed)} changed while the run was going on. Run again")

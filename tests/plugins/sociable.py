@@ -15,7 +15,7 @@ from workbench import Encoder, VisionShape, hookimpl
 class Sociable(Encoder):
     """The last bits of a product depend on its number of rows: here in a way that every machine shows."""
 
-    def __init__(self, *, weights: str | None = None):
+    def __init__(self, *, weights: Path | None = None):
         super().__init__()
         self.image_size = 16
         self.shape = VisionShape(16, 4)
@@ -25,7 +25,7 @@ class Sociable(Encoder):
 
     @classmethod
     def files(cls, options):
-        return () if options["weights"] is None else (Path(options["weights"]),)
+        return () if options["weights"] is None else (options["weights"],)
 
     def transform(self, picture):
         return torch.from_numpy(numpy.array(picture, dtype=numpy.float32)).movedim(2, 0) / 255
