@@ -189,6 +189,24 @@ def test_an_axis_leaves_a_phase_out(tmp_path):
     assert one.phases[0] == both.phases[1]
 
 
+def test_a_part_has_its_rate_where_an_axis_lets_it_train(tmp_path):
+    text = with_grid("grid:\n  phases.tune.train: [[encoder], [encoder, fusion]]\n")
+    text = text.replace("rate: 1e-3", "rate: {encoder: 1e-3, fusion: 1e-4}")
+    alone, together = load(tmp_path, text).trials
+    assert (alone.phases[1].rate, together.phases[1].rate) == ({"encoder": 1e-3}, {"encoder": 1e-3, "fusion": 1e-4})
+    by_itself = text.replace(", [encoder, fusion]]", "]").replace(", fusion: 1e-4}", "}")
+    assert load(tmp_path, by_itself).trials[0].id == alone.id
+
+
+def test_a_part_that_trains_nowhere_on_an_axis_has_no_rate(tmp_path):
+    text = with_grid("grid:\n  phases.tune.train: [[encoder], [encoder, fusion]]\n")
+    rates = "rate: {encoder: 1e-3, fusion: 1e-4, connector: 1e-4}"
+    with pytest.raises(ExperimentError, match="'connector' does not train, so it has no rate"):
+        load(tmp_path, text.replace("rate: 1e-3", rates))
+    with pytest.raises(ExperimentError, match="there is no rate for 'fusion'"):
+        load(tmp_path, text.replace("rate: 1e-3", "rate: {encoder: 1e-3}"))
+
+
 def test_no_phases_at_all_must_be_said_and_is_then_allowed(tmp_path):
     without = re.sub(r"  phases:\n(    .*\n)+", "", GOOD)
     with pytest.raises(ExperimentError, match=r"holds.yaml:2: base: 'phases' is missing.*'phases: \[\]'"):

@@ -90,6 +90,11 @@ class Resolver:
         chosen = tuple(phase.value for phase in phases if _applies(phase.value, components))
         return Resolved((components, chosen, evaluation.value, prompt.value, outside.value))
 
+    def ever_trained(self, phase: tuple[str, ...]) -> set[str]:
+        """What an axis lets train in a phase at some point of the grid: no other point needs to leave its rate out."""
+        lists = [value.written for axis in self.axes if axis.path == (*phase, "train") for value in axis.values]
+        return {part for parts in lists if isinstance(parts, list) for part in parts if isinstance(part, str)}
+
     def part(self, path: tuple[str, ...], point: Point) -> Resolved:
         """One part of a trial: ("fusion",), ("phases", "tune"), ("evaluation",) or ("prompt",)."""
         if path not in self._touching:
@@ -198,11 +203,14 @@ def _make_phase(resolver: Resolver, path: tuple[str, ...], written: Written) -> 
             ((*keys, "name"), f"'{phase.name}' is no name of a phase. Use letters, digits, spaces, '_' and '-'")
         )
     if isinstance(phase.rate, dict):
-        strange = [part for part in phase.rate if part not in phase.train]
+        trained = resolver.ever_trained(path) | {*phase.train}
+        strange = [part for part in phase.rate if part not in trained]
         missing = [part for part in phase.train if part not in phase.rate]
         train = f"The phase trains: {', '.join(phase.train)}"
         more += [((*keys, "rate", part), f"'{part}' does not train, so it has no rate. {train}") for part in strange]
         more += [((*keys, "rate"), f"there is no rate for '{part}'. {train}") for part in missing]
+        if not more:
+            phase = phase.model_copy(update={"rate": {part: phase.rate[part] for part in phase.train}})
     for kind, names in phase.only.items():
         more += _check_only(resolver.registry, kind, names, (*keys, "only", kind))
     return Resolved(None if more else phase, tuple(more))
