@@ -277,3 +277,17 @@ def test_an_experiment_trains_lora_beside_a_pretrained_decoder_and_quantizes_it(
     experiment = small(tmp_path, folders["Gemma3"], *adapter, "grid.quantizer=[none,int8]")
     outcome = run_inside(experiment, tmp_path / "results")
     assert (len(outcome.done), outcome.failed) == (2, {})
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_int8_takes_gemmas_embedding_with_its_factor_and_its_head(folders, dtype):
+    plain, narrow = (decoder(folders["Gemma3"], dtype=dtype) for _ in range(2))
+    builtin_registry().create("quantizer", "int8").quantize(narrow)
+    embedding, head = narrow.get_submodule("model.embed_tokens"), narrow.get_submodule("lm_head")
+    assert embedding.get_buffer("weight_int8") is head.get_buffer("weight_int8"), "one weight, kept once"
+    assert not any(name.startswith("model.embed_tokens.weight") for name, _ in narrow.named_parameters())
+    ids = torch.arange(12).view(2, 6)
+    with torch.no_grad():
+        plain.get_submodule("model.embed_tokens").get_parameter("weight").copy_(embedding.weight)
+        assert torch.equal(narrow.embed(ids), plain.embed(ids))
+        assert not torch.equal(narrow.embed(ids), embedding.weight[ids]), "the factor counts"

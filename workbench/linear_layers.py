@@ -50,6 +50,13 @@ def is_conv1d(module: nn.Module) -> bool:
     return f"{type(module).__module__}.{type(module).__name__}" == "transformers.pytorch_utils.Conv1D"
 
 
+def is_scaled_embedding(module: nn.Module) -> bool:
+    """Whether it is an embedding of transformers that multiplies its rows by its buffer `embed_scale`, as Gemma's."""
+    kind = type(module)
+    of_transformers = kind.__module__.startswith("transformers.") and kind.__name__.endswith("ScaledWordEmbedding")
+    return of_transformers and "embed_scale" in module._buffers
+
+
 def is_plain_linear(module: nn.Module) -> bool:
     """Whether it computes as a linear layer whose weight is a parameter: a subclass may do something of its own."""
     return is_conv1d(module) or (isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward)

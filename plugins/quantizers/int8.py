@@ -10,18 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench import QuantizedLinear, Quantizer, hookimpl, is_conv1d, is_plain_linear, product_type, replace_modules
+from workbench import (
+    QuantizedLinear,
+    Quantizer,
+    hookimpl,
+    is_conv1d,
+    is_plain_linear,
+    is_scaled_embedding,
+    product_type,
+    replace_modules,
+)
 
 from ._layers import chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
+FACTOR = "embed_scale"  # what transformers' scaled embeddings call theirs
 LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
 class Int8Quantizer(Quantizer):
     """Weight-only INT8, symmetric, one scale for each output channel: W_int8 = round(W / scale), scale = max |W| / 127.
 
-    Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions and embeddings (one scale a token).
+    Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions and embeddings, also Gemma's (one scale a
+    token).
     What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that belong to no
     such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
 
@@ -127,13 +138,20 @@ class Int8Linear(Int8Layer, QuantizedLinear):
 
 
 class Int8Embedding(Int8Layer):
-    """An embedding on INT8 weights, one scale a token."""
+    """An embedding on INT8 weights, one scale a token; Gemma multiplies its rows by a `factor`, most do not."""
+
+    factor: Tensor | None
+
+    def __init__(self, weight_int8: Tensor, scale: Tensor, like: Tensor, factor: Tensor | None):
+        super().__init__(weight_int8, scale, like)
+        self.register_buffer("factor", factor, persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids [...] -> embeddings [..., D]."""
         rows = functional.embedding(ids, self.weight_int8)  # [..., D] int8: only the rows asked for are dequantized
         scale = functional.embedding(ids, self.scale[:, None])  # [..., 1]
-        return rows.to(self.like.dtype).mul_(scale)
+        rows = rows.to(self.like.dtype).mul_(scale)
+        return rows if self.factor is None else rows * self.factor.to(rows.dtype)
 
 
 class Int8Conv2d(Int8Layer):
@@ -169,7 +187,8 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
 def _fits(module: nn.Module) -> bool:
     """Whether a module computes exactly as a layer that can be replaced: a subclass may do something of its own."""
     if isinstance(module, nn.Embedding):
-        return type(module).forward is nn.Embedding.forward and module.max_norm is None
+        plain = type(module).forward is nn.Embedding.forward or is_scaled_embedding(module)
+        return plain and module.max_norm is None
     if isinstance(module, nn.Conv2d):
         return type(module).forward is nn.Conv2d.forward and module.padding_mode == "zeros"
     return is_plain_linear(module)
@@ -184,7 +203,7 @@ def _int8_layer(module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) 
     if isinstance(module, nn.Conv2d):
         layer: Int8Layer = Int8Conv2d(*shared[weight], weight, bias, module)
     elif isinstance(module, nn.Embedding):
-        layer = Int8Embedding(*shared[weight], weight)
+        layer = Int8Embedding(*shared[weight], weight, module._buffers.get(FACTOR))
     else:
         layer = Int8Linear(*shared[weight], weight, bias)
     return layer.train(module.training)
