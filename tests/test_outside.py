@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from tests.small import PLUGINS, build, load, records, run_inside, small_registry, write
+from tests.small import PLUGINS, SMALL, build, load, records, run_inside, small_registry, write
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Prediction
 from workbench.experiment import ExperimentError
@@ -26,6 +26,7 @@ from workbench.outside import (
     measure_strangeness,
     outside_pictures,
 )
+from workbench.report import write_report
 from workbench.samples import PICTURE, auroc_sample
 from workbench.stages import chain
 from workbench.statistics import picture_draws
@@ -160,6 +161,27 @@ def test_other_pictures_from_outside_are_another_evaluation_and_no_other_trainin
         assert trial.elsewhere.components["dataset"].options == {"pictures": pictures}
         keys.append([stage.key for stage in chain(trial, small_registry(), lambda _: "data")])
     assert (keys[0][0] == keys[1][0], keys[0][1] == keys[1][1]) == (True, False)
+
+
+def test_pictures_from_outside_are_an_axis_that_trains_nothing_again(tmp_path: Path):
+    few, many = ("{name: squares, pictures: 9}", "{name: squares, pictures: 10}")
+    experiment = load(tmp_path, f"grid.evaluation.outside=[null, {few}, {many}]")
+    labels = [trial.axes["evaluation.outside"] for trial in experiment.trials]
+    assert labels == ["null", "squares(pictures=9)", "squares(pictures=10)"]
+    keys = [[stage.key for stage in chain(each, small_registry(), lambda _: "data")] for each in experiment.trials]
+    assert [len(set(column)) for column in zip(*keys, strict=True)] == [1, 3]
+    run_inside(experiment, tmp_path / "results")
+    measured = [any(name.startswith("outside.") for name in each["metrics"]) for each in records(tmp_path)]
+    assert measured == [False, True, True]
+    page = write_report(tmp_path / "results/small").read_text()
+    assert "squares(pictures=10)" in page
+
+
+def test_a_variant_has_the_pictures_from_outside_that_the_evaluation_names(tmp_path: Path):
+    text = SMALL + "variants: [{quantizer: int8}, {evaluation.outside: null}, {evaluation.outside: pairs}]\n"
+    trials = load(tmp_path, "evaluation.outside=squares", text=text).trials
+    assert [trial.axes["evaluation.outside"] for trial in trials] == ["squares", "null", "pairs"]
+    assert [trial.outside and trial.outside.name for trial in trials] == ["squares", None, "pairs"]
 
 
 def test_a_dataset_from_outside_that_there_is_not_is_told(tmp_path: Path):

@@ -16,6 +16,7 @@ from workbench.settings import label
 from workbench.trial import COMPONENTS
 
 SEED = "seed"
+OUTSIDE = "evaluation.outside"  # the one setting that is a component: a dataset, or null for none
 Point = Mapping[str, int]  # axis -> the number of its value; an axis that a variant leaves out is absent
 
 
@@ -45,14 +46,21 @@ class Axis:
         every value of that name, unless it is itself a label."""
         if label(pattern) in self.labels:
             return {label(pattern)}
-        component = self.name in COMPONENTS
+        component = kind_of(self.name) is not None
         pairs = list(zip(self.values, self.labels, strict=True))
         same = {text for value, text in pairs if meaning(value.written, component) == meaning(pattern, component)}
         return same or {text for value, text in pairs if component and _split(value.written)[0] == pattern}
 
 
+def kind_of(axis: str) -> str | None:
+    """The kind of component that the values of an axis are; None of other settings."""
+    return "dataset" if axis == OUTSIDE else axis if axis in COMPONENTS else None
+
+
 def path_of(name: str) -> tuple[str, ...]:
-    """The parts of an axis' name; only a phase's setting has three."""
+    """The parts of an axis' name; only a phase's setting has three. What is from outside is read apart."""
+    if name == OUTSIDE:
+        return ("outside",)
     return tuple(name.split(".", 2 if name.startswith("phases.") else 1))
 
 
@@ -86,9 +94,9 @@ def points_of(grid: Sequence[Axis], variants: Sequence[Point]) -> Iterator[dict[
 
 
 def axes_of_variants(
-    variants: Sequence[tuple[Keys, Mapping[str, Any]]], base: Mapping[str, Any]
+    variants: Sequence[tuple[Keys, Mapping[str, Any]]], otherwise: Mapping[str, Value]
 ) -> tuple[list[Axis], list[Point]]:
-    """Variants -> their axes and points. A component that a variant leaves out is the base's."""
+    """Variants -> their axes and points. `otherwise` are the components that a variant has when it leaves them out."""
     values: dict[str, list[Value]] = {}
     points: list[Point] = []
     names = dict.fromkeys(axis for _, variant in variants for axis in variant)
@@ -97,11 +105,11 @@ def axes_of_variants(
         for axis in names:
             if axis in variant:
                 value = Value(variant[axis], (*keys, axis))
-            elif axis in COMPONENTS and axis in base:
-                value = Value(base[axis], ("base", axis))
+            elif axis in otherwise:
+                value = otherwise[axis]
             else:
                 continue
-            point[axis] = _number(values.setdefault(axis, []), value, axis in COMPONENTS)
+            point[axis] = _number(values.setdefault(axis, []), value, kind_of(axis) is not None)
         points.append(point)
     return [make_axis(name, values[name]) for name in names], points
 
@@ -118,7 +126,7 @@ def _number(values: list[Value], value: Value, component: bool) -> int:
 
 def _labels(axis: str, written: Sequence[Any]) -> tuple[str, ...]:
     """A component's label is its name, with the options that tell it from others of that name."""
-    if axis not in COMPONENTS:
+    if kind_of(axis) is None:
         return tuple(label(value) for value in written)
     parts = [_split(value) for value in written]
     labels = []

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt
 
-from workbench.axes import SEED, Axis, Point, Value, axes_of_variants, make_axis, meaning, path_of
+from workbench.axes import OUTSIDE, SEED, Axis, Point, Value, axes_of_variants, kind_of, make_axis, meaning, path_of
 from workbench.errors import did_you_mean
 from workbench.problems import Document, Keys, Problems
 from workbench.registry import Registry
@@ -131,7 +131,10 @@ class FileReader:
                 self.problems.add((*keys, axis), f"'{axis}' is an axis of grid too. Remove one of them")
             good = [axis for axis in variant if self._can_vary(axis, (*keys, axis)) and axis not in self.file.grid]
             variants.append((keys, {axis: variant[axis] for axis in good}))
-        return axes_of_variants(variants, self.file.base) if variants else ([], [{}])
+        base, outside = self.file.base, self.file.evaluation.get("outside")
+        otherwise = {kind: Value(base[kind], ("base", kind)) for kind in COMPONENTS if kind in base}
+        otherwise[OUTSIDE] = Value(outside, ("evaluation", "outside"))
+        return axes_of_variants(variants, otherwise) if variants else ([], [{}])
 
     def seeds(self) -> Axis:
         """The axis of the seeds."""
@@ -163,10 +166,11 @@ class FileReader:
     def _different(self, axis: str, values: Sequence[Value]) -> list[Value]:
         """The values without repetitions, each checked."""
         kept: dict[str, Value] = {}
+        kind = kind_of(axis)
         for value in values:
-            if axis in COMPONENTS:
-                self.problems.add_all(check_component(axis, value.written, value.keys, self.registry))
-            if kept.setdefault(meaning(value.written, axis in COMPONENTS), value) is not value:
+            if kind and not (axis == OUTSIDE and value.written is None):
+                self.problems.add_all(check_component(kind, value.written, value.keys, self.registry))
+            if kept.setdefault(meaning(value.written, kind is not None), value) is not value:
                 self.problems.add(value.keys, f"the value {label(value.written)} is there twice. Keep one")
         return list(kept.values())
 
@@ -195,7 +199,7 @@ def read_keys(document: Document, stem: str, registry: Registry) -> FileReader:
 def _axis_fault(name: str, phases: Sequence[str]) -> str:
     """What is wrong with the name of an axis, or nothing."""
     head, *rest = path_of(name)
-    if (head in COMPONENTS and all(rest)) or name == "prompt":
+    if (head in COMPONENTS and all(rest)) or name in ("prompt", OUTSIDE):
         return ""
     if head == "evaluation" and rest:
         return _setting_fault(rest[0], Evaluation.model_fields)
