@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.small import SMALL, load, run_inside, small_registry
+from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry, write
 from workbench.annotations import DataError
 from workbench.compose import CompositionError, build_dataset
 from workbench.picture_files import PictureFiles
@@ -167,3 +167,21 @@ def test_a_picture_that_comes_back_makes_other_data(tmp_path):
     before = build_dataset(trial, small_registry()).fingerprint()
     (folder / "train3.png").write_bytes(content)
     assert build_dataset(trial, small_registry()).fingerprint() != before
+
+
+def test_damage_within_a_picture_is_found_by_decoding_all(tmp_path, monkeypatch, capsys):
+    folder = pictures(tmp_path)
+    write(tmp_path, TEXT.replace("SHARE", "0.0"))
+    command = CommandLine(tmp_path, monkeypatch, capsys)
+    told = command("plan", "small.yaml", "--plugins", PLUGINS, "--decode")
+    assert f"{2 * COUNT} pictures decoded" in told.output
+    for name in ("train3.png", "test5.png"):
+        content = bytearray((folder / name).read_bytes())
+        content[content.index(b"IDAT") + 8] ^= 0xFF
+        (folder / name).write_bytes(content)
+    assert command("plan", "small.yaml", "--plugins", PLUGINS).code == 0, "they begin and end as they should"
+    told = command("plan", "small.yaml", "--plugins", PLUGINS, "--decode")
+    assert told.code == 2
+    for name in ("train3.png", "test5.png"):
+        assert f"the picture {folder / name} cannot be decoded" in told.errors
+    assert told.errors.count("Delete it") == 2

@@ -94,6 +94,9 @@ def plan(
     probe: Annotated[
         bool, typer.Option("--probe", help="measure a few steps of what is to do, to say how long it will take")
     ] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="decode every picture first, and tell which are damaged within")
+    ] = False,
     feature_gb: FeatureSize = None,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
@@ -102,6 +105,8 @@ def plan(
 
     experiment, registry = _load(file, overrides, folders)
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    if decode:
+        _console().print(f"{planner.decode():,} pictures decoded", highlight=False)
     show_plan(_console(), experiment, planner, probe)
 
 

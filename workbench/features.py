@@ -22,7 +22,7 @@ from torch import Tensor
 from workbench.contracts import Dataset, Encoder, VisionShape
 from workbench.passes import share_of
 from workbench.precision import autocast, dtype_of
-from workbench.trial import Phase
+from workbench.trial import Evaluation, Phase
 from workbench.views import distinct
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Look:
 def look_of(phase: Phase) -> Look:
     """Which pictures a phase looks at."""
     return Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
+
+
+def look_of_evaluation(evaluation: Evaluation) -> Look:
+    """Which pictures an evaluation asks about."""
+    return Look(evaluation.split, (evaluation.task,), evaluation.limit, evaluation.precision)
 
 
 def passes_of(phase: Phase, pictures: int) -> float:

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.artifacts import ArtifactStore
-from workbench.features import Look, look_of, parts_of, passes_of
+from workbench.features import Look, look_of, look_of_evaluation, parts_of, passes_of
 from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
 from workbench.records import DONE, FAILED, Outline, ResultsError, is_whole, read_outline, read_record
-from workbench.sound import counted, skipped_pictures
+from workbench.sound import counted, decode, skipped_pictures
 from workbench.stages import Chains, FeatureStage, Stage
 from workbench.train import TRAIN
 
 if TYPE_CHECKING:
+    from workbench.contracts import Dataset
     from workbench.experiment import Experiment
     from workbench.registry import Registry
+    from workbench.trial import Trial
 
 ARTIFACTS = "artifacts"  # below the folder of results: what all experiments share
 SHARE_OF_FREE_DISK = 0.5  # what features may take, unless the run says otherwise
@@ -114,6 +116,16 @@ class Planner:
         """How large the model of each trial is, by its id. What does not fit is told by an error."""
         return sizes_of(self.experiment.trials, self.bench)
 
+    def decode(self) -> int:
+        """Decode every picture of the trials' data, and return how many; `DataError` names those that cannot be."""
+        pictures: dict[tuple[int, str], Dataset] = {}
+        for trial in self._trials_of_other_data():
+            dataset = self.bench.dataset(trial)
+            for look in (look_of_evaluation(trial.evaluation), *map(look_of, trial.phases)):
+                pictures |= {(id(dataset), key): dataset for key in self.bench.pictures(trial, look)}
+        decode((dataset, key) for (_, key), dataset in pictures.items())
+        return len(pictures)
+
     def require(self, plan: Plan, key: str, why: str) -> list[AnyStage]:
         """Add a stage that was thought to be done, and what it needs; returns what was added, first things first."""
         stage = plan.stage_of(key)
@@ -126,20 +138,23 @@ class Planner:
 
     def _skipped(self) -> list[str]:
         """What is left out of the data, for which every trial of it is told the same."""
-        seen: set[tuple] = set()
         told: dict[str, None] = {}
-        for trial in self.experiment.trials:
-            dataset, asked = trial.components["dataset"], trial.evaluation
-            parts = (id(dataset), id(asked), *map(id, trial.phases))
-            if parts in seen:
-                continue
-            seen.add(parts)
-            data = self.bench.dataset(trial)
+        for trial in self._trials_of_other_data():
+            data, asked, name = self.bench.dataset(trial), trial.evaluation, trial.components["dataset"].name
             found = skipped_pictures(data, asked.split, [asked.task])
             for phase in trial.phases:
                 found |= skipped_pictures(data, TRAIN, phase.tasks)
-            told |= {f"{dataset.name}, {where}: {counted(each)} are left out": None for where, each in found.items()}
+            told |= {f"{name}, {where}: {counted(each)} are left out": None for where, each in found.items()}
         return list(told)
+
+    def _trials_of_other_data(self) -> Iterator[Trial]:
+        """One trial for all that look at the same pictures."""
+        seen: set[tuple] = set()
+        for trial in self.experiment.trials:
+            parts = (id(trial.components["dataset"]), id(trial.evaluation), *map(id, trial.phases))
+            if parts not in seen:
+                seen.add(parts)
+                yield trial
 
     def _add_missing(self, plan: Plan, stages: list[Stage], record: Outline | None) -> None:
         """The evaluation, and before it every stage back to the last one that is kept."""
@@ -244,8 +259,7 @@ class Planner:
         adapted = size.adapts_encoder and any("adapter" in phase.train for phase in trial.phases[: stage.index + 1])
         changed = adapted or (size.quantizes_encoder and stage.quantized)
         if stage.evaluates:
-            asked = trial.evaluation
-            return (None if changed else Look(asked.split, (asked.task,), asked.limit, asked.precision)), 1
+            return (None if changed else look_of_evaluation(trial.evaluation)), 1
         phase = trial.phases[stage.index]
         if changed or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0

@@ -32,8 +32,8 @@ class Int8Quantizer(Quantizer):
     """Weight-only INT8, symmetric, one scale for each output channel: W_int8 = round(W / scale), scale = max |W| / 127.
 
     Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions, and embeddings, also Gemma's (one scale
-    a token). What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that belong to no
-    such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
+    a token). What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that
+    belong to no such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
 
     `include` and `exclude` are wildcards over names of layers, such as `encoder.*` and `language_model.*`.
     `embeddings`: quantize embeddings too, and with them an output head that shares their weights.
