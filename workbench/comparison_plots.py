@@ -34,7 +34,7 @@ def axis_plot(study: Study, axis: str) -> Plot:
         seaborn.despine(ax=side, left=True)
     caption = (
         f"{capital(spoken(axis))}. Left: {notation.words} of each value with its 95 % interval; small dots are"
-        f" single trials{', the dashed line is the best control' if study.has_gain else ''}. Right: paired difference"
+        f" single trials{', dashed is the better control' if study.has_gain else ''}. Right: paired difference"
         f" to {study.baseline(axis)}; hollow where it cannot be told from zero."
     )
     return Plot(f"{notation.name}_by_{axis.replace('.', '_')}", caption, figure)
@@ -81,17 +81,19 @@ def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect],
         axes.plot(factor * own, numpy.full(len(own), row + 0.22), ".", color=MUTED, markersize=4, alpha=0.7, zorder=2)
         _bar(axes, effect.mean, row, factor, COLORS[0])
         axes.plot(factor * effect.mean.estimate, row, "o", color=COLORS[0], markersize=6.5, zorder=4)
-    control = _best_control(study)
-    if control is not None:
-        axes.axvline(factor * control, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.1, zorder=1)
+    controls = [_best_control(study, axis, effect.value) for effect in effects]
+    known = [(control, row) for row, control in enumerate(controls) if control is not None]
+    for control, row in known:
+        axes.plot([factor * control] * 2, [row - 0.3, row + 0.3], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.3)
+    for control, row in known[:1]:
         axes.annotate(
-            "best control",
-            (factor * control, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, 3),
+            "better control",
+            (factor * control, row - 0.3),
+            xytext=(0, 2),
             textcoords="offset points",
             fontsize=7.5,
             color=MUTED,
+            ha="center",
             va="bottom",
         )
     axes.set_xlabel(f"{notation.words}{in_unit(notation)}")
@@ -145,13 +147,13 @@ def _bar(axes: Axes, interval: Interval, row: int, factor: float, color: str) ->
     )
 
 
-def _best_control(study: Study) -> float | None:
-    """The best that any trial does under a control, on average."""
-    means = [
-        float(numpy.nanmean(study.samples[name].estimates))
-        for each in CONTROLS
-        if (name := f"{study.primary}.{each}") in study.samples
-    ]
-    if not means:
+def _best_control(study: Study, axis: str, value: str) -> float | None:
+    """The better control of each trial with that value, averaged as its score is."""
+    names = [name for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
+    if not names:
         return None
-    return max(means) if study.scale(study.primary).higher_is_better else min(means)
+    better = numpy.fmax if study.scale(study.primary).higher_is_better else numpy.fmin
+    best = better.reduce([study.samples[name].estimates for name in names])
+    design = study.design(axis)
+    weights = design.weights(value, design.cells_for(value))
+    return float(weights @ numpy.where(weights != 0, best, 0.0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.notation import Notation, duration, joined, megabytes, p_value, significant, spoken
-from workbench.statistics import BETTER, UNCLEAR, WORSE, Effect, Interval
+from workbench.statistics import BETTER, DEPENDS, UNCLEAR, WORSE, Effect, Interval
 from workbench.study import GAIN, Study
 from workbench.tables import notation_of, trial_intervals
 
@@ -48,10 +48,13 @@ def answer(study: Study) -> list[str]:
         lead = f"Nothing that was tried beats the baseline: {baseline}."
     else:
         lead = f"No difference to the baseline can be told: {baseline}."
+    once = [each for each in _dependences(study) if study.compared.index(each[0]) < study.compared.index(each[2])]
+    depends = [_dependence(study, *each, notation) for each in once[:1]]
+    depends += ["More such stand under 'Across axes'."] if len(once) > 1 else []
     gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
     prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
     costs = [f"Costs: {'; '.join(prices)}."] if prices else []
-    return [lead, f"{'; '.join(gaps)}.", *costs, *_seeing(study)]
+    return [lead, f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
 
 
 def finding(study: Study, axis: str) -> Finding:
@@ -62,6 +65,7 @@ def finding(study: Study, axis: str) -> Finding:
         return Finding(axis, f"{name}: nothing to compare", "Fewer than two values have finished trials.")
     leader = _leader(study, effects)
     others = {each.value: each for each in study.effects(axis, baseline=leader.value) if each.value != leader.value}
+    uneven = [each for each in _dependences(study) if each[0] == axis]
     tied = [value for value, each in others.items() if each.verdict == UNCLEAR]
     behind = [value for value, each in others.items() if each.verdict == WORSE]
     if not behind:
@@ -69,9 +73,10 @@ def finding(study: Study, axis: str) -> Finding:
     elif tied:
         headline = f"{name}: {joined([leader.value, *tied])} lead, and cannot be told apart"
     else:
-        headline = f"{name}: {leader.value} is best"
+        headline = f"{name}: {leader.value} is best{' on average' if uneven else ''}"
     sentences = [_lead(leader, [others[value] for value in behind], notation)] if behind else []
     sentences += [_tie(leader, others[value], notation) for value in tied]
+    sentences += [_dependence(study, *each, notation) for each in uneven]
     price = _price(study, axis, effects, NOTICEABLE)
     sentences += [f"{price}."] if price else []
     return Finding(axis, headline, " ".join(sentences))
@@ -153,11 +158,13 @@ def _winner(study: Study, effects: Sequence[Effect]) -> Effect | None:
 def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Notation) -> str:
     """Every value of an axis against its baseline, and who cannot be told from the winner."""
     baseline, parts = study.baseline(axis), []
+    uneven = {value for each, value, _ in _dependences(study) if each == axis}
     for verdict, words in ((BETTER, "is better than"), (WORSE, "is worse than"), (UNCLEAR, "cannot be told from")):
         for effect in effects:
             if effect.verdict == verdict:
                 numbers = f"{_gap(effect, notation)}, {notation.for_gap(effect.difference).bounds(effect.difference)}"
-                parts.append(f"{effect.value} {words} {baseline} ({numbers})")
+                average = " on average" if effect.value in uneven else ""
+                parts.append(f"{effect.value} {words} {baseline}{average} ({numbers})")
     if not parts:
         return f"{spoken(axis)}: no two values can be compared, as trials are missing"
     winner = _winner(study, effects)
@@ -167,6 +174,27 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Nota
         tied = [each.value for each in rivals if each.verdict == UNCLEAR and each.value in better]
         parts += [f"{winner.value} cannot be told from {joined(tied, 'or')}"] if tied else []
     return joined(parts)
+
+
+def _dependences(study: Study) -> list[tuple[str, str, str]]:
+    """Where an average misleads: (axis, value, the axis on which it depends what the value does), the most first."""
+    found = [each for each in study.interactions if each.verdict == DEPENDS]
+    found.sort(key=lambda each: -abs(each.change.estimate))
+    return list(dict.fromkeys((each.axis, each.value, each.other) for each in found))
+
+
+def _dependence(study: Study, axis: str, value: str, other: str, notation: Notation) -> str:
+    """What a value does with each value of the other axis."""
+    every = [each for each in study.interactions if (each.axis, each.value, each.other) == (axis, value, other)]
+    gaps = [(every[0].reference, every[0].there), *((each.at, each.here) for each in every)]
+    told = joined([f"{_signed(gap, notation)} with {label}" for label, gap in gaps])
+    return f"That depends on {spoken(other)}: {value} differs from {every[0].baseline} by {told}."
+
+
+def _signed(gap: Interval, notation: Notation) -> str:
+    """As `+14.9 points (12.4 to 17.1)`."""
+    written = notation.for_gap(gap)
+    return f"{f'{written.signed(gap.estimate)} {notation.difference_unit}'.strip()} ({written.bounds(gap)})"
 
 
 def _gap(effect: Effect, notation: Notation) -> str:

@@ -141,10 +141,12 @@ def heat_map(
         linecolor="white",
         cbar=False,
         annot_kws={"fontsize": 8.5},
+        xticklabels=False,  # set below: to find out whether names overlap, seaborn would draw the figure
+        yticklabels=False,
     )
     axes.set(xlabel=columns, ylabel=rows)
     axes.tick_params(length=0)
-    axes.set_yticks(axes.get_yticks(), [str(each) for each in table.index], rotation=0)
+    axes.set_yticks(numpy.arange(len(table)) + 0.5, [str(each) for each in table.index], rotation=0)
     tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if tilted else {"rotation": 0}
-    axes.set_xticks(axes.get_xticks(), [str(each) for each in table.columns], **tilt)
+    axes.set_xticks(numpy.arange(len(table.columns)) + 0.5, [str(each) for each in table.columns], **tilt)
     return figure

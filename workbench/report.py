@@ -25,13 +25,18 @@ from workbench.plot_style import Plot
 from workbench.plots import all_plots, image, write_plots
 from workbench.records import Record
 from workbench.registry import Registry
-from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
+from workbench.statistics import BETTER, DEPENDS, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
 from workbench.tables import Table, all_tables, notation_of, write_tables
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
-VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear"}  # verdict -> class in the style sheet
+VERDICTS = {
+    BETTER: "better",
+    WORSE: "worse",
+    UNCLEAR: "unclear",
+    DEPENDS: "worse",
+}  # verdict -> class in the style sheet
 RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "git_commit")
 
 
@@ -86,6 +91,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],
+        together=next((table for table in tables if table.name == "interactions"), None),
         apart=[table for table in tables if table.name in APART],
         headings=APART,
         plots=[plot for plot in plots if plot.name not in used],
@@ -193,6 +199,12 @@ def _methods(study: Study) -> list[str]:
         " comparisons of one table (Holm 1979), and below 0.05 the value is called better or worse, else not"
         " distinguishable, which does not mean equal.",
     ]
+    if len(study.compared) > 1:
+        paragraphs.append(
+            "An average over other axes misleads where a difference depends on them. So for every two axes the"
+            " difference to the baseline at one value of the other axis is held against that at the other's baseline,"
+            " over the same combinations and resamples; p values are corrected for all of these questions together."
+        )
     if study.has_gain:
         controls = [name for name in ("no_picture", "shuffled") if f"{study.primary}.{name}" in study.samples]
         shown = {"no_picture": "an even grey picture", "shuffled": "the picture of another question"}

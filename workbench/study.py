@@ -28,7 +28,17 @@ from workbench.records import (
 )
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.samples import CONTROLS, PICTURE, Reading, group_samples, read_samples
-from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects
+from workbench.statistics import (
+    RESAMPLES,
+    SEED,
+    Array,
+    Design,
+    Effect,
+    Interaction,
+    Sample,
+    axis_effects,
+    interactions,
+)
 
 if TYPE_CHECKING:
     from workbench.contracts import Metric
@@ -140,6 +150,12 @@ class Study:
         metric = metric or self.primary
         against = baseline or self.baseline(axis)
         return axis_effects(self.design(axis), self.samples[metric], against, self.scale(metric).higher_is_better)
+
+    @cached_property
+    def interactions(self) -> list[Interaction]:
+        """Whether what one axis does to the primary metric depends on another one."""
+        designs = [self.design(axis) for axis in self.compared]
+        return interactions(designs, self.samples[self.primary], [self.baseline(axis) for axis in self.compared])
 
     def cost(self, axis: str, label: str, name: str) -> float:
         """A number of the records (bytes, latency ...), averaged as the metric of that value is."""

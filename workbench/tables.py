@@ -134,9 +134,12 @@ class Table:
 
 
 def all_tables(study: Study) -> list[Table]:
-    """The table of trials and, where anything was scored, one for each axis."""
-    axes = study.compared if study.primary in study.samples else []
-    return [trials_table(study), *(axis_table(study, axis) for axis in axes)]
+    """The table of trials and, where anything was scored, one for each axis and one of all axes together."""
+    if study.primary not in study.samples:
+        return [trials_table(study)]
+    together = interactions_table(study)
+    axes = [axis_table(study, axis) for axis in study.compared]
+    return [trials_table(study), *axes, *([together] if together else [])]
 
 
 def write_tables(tables: Sequence[Table], folder: Path) -> None:
@@ -213,6 +216,35 @@ def axis_table(study: Study, axis: str) -> Table:
     ]
     name = f"axis_{axis.replace('.', '_')}"
     return Table(name, axis_caption(study, axis), columns, rows, axis_notes(study, axis, effects))
+
+
+def interactions_table(study: Study) -> Table | None:
+    """Whether what one axis does depends on another: a row for each question; None with fewer than two axes."""
+    order = {axis: place for place, axis in enumerate(study.compared)}
+    found = [each for each in study.interactions if order[each.axis] < order[each.other]]
+    if not found:
+        return None
+    notation = notation_of(study, study.primary)
+    unit, show = notation.difference_unit, notation.difference
+    columns = [
+        Column("what", "difference", numeric=False),
+        Column("at", "with", numeric=False),
+        Column("here", "it is", unit, show),
+        Column("reference", "with", numeric=False),
+        Column("there", "it is", unit, show),
+        Column("change", "change", unit, show),
+        Column("p", "p", show=p_value),
+        Column("verdict", "verdict", numeric=False),
+    ]
+    rows = [
+        {
+            "what": f"{each.value} {MINUS} {each.baseline}",
+            **{name: getattr(each, name) for name in ("at", "here", "reference", "there", "change", "p", "verdict")},
+        }
+        for each in sorted(found, key=lambda each: each.p)
+    ]
+    caption = "Does the difference that one axis makes depend on another? With 95 % intervals, p after Holm."
+    return Table("interactions", caption, columns, rows)
 
 
 def axis_caption(study: Study, axis: str) -> str:
