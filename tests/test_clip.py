@@ -6,10 +6,6 @@ import copy
 import json
 import pickle
 import shutil
-import sys
-import threading
-import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,6 @@ from tests.tiny import builtin_registry
 from workbench import UserError, VisionShape
 from workbench.registry import resolve_options
 
-COMMIT = "0123456789" * 4
 TINY = {
     "image_size": 32,
     "patch_size": 8,
@@ -232,98 +227,6 @@ def test_a_file_with_the_names_of_OpenAI_gives_the_same_tower(tmp_path, suffix):
     assert encoder.positions.dtype == torch.float32
     torch.testing.assert_close(encoder(noise(32)), states[-2][:, 1:], atol=1e-5, rtol=0)
     torch.testing.assert_close(encoder.pool(noise(32)), pooled, atol=1e-5, rtol=0)
-
-
-def test_a_hub_id_is_read_from_the_cache_of_the_hub(tiny, tiny_folder, tmp_path, monkeypatch):
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    repository = tmp_path / "models--someone--tiny-clip"
-    shutil.copytree(tiny_folder, repository / "snapshots" / COMMIT)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    torch.testing.assert_close(clip(checkpoint="someone/tiny-clip").pool(noise(32)), expected(tiny, noise(32))[1])
-    with pytest.raises(UserError, match="'someone/other' is no file or folder here, nor could it be had from the hub"):
-        clip(checkpoint="someone/other")
-
-
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub's protocol as a download needs, for the files in `folder`."""
-
-    folder: Path
-    asked: list[str]
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.wfile.write(self.answer())
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-    def answer(self) -> bytes:
-        files = sorted(self.folder.iterdir())
-        if "/tree/" in self.path:
-            sizes = [{"type": "file", "path": each.name, "size": each.stat().st_size, "oid": "0"} for each in files]
-            content = json.dumps(sizes).encode()
-        elif self.path.startswith("/api/"):
-            names = [{"rfilename": each.name} for each in files]
-            content = json.dumps({"id": "someone/tiny-clip", "sha": COMMIT, "siblings": names}).encode()
-        else:
-            name = self.path.rpartition("/")[2]
-            self.asked.append(name)
-            content = (self.folder / name).read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{zlib.crc32(content)}"')
-        self.end_headers()
-        return content
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A hub on this machine that offers the folder `offered`."""
-    import huggingface_hub.constants
-
-    handler = type("OfferedHub", (Hub,), {"folder": tmp_path / "offered", "asked": []})
-    handler.folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    address = f"http://127.0.0.1:{server.server_port}"
-    for name, value in {
-        "ENDPOINT": address,
-        "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_CACHE": str(tmp_path / "cache"),
-        "HF_HUB_DISABLE_TELEMETRY": True,
-    }.items():
-        monkeypatch.setattr(huggingface_hub.constants, name, value)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield handler
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.mark.parametrize("offers_safetensors", [True, False])
-def test_of_a_hub_repository_only_what_is_needed_is_downloaded(tiny, tiny_folder, hub, offers_safetensors):
-    shutil.copy(tiny_folder / "config.json", hub.folder)
-    (hub.folder / "tf_model.h5").write_bytes(b"weights of another library")
-    torch.save(tiny.state_dict(), hub.folder / "pytorch_model.bin")
-    if offers_safetensors:
-        shutil.copy(tiny_folder / "model.safetensors", hub.folder)
-    torch.testing.assert_close(clip(checkpoint="someone/tiny-clip").pool(noise(32)), expected(tiny, noise(32))[1])
-    assert set(hub.asked) == {"config.json", "model.safetensors" if offers_safetensors else "pytorch_model.bin"}
-
-
-def test_a_hub_id_without_the_extra_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"pip install workbench\[hf\]"):
-        clip(checkpoint="someone/tiny-clip")
 
 
 def test_planning_on_the_meta_device_gives_the_sizes_of_the_checkpoint(tiny, tiny_folder):

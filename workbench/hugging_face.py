@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,28 +20,31 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+SAFE = (*WEIGHTS[:2], "model-*.safetensors")
 TEXTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, "preprocessor_config.json")
+PREPROCESSING = "preprocessor_config.json"
+READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, PREPROCESSING)
+WORDS = (CONFIG, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a download takes beside weights
 
 
 class HuggingFaceError(UserError):
     """A folder that is not there or lacks something, or a hub that does not give it."""
 
 
-def checkpoint_folder(checkpoint: str, others: Sequence[str] = ()) -> Path:
-    """The folder itself; that of a hub id, downloaded once with config, weights and the `others` it has; or what a GGUF
-    file was converted to, once."""
+def checkpoint_folder(checkpoint: str) -> Path:
+    """The folder itself; that of a hub id, downloaded once; or what a GGUF file was converted to, once."""
     path = Path(checkpoint)
     if path.suffix == GGUF and path.is_file():
         return gguf_folder(path)
-    return path if path.is_dir() else _download(checkpoint, others)
+    return path if path.is_dir() else hub_folder(checkpoint)
 
 
 def checkpoint_files(checkpoint: str | None) -> list[Path]:
-    """What is read of a checkpoint that lies here, a file or a folder; nothing of a hub id."""
-    path = Path(checkpoint or "")
-    if checkpoint is None or not path.exists():
+    """What is read of a checkpoint: the file itself, or files of a folder or of a hub id, which is downloaded."""
+    if checkpoint is None:
         return []
+    path = Path(checkpoint)
+    path = path if path.exists() else hub_folder(checkpoint)
     found = {file for pattern in READ for file in path.glob(pattern)} if path.is_dir() else {path}
     return sorted(file for file in found if file.is_file())
 
@@ -76,8 +79,10 @@ def _weight_file(folder: Path) -> Path | None:
     return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
 
 
-def _download(name: str, others: Sequence[str]) -> Path:
-    """The folder of a hub id, downloaded once by huggingface_hub."""
+@cache
+def hub_folder(name: str) -> Path:
+    """The folder of a hub id, as `org/name` or `org/name@revision`, downloaded once by huggingface_hub: weights,
+    config, texts and licence. It is called by its commit. A process asks the hub once which one that is."""
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix == GGUF:
         raise HuggingFaceError(
             f"checkpoint '{name}' is no file or folder here. Write its place relative to the experiment file, or in"
@@ -90,10 +95,11 @@ def _download(name: str, others: Sequence[str]) -> Path:
             f"checkpoint '{name}' is no file or folder here; to take it from the Hugging Face hub, install the extra:"
             " pip install workbench[hf]"
         ) from error
+    repository, _, revision = name.partition("@")
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[CONFIG, *WEIGHTS[:2], "model-*.safetensors", *others]))
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[*SAFE, *WORDS]))
         if _weight_file(folder) is None:  # an old repository, without safetensors
-            folder = Path(snapshot_download(name, allow_patterns=[CONFIG, "pytorch_model*", *others]))
+            snapshot_download(repository, revision=folder.name, allow_patterns=["pytorch_model*"])
     except Exception as error:  # the hub's client raises many kinds; each means that there is no such checkpoint for us
         raise HuggingFaceError(
             f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}"

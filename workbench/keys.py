@@ -95,6 +95,15 @@ def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
     return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
 
 
+def file_named(written: str, trial: Trial, registry: Registry) -> Path:
+    """The file that the keys of a trial's stages call so (`Component.written`)."""
+    for component in (*trial.components.values(), *filter(None, (trial.outside,))):
+        for file in files_of(component, registry):
+            if component.written(file) == written:
+                return file
+    return trial.components["language_model"].folder / Path(written).expanduser()
+
+
 def key_of(made_of: Mapping[str, str]) -> str:
     """The key of what is made of this; the order does not matter."""
     text = "\n".join([f"{name}={made_of[name]}" for name in sorted(made_of)])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workbench.checkpoints import read_weights
 from workbench.gguf import GGUF
-from workbench.hugging_face import TEXTS, WEIGHTS, checkpoint_files, checkpoint_folder, read_folder
+from workbench.hugging_face import WEIGHTS, checkpoint_files, checkpoint_folder, hub_folder, read_folder
 from workbench.keys import files_of
 from workbench.registry import Registry
 from workbench.trial import Component, Trial
@@ -78,8 +78,14 @@ def licence_of(folder: Path) -> str:
     return f"see {folder.name}/{files[0].name}" if files else ""
 
 
+def downloads(trial: Trial) -> dict[str, dict[str, str]]:
+    """By hub id: the commit whose files the trial's parts began from, and their licence as far as these tell it."""
+    found = {each: hub_folder(each) for kind in PARTS for each in trial.components[kind].hub_ids()}
+    return {each: {"commit": folder.name, "licence": licence_of(folder)} for each, folder in found.items()}
+
+
 def _files(component: Component, registry: Registry) -> PartFiles | None:
-    """What has no file here may name a `checkpoint` of the hub."""
+    """Those of an option that names a file or folder here, or a `checkpoint` of the hub."""
     files = files_of(component, registry)
     for name, value in component.arguments().items():
         if isinstance(value, (str, Path)) and files:
@@ -87,10 +93,9 @@ def _files(component: Component, registry: Registry) -> PartFiles | None:
             if all(path == file or path in file.parents for file in files):
                 return PartFiles(name, files, path)
     hub = component.arguments().get(CHECKPOINT)
-    if not isinstance(hub, str) or files:
+    if not isinstance(hub, str) or Path(hub).exists():
         return None
-    folder = checkpoint_folder(hub, TEXTS)
-    return PartFiles(CHECKPOINT, checkpoint_files(str(folder)), folder)
+    return PartFiles(CHECKPOINT, files, hub_folder(hub))
 
 
 def _copy_words(source: Path, folder: Path) -> None:
@@ -119,7 +124,7 @@ def _copy_shapes(found: PartFiles, folder: Path) -> str:
         file = Path(found.source.name).with_suffix(".pt")
         _save_shapes(read_weights(found.source), folder / file)
         return str(file)
-    source = checkpoint_folder(str(found.source), TEXTS)
+    source = checkpoint_folder(str(found.source))
     for file in checkpoint_files(str(source)):
         if not any(file.match(pattern) for pattern in WEIGHT_FILES):
             shutil.copyfile(file, folder / file.name)

@@ -164,6 +164,10 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
     }
     if skipped:
         rows.append(("pictures left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
+    downloads = {each: at for record in study.records for each, at in record.provenance.get("downloads", {}).items()}
+    for name, at in downloads.items():
+        licence = f", licence {at['licence']}" if at["licence"] else ""
+        rows.append(("downloaded", f"{name}, commit {at['commit']}{licence}"))
     best = best_trial(study)
     if best is not None:
         rows.append(("best trial", study.done[best].id))

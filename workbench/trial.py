@@ -31,7 +31,8 @@ Precision = Literal["fp32", "bf16"]
 
 
 class Checkpoint(str):
-    """The type of an option that names weights: a file or folder, relative to the experiment file, or else a hub id."""
+    """The type of an option that names weights: a file or folder, relative to the experiment file, or else a hub id, as
+    `org/name` or, to stay with a commit, `org/name@commit`."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -202,10 +203,18 @@ class Component:
         return {name: _anchored(value, self.folder) for name, value in self.options.items()}
 
     def written(self, file: Path) -> str:
-        """How the experiment file could name `file`: relative to its folder, unless it names files by where they lie
-        on this machine."""
-        relative = os.path.relpath(file, self.folder)
-        return str(file) if any(file.is_relative_to(place) for place in _absolute(dict(self.options))) else relative
+        """How the experiment file could name `file`: by its hub id, or relative to the experiment file, unless that
+        names files by where they lie on this machine."""
+        for hub_id in self.hub_ids():
+            if f"models--{hub_id.partition('@')[0].replace('/', '--')}" in file.parts:
+                return f"{hub_id}/{file.name}"
+        absolute = any(file.is_relative_to(place) for place in _absolute(dict(self.options)))
+        return str(file) if absolute else os.path.relpath(file, self.folder)
+
+    def hub_ids(self) -> list[str]:
+        """The checkpoints among its options that lie nowhere here."""
+        values = [value for value in self.options.values() if isinstance(value, Checkpoint)]
+        return [str(value) for value in values if not (self.folder / Path(value).expanduser()).exists()]
 
     def parts(self) -> Iterator[Component]:
         """The components among its options, and theirs."""

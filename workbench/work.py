@@ -22,9 +22,10 @@ from workbench.costs import STAGE_PEAK, STAGE_SECONDS
 from workbench.errors import UserError
 from workbench.evaluate import evaluate
 from workbench.features import Features, encode_all, fingerprint
-from workbench.keys import core_code, file_hash, files_of
+from workbench.keys import core_code, file_hash, file_named, files_of
 from workbench.objectives import TrainingData
 from workbench.outside import measure_strangeness
+from workbench.part_files import downloads
 from workbench.pictures import Pictures
 from workbench.provenance import PeakMemory
 from workbench.records import DONE, Record, holds_result_of, write_trial
@@ -141,8 +142,7 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
         if name.startswith("plugin:"):
             here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
         elif name.startswith("file:"):
-            written = Path(name.removeprefix("file:")).expanduser()
-            here[name] = file_hash(stage.trial.components["encoder"].folder / written)
+            here[name] = file_hash(file_named(name.removeprefix("file:"), stage.trial, registry))
     changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
     if changed:
         raise SourcesChanged(f"{', '.join(changed)} changed while the run was going on. Run again")
@@ -296,7 +296,12 @@ def _evaluate(
             name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
             for name, metric in metrics.items()
         },
-        provenance={**place.provenance, **made_by(stage), "skipped_pictures": skipped},
+        provenance={
+            **place.provenance,
+            **made_by(stage),
+            "skipped_pictures": skipped,
+            "downloads": downloads(trial),
+        },
         error=None,
     )
     curve = built.before.curve if built.before else []

@@ -62,7 +62,7 @@ class HuggingFaceTower(Encoder):
         tiles: Tiles = 0,
     ):
         super().__init__()
-        folder = checkpoint_folder(checkpoint, (PREPROCESSING,))
+        folder = checkpoint_folder(checkpoint)
         self.folder, self.layer = folder, layer
         self.tower = _read_tower(folder)
         config = self.tower.config

@@ -29,7 +29,6 @@ from workbench import (
 )
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-TEXTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 ATTENTIONS = ("self_attn", "attn", "attention", "self_attention")  # what families call a block's self-attention
 BENT = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 HIDDEN = -1  # the distance to a token that may not be looked at
@@ -57,7 +56,7 @@ class HuggingFaceDecoder(LanguageModel):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        folder = checkpoint_folder(checkpoint, TEXTS)
+        folder = checkpoint_folder(checkpoint)
         self.tokenizer = pretrained_tokenizer(folder)
         decoder = read_pretrained("AutoModelForCausalLM", folder, TYPES[dtype])
         _check(decoder, checkpoint)

@@ -176,7 +176,7 @@ class Llama(LanguageModel):
             self._tie(sizes)
             self._initialise()
             return
-        folder = checkpoint_folder(checkpoint, ("tokenizer.json", "tokenizer_config.json"))
+        folder = checkpoint_folder(checkpoint)
         self.tokenizer = pretrained_tokenizer(folder)
         sizes, weights = read_decoder(folder, self.tokenizer)
         with torch.device("meta"):  # every weight is read: none has to be drawn
