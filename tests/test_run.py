@@ -95,6 +95,7 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
             "bytes",
             "training_seconds",
             "latency_ms",
+            "latency_ms.highest",
             "peak_memory_bytes",
         ):
             assert record["metrics"][cost] > 0

@@ -40,10 +40,12 @@ class EvaluationError(UserError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Every prediction under every condition, and the time of one answer."""
+    """Every prediction under every condition, and the time of one answer: the lower and the higher of two rounds, one
+    before everything else and one after it, since what else a machine does makes a round slow and never fast."""
 
     predictions: dict[str, list[Prediction]]
     latency_ms: float
+    highest_latency_ms: float
 
 
 def evaluate(
@@ -66,6 +68,7 @@ def evaluate(
     model.eval()
     done = 0
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
+        timed = [_latency(model, pictures, grouped, collate, settings.max_new_tokens, device)]
         grey = encode(model.encoder, pictures.grey(model.encoder.image_size).to(device), settings.precision)
         empty = model.see_tokens(grey)
         for sets in _mixed_batches(grouped, settings.batch, seed):
@@ -79,9 +82,10 @@ def evaluate(
                     found[condition][prediction.example.id] = prediction
             done += len(sets)
             on_progress(done, len(grouped))
-        latency = _latency(model, pictures, grouped, collate, settings.max_new_tokens, device)
+        timed.append(_latency(model, pictures, grouped, collate, settings.max_new_tokens, device))
     order = [example.id for examples in grouped.values() for example in examples]
-    return Outcome({condition: [by_id[each] for each in order] for condition, by_id in found.items()}, latency)
+    predictions = {condition: [by_id[each] for each in order] for condition, by_id in found.items()}
+    return Outcome(predictions, min(timed), max(timed))
 
 
 def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:

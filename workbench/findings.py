@@ -205,18 +205,30 @@ def _gap(effect: Effect, notation: Notation) -> str:
 def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
     """What each value costs against the baseline, where that differs by at least that share."""
     baseline, parts = study.baseline(axis), []
+
+    def apart(value: str, name: str) -> bool:
+        """Whether no round of measuring had the one cost where another had the other's."""
+        (low, high), (base_low, base_high) = (_range(study, axis, each, name) for each in (value, baseline))
+        return high < base_low or base_high < low
+
     for effect in effects:
         if effect.value == baseline or not effect.trials:
             continue
         changes = []
         for name, words, show, unit in PRICES:
             cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
-            if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least:
+            if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least and apart(effect.value, name):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
                 changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
         if changes:
             parts.append(f"{effect.value} takes {joined(changes)} of {baseline}")
     return "; ".join(parts)
+
+
+def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float]:
+    """A cost and, where it was measured twice, the higher of both."""
+    low, high = (study.cost(axis, value, each) for each in (name, f"{name}.highest"))
+    return low, low if math.isnan(high) else high
 
 
 def _seeing(study: Study) -> list[str]:

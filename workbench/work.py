@@ -283,6 +283,7 @@ def _evaluate(
         "examples_per_second": training["examples"] / training["seconds"] if training["seconds"] else 0.0,
         "evaluation_seconds": time.perf_counter() - started,
         "latency_ms": outcome.latency_ms,
+        "latency_ms.highest": outcome.highest_latency_ms,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
     }
     record = Record(
