@@ -31,7 +31,7 @@ from workbench.summary import CONDITIONS
 from workbench.trial import Evaluation
 from workbench.views import Keys, Views, distinct, gather
 
-WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 5, 20, 0.5  # answers, and what they may take together
+WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 3, 10, 0.25  # answers a round, and what they may take together
 
 
 class EvaluationError(UserError):
