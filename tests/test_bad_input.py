@@ -286,6 +286,10 @@ BROKEN_AXES = {
         "more than 100,000 trials",
     ),
     "value that is the default": (GRID, "grid: #!\n  fusion: [glue, {name: glue, depth: 1}]\n", "grid", "are the same"),
+    "labels of no axis": (GRID, GRID + "labels: {quantiser: [a, b]} #!\n", "labels.quantiser", "mean 'quantizer'?"),
+    "fewer labels than values": (GRID, GRID + "labels: {quantizer: [a]} #!\n", "labels.quantizer", "for 2 values"),
+    "label twice": (GRID, GRID + "labels: {quantizer: [a, a]} #!\n", "labels.quantizer.1", "called 'a'. Give each"),
+    "label that is a number": (GRID, GRID + "labels: {quantizer: [a, 1]} #!\n", "labels.quantizer.1", "must be a text"),
     "variant twice": (GRID, "variants: [{fusion: glue}, {fusion: glue}] #!\n", "variants", "these trials are the same"),
     "variant that sets nothing": (GRID, "variants: [{}] #!\n", "variants.0", "Write {axis: value}"),
     "axis of grid and variants": (

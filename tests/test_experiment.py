@@ -167,6 +167,19 @@ def test_the_baseline_is_the_first_trial_that_agrees_with_what_is_given(tmp_path
     assert (found["fusion"], found["quantizer"], found["seed"]) == (*chosen, "0")
 
 
+def test_values_of_an_axis_can_be_called_by_labels_which_change_no_trial(tmp_path):
+    text = with_grid("grid:\n  phases.tune.train: [[encoder], [encoder, fusion]]\n  quantizer: [exact, rough]\n")
+    labels = "labels: {phases.tune.train: [frozen, all]}\n"
+    plain, named = load(tmp_path, text), load(tmp_path, text + labels)
+    assert [each.id for each in named.trials] == [each.id for each in plain.trials]
+    assert named.axes == {"phases.tune.train": ("frozen", "all"), "quantizer": ("exact", "rough"), "seed": ("0",)}
+    assert named.trials[2].axes == {"phases.tune.train": "all", "quantizer": "exact", "seed": "0"}
+    for written in ("all", "[encoder, fusion]"):
+        end = f"exclude: [{{phases.tune.train: {written}}}]\nbaseline: {{phases.tune.train: frozen}}\n"
+        kept = load(tmp_path, text + labels + end)
+        assert [each.axes["phases.tune.train"] for each in kept.trials] == ["frozen", "frozen"]
+
+
 def test_a_phase_is_left_out_of_trials_it_is_not_for(tmp_path):
     text = with_grid("grid:\n  encoder: [eye, lens]\n").replace("steps: 5", "steps: 5\n      only: {encoder: lens}")
     eye, lens = load(tmp_path, text).trials

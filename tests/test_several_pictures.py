@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.test_model import open_gates
-from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
+from tests.tiny import DECODERS, FUSIONS, QUESTIONS, builtin_registry, collator, images, tiny_model
 from workbench.batches import BatchError, Collator
 from workbench.contracts import Example
 from workbench.example import Turn
@@ -158,6 +158,28 @@ def test_the_order_of_pictures_is_seen_in_the_sequence_and_by_no_attention_besid
             model.logits(replace(batch, images=batch.images.flip(0))) - model.logits(batch)
         ).abs().max()  # fmt: skip
         assert bool(moved > 1e-4) == (fusion == "concat_projection"), fusion
+
+
+@pytest.mark.parametrize("fusion", [each for each in FUSIONS if each != "concat_projection"])
+def test_beside_the_sequence_learned_places_tell_which_picture_is_the_first(fusion):
+    plain = open_model(fusion)
+    registry, shape = builtin_registry(), plain.connector.shape
+    placed = tiny_model(fusion, registry.create("fusion", fusion, shape, plain.language_model.shape, views=2)).eval()
+    missing, more = placed.load_state_dict(plain.state_dict(), strict=False)
+    assert (missing, more) == (["fusion.places.places"], [])
+    batch = collator(placed, "<image>{question}\n")(images(6), MIXED)
+    assert torch.equal(placed.logits(batch), plain.logits(batch)), "untrained, they change nothing"
+    placed.loss(batch).sum().backward()
+    places = placed.fusion.get_parameter("places.places")
+    assert places.grad is not None
+    assert (places.grad.abs().amax(1) > 0).all()
+    with torch.no_grad():
+        places += torch.randn(places.shape, generator=torch.Generator().manual_seed(2))
+        pair = collator(placed, "<image>{question}\n")(images(2), [PAIR])
+        assert (placed.logits(replace(pair, images=pair.images.flip(0))) - placed.logits(pair)).abs().max() > 1e-3
+        three = collator(placed, "<image>{question}\n")(images(3), [THREE])
+        behind = replace(three, images=three.images[[0, 2, 1]])
+        torch.testing.assert_close(placed.logits(behind), placed.logits(three), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -64,9 +64,9 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(name.split(".", 2 if name.startswith("phases.") else 1))
 
 
-def make_axis(name: str, values: Sequence[Value]) -> Axis:
-    """An axis with its labels."""
-    return Axis(name, tuple(values), _labels(name, [value.written for value in values]))
+def make_axis(name: str, values: Sequence[Value], labels: Sequence[str] = ()) -> Axis:
+    """An axis with these labels, or those that its values give it."""
+    return Axis(name, tuple(values), tuple(labels) or _labels(name, [value.written for value in values]))
 
 
 def meaning(written: Any, component: bool) -> str:

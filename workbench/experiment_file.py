@@ -28,6 +28,9 @@ class ExperimentFile(Settings):
     question: str = Field(default="", description="what is asked, in a sentence; the report begins with it")
     base: dict[str, Any] = Field(description="what the trials share: components and phases")
     grid: dict[str, list[Any]] = Field(default={}, description="axes and their values; every combination is a trial")
+    labels: dict[str, list[Annotated[str, Field(min_length=1)]]] = Field(
+        default={}, description="what the report calls the values of an axis of grid, in their order"
+    )
     variants: list[dict[str, Any]] = Field(
         default=[], description="explicit trials; with a grid, each is multiplied with it"
     )
@@ -116,8 +119,12 @@ class FileReader:
             if not written:
                 self.problems.add(keys, f"the axis has no values. Write '{name}: [first, second]', or remove it")
             values = self._different(name, [Value(item, (*keys, number)) for number, item in enumerate(written)])
+            labels = self._labels(name, len(written))
             if self._can_vary(name, keys) and values:
-                axes.append(make_axis(name, values))
+                axes.append(make_axis(name, values, labels if len(labels) == len(values) else ()))
+        for name in [name for name in self.file.labels if name not in self.file.grid and "grid" not in self.wrong]:
+            advice = did_you_mean(name, self.file.grid)
+            self.problems.add(("labels", name), f"'{name}' is no axis of grid, so it has no values to name.{advice}")
         return axes
 
     def variants(self) -> tuple[list[Axis], list[Point]]:
@@ -173,6 +180,18 @@ class FileReader:
             if kept.setdefault(meaning(value.written, kind is not None), value) is not value:
                 self.problems.add(value.keys, f"the value {label(value.written)} is there twice. Keep one")
         return list(kept.values())
+
+    def _labels(self, axis: str, count: int) -> Sequence[str]:
+        """What the file calls the values of an axis; nothing where it leaves that to them."""
+        labels, keys = self.file.labels.get(axis, []), ("labels", axis)
+        if labels and len(labels) != count:
+            self.problems.add(
+                keys, f"{len(labels)} labels for {count} values. Give as many, in the order of the values"
+            )
+        for number, each in enumerate(labels):
+            if each in labels[:number]:
+                self.problems.add((*keys, number), f"two values are called '{each}'. Give each its own label")
+        return labels
 
     def _can_vary(self, axis: str, keys: Keys) -> bool:
         fault = _axis_fault(axis, phase_names(self.document))

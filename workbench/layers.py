@@ -253,6 +253,26 @@ class CrossAttention(nn.Module):
         return self.output(mixed.transpose(1, 2).reshape(rows, length, width))
 
 
+class ViewPlaces(nn.Module):
+    """Tells an example's pictures (or the tiles of one) apart, for a fusion that looks at all of them at once.
+
+    Each of the first `views` has a learned place, which is added to its `tokens` image tokens; those behind share the
+    last. Places start at zero, so that a model begins as without them; for one view there is nothing to tell apart.
+    """
+
+    def __init__(self, width: int, tokens: int, views: int):
+        super().__init__()
+        self.tokens = tokens
+        self.places = nn.Parameter(torch.zeros(views, width)) if views > 1 else None
+
+    def forward(self, vision: Tensor) -> Tensor:
+        """vision [G,KM,D], M tokens of each of K views -> [G,KM,D]."""
+        if self.places is None:
+            return vision
+        view = torch.arange(vision.shape[1], device=vision.device) // self.tokens
+        return vision + self.places[view.clamp(max=len(self.places) - 1)]
+
+
 def all_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Apply `change` to every tensor in a tensor, tuple, list or dict."""
     if isinstance(value, Tensor):

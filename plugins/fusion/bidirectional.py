@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
 
 Seen = tuple[Tensor, Tensor, KeysValues]  # image tokens, the same normalised, and keys and values of these
 
@@ -15,14 +15,24 @@ class BidirectionalFusion(Fusion):
 
     After the co-attention of ViLBERT (Lu et al. 2019, https://arxiv.org/abs/1908.02265, section 3.1). In a decoder
     the picture may look at the prompt only: what looked at the answer would show it to earlier tokens. `closed` starts
-    with last layers of zeros, so that a pretrained decoder stays as it is.
+    with last layers of zeros, so that a pretrained decoder stays as it is. `views` pictures (or tiles) are told apart
+    by their order.
     """
 
     reads_text = True
 
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, heads: PositiveInt = 4, closed: bool = True):
+    def __init__(
+        self,
+        vision: VisionShape,
+        decoder: DecoderShape,
+        *,
+        heads: PositiveInt = 4,
+        closed: bool = True,
+        views: PositiveInt = 1,
+    ):
         super().__init__()
         depth = decoder.depth
+        self.places = ViewPlaces(vision.width, vision.tokens, views)
         self.text_norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(depth))
         self.vision_norms = nn.ModuleList(nn.LayerNorm(vision.width) for _ in range(depth))
         self.to_text = nn.ModuleList(CrossAttention(decoder.width, vision.width, heads, closed) for _ in range(depth))
@@ -33,7 +43,7 @@ class BidirectionalFusion(Fusion):
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> Seen:
         """vision [G,M,Dv] -> image tokens as the first block sees them."""
-        return self._seen_by(0, vision, mask)
+        return self._seen_by(0, self.places(vision), mask)
 
     def fuse_block(self, index: int, hidden: Tensor, vision: Seen, prompt: Tensor | None) -> tuple[Tensor, Seen]:
         """hidden [R,S,D], prompt [R,S] bool -> hidden [R,S,D], and image tokens as the next block sees them."""

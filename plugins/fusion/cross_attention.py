@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
 
 
 class CrossAttentionFusion(Fusion):
@@ -14,6 +14,7 @@ class CrossAttentionFusion(Fusion):
     After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2); but of several pictures the
     text looks at all, not at the last one before it. `closed` starts it with a last layer of zeros, so that a
     pretrained decoder stays as it is; a decoder trained from scratch does not need it. The sequence keeps its length.
+    `views` pictures (or tiles) are told apart by their order; with 1, which comes first makes no difference.
     """
 
     def __init__(
@@ -24,10 +25,12 @@ class CrossAttentionFusion(Fusion):
         every: PositiveInt = 1,
         heads: PositiveInt = 4,
         closed: bool = True,
+        views: PositiveInt = 1,
     ):
         super().__init__()
         self.every = every
         self.norm = nn.LayerNorm(vision.width)
+        self.places = ViewPlaces(vision.width, vision.tokens, views)
         count = len(range(0, decoder.depth, every))
         self.norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(count))
         self.attentions = nn.ModuleList(
@@ -36,7 +39,7 @@ class CrossAttentionFusion(Fusion):
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
         """vision [G,M,Dv] -> keys and values of each cross-attention [G,H,M,E], with the mask [G,1,1,M]."""
-        vision = self.norm(vision)
+        vision = self.places(self.norm(vision))
         return [attention.keys_values(vision, mask) for attention in self._layers()]
 
     def fuse_block(

@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
+from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
 
 
 class GatedFusion(Fusion):
@@ -15,13 +15,22 @@ class GatedFusion(Fusion):
     The gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2): both sides go
     through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the picture, and
     the mixture is added to the decoder's hidden state through one more layer. `closed` starts that layer at zero, so
-    that a pretrained decoder stays as it is.
+    that a pretrained decoder stays as it is. `views` pictures (or tiles) are told apart by their order.
     """
 
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, heads: PositiveInt = 4, closed: bool = True):
+    def __init__(
+        self,
+        vision: VisionShape,
+        decoder: DecoderShape,
+        *,
+        heads: PositiveInt = 4,
+        closed: bool = True,
+        views: PositiveInt = 1,
+    ):
         super().__init__()
         width, depth = decoder.width, decoder.depth
         self.norm = nn.LayerNorm(vision.width)
+        self.places = ViewPlaces(vision.width, vision.tokens, views)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
         self.attentions = nn.ModuleList(CrossAttention(width, vision.width, heads, closed=False) for _ in range(depth))
         self.texts = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
@@ -33,7 +42,7 @@ class GatedFusion(Fusion):
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
         """vision [G,M,Dv] -> keys and values of each block [G,H,M,E], with the mask [G,1,1,M]."""
-        vision = self.norm(vision)
+        vision = self.places(self.norm(vision))
         return [layer.keys_values(vision, mask) for layer in self.attentions if isinstance(layer, CrossAttention)]
 
     def fuse_block(
