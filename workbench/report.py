@@ -31,12 +31,8 @@ from workbench.tables import Table, all_tables, notation_of, write_tables
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
-VERDICTS = {
-    BETTER: "better",
-    WORSE: "worse",
-    UNCLEAR: "unclear",
-    DEPENDS: "worse",
-}  # verdict -> class in the style sheet
+# Verdict -> class in the style sheet.
+VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "worse"}
 RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "git_commit")
 
 
