@@ -40,9 +40,10 @@ def decoder(folder: Path | str, **options: Any) -> Any:
 
 
 def theirs(folder: Path) -> Any:
+    """With the family's plain attention: the kernel of transformers 5.20 leaves out what Gemma 2 does to its scores."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 def logits(model: Any, ids: Tensor) -> Tensor:

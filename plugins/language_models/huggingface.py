@@ -70,10 +70,10 @@ class HuggingFaceDecoder(LanguageModel):
         # Its parts become ours, so that weights have the names that they have in its own checkpoints.
         for name, part in decoder.named_children():
             self.add_module(name, part)
-        self._base = decoder.base_model_prefix
         self._head, self._embedding = (
             _name_of(decoder, part) for part in (decoder.get_output_embeddings(), decoder.get_input_embeddings())
         )
+        self._base = self._embedding.partition(".")[0]
         self._blocks = _name_of(decoder, _list_of_blocks(decoder))
         self.context = getattr(self.config, "max_position_embeddings", None)
         width = decoder.get_input_embeddings().weight.shape[1]
