@@ -94,6 +94,7 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
             "trainable_parameters",
             "bytes",
             "training_seconds",
+            "training_seconds.lowest",
             "latency_ms",
             "latency_ms.highest",
             "peak_memory_bytes",

@@ -6,6 +6,7 @@ import copy
 import functools
 import math
 import random
+import time
 from collections import Counter
 from typing import Any
 
@@ -25,7 +26,7 @@ from workbench.optimization import groups, schedule, steps_of
 from workbench.passes import Passes, sample
 from workbench.pictures import Pictures
 from workbench.snapshots import Snapshots
-from workbench.train import Step, Trained, Training, TrainingError, compiling, train, training_examples
+from workbench.train import Step, Stopwatch, Trained, Training, TrainingError, compiling, train, training_examples
 from workbench.trial import Phase
 from workbench.validation import hold_out
 from workbench.views import distinct, gather
@@ -515,3 +516,13 @@ def test_a_model_that_torch_compiles_again_and_again_is_told(monkeypatch):
         for length in range(9):
             grown(torch.ones(2), "x" * length)
     torch._dynamo.reset()
+
+
+def test_what_a_phase_computed_is_told_apart_from_the_time_it_waited():
+    watch = Stopwatch(seconds=7.0, computing=3.0)
+    time.sleep(0.05)
+    seconds, computing = watch.read()
+    assert 7.05 <= seconds < 8
+    assert 3.0 <= computing < 3.05, "to sleep is not to compute"
+    sum(each * each for each in range(200_000))
+    assert watch.read()[1] > computing

@@ -207,7 +207,7 @@ def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, bri
     baseline, parts = study.baseline(axis), []
 
     def apart(value: str, name: str) -> bool:
-        """Whether no round of measuring had the one cost where another had the other's."""
+        """Whether the difference is larger than what other programs may have made of it."""
         (low, high), (base_low, base_high) = (_range(study, axis, each, name) for each in (value, baseline))
         return high < base_low or base_high < low
 
@@ -226,9 +226,9 @@ def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, bri
 
 
 def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float]:
-    """A cost and, where it was measured twice, the higher of both."""
-    low, high = (study.cost(axis, value, each) for each in (name, f"{name}.highest"))
-    return low, low if math.isnan(high) else high
+    """What a cost may be without the load of other programs, where that was measured: the lowest and the highest."""
+    known = [study.cost(axis, value, each) for each in (f"{name}.lowest", name, f"{name}.highest")]
+    return min(each for each in known if not math.isnan(each)), max(each for each in known if not math.isnan(each))
 
 
 def _seeing(study: Study) -> list[str]:

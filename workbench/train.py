@@ -48,9 +48,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with."""
+    """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with.
+
+    `own_seconds` are those in which its threads really computed: without the time that other programs took.
+    """
 
     seconds: float
+    own_seconds: float
     steps: int
     pictures: int
     examples: int
@@ -134,6 +138,17 @@ def compiling(wanted: bool, phase: str) -> Iterator[None]:
         ) from error
 
 
+class Stopwatch:
+    """Seconds of a phase by the clock on the wall, and those that this process' threads computed, all together."""
+
+    def __init__(self, seconds: float = 0.0, computing: float = 0.0):
+        self._begun = time.perf_counter() - seconds, time.process_time() - computing
+
+    def read(self) -> tuple[float, float]:
+        """Both, since the beginning."""
+        return time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
+
+
 class NotFiniteError(TrainingError):
     """A loss or a weight that is no finite number."""
 
@@ -168,7 +183,7 @@ class Training:
         self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
         self.examples = 0
         self.curve: list[Step] = []
-        self.started = time.perf_counter()
+        self.watch = Stopwatch()
         self.objective.train()
 
     @property
@@ -192,7 +207,7 @@ class Training:
         value = self._finite(loss.item(), "loss", number)  # last, so that a device is waited for once, with all queued
         self.examples += sum(map(len, questions))
         validation = self._validate(number) if self.validation.due(number, self.steps) else None
-        pictures, seconds = number * self.phase.batch, time.perf_counter() - self.started
+        pictures, (seconds, _) = number * self.phase.batch, self.watch.read()
         self.curve.append(Step(self.phase.name, number, self.steps, value, rate, pictures, seconds, validation))
         return self.curve[-1]
 
@@ -242,8 +257,10 @@ class Training:
         if self.phase.finish_with == "best":
             self._load(self.validation.kept[0].weights)
         self.model.eval()
+        seconds, computing = self.watch.read()
         return Trained(
-            seconds=time.perf_counter() - self.started,
+            seconds=seconds,
+            own_seconds=computing / torch.get_num_threads() if self.device.type == "cpu" else seconds,
             steps=self.number,
             pictures=self.number * self.phase.batch,
             examples=self.examples,
@@ -269,8 +286,8 @@ class Training:
         tensors |= {f"weights.{name}": each for name, each in weights.items()}
         tensors |= {"waiting": self.passes.state(), "curve": _table(self.curve)}
         values = {part: values for part, (_, values) in states.items()}
-        seconds = time.perf_counter() - self.started
-        values |= {"examples": self.examples, "seconds": seconds, "together": self.objective.tokens.state()}
+        together = self.objective.tokens.state()
+        values |= {"examples": self.examples, "seconds": self.watch.read(), "together": together}
         return Snapshot(self.number, tensors, values)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -284,7 +301,7 @@ class Training:
         self.objective.tokens.restore(values["together"])
         self.curve = _curve(snapshot.tensors["curve"], self.phase.name, self.steps)
         self.examples = values["examples"]
-        self.started = time.perf_counter() - values["seconds"]
+        self.watch = Stopwatch(*values["seconds"])
 
     def _weights(self) -> dict[str, Tensor]:
         """What can change: the parameters that train, and buffers, as those of batch norm."""
