@@ -12,10 +12,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from tests.made_results import write_results
+from workbench.interactions import DEPENDS, interactions
 from workbench.statistics import (
     BASELINE,
     BETTER,
-    DEPENDS,
     NO_RESULT,
     UNCLEAR,
     WORSE,
@@ -24,7 +24,6 @@ from workbench.statistics import (
     axis_effects,
     holm,
     infer,
-    interactions,
     resampled_means,
 )
 from workbench.study import GAIN, read_study

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.interactions import DEPENDS
 from workbench.notation import Notation, duration, joined, megabytes, p_value, significant, spoken
-from workbench.statistics import BETTER, DEPENDS, UNCLEAR, WORSE, Effect, Interval
+from workbench.statistics import BETTER, UNCLEAR, WORSE, Effect, Interval
 from workbench.study import GAIN, Study
 from workbench.tables import notation_of, trial_intervals
 

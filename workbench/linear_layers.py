@@ -50,11 +50,11 @@ def is_conv1d(module: nn.Module) -> bool:
     return f"{type(module).__module__}.{type(module).__name__}" == "transformers.pytorch_utils.Conv1D"
 
 
-def is_scaled_embedding(module: nn.Module) -> bool:
-    """Whether it is an embedding of transformers that multiplies its rows by its buffer `embed_scale`, as Gemma's."""
+def embedding_factor(module: nn.Module) -> Tensor | None:
+    """What an embedding of transformers multiplies its rows by, as Gemma's does; None of any other layer."""
     kind = type(module)
     of_transformers = kind.__module__.startswith("transformers.") and kind.__name__.endswith("ScaledWordEmbedding")
-    return of_transformers and "embed_scale" in module._buffers
+    return module._buffers.get("embed_scale") if of_transformers else None
 
 
 def is_plain_linear(module: nn.Module) -> bool:

@@ -20,12 +20,13 @@ from workbench.atomic import new_folder, write_text
 from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
 from workbench.gallery import data_uri, make_gallery
 from workbench.group_tables import group_table, outside_table
+from workbench.interactions import DEPENDS
 from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
 from workbench.plots import all_plots, image, write_plots
 from workbench.records import Record
 from workbench.registry import Registry
-from workbench.statistics import BETTER, DEPENDS, RESAMPLES, UNCLEAR, WORSE
+from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
 from workbench.tables import Table, all_tables, notation_of, write_tables
 
@@ -87,7 +88,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],
-        together=next((table for table in tables if table.name == "interactions"), None),
+        interactions=next((table for table in tables if table.name == "interactions"), None),
         apart=[table for table in tables if table.name in APART],
         headings=APART,
         plots=[plot for plot in plots if plot.name not in used],

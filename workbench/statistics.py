@@ -24,7 +24,6 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, product
 
 import numpy
 import pandas
@@ -35,7 +34,6 @@ RESAMPLES = 2_000
 LEVEL = 0.95
 SEED = "seed"
 BASELINE, BETTER, WORSE, UNCLEAR, NO_RESULT = "baseline", "better", "worse", "not distinguishable", "no result"
-DEPENDS = "depends"
 
 Array = NDArray[numpy.float64]
 
@@ -82,28 +80,6 @@ class Effect:
     seeds: int
     mean: Interval
     difference: Interval
-    p: float
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """Whether what one value of an axis does depends on another axis.
-
-    `here` is the difference of `value` to `baseline` where the other axis has `at`, `there` where it has `reference`,
-    both over the same cells; `change` is here - there, and `p`, corrected for all that are asked together, that of no
-    change. `verdict` is `DEPENDS`, or `UNCLEAR`.
-    """
-
-    axis: str
-    value: str
-    baseline: str
-    other: str
-    at: str
-    reference: str
-    here: Interval
-    there: Interval
-    change: Interval
     p: float
     verdict: str
 
@@ -245,53 +221,6 @@ def axis_effects(design: Design, sample: Sample, baseline: str, higher_is_better
         seeds = len({sample.seeds[place] for place in chosen})
         effects.append(Effect(label, len(chosen), seeds, mean, gap, p, verdict))
     return effects
-
-
-def interactions(designs: Sequence[Design], sample: Sample, baselines: Sequence[str]) -> list[Interaction]:
-    """For every two axes and every two values of them that are not their baselines: does one depend on the other?
-
-    What the first axis does at a value of the second, less what it does at the second's baseline, is the same number
-    the other way round. So each question has one p but is told twice, as either axis sees it.
-    """
-    asked: list[tuple[list[tuple[Design, str, str, Design, str, str]], Inference]] = []
-    for (first, base), (second, reference) in combinations(zip(designs, baselines, strict=True), 2):
-        values = [label for label in first.present if label != base and base in first.present]
-        for value, at in product(values, [label for label in second.present if label != reference]):
-            found = _change(first, sample, (value, base), second.axis, (at, reference))
-            if found:
-                ways = [(first, value, base, second, at, reference), (second, at, reference, first, value, base)]
-                asked.append((ways, found))
-    corrected = holm([found.p for _, found in asked])
-    told = []
-    for (ways, found), p in zip(asked, corrected, strict=True):
-        verdict = DEPENDS if p < 1 - LEVEL else UNCLEAR
-        for design, value, base, other, at, reference in ways:
-            here, there = _differences(design, sample, (value, base), other.axis, (at, reference))
-            names = (design.axis, value, base, other.axis, at, reference)
-            told.append(Interaction(*names, here, there, found.interval, p, verdict))
-    return told
-
-
-def _differences(
-    design: Design, sample: Sample, pair: tuple[str, str], other: str, values: tuple[str, str]
-) -> list[Interval]:
-    """The difference of a pair of labels at each of two values of another axis."""
-    return [
-        infer(sample, design.weights(pair[0], cells) - design.weights(pair[1], cells), design.groups).interval
-        for cells in design.cells_with(other, pair, values)
-    ]
-
-
-def _change(
-    design: Design, sample: Sample, pair: tuple[str, str], other: str, values: tuple[str, str]
-) -> Inference | None:
-    """How much more a pair of labels differs at the first value of another axis than at the second, or None when they
-    were not tried in the same cells of both."""
-    here, there = design.cells_with(other, pair, values)
-    if not here:
-        return None
-    weights = [design.weights(label, cells) for cells in (here, there) for label in pair]
-    return infer(sample, weights[0] - weights[1] - weights[2] + weights[3], design.groups)
 
 
 def _mean(design: Design, sample: Sample, label: str) -> Interval:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy
 import pandas
 
+from workbench.interactions import Interaction, interactions
 from workbench.records import (
     COUNTS,
     DONE,
@@ -28,17 +29,7 @@ from workbench.records import (
 )
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.samples import CONTROLS, PICTURE, Reading, group_samples, read_samples
-from workbench.statistics import (
-    RESAMPLES,
-    SEED,
-    Array,
-    Design,
-    Effect,
-    Interaction,
-    Sample,
-    axis_effects,
-    interactions,
-)
+from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects
 
 if TYPE_CHECKING:
     from workbench.contracts import Metric

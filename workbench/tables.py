@@ -137,9 +137,8 @@ def all_tables(study: Study) -> list[Table]:
     """The table of trials and, where anything was scored, one for each axis and one of all axes together."""
     if study.primary not in study.samples:
         return [trials_table(study)]
-    together = interactions_table(study)
     axes = [axis_table(study, axis) for axis in study.compared]
-    return [trials_table(study), *axes, *([together] if together else [])]
+    return [trials_table(study), *axes, *filter(None, [interactions_table(study)])]
 
 
 def write_tables(tables: Sequence[Table], folder: Path) -> None:

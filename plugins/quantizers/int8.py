@@ -13,10 +13,10 @@ from torch.nn import functional
 from workbench import (
     QuantizedLinear,
     Quantizer,
+    embedding_factor,
     hookimpl,
     is_conv1d,
     is_plain_linear,
-    is_scaled_embedding,
     product_type,
     replace_modules,
 )
@@ -24,7 +24,6 @@ from workbench import (
 from ._layers import chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
-FACTOR = "embed_scale"  # what transformers' scaled embeddings call theirs
 LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
@@ -186,7 +185,7 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
 def _fits(module: nn.Module) -> bool:
     """Whether a module computes exactly as a layer that can be replaced: a subclass may do something of its own."""
     if isinstance(module, nn.Embedding):
-        plain = type(module).forward is nn.Embedding.forward or is_scaled_embedding(module)
+        plain = type(module).forward is nn.Embedding.forward or embedding_factor(module) is not None
         return plain and module.max_norm is None
     if isinstance(module, nn.Conv2d):
         return type(module).forward is nn.Conv2d.forward and module.padding_mode == "zeros"
@@ -202,7 +201,7 @@ def _int8_layer(module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) 
     if isinstance(module, nn.Conv2d):
         layer: Int8Layer = Int8Conv2d(*shared[weight], weight, bias, module)
     elif isinstance(module, nn.Embedding):
-        layer = Int8Embedding(*shared[weight], weight, module._buffers.get(FACTOR))
+        layer = Int8Embedding(*shared[weight], weight, embedding_factor(module))
     else:
         layer = Int8Linear(*shared[weight], weight, bias)
     return layer.train(module.training)
