@@ -64,16 +64,18 @@ def main() -> None:
     given = argparse.ArgumentParser()
     given.add_argument("--kills", type=int, default=20)
     given.add_argument("--seed", type=int, default=0)
+    given.add_argument("--device", default="cpu")
     options = given.parse_args()
-    print_machine(1)
+    print_machine(1, options.device)
     chance, survived, done = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         whole, started = Path(folder) / "whole", time.monotonic()
-        run_whole(whole, hash_seed=0)
+        run_whole(whole, 0, options.device)
         seconds = time.monotonic() - started
         while done < options.kills:
             place = Path(folder) / f"killed-{done}"
-            killed = kill_often(place, min(4, options.kills - done), chance, chance.randrange(1000), seconds)
+            kills, hash_seed = min(4, options.kills - done), chance.randrange(1000)
+            killed = kill_often(place, kills, chance, hash_seed, seconds, options.device)
             done += killed.kills
             differences = compare(whole, place)
             survived += 0 if differences else killed.kills
@@ -81,14 +83,16 @@ def main() -> None:
     print(f"{survived} of {done} kills survived bit-identically (goal: {options.kills} of {options.kills})")
 
 
-def run_whole(folder: Path, hash_seed: int) -> None:
+def run_whole(folder: Path, hash_seed: int, device: str = "cpu") -> None:
     """The experiment in a new folder, undisturbed; like the others it checkpoints after every step."""
-    process = _start(folder, hash_seed)
+    process = _start(folder, hash_seed, device)
     if process.wait(timeout=SLOWEST) != 0:
         raise RuntimeError((folder / "output").read_text())
 
 
-def kill_often(folder: Path, kills: int, chance: random.Random, hash_seed: int, seconds: float = 0.0) -> Killed:
+def kill_often(
+    folder: Path, kills: int, chance: random.Random, hash_seed: int, seconds: float = 0.0, device: str = "cpu"
+) -> Killed:
     """The experiment in a new folder, killed so many times on its way and then left to end.
 
     A kill comes shortly after some checkpoint; or, when it is told how many `seconds` a run takes, every third one at
@@ -96,7 +100,7 @@ def kill_often(folder: Path, kills: int, chance: random.Random, hash_seed: int, 
     """
     places: list[str] = []
     for _ in range(kills):
-        process = _start(folder, hash_seed)
+        process = _start(folder, hash_seed, device)
         before = _newest(folder)
         deadline = time.monotonic() + SLOWEST
         anywhere = seconds > 0 and chance.random() < 1 / 3
@@ -106,7 +110,7 @@ def kill_often(folder: Path, kills: int, chance: random.Random, hash_seed: int, 
         if process.poll() is None:
             places.append(_newest(folder) or "the beginning")
         _kill(process)
-    run_whole(folder, hash_seed)
+    run_whole(folder, hash_seed, device)
     return Killed(len(places), places)
 
 
@@ -127,7 +131,7 @@ def _outcome(folder: Path) -> dict[str, object]:
     return found
 
 
-def _start(folder: Path, hash_seed: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, hash_seed: int, device: str) -> subprocess.Popen[bytes]:
     """`workbench run` as the leader of a group of processes of its own, to which its workers belong."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kills.yaml").write_text(EXPERIMENT)
@@ -139,6 +143,7 @@ def _start(folder: Path, hash_seed: int) -> subprocess.Popen[bytes]:
         "WORKBENCH_CHECKPOINT_SECONDS": "0",
     }
     command = [sys.executable, "-m", "workbench.cli", "run", "kills.yaml", "--plugins", str(PLUGINS), "--workers", "1"]
+    command += ["--device", device]
     with (folder / "output").open("wb") as output:
         return subprocess.Popen(
             command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True

@@ -71,7 +71,7 @@ def records(folder: Path, name: str = "small") -> dict[tuple[str, ...], dict]:
 def finished(tmp_path_factory) -> tuple[Path, str]:
     """A folder in which the small experiment has run, and what it printed."""
     folder = tmp_path_factory.mktemp("finished")
-    process = started(folder, "run", write(folder), "--plugins", PLUGINS, "--workers", "2")
+    process = started(folder, "run", write(folder), "--plugins", PLUGINS, "--workers", "2", "--device", "cpu")
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, output + errors
     return folder, output

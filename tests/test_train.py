@@ -361,7 +361,7 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model, count):
     cut = Training(twin, [], phase_of(batch=8, steps=1, questions=2, accumulate=count), data_for(twin), 0)
     keys = whole.passes.next(8)
     questions = [whole.grouped[key][: 1 + place % 3] for place, key in enumerate(keys)]
-    one, other = whole._gradients(keys, questions), cut._gradients(keys, questions)
+    one, other = (each._gradients(each._prepare(keys, questions).pieces) for each in (whole, cut))
     torch.testing.assert_close(other, one)
     for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(theirs.grad, mine.grad, rtol=1e-4, atol=1e-6)
@@ -526,3 +526,25 @@ def test_what_a_phase_computed_is_told_apart_from_the_time_it_waited():
     assert 3.0 <= computing < 3.05, "to sleep is not to compute"
     sum(each * each for each in range(200_000))
     assert watch.read()[1] > computing
+
+
+@pytest.mark.parametrize("augments", [False, True])
+def test_pictures_made_by_several_threads_are_the_same(model, augments):
+    dataset: Any = small_registry().create("dataset", "squares")
+    keys = [key for [key] in training_examples(dataset, ("questions",))]
+    found = []
+    for threads in (1, 4):
+        pictures = Pictures(Noisy(dataset) if augments else dataset, model.encoder.views, threads=threads)
+        asked = [*keys[:5], *keys[3:9], keys[0]]
+        found.append([*pictures.augmented(asked, random.Random(0)), *pictures.plain(asked), *pictures.once(keys[:3])])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert torch.equal(found[0][0], found[0][11]) != augments, "the same picture, augmented twice"
+
+
+class Noisy(Squares):
+    """Another shift each time."""
+
+    augments = True
+
+    def augment(self, picture: Any, chance: random.Random) -> Any:
+        return picture.rotate(90 * chance.randrange(4)).point([chance.randrange(256) for _ in range(3 * 256)])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from tests.processes import until
@@ -135,6 +136,14 @@ def work(job: Wait, tell: Tell) -> None:
         time.sleep(0.01)
 
 
+def prepare_to_count(device: str) -> Do:
+    return tell_threads
+
+
+def tell_threads(job: Wait, tell: Tell) -> None:
+    tell(torch.get_num_threads(), 1)
+
+
 @pytest.fixture
 def launcher() -> Iterator[Launcher]:
     found = small_registry().create("launcher", "local", workers=2)
@@ -201,3 +210,27 @@ def test_workers_outlive_the_server_that_started_them(launcher, tmp_path):
     ended: list[Finished] = []
     until(lambda: ended.extend(launcher.news(0.1)) or len(ended) == 2)
     assert sorted((message.key, message.error) for message in ended) == [("one", None), ("two", None)]
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "workers", "threads"),
+    [
+        ("cpu", {}, 6, 1),
+        ("cpu", {"threads": 4}, 1, 4),
+        ("cpu", {"workers": 3}, 3, 1),
+        ("cuda:0", {}, 1, 6),
+        ("cuda:0", {"per_device": 2}, 2, 3),
+        ("cuda:0", {"workers": 9}, 9, 1),
+        ("cuda:0", {"threads": 2}, 1, 2),
+    ],
+)
+def test_cores_are_shared_by_the_workers_of_a_cpu_or_gpu(monkeypatch, device, settings, workers, threads):
+    """On a CPU each computes on one; beside a GPU nothing else needs them."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
+    found = small_registry().create("launcher", "local", **settings)
+    found.open(Crew(prepare_to_count, device))
+    try:
+        assert found.slots() == workers
+        assert begun(found, Wait("count", Path())) == (threads, 1)
+    finally:
+        found.close()

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from workbench.contracts import Example
+from workbench.devices import sent
 from workbench.errors import UserError
 from workbench.tokenizer import IMAGE, Tokenizer
 from workbench.views import Places, Views, one_view_each, views_from
@@ -58,7 +59,14 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         moved = {each.name: getattr(self, each.name) for each in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
+        return replace(
+            self,
+            **{
+                name: value.to(device) if isinstance(value, Views) else sent(value, device)
+                for name, value in moved.items()
+                if value is not None
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -311,7 +311,7 @@ class Dataset:
         return ("questions",)
 
     def picture(self, key: str) -> Image.Image:
-        """The RGB picture of that key."""
+        """The RGB picture of that key. On a GPU several threads may ask at once."""
         raise NotImplementedError
 
     def fault(self, key: str) -> str | None:

@@ -25,7 +25,7 @@ from workbench.generate import generate, generate_and_judge
 from workbench.inference import ready_to_answer
 from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures
+from workbench.pictures import Pictures, threads_beside
 from workbench.precision import autocast
 from workbench.summary import CONDITIONS
 from workbench.trial import Evaluation
@@ -61,8 +61,8 @@ def evaluate(
     the encoder; the time of one answer counts it all the same."""
     grouped = examples_by_picture(dataset, settings)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
-    pictures = Pictures(dataset, model.encoder.views)
     device = next(model.parameters()).device
+    pictures = Pictures(dataset, model.encoder.views, threads=threads_beside(device))
     tokens = FrozenTokens(model.encoder, pictures, settings.precision, device, features, distinct(grouped))
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
     model.eval()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workbench.batches import Batch, Collator
 from workbench.contracts import Dataset, Example
 from workbench.contrastive import Contrastive
+from workbench.devices import sent
 from workbench.features import Features, FrozenTokens, look_of, passes_of
 from workbench.model import VisionLanguageModel
 from workbench.pictures import Pictures
@@ -71,7 +72,7 @@ class Answers:
         seen, places = gather(
             sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.pictures, keys, chance)
         )
-        seen = seen.to(self.device)
+        seen = sent(seen, self.device)
         batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
         weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
         return Piece(seen, batch.to(self.device), weight)
@@ -112,7 +113,7 @@ class Contrast:
     def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
         """These pictures, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
         pictures = _images(self.data.pictures, [first for first, *_ in sets], chance)
-        images = torch.cat([views[:1] for views in pictures]).to(self.device)
+        images = sent(torch.cat([views[:1] for views in pictures]), self.device)
         chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
         return Piece(images, [example.answer for example in chosen], len(sets))
 

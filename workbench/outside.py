@@ -33,7 +33,7 @@ from workbench.features import Features, encode_views
 from workbench.generate import first_logits
 from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures
+from workbench.pictures import Pictures, threads_beside
 from workbench.precision import autocast
 from workbench.summary import Scored
 from workbench.trial import Evaluation
@@ -118,7 +118,7 @@ def measure_strangeness(
     others = outside_pictures(outside, settings, sum(map(len, sets)))
     turn = cycle(others)
     paired = [tuple(islice(turn, len(each))) for each in sets]
-    own, foreign = Pictures(dataset, model.encoder.views), Pictures(outside, model.encoder.views)
+    own, foreign = (Pictures(each, model.encoder.views, threads=threads_beside(device)) for each in (dataset, outside))
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
 
     def tokens_of(pictures: Pictures) -> Callable[[Sequence[str]], list[Tensor]]:

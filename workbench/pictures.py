@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -12,50 +15,71 @@ from workbench.contracts import Dataset
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered pictures
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def threads_beside(device: torch.device | str) -> int:
+    """How many threads may prepare pictures: beside a GPU all that this process has; a CPU computes with them."""
+    return torch.get_num_threads() if torch.device(device).type != "cpu" else 1
+
 
 class Pictures:
-    """The pictures of a dataset as one encoder takes them: of each its views [views,3,H,W]."""
+    """The pictures of a dataset as one encoder takes them: of each its views [views,3,H,W].
 
-    def __init__(self, dataset: Dataset, views: Callable[[Image.Image], Tensor], budget: int = MEMORY_BUDGET):
+    With more than one of `threads` several pictures are opened and transformed at once. Augmentations are drawn one
+    after the other all the same, so the pictures are the same.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        views: Callable[[Image.Image], Tensor],
+        budget: int = MEMORY_BUDGET,
+        threads: int = 1,
+    ):
         self.dataset = dataset
         self.views = views
         self._left = budget
+        # One of torch's threads for each of ours: they would stand in each other's way.
+        self._pool = ThreadPoolExecutor(threads, "pictures", torch.set_num_threads, (1,)) if threads > 1 else None
         self._opened: dict[str, Image.Image] = {}
         self._transformed: dict[str, Tensor] = {}
 
     def plain(self, keys: Sequence[str]) -> list[Tensor]:
         """The pictures as they are."""
-        return [self._plain(key) for key in keys]
+        new = list(dict.fromkeys(key for key in keys if key not in self._transformed))
+        made = dict(zip(new, self.once(new), strict=True))
+        for key, tensor in made.items():
+            if self._reserve(tensor.numel() * tensor.element_size()):
+                self._transformed[key] = tensor
+        return [made[key] if key in made else self._transformed[key] for key in keys]
 
     def once(self, keys: Sequence[str]) -> list[Tensor]:
         """The same pictures, not to be asked for again: none is remembered."""
-        return [self.views(self.dataset.picture(key)) for key in keys]
+        return self._each(lambda key: self.views(self.dataset.picture(key)), keys)
 
     def augmented(self, keys: Sequence[str], chance: random.Random) -> list[Tensor]:
         """Changed copies of the pictures for training; as they are when the dataset changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
-        return [self.views(self.dataset.augment(self._open(key), chance)) for key in keys]
+        opened = self._open(keys)
+        return self._each(self.views, [self.dataset.augment(picture, chance) for picture in opened])
 
     def grey(self, size: int) -> Tensor:
         """The empty picture of the control condition [1,3,H,W]: even mid-grey."""
         return self.views(Image.new("RGB", (size, size), (128, 128, 128)))
 
-    def _plain(self, key: str) -> Tensor:
-        if key in self._transformed:
-            return self._transformed[key]
-        tensor = self.views(self.dataset.picture(key))
-        if self._reserve(tensor.numel() * tensor.element_size()):
-            self._transformed[key] = tensor
-        return tensor
+    def _open(self, keys: Sequence[str]) -> list[Image.Image]:
+        new = list(dict.fromkeys(key for key in keys if key not in self._opened))
+        opened = dict(zip(new, self._each(self.dataset.picture, new), strict=True))
+        for key, picture in opened.items():
+            if self._reserve(3 * picture.width * picture.height):
+                self._opened[key] = picture
+        return [opened[key] if key in opened else self._opened[key] for key in keys]
 
-    def _open(self, key: str) -> Image.Image:
-        if key in self._opened:
-            return self._opened[key]
-        picture = self.dataset.picture(key)
-        if self._reserve(3 * picture.width * picture.height):
-            self._opened[key] = picture
-        return picture
+    def _each(self, make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+        return list(map(make, given) if self._pool is None else self._pool.map(make, given))
 
     def _reserve(self, size: int) -> bool:
         if size > self._left:

@@ -34,7 +34,10 @@ REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
 # Verdict -> class in the style sheet.
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "worse"}
-RUN_FACTS = ("workbench", "python", "torch", "platform", "cpu", "cores", "device", "threads", "git_commit")
+RUN_FACTS = (
+    *("workbench", "python", "torch", "cuda", "platform", "cpu", "cores", "device", "gpu", "threads"),
+    *("unrepeatable", "git_commit"),
+)
 
 
 @dataclass(frozen=True)

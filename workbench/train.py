@@ -16,7 +16,7 @@ from workbench.compose import trainable
 from workbench.contracts import Dataset, Example
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
-from workbench.objectives import Answers, Contrast, Objective, TrainingData, pieces
+from workbench.objectives import Answers, Contrast, Objective, Piece, TrainingData, pieces
 from workbench.optimization import Optimization, steps_of
 from workbench.passes import Passes, sample, share_of
 from workbench.precision import autocast
@@ -113,8 +113,9 @@ def train(
             training.restore(found)
         try:
             while not training.done:
-                on_step(training.step())
-                if snapshots and (training.done or snapshots.due()):
+                due = snapshots is not None and snapshots.due()
+                on_step(training.step(look_ahead=not due))
+                if snapshots and (training.done or due):
                     snapshots.write(training.snapshot())
         except NotFiniteError as error:
             raise TrainingError(f"{error}. {_advice(snapshots)}") from error
@@ -147,6 +148,14 @@ class Stopwatch:
     def read(self) -> tuple[float, float]:
         """Both, since the beginning."""
         return time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch in pieces, and how many examples are in it."""
+
+    pieces: list[Piece]
+    examples: int
 
 
 class NotFiniteError(TrainingError):
@@ -182,6 +191,7 @@ class Training:
         self.validation = Validation(phase)
         self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
         self.examples = 0
+        self._ahead: Prepared | None = None  # the next batch, when it was made before its step
         self.curve: list[Step] = []
         self.watch = Stopwatch()
         self.objective.train()
@@ -196,17 +206,23 @@ class Training:
         """Whether this was the last step."""
         return self.number == self.steps or self.validation.stops
 
-    def step(self) -> Step:
-        """One step, and the validation behind it when it is due."""
+    def step(self, look_ahead: bool = False) -> Step:
+        """One step, and the validation behind it when it is due.
+
+        With `look_ahead` the next batch is made while a device still computes: everything is drawn in the same order,
+        but until that batch has had its step no snapshot can be taken.
+        """
         number = self.number + 1
         rate = self.optimization.begin(number)
-        keys = self.passes.next(self.phase.batch)
-        questions = [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys]
-        loss = self._gradients(keys, questions)
+        prepared, self._ahead = self._ahead or self._prepare(*self._draw()), None
+        loss = self._gradients(prepared.pieces)
         self.optimization.step()
+        validates = self.validation.due(number, self.steps)
+        if look_ahead and not validates and number < self.steps:
+            self._ahead = self._prepare(*self._draw())
         value = self._finite(loss.item(), "loss", number)  # last, so that a device is waited for once, with all queued
-        self.examples += sum(map(len, questions))
-        validation = self._validate(number) if self.validation.due(number, self.steps) else None
+        self.examples += prepared.examples
+        validation = self._validate(number) if validates else None
         pictures, (seconds, _) = number * self.phase.batch, self.watch.read()
         self.curve.append(Step(self.phase.name, number, self.steps, value, rate, pictures, seconds, validation))
         return self.curve[-1]
@@ -217,15 +233,23 @@ class Training:
         self.objective.hot = torch.compile(self.objective.mean, dynamic=True)
         before = self.snapshot()
         start = Snapshot(0, copies(before.tensors), before.values)
-        keys = self.passes.next(self.phase.batch)
-        self._gradients(keys, [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys])
+        self._gradients(self._prepare(*self._draw()).pieces)
         self.restore(start)
 
-    def _gradients(self, keys: list[Keys], questions: list[list[Example]]) -> Tensor:
-        """The gradients of the mean loss of a batch, piece by piece; returns that loss."""
+    def _draw(self) -> tuple[list[Keys], list[list[Example]]]:
+        """The pictures of the next batch, and the questions about each."""
+        keys = self.passes.next(self.phase.batch)
+        return keys, [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys]
+
+    def _prepare(self, keys: list[Keys], questions: list[list[Example]]) -> Prepared:
+        """The batch, on the device and in pieces."""
         with autocast(self.device, self.phase.precision):
             cuts = pieces(len(keys), self.phase.accumulate)
             prepared = [self.objective.prepare(keys[cut], questions[cut], self.chance.data) for cut in cuts]
+        return Prepared(prepared, sum(map(len, questions)))
+
+    def _gradients(self, prepared: Sequence[Piece]) -> Tensor:
+        """The gradients of the mean loss of a batch, piece by piece; returns that loss."""
         whole = sum(piece.weight for piece in prepared)
         total = torch.zeros((), device=self.device)
         for piece in prepared:
@@ -271,6 +295,7 @@ class Training:
 
     def snapshot(self) -> Snapshot:
         """All that a resumed training needs to go on as if nothing had happened."""
+        assert self._ahead is None, "the next batch was drawn already"
         weights = self._weights()
         for name, weight in weights.items():
             if weight.requires_grad and not weight.isfinite().all():

@@ -13,6 +13,8 @@ from itertools import accumulate, chain, cycle, islice
 import torch
 from torch import Tensor
 
+from workbench.devices import sent
+
 Keys = tuple[str, ...]  # the pictures of an example
 Places = list[list[int]]  # of each picture of a set, which views it has
 
@@ -26,7 +28,7 @@ class Views:
 
     def to(self, device: torch.device | str) -> Views:
         """The same on another device."""
-        return Views(self.index.to(device), None if self.there is None else self.there.to(device))
+        return Views(sent(self.index, device), None if self.there is None else sent(self.there, device))
 
     def together(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """tokens [P,M,Dv] of each view -> of each set all of them [G,KM,Dv], and which are there [G,1,1,KM]."""

@@ -19,6 +19,7 @@ from workbench.checkpoints import load_into
 from workbench.compose import build, build_dataset, build_metrics, corpus_of, count_bytes, create
 from workbench.contracts import Corpus, Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
+from workbench.devices import compute_repeatably, facts_of, repeatably_if_possible
 from workbench.errors import UserError
 from workbench.evaluate import evaluate
 from workbench.features import Features, encode_all, fingerprint
@@ -26,7 +27,7 @@ from workbench.keys import core_code, file_hash, file_named, files_of
 from workbench.objectives import TrainingData
 from workbench.outside import measure_strangeness
 from workbench.part_files import downloads
-from workbench.pictures import Pictures
+from workbench.pictures import Pictures, threads_beside
 from workbench.provenance import PeakMemory
 from workbench.records import DONE, Record, holds_result_of, write_trial
 from workbench.registry import Registry, load_registry
@@ -102,7 +103,8 @@ def prepare(
     device: str,
 ) -> Do:
     """Called once in every worker: loads the plugins and gives the function that does a stage."""
-    where = {**provenance, "device": device, "threads": torch.get_num_threads()}
+    compute_repeatably(device)
+    where = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
     place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, checkpoint_seconds)
     return partial(do_stage, place)
 
@@ -116,17 +118,24 @@ def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
         if _is_done(stage, place):
             return
         _check_sources(stage, place.registry)
-        if isinstance(stage, FeatureStage):
-            _make_features(stage, place, tell)
-            return
-        dataset = place.dataset(stage.trial)
-        built = _build(stage, dataset, place)
-        built.model.to(place.device)
-        features = _features(job, built.model.encoder, place)
-        if stage.evaluates:
-            _evaluate(stage, built, dataset, features, place, tell)
-        else:
-            _train(stage, built, dataset, features, place, tell)
+        repeatably_if_possible(partial(_do, job, place, tell))
+
+
+def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
+    stage = job.stage
+    if isinstance(stage, FeatureStage):
+        _make_features(stage, place, tell)
+        return
+    dataset = place.dataset(stage.trial)
+    built = _build(stage, dataset, place)
+    built.model.to(place.device)
+    features = _features(job, built.model.encoder, place)
+    if built.before:
+        unrepeatable = unrepeatable or built.before.summary.get("unrepeatable")
+    if stage.evaluates:
+        _evaluate(stage, built, dataset, features, place, tell, unrepeatable)
+    else:
+        _train(stage, built, dataset, features, place, tell, unrepeatable)
 
 
 def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
@@ -159,7 +168,7 @@ def _make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     encoder.to(place.device)
     keys = stage.look.pictures(dataset)[slice(*stage.part)]
     started = time.perf_counter()
-    pictures = Pictures(dataset, encoder.views)
+    pictures = Pictures(dataset, encoder.views, threads=threads_beside(place.device))
     owners, tokens = encode_all(encoder, pictures, keys, stage.look.precision, torch.device(place.device), tell)
     seconds = time.perf_counter() - started
     place.store.write_features(stage.key, owners, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
@@ -208,7 +217,13 @@ def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
 
 
 def _train(
-    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
+    stage: Stage,
+    built: Built,
+    dataset: Dataset,
+    features: Features | None,
+    place: Workplace,
+    tell: Tell,
+    unrepeatable: str | None,
 ) -> None:
     trial, model = stage.trial, built.model
 
@@ -216,7 +231,8 @@ def _train(
         tell(step.step, step.steps, step.loss)
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate, features)
+    pictures = Pictures(dataset, model.encoder.views, threads=threads_beside(place.device))
+    data = TrainingData(dataset, pictures, collate, features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
@@ -239,6 +255,7 @@ def _train(
             "quantized": stage.quantized,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
             "notes": snapshots.notes,
+            "unrepeatable": unrepeatable,
             "skipped": _skipped(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),
         },
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
@@ -257,7 +274,13 @@ def _skipped(before: Artifact | None, dataset: Dataset, split: str, tasks: Seque
 
 
 def _evaluate(
-    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
+    stage: Stage,
+    built: Built,
+    dataset: Dataset,
+    features: Features | None,
+    place: Workplace,
+    tell: Tell,
+    unrepeatable: str | None,
 ) -> None:
     trial, model = stage.trial, built.model
     started = time.perf_counter()
@@ -303,6 +326,7 @@ def _evaluate(
         provenance={
             **place.provenance,
             **made_by(stage),
+            **({"unrepeatable": unrepeatable} if unrepeatable else {}),
             "skipped_pictures": skipped,
             "downloads": downloads(trial),
         },

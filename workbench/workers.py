@@ -6,6 +6,7 @@ A worker loads torch and the plugins once and then does one job after another. A
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import threading
@@ -101,6 +102,9 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None
             news = Finished(job.key)
         except BaseException as error:  # whatever a plugin raises fails its job, not the run
             news = Finished(job.key, error_of(error))
+        if torch.cuda.is_initialized():  # what this process keeps for later is not there for others
+            gc.collect()
+            torch.cuda.empty_cache()
         _send(connection, news)
 
 

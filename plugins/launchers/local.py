@@ -36,9 +36,9 @@ class Worker:
 class LocalLauncher(Launcher):
     """Worker processes of this machine, one for each core or GPU.
 
-    On a CPU there are as many workers as cores allow at `threads` each; results depend on `threads` in the last bits,
-    and on `workers` not at all. On GPUs each has `per_device` workers. A stage begins only while all running ones fit
-    into `memory_gb`, by default what is free at the start.
+    On a CPU there are as many workers as cores allow at `threads` each, by default 1; results depend on `threads` in
+    the last bits, and on `workers` not at all. Each GPU has `per_device` workers, which share the cores to prepare
+    pictures. A stage begins only while all running ones fit into `memory_gb`, by default what is free at the start.
     """
 
     usual = True
@@ -47,7 +47,7 @@ class LocalLauncher(Launcher):
         self,
         *,
         workers: PositiveInt | None = None,
-        threads: PositiveInt = 1,
+        threads: PositiveInt | None = None,
         per_device: PositiveInt = 1,
         memory_gb: Annotated[float, Field(gt=0)] | None = None,
     ):
@@ -61,6 +61,7 @@ class LocalLauncher(Launcher):
         self._crew = crew
         self._devices = _devices(crew.device)
         self._count = self.workers or self._most()
+        self._threads = self.threads or (1 if crew.device == "cpu" else max(1, _cores() // self._count))
         self._memory = int(self.memory_gb * 1e9) if self.memory_gb else _free_memory()
         self._context = _context()
         self._staff: list[Worker] = []
@@ -113,9 +114,8 @@ class LocalLauncher(Launcher):
         self._staff.clear()
 
     def _most(self) -> int:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self._crew.device == "cpu":
-            return max(1, cores // self.threads)
+            return max(1, _cores() // (self.threads or 1))
         return len(self._devices) * self.per_device
 
     def _hire(self) -> Worker:
@@ -123,7 +123,7 @@ class LocalLauncher(Launcher):
         place = next(number for number in range(self._count) if number not in taken)
         ours, theirs = self._context.Pipe()
         device = self._devices[place % len(self._devices)]
-        process = self._context.Process(target=serve, args=(theirs, self._crew, device, self.threads), daemon=True)
+        process = self._context.Process(target=serve, args=(theirs, self._crew, device, self._threads), daemon=True)
         try:
             process.start()
         except (OSError, EOFError) as error:
@@ -160,6 +160,10 @@ def _lives(process: Any) -> bool:
     except OSError:
         return False
     return True
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices(device: str) -> list[str]:
