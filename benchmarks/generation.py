@@ -1,6 +1,6 @@
 """Generation on real weights (stories15M): with the KV cache against none, and against Hugging Face `generate`.
 
-python benchmarks/generation.py [--cache FOLDER]
+python benchmarks/generation.py [--cache FOLDER] [--device cuda]
 
 One thread, greedy, 32 prompt tokens and 128 new ones. Then the cache against none for each fusion on a new decoder.
 """
@@ -73,9 +73,12 @@ def main() -> None:
     """Real weights in both precisions, alone and in a batch; then the fusions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=CACHE, help="where downloads are kept")
-    folder = stories15m(parser.parse_args().cache)
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args()
+    folder = stories15m(chosen.cache)
     torch.set_num_threads(1)
-    print_machine(1)
+    torch.set_default_device(chosen.device)
+    print_machine(1, chosen.device)
     for precision in ("fp32", "bf16"):
         for rows, repeats in ((1, 7), (16, 3)):
             stories(folder, precision, rows, repeats)
@@ -125,7 +128,8 @@ def transformers_model(folder: Path, precision: str) -> Any:
     from transformers import LlamaForCausalLM
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=kind).eval()
+    model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=kind).eval()
+    model.to(torch.get_default_device())
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
@@ -144,17 +148,17 @@ def prompts(model: VisionLanguageModel, rows: int) -> Batch:
 @contextmanager
 def answering(model: VisionLanguageModel, precision: str) -> Iterator[Callable[[Callable], Callable]]:
     """What `workbench.evaluate` puts around its questions; gives what puts a way of ours under its precision."""
-    cpu = torch.device("cpu")
+    device = torch.get_default_device()
 
     def under_precision(way: Callable) -> Callable:
         def run() -> Any:
-            with autocast(cpu, precision):
+            with autocast(device, precision):
                 return way()
 
         return run
 
     with torch.inference_mode(), ExitStack() as stack:
-        with autocast(cpu, precision):
+        with autocast(device, precision):
             stack.enter_context(ready_to_answer(model))
         yield under_precision
 
@@ -184,11 +188,11 @@ def timed(way: Callable[[], list], seconds: list[float]) -> Callable[[], list]:
 
 
 def memory_bandwidth() -> float:
-    """GB/s at which one thread adds up 256 MB."""
+    """GB/s at which one thread, or the GPU, adds up 256 MB."""
     numbers, seconds = torch.ones(64 * 2**20), []
     for _ in range(7):
         started = time.perf_counter()
-        numbers.sum()
+        numbers.sum().item()
         seconds.append(time.perf_counter() - started)
     return numbers.nbytes / statistics.median(seconds) / 1e9
 

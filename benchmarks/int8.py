@@ -1,6 +1,6 @@
 """INT8 against fp32 and against torchao's INT8, on real weights: stories15M in the `llama` decoder, one thread.
 
-python benchmarks/int8.py [--cache FOLDER]
+python benchmarks/int8.py [--cache FOLDER] [--device cuda]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from workbench.registry import load_registry
 PROMPT_TOKENS, NEW_TOKENS = 32, 128
 ROWS, LENGTH = 32, 64
 STORIES = 16
+LAYERS, CALLS = ((4096, 4096), (11008, 4096), (4096, 11008), (32000, 4096)), 100
 OPENING = "Once upon a time, there was a little"
 SUBJECTS = ("girl", "boy", "dog", "cat", "bird", "bear", "frog", "fish", "tree", "car", "mouse", "duck", "cow", "king",
             "rabbit", "train")  # fmt: skip
@@ -34,11 +35,14 @@ def main() -> None:
     """Print every figure with its goal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the weights are kept")
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    print_machine(1)
+    torch.set_default_device(chosen.device)
+    print_machine(1, chosen.device)
     registry = load_registry()
     fp32: LanguageModel = registry.create(
-        "language_model", "llama", Corpus(list), checkpoint=str(stories15m(parser.parse_args().cache))
+        "language_model", "llama", Corpus(list), checkpoint=str(stories15m(chosen.cache))
     )
     fp32.eval()
     int8 = copy.deepcopy(fp32)
@@ -85,6 +89,8 @@ def main() -> None:
     )
     print_ratios(ratios, "INT8", "torchao INT8", "at least 1.9", "at least 1.9")
     print_against_no_cache(fp32, int8, stories[:1])
+    if chosen.device.startswith("cuda"):
+        layers_on_a_gpu()
 
 
 def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Tensor) -> None:
@@ -105,6 +111,30 @@ def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Ten
         )
         for name in list(ratios)[1:]:
             told(f"{name} : fp32, no cache", ratios[name], "at least 14")
+
+
+def layers_on_a_gpu() -> None:
+    """Single layers of the sizes of a Llama with 7 B parameters, in bf16: what the GPU takes, without what Python takes
+    to ask for it."""
+    for outputs, inputs in LAYERS:
+        plain = nn.Sequential(nn.Linear(inputs, outputs, bias=False)).bfloat16()
+        int8 = copy.deepcopy(plain)
+        load_registry().create("quantizer", "int8").quantize(int8)
+        for rows in (1, 16, 64, 512):
+            hidden = torch.randn(rows, inputs, dtype=torch.bfloat16)
+            ways = {"bf16": recorded(partial(plain, hidden)), "INT8": recorded(partial(int8, hidden))}
+            ratios = compare(f"{outputs} x {inputs}, {rows} rows, {CALLS} times", ways)
+            told("INT8 : bf16", ratios["INT8"], "")
+
+
+def recorded(way: Callable[[], object]) -> Callable[[], None]:
+    """`CALLS` calls as one CUDA graph."""
+    way()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(CALLS):
+            way()
+    return graph.replay
 
 
 def torchao_int8(model: LanguageModel) -> LanguageModel | None:
@@ -183,7 +213,7 @@ def in_bf16(way: Callable[[], object]) -> Callable[[], object]:
     """The same at the evaluation precision bf16."""
 
     def run() -> object:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(torch.get_default_device().type, torch.bfloat16):
             return way()
 
     return run
@@ -197,7 +227,7 @@ def print_agreement(fp32: LanguageModel, int8: LanguageModel, stories: Tensor) -
     told("read at once", agreement(logits(int8, story)[:, PROMPT_TOKENS - 1 : -1], told_on), "at least 0.985", "")
     one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
     told("one at a time, with the cache", agreement(one_at_a_time, told_on), "at least 0.985", "")
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(torch.get_default_device().type, torch.bfloat16):
         one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
         plain = torch.cat([stepwise(fp32, row[None]) for row in story])
     told("one at a time, bf16 between layers", agreement(one_at_a_time, told_on), "at least 0.985", "")

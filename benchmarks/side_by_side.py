@@ -6,6 +6,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import torch
+
+from workbench.devices import facts_of
 from workbench.provenance import provenance
 
 
@@ -27,13 +30,22 @@ def compare(title: str, ways: Mapping[str, Callable[[], object]], repeats: int =
     return ratios
 
 
-def print_machine(threads: int) -> None:
+def print_machine(threads: int, device: str = "cpu") -> None:
     """What the figures were measured on."""
-    where = provenance("cpu")
-    print(f"{where['cpu']}, {where['cores']} cores, {threads} thread(s), torch {where['torch']}")
+    where = provenance(device) | facts_of(device)
+    gpu = f"{where['gpu']}, CUDA {where['cuda']}, " if "gpu" in where else ""
+    print(f"{gpu}{where['cpu']}, {where['cores']} cores, {threads} thread(s), torch {where['torch']}")
 
 
 def _seconds(way: Callable[[], object]) -> float:
+    _wait()
     started = time.perf_counter()
     way()
+    _wait()
     return time.perf_counter() - started
+
+
+def _wait() -> None:
+    """For what a GPU still computes."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

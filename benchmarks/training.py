@@ -3,7 +3,7 @@
 The peers are transformers' LlavaForConditionalGeneration and a loop written by hand; all have the same weights, the
 same AdamW and the same clipping. Then: what packing the questions of a picture gives for each fusion.
 
-python benchmarks/training.py [--repeats 9]
+python benchmarks/training.py [--repeats 9] [--device cuda]
 """
 
 from __future__ import annotations
@@ -46,25 +46,27 @@ def main() -> None:
     """Both comparisons for both sizes, then packing for each fusion."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=9)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args()
+    repeats = chosen.repeats
     torch.set_num_threads(1)
-    print_machine(1)
+    print_machine(1, chosen.device)
     registry = load_registry()
     dataset = registry.create("dataset", "easy_vqa", shift=8, flip=True)
     for size in SIZES:
-        against_peers(size, registry, dataset, repeats)
-    packing(registry, repeats)
+        against_peers(size, registry, dataset, repeats, chosen.device)
+    packing(registry, repeats, chosen.device)
 
 
-def against_peers(size: Size, registry: Registry, dataset: Dataset, repeats: int) -> None:
+def against_peers(size: Size, registry: Registry, dataset: Dataset, repeats: int, device: str) -> None:
     """One size of model."""
 
     def texts() -> list[str]:
         examples = [each for task in dataset.tasks() for each in dataset.examples("train", task)]
         return [text for each in examples for text in (each.question, *each.answers)]
 
-    ours, llava = build_both(size, registry, texts)
-    hand = ByHand(size, ours.language_model.tokenizer.size).train()
+    ours, llava = (each.to(device) for each in build_both(size, registry, texts))
+    hand = ByHand(size, ours.language_model.tokenizer.size).train().to(device)
     with torch.no_grad():
         for mine, theirs in zip(hand.parameters(), ours.parameters(), strict=True):
             mine.copy_(theirs)
@@ -89,13 +91,14 @@ def same_batches(
 ) -> None:
     """One optimizer step on 32 pictures with one question each: the same tokens for all three."""
     keys = list(grouped)[:PICTURES]
-    images = torch.cat(Pictures(dataset, ours.encoder.views).plain(keys))
+    device = next(ours.parameters()).device
+    images = torch.cat(Pictures(dataset, ours.encoder.views).plain(keys)).to(device)
     tokenizer = ours.language_model.tokenizer
     collate = Collator(tokenizer, PROMPT)
     questions = [grouped[key][:1] for key in keys]
-    batch = collate(images, questions)
+    batch = collate(images, questions).to(device)
     texts = [collate.encode(each.question, each.answers[0]) for [each] in questions]
-    usual = llava_batch(images, texts, size.image_tokens, tokenizer.image)
+    usual = on(device, llava_batch(images, texts, size.image_tokens, tokenizer.image))
     losses: dict[str, tuple[nn.Module, Callable[[], Tensor]]] = {
         "Llava": (llava, lambda: llava(**usual).loss),
         "by hand": (hand, lambda: hand.loss(images, batch.ids, batch.labels)),
@@ -121,7 +124,7 @@ class Step:
         self.loss = loss
 
     def __call__(self) -> None:
-        with autocast(torch.device("cpu"), self.precision):
+        with autocast(self.parameters[0].device, self.precision):
             loss = self.loss()
         loss.item()
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,6 +180,7 @@ class Usual:
     ):
         self.size, self.pictures, self.collate = size, pictures, collate
         self.chance = random.Random(0)
+        self.device = next(llava.parameters()).device
         self.batches = self._batches(examples)
         self.step = Step(llava, precision, lambda: llava(**next(self.batches)).loss)
 
@@ -185,11 +189,15 @@ class Usual:
             chosen = self.chance.sample(examples, PICTURES * QUESTIONS)
             texts = [self.collate.encode(each.question, each.answers[0]) for each in chosen]
             images = torch.cat(self.pictures.augmented([each.picture for each in chosen], self.chance))
-            yield llava_batch(images, texts, self.size.image_tokens, self.collate.tokenizer.image)
+            yield on(self.device, llava_batch(images, texts, self.size.image_tokens, self.collate.tokenizer.image))
 
     def __call__(self) -> None:
         for _ in range(STEPS):
             self.step()
+
+
+def on(device: torch.device, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each.to(device) for name, each in batch.items()}
 
 
 class Subset(Dataset):
@@ -210,12 +218,12 @@ def ignore(step: object) -> None:
     """Nobody reads the curve here."""
 
 
-def packing(registry: Registry, repeats: int) -> None:
+def packing(registry: Registry, repeats: int, device: str) -> None:
     """Forward and backward of the quickstart's models: a row for every picture against a row for every question."""
     experiment = load_experiment(EXPERIMENT, registry, ["grid.encoder=[vit]", "grid.quantizer=[none]"])
     for trial in experiment.trials:
         dataset = build_dataset(trial, registry)
-        model = build_model(trial, registry, corpus_of(trial, dataset))
+        model = build_model(trial, registry, corpus_of(trial, dataset)).to(device)
         grouped: dict[str, list[Example]] = {}
         for example in dataset.examples("train", "questions"):
             grouped.setdefault(example.picture, []).append(example)
@@ -223,11 +231,11 @@ def packing(registry: Registry, repeats: int) -> None:
         examples = [grouped[key][:QUESTIONS] for key in keys]
         images = torch.cat(Pictures(dataset, model.encoder.views).plain(keys))
         tokenizer = model.language_model.tokenizer
-        packed = Collator(tokenizer, trial.prompt)(images, examples)
-        apart = Collator(tokenizer, trial.prompt, separate=True)(images, examples)
+        packed = Collator(tokenizer, trial.prompt)(images, examples).to(device)
+        apart = Collator(tokenizer, trial.prompt, separate=True)(images, examples).to(device)
         usual = Collator(tokenizer, trial.prompt)(
             images.repeat_interleave(QUESTIONS, 0), [[each] for row in examples for each in row]
-        )
+        ).to(device)
         with torch.no_grad():  # packing changes no number
             losses = [model.loss(batch) for batch in (usual, apart, packed)]
         torch.testing.assert_close(losses[1:], losses[:1] * 2, rtol=1e-4, atol=1e-5)
@@ -245,7 +253,7 @@ def packing(registry: Registry, repeats: int) -> None:
 
 def one_pass(model: VisionLanguageModel, batch: Batch, precision: str) -> None:
     """Forward and backward."""
-    with autocast(torch.device("cpu"), precision):
+    with autocast(batch.ids.device, precision):
         loss = model.loss(batch)
     loss.backward()
     nn.Module.zero_grad(model)

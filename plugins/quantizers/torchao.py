@@ -73,6 +73,8 @@ class TorchaoQuantizer(Quantizer):
 
     def _layer(self, layer: nn.Module) -> TorchaoLinear:
         weight = weight_of(layer)
+        if self.scheme == "fp8_dynamic":
+            weight = weight.bfloat16()  # torchao's kernel takes nothing else, nor do the inputs
         if self.scheme == INT4 and weight.is_meta:
             return TorchaoLinear(layer, Tensor, _int4_shapes(weight, self.group_size), None)
         if self.scheme == INT4 and weight.is_cuda:
@@ -82,7 +84,10 @@ class TorchaoQuantizer(Quantizer):
         _quantization().quantize_(plain, self._config(weight.device))
         made: Any = plain.weight
         names, settings = made.__tensor_flatten__()
-        return TorchaoLinear(layer, type(made), {name: getattr(made, name) for name in names}, settings)
+        tensors = {name: getattr(made, name) for name in names}
+        return TorchaoLinear(
+            layer, type(made), tensors, settings, weight.dtype if self.scheme == "fp8_dynamic" else None
+        )
 
     def _config(self, device: torch.device) -> Any:
         """torchao's own settings, without those it would change of torch.compile: these hold for all the process."""
@@ -106,11 +111,19 @@ class TorchaoLinear(QuantizedLinear):
     """The tensors that one of torchao's weights is made of, as buffers, put together again to multiply.
 
     So they are counted, copied, saved and moved like all others. `made` is torchao's class of weights, `settings` what
-    it has beside its tensors.
+    it has beside its tensors, `within` the type it multiplies in where that is not the input's.
     """
 
-    def __init__(self, linear: nn.Module, made: type[Tensor], tensors: dict[str, Tensor], settings: Any):
+    def __init__(
+        self,
+        linear: nn.Module,
+        made: type[Tensor],
+        tensors: dict[str, Tensor],
+        settings: Any,
+        within: torch.dtype | None = None,
+    ):
         super().__init__(linear)
+        self.within = within
         self.made: Any = made
         self.settings = settings
         self.names = tuple(tensors)
@@ -133,7 +146,7 @@ class TorchaoLinear(QuantizedLinear):
 
     def _within(self, kind: torch.dtype) -> torch.dtype:
         """The type to multiply in: int4 takes that of its scales alone."""
-        return self.get_buffer(INT4_SCALES).dtype if INT4_SCALES in self.names else kind
+        return self.get_buffer(INT4_SCALES).dtype if INT4_SCALES in self.names else self.within or kind
 
     def _whole(self) -> Tensor:
         tensors = {name: self.get_buffer(name) for name in self.names}
