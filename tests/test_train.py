@@ -530,11 +530,12 @@ def test_what_a_phase_computed_is_told_apart_from_the_time_it_waited():
 
 @pytest.mark.parametrize("augments", [False, True])
 def test_pictures_made_by_several_threads_are_the_same(model, augments):
-    dataset: Any = small_registry().create("dataset", "squares")
+    dataset = small_registry().create("dataset", "squares")
     keys = [key for [key] in training_examples(dataset, ("questions",))]
     found = []
     for threads in (1, 4):
-        pictures = Pictures(Noisy(dataset) if augments else dataset, model.encoder.views, threads=threads)
+        source: Any = Noisy(dataset) if augments else dataset
+        pictures = Pictures(source, model.encoder.views, threads=threads)
         asked = [*keys[:5], *keys[3:9], keys[0]]
         found.append([*pictures.augmented(asked, random.Random(0)), *pictures.plain(asked), *pictures.once(keys[:3])])
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
