@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
+from PIL import Image
 
 from tests.tiny import builtin_registry
 from workbench import UserError
@@ -91,6 +93,20 @@ def test_pictures_may_be_larger_than_those_it_was_trained_on(folders):
 def test_what_a_tower_cannot_do_is_told(name, options, message, folders):
     with pytest.raises(UserError, match=message):
         tower(folders[name], **options)
+
+
+@torch.no_grad()
+def test_large_pictures_are_seen_in_tiles_whose_edges_are_not_cut(folders):
+    numbers = numpy.random.default_rng(0).integers(0, 256, (24, 72, 3), dtype=numpy.uint8)
+    wide = Image.fromarray(numbers)
+    ours = tower(folders["ViT"], tiles=4)
+    views = ours.views(wide)
+    assert views.shape == (4, 3, 24, 24)
+    prepared = ours.transform(wide.crop((24, 0, 48, 24)))
+    torch.testing.assert_close(views[2], prepared)
+    mean, std = (torch.tensor(ours.tower.pretrained_cfg[name]) for name in ("mean", "std"))
+    pixels = torch.from_numpy(numbers[:, 24:48]) / 255
+    torch.testing.assert_close(prepared, ((pixels - mean) / std).permute(2, 0, 1))
 
 
 def test_a_folder_that_timm_did_not_save_is_told(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from workbench import Checkpoint, Encoder, UserError, VisionShape, checkpoint_files, checkpoint_folder, hookimpl
+from workbench import Checkpoint, Encoder, Tiles, UserError, VisionShape, checkpoint_files, checkpoint_folder, hookimpl
 
 from ._blocks import blocks_before
 
@@ -25,7 +25,8 @@ class TimmTower(Encoder):
     timm/vit_small_patch14_dinov2.lvd142m. `layer`: the hidden state after so many blocks, or -1, -2 ... from the end;
     what comes behind it is left out. By default it is what comes out of the tower, normalised. `class_token` keeps the
     class token, if there is one, in front of the patches; registers are left out. `image_size` shows pictures in
-    another size than the tower was trained on, with its positions interpolated.
+    another size than the tower was trained on, with its positions interpolated. With `tiles` a picture larger than that
+    is seen as a whole, squeezed and not cut, and in up to so many tiles.
     """
 
     packages = ("timm", "torchvision")
@@ -37,14 +38,17 @@ class TimmTower(Encoder):
         layer: int | None = None,
         class_token: bool = False,
         image_size: PositiveInt | None = None,
+        tiles: Tiles = 0,
     ):
         super().__init__()
         timm = _timm()
         self.tower = _read_tower(timm, checkpoint, image_size)
         size = {} if image_size is None else {"input_size": (3, image_size, image_size)}
         told = timm.data.resolve_model_data_config(self.tower, args=size)
+        if tiles:  # they are squares: no edge may be cut
+            told |= {"crop_pct": 1.0, "crop_mode": "squash"}
         self.prepare = timm.data.create_transform(**told, is_training=False)
-        self.image_size = told["input_size"][-1]
+        self.image_size, self.tiles = told["input_size"][-1], tiles
         has_class_token = self.tower.cls_token is not None
         if class_token and not has_class_token:
             raise UserError(f"{checkpoint} has no class token: leave class_token out")
