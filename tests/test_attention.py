@@ -14,7 +14,15 @@ from tests.pretrained import FAMILIES, reference, save
 from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, collator, images, texts, tiny_model
 from workbench.asking import Asked
-from workbench.attention_maps import AttentionError, image_weights, on_grid, with_answer, word_maps, words_of
+from workbench.attention_maps import (
+    AttentionError,
+    WordMaps,
+    image_weights,
+    on_grid,
+    with_answer,
+    word_maps,
+    words_of,
+)
 from workbench.attention_plot import draw_maps, overlay, save_maps
 from workbench.contracts import Corpus, DecoderShape, Example, Fusion, VisionShape
 from workbench.layers import rotate
@@ -255,3 +263,10 @@ def test_the_plot_shows_the_picture_and_every_word(tmp_path):
     save_maps(figure, tmp_path / "maps.png")
     assert Image.open(tmp_path / "maps.png").width > 300
     assert overlay(Image.new("RGB", (16, 12)), maps.maps[0].numpy()).size == (16, 12)
+
+
+def test_dollars_in_an_answer_are_no_mathematics(tmp_path):
+    maps = WordMaps(("$5", "or", "$6)_$"), torch.rand(3, 2, 2), torch.tensor([1.0, 1.0, 1.0]))
+    figure = draw_maps(Image.new("RGB", (8, 8), "red"), "what is $\\frac$?", maps)
+    save_maps(figure, tmp_path / "maps.png")
+    assert tuple(axes.get_title() for axes in figure.axes)[1:4] == maps.words

@@ -12,12 +12,12 @@ from tests.test_attention import asked
 from tests.tiny import tiny_model
 from workbench.demo import DemoError, demo_page, reply
 
-RED = Image.new("RGB", (20, 10), "red")
+RED, BLUE = (Image.new("RGB", (20, 10), color) for color in ("red", "blue"))
 
 
 def test_the_answer_grows_and_ends_with_a_map_for_each_word():
     model = asked(tiny_model("cross_attention"))
-    steps = list(reply(model, RED, "what color is it?"))
+    steps = list(reply(model, [RED], "what color is it?"))
     texts = [text for text, _ in steps]
     assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
     assert texts[-1] == model.answers([RED], ["what color is it?"])[0]
@@ -26,14 +26,22 @@ def test_the_answer_grows_and_ends_with_a_map_for_each_word():
     assert titles(steps[-1][1]) == ["as the model sees it", *texts[-1].split()]
 
 
+def test_several_pictures_are_asked_about_together():
+    model = asked(tiny_model("concat_projection"))
+    *_, (text, maps) = reply(model, [RED, BLUE], "what has changed?")
+    assert text == model.answers([RED, BLUE], ["what has changed?"])[0]
+    shown = maps.axes[0].get_images()[0].get_array()
+    assert shown.shape[1] == 2 * shown.shape[0], "side by side"
+
+
 def titles(figure: Any) -> list[str]:
     return [panel.get_title().split("  (")[0] for panel in figure.axes if panel.get_title()]
 
 
 def test_what_is_missing_is_said_in_the_place_of_an_answer():
     model = asked(tiny_model("gated"))
-    assert list(reply(model, None, "what is it?")) == [("Upload a picture first.", None)]
-    [(text, maps)] = reply(model, RED, "  ")
+    assert list(reply(model, [], "what is it?")) == [("Upload a picture first.", None)]
+    [(text, maps)] = reply(model, [RED], "  ")
     assert text.startswith("nothing is asked")
     assert maps is None
 
@@ -43,7 +51,7 @@ def test_the_page_asks_that_function():
     page = demo_page(model, "a trial")
     [call] = [each for each in page.fns.values() if each.api_name == "ask"]
     function: Any = call.fn
-    *_, (text, maps) = function(RED, "what color is it?")
+    *_, (text, maps) = function([(RED, None)], "what color is it?")
     assert text == model.answers([RED], ["what color is it?"])[0]
     assert len(titles(maps)) == 1 + len(text.split())
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.test_attention import asked
-from tests.test_demo import RED
+from tests.test_demo import BLUE, RED
 from tests.tiny import tiny_model
 from workbench.demo import demo_page
 
@@ -29,11 +29,14 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def test_a_picture_is_uploaded_asked_about_and_mapped(browser, tmp_path):
+@pytest.mark.parametrize("pictures", [[RED], [RED, BLUE]])
+def test_pictures_are_uploaded_asked_about_and_mapped(browser, tmp_path, pictures):
     model = asked(tiny_model("cross_attention"))
     question = "what color is it?"
-    [answer] = model.answers([RED], [question])
-    RED.save(tmp_path / "red.png")
+    [answer] = model.answers(pictures, [question])
+    files = [tmp_path / f"{number}.png" for number in range(len(pictures))]
+    for file, picture in zip(files, pictures, strict=True):
+        picture.save(file)
     served = demo_page(model, "a trial")
     _, address, _ = served.queue().launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     try:
@@ -44,7 +47,7 @@ def test_a_picture_is_uploaded_asked_about_and_mapped(browser, tmp_path):
         page.goto(address)
         page.get_by_role("button", name="Ask").click()
         playwright.expect(page.get_by_label("answer")).to_have_value("Upload a picture first.", timeout=SLOWEST)
-        upload(page, tmp_path / "red.png")
+        upload(page, files)
         page.get_by_label("question").fill(question)
         page.get_by_role("button", name="Ask").click()
         playwright.expect(page.get_by_label("answer")).to_have_value(answer, timeout=SLOWEST)
@@ -56,7 +59,7 @@ def test_a_picture_is_uploaded_asked_about_and_mapped(browser, tmp_path):
         served.close()
 
 
-def upload(page: Any, file: Path) -> None:
-    """Give the page a picture, and wait until it shows it."""
-    page.locator("input[type=file]").first.set_input_files(file)
-    page.locator(".image-frame img, .image-container img").first.wait_for()
+def upload(page: Any, files: list[Path]) -> None:
+    """Give the page pictures, and wait until it shows them."""
+    page.locator("input[type=file]").first.set_input_files(files)
+    page.locator(".gallery-item img").nth(len(files) - 1).wait_for()

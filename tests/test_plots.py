@@ -134,3 +134,11 @@ def test_small_and_broken_experiments_are_drawn_as_far_as_they_go(tmp_path: Path
     assert bool(plots) == bool(small.done)
     for plot in plots[:2]:
         assert Image.open(io.BytesIO(image(plot.figure, "png"))).size[0] > 100
+
+
+def test_dollars_in_names_are_no_mathematics(tmp_path):
+    axes = {"fusion": ["concat_projection", "$x)_$"], "$r$": ["$2^", "$4$"], "quantizer": ["none", "int8"]}
+    drawn = all_plots(read_study(write_results(tmp_path, pictures=12, axes=axes), resamples=50))
+    assert {"interaction_fusion_quantizer", "pareto", "curves"} <= {plot.name for plot in drawn}
+    for plot in drawn:
+        assert image(plot.figure, "png")

@@ -56,7 +56,8 @@ def overlay(picture: Image.Image, weights: numpy.ndarray) -> Image.Image:
 
 def save_maps(figure: Figure, file: Path) -> None:
     """As PNG, or in the format that the file's name asks for."""
-    figure.savefig(file, dpi=150)
+    with plain_style():
+        figure.savefig(file, dpi=150)
 
 
 def enlarged(weights: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:

@@ -1,8 +1,8 @@
-"""A page in the browser: upload a picture, ask, read the answer while it is written, see where each word looked."""
+"""A page in the browser: upload pictures, ask, read the answer while it is written, see where each word looked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -21,19 +21,19 @@ class DemoError(UserError):
     """gradio is not installed, or the page cannot be served."""
 
 
-def reply(asked: Asked, picture: Image.Image | None, question: str) -> Iterator[tuple[str, Figure | None]]:
-    """The answer as it grows; at its end, for each word, the map over the picture. A mistake is told in its place."""
-    if picture is None:
+def reply(asked: Asked, pictures: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
+    """The answer as it grows; at its end, for each word, the map over the pictures. A mistake is told in its place."""
+    if not pictures:
         yield "Upload a picture first.", None
         return
-    picture = picture.convert("RGB")
+    shown = [picture.convert("RGB") for picture in pictures]
     answer = ""
     try:
-        for piece in asked.stream([picture], question):
+        for piece in asked.stream(shown, question):
             answer += piece
             yield answer, None
-        seen = seen_picture(asked.model.encoder.views, picture)
-        yield answer, draw_maps(seen, question, word_maps(asked, [picture], question))
+        seen = seen_picture(asked.model.encoder.views, *shown)
+        yield answer, draw_maps(seen, question, word_maps(asked, shown, question))
     except UserError as error:
         yield answer or str(error), None
 
@@ -44,17 +44,18 @@ def demo_page(asked: Asked, title: str) -> Any:
     with gradio.Blocks(title=f"workbench: {title}", analytics_enabled=False) as page:
         gradio.Markdown(f"### {title}\nThe model answers as it was evaluated; a map shows where each word looked.")
         with gradio.Row():
-            picture = gradio.Image(type="pil", label="picture")
+            # Several are one example with several pictures, as `workbench ask TRIAL A B "..."` takes them.
+            pictures = gradio.Gallery(type="pil", label="picture, or several", columns=2, file_types=["image"])
             with gradio.Column():
                 question = gradio.Textbox(label="question", placeholder="what color is it?")
                 ask = gradio.Button("Ask", variant="primary")
                 answer = gradio.Textbox(label="answer", interactive=False)
         maps = gradio.Plot(label="where it looked", format="png")
 
-        def answering(image: Image.Image | None, text: str) -> Iterator[tuple[str, Figure | None]]:
-            yield from reply(asked, image, text)
+        def answering(shown: list[tuple[Image.Image, str | None]] | None, text: str) -> Iterator[tuple[str, Any]]:
+            yield from reply(asked, [picture for picture, _ in shown or []], text)
 
-        gradio.on([ask.click, question.submit], answering, [picture, question], [answer, maps], api_name="ask")
+        gradio.on([ask.click, question.submit], answering, [pictures, question], [answer, maps], api_name="ask")
     return page
 
 

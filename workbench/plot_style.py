@@ -52,6 +52,7 @@ def plain_style() -> Iterator[None]:
         "ytick.color": INK,
         "xtick.labelcolor": INK,
         "text.color": INK,
+        "text.parse_math": False,  # a name or an answer may have dollars in it
         "svg.fonttype": "path",
         "svg.hashsalt": "workbench",
     }
