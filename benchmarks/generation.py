@@ -77,20 +77,19 @@ def main() -> None:
     chosen = parser.parse_args()
     folder = stories15m(chosen.cache)
     torch.set_num_threads(1)
-    torch.set_default_device(chosen.device)
     print_machine(1, chosen.device)
     for precision in ("fp32", "bf16"):
         for rows, repeats in ((1, 7), (16, 3)):
-            stories(folder, precision, rows, repeats)
+            stories(folder, precision, rows, repeats, chosen.device)
     for entry in load_registry().entries("fusion"):
-        fusion(entry.name)
+        fusion(entry.name, chosen.device)
 
 
-def stories(folder: Path, precision: str, rows: int, repeats: int) -> None:
+def stories(folder: Path, precision: str, rows: int, repeats: int, device: str) -> None:
     """Print the three ways side by side, what they say of the goals, and whether they tell the same stories."""
-    model, theirs = storyteller(folder), transformers_model(folder, precision)
-    batch = prompts(model, rows)
-    vision = torch.empty(rows, 0)  # there is no picture, and the fusion is one that changes nothing
+    model, theirs = storyteller(folder).to(device), transformers_model(folder, precision).to(device)
+    batch = prompts(model, rows).to(device)
+    vision = torch.empty(rows, 0, device=device)  # there is no picture, and the fusion is one that changes nothing
     seconds: list[float] = []
     with answering(model, precision) as ours:
         ways: dict[str, Callable[[], list[list[int]]]] = {
@@ -101,7 +100,7 @@ def stories(folder: Path, precision: str, rows: int, repeats: int) -> None:
         told = {name: way() for name, way in ways.items()}
         ways[OURS] = timed(ways[OURS], seconds)
         ratios = compare(f"stories15M, {precision}, batch {rows}: {PROMPT} + {NEW} tokens", ways, repeats)
-        bandwidth = memory_bandwidth()
+        bandwidth = memory_bandwidth(device)
     read = (2 if precision == "bf16" else 4) * sum(each.numel() for each in model.parameters())
     speed = read * NEW / statistics.median(seconds) / 1e9
     print(f"  cache over none {ratios[OURS]:.2f} x (goal: at least 3.9 x)")
@@ -128,8 +127,7 @@ def transformers_model(folder: Path, precision: str) -> Any:
     from transformers import LlamaForCausalLM
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=kind).eval()
-    model.to(torch.get_default_device())
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=kind).eval()
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
@@ -148,7 +146,7 @@ def prompts(model: VisionLanguageModel, rows: int) -> Batch:
 @contextmanager
 def answering(model: VisionLanguageModel, precision: str) -> Iterator[Callable[[Callable], Callable]]:
     """What `workbench.evaluate` puts around its questions; gives what puts a way of ours under its precision."""
-    device = torch.get_default_device()
+    device = next(model.parameters()).device
 
     def under_precision(way: Callable) -> Callable:
         def run() -> Any:
@@ -187,9 +185,9 @@ def timed(way: Callable[[], list], seconds: list[float]) -> Callable[[], list]:
     return run
 
 
-def memory_bandwidth() -> float:
+def memory_bandwidth(device: str) -> float:
     """GB/s at which one thread, or the GPU, adds up 256 MB."""
-    numbers, seconds = torch.ones(64 * 2**20), []
+    numbers, seconds = torch.ones(64 * 2**20, device=device), []
     for _ in range(7):
         started = time.perf_counter()
         numbers.sum().item()
@@ -201,17 +199,17 @@ def flat(rows: list[list[int]]) -> list[int]:
     return [id_ for row in rows for id_ in row]
 
 
-def fusion(name: str, new: int = 64) -> None:
+def fusion(name: str, device: str, new: int = 64) -> None:
     """The cache against none with a picture, fp32, batch 1."""
     registry, encoder = load_registry(), Patches()
     decoder = registry.create("language_model", "gpt", Corpus(lambda: [QUESTION]), width=256, depth=6, heads=8)
     decoder.tokenizer.end = -1
     connector = registry.create("connector", "linear", encoder.shape, 256)
     chosen = registry.create("fusion", name, connector.shape, decoder.shape)
-    model = VisionLanguageModel(encoder, connector, chosen, decoder).eval()
-    images = torch.randn(1, 3, 56, 56)
+    model = VisionLanguageModel(encoder, connector, chosen, decoder).eval().to(device)
+    images = torch.randn(1, 3, 56, 56).to(device)
     collate = Collator(decoder.tokenizer, "<image>{question}\n", chosen.reads_text)
-    batch = collate(images, [[Example("0", "0", QUESTION, ("x",))]], answered=False)
+    batch = collate(images, [[Example("0", "0", QUESTION, ("x",))]], answered=False).to(device)
     with answering(model, "fp32"):
         vision = model.see(images)
         ways = {

@@ -37,14 +37,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the weights are kept")
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
+    device = chosen.device
     torch.set_num_threads(1)
-    torch.set_default_device(chosen.device)
-    print_machine(1, chosen.device)
+    print_machine(1, device)
     registry = load_registry()
     fp32: LanguageModel = registry.create(
         "language_model", "llama", Corpus(list), checkpoint=str(stories15m(chosen.cache))
     )
-    fp32.eval()
+    fp32.eval().to(device)
     int8 = copy.deepcopy(fp32)
     registry.create("quantizer", "int8").quantize(int8)
     peer = torchao_int8(fp32)
@@ -57,7 +57,7 @@ def main() -> None:
         {
             "fp32, cache": partial(decode, fp32, stories[:1]),
             "INT8, cache": partial(decode, int8, stories[:1]),
-            "INT8, cache, bf16 between layers": in_bf16(partial(decode, int8, stories[:1])),
+            "INT8, cache, bf16 between layers": in_bf16(device, partial(decode, int8, stories[:1])),
             **with_peer,
         },
         repeats=5,
@@ -68,13 +68,13 @@ def main() -> None:
         {
             "fp32, cache, ready": ready(fp32, stories[:1]),
             "INT8, cache, ready": ready(int8, stories[:1]),
-            "plain, cache, ready, bf16 between layers": in_bf16(ready(fp32, stories[:1])),
-            "INT8, cache, ready, bf16 between layers": in_bf16(ready(int8, stories[:1])),
+            "plain, cache, ready, bf16 between layers": in_bf16(device, ready(fp32, stories[:1])),
+            "INT8, cache, ready, bf16 between layers": in_bf16(device, ready(int8, stories[:1])),
+            **with_peer,
         },
         repeats=5,
     )
-    for name in list(ratios)[1:]:
-        told(f"{name} : fp32", ratios[name], "")
+    print_ratios(ratios, "INT8, cache, ready", "torchao INT8, cache", "at least 2.7", "at least 4")
     ids = fitting(fp32, stories).repeat(ROWS // STORIES, 1)
     with_peer = {} if peer is None else {"torchao INT8": partial(logits, peer, ids)}
     ratios = compare(
@@ -82,18 +82,18 @@ def main() -> None:
         {
             "fp32": partial(logits, fp32, ids),
             "INT8": partial(logits, int8, ids),
-            "INT8, bf16 between layers": in_bf16(partial(logits, int8, ids)),
+            "INT8, bf16 between layers": in_bf16(device, partial(logits, int8, ids)),
             **with_peer,
         },
         repeats=5,
     )
     print_ratios(ratios, "INT8", "torchao INT8", "at least 1.9", "at least 1.9")
-    print_against_no_cache(fp32, int8, stories[:1])
-    if chosen.device.startswith("cuda"):
-        layers_on_a_gpu()
+    print_against_no_cache(fp32, int8, stories[:1], device)
+    if device.startswith("cuda"):
+        layers_on_a_gpu(device)
 
 
-def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Tensor) -> None:
+def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Tensor, device: str) -> None:
     """What S1 compares: fp32 that runs everything again for each token, and INT8 with the cache.
 
     The baseline is the plain loop `logits = model(ids); ids += argmax(logits[-1])`: the head runs at every position.
@@ -105,7 +105,7 @@ def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Ten
             {
                 "fp32, no cache": partial(without_cache, fp32, prompt, everywhere),
                 "INT8, cache": partial(decode, int8, prompt),
-                "INT8, cache, bf16 between layers": in_bf16(partial(decode, int8, prompt)),
+                "INT8, cache, bf16 between layers": in_bf16(device, partial(decode, int8, prompt)),
             },
             repeats=3,
         )
@@ -113,15 +113,15 @@ def print_against_no_cache(fp32: LanguageModel, int8: LanguageModel, prompt: Ten
             told(f"{name} : fp32, no cache", ratios[name], "at least 14")
 
 
-def layers_on_a_gpu() -> None:
+def layers_on_a_gpu(device: str) -> None:
     """Single layers of the sizes of a Llama with 7 B parameters, in bf16: what the GPU takes, without what Python takes
     to ask for it."""
     for outputs, inputs in LAYERS:
-        plain = nn.Sequential(nn.Linear(inputs, outputs, bias=False)).bfloat16()
+        plain = nn.Sequential(nn.Linear(inputs, outputs, bias=False)).to(device, torch.bfloat16)
         int8 = copy.deepcopy(plain)
         load_registry().create("quantizer", "int8").quantize(int8)
         for rows in (1, 16, 64, 512):
-            hidden = torch.randn(rows, inputs, dtype=torch.bfloat16)
+            hidden = torch.randn(rows, inputs, dtype=torch.bfloat16, device=device)
             ways = {"bf16": recorded(partial(plain, hidden)), "INT8": recorded(partial(int8, hidden))}
             ratios = compare(f"{outputs} x {inputs}, {rows} rows, {CALLS} times", ways)
             told("INT8 : bf16", ratios["INT8"], "")
@@ -156,7 +156,7 @@ def prompts(model: LanguageModel) -> Tensor:
     """The first tokens of stories that the model tells itself [STORIES, PROMPT_TOKENS]."""
     openings = [[1, *model.tokenizer.encode(f"{OPENING} {subject}")] for subject in SUBJECTS[:STORIES]]
     shortest = min(len(ids) for ids in openings)
-    ids = torch.tensor([ids[:shortest] for ids in openings])
+    ids = torch.tensor([ids[:shortest] for ids in openings], device=next(model.parameters()).device)
     return torch.cat([ids, decode(model, ids, PROMPT_TOKENS - shortest)], dim=1)
 
 
@@ -174,8 +174,13 @@ def decode(model: LanguageModel, ids: Tensor, new: int = NEW_TOKENS) -> Tensor:
     for position in range(length, length + new):
         chosen.append(model.head(hidden[:, -1:]).argmax(-1))  # [R,1]
         if len(chosen) < new:
-            hidden = model(model.embed(chosen[-1]), torch.full((rows, 1), position), None, cache)
+            hidden = model(model.embed(chosen[-1]), at(position, ids), None, cache)
     return torch.cat(chosen, dim=1)
+
+
+def at(position: int, ids: Tensor) -> Tensor:
+    """The position [R,1] of one token a row, beside ids [R,T]."""
+    return torch.full((len(ids), 1), position, device=ids.device)
 
 
 def ready(model: LanguageModel, ids: Tensor) -> Callable[[], object]:
@@ -199,8 +204,8 @@ def without_cache(model: LanguageModel, ids: Tensor, everywhere: bool) -> Tensor
 def read(model: LanguageModel, ids: Tensor, cache: object = None) -> Tensor:
     """ids [R,T] -> hidden [R,T,D]."""
     rows, length = ids.shape
-    positions = torch.arange(length).expand(rows, -1)
-    mask = torch.ones(length, length, dtype=torch.bool).tril().expand(rows, 1, -1, -1)
+    positions = torch.arange(length, device=ids.device).expand(rows, -1)
+    mask = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril().expand(rows, 1, -1, -1)
     return model(model.embed(ids), positions, mask, cache)
 
 
@@ -209,11 +214,11 @@ def logits(model: LanguageModel, ids: Tensor) -> Tensor:
     return model.head(read(model, ids))
 
 
-def in_bf16(way: Callable[[], object]) -> Callable[[], object]:
+def in_bf16(device: str, way: Callable[[], object]) -> Callable[[], object]:
     """The same at the evaluation precision bf16."""
 
     def run() -> object:
-        with torch.autocast(torch.get_default_device().type, torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             return way()
 
     return run
@@ -227,7 +232,7 @@ def print_agreement(fp32: LanguageModel, int8: LanguageModel, stories: Tensor) -
     told("read at once", agreement(logits(int8, story)[:, PROMPT_TOKENS - 1 : -1], told_on), "at least 0.985", "")
     one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
     told("one at a time, with the cache", agreement(one_at_a_time, told_on), "at least 0.985", "")
-    with torch.autocast(torch.get_default_device().type, torch.bfloat16):
+    with torch.autocast(stories.device.type, torch.bfloat16):
         one_at_a_time = torch.cat([stepwise(int8, row[None]) for row in story])
         plain = torch.cat([stepwise(fp32, row[None]) for row in story])
     told("one at a time, bf16 between layers", agreement(one_at_a_time, told_on), "at least 0.985", "")
@@ -240,7 +245,7 @@ def stepwise(model: LanguageModel, story: Tensor) -> Tensor:
     hidden = [read(model, story[:, :PROMPT_TOKENS], cache)[:, -1:]]
     for position in range(PROMPT_TOKENS, story.shape[1] - 1):
         token = story[:, position : position + 1]
-        hidden.append(model(model.embed(token), torch.full((1, 1), position), None, cache))
+        hidden.append(model(model.embed(token), at(position, token), None, cache))
     return torch.cat([model.head(each) for each in hidden], dim=1)
 
 

@@ -1,6 +1,6 @@
 """Our LoRA against peft's on the same decoder, of the shape of GPT-2 small: step, peak memory, merged inference.
 
-python benchmarks/lora.py [--repeats 9] [--device cuda]
+python benchmarks/lora.py [--repeats 9]
 """
 
 from __future__ import annotations
@@ -34,14 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--memory-of", nargs=2, metavar=("WAY", "PRECISION"))
-    parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_default_device(chosen.device)
     if chosen.memory_of:
         print(peak_memory(*chosen.memory_of))
         return
-    print_machine(1, chosen.device)
+    print_machine(1)
     for precision in ("fp32", "bf16"):
         memory(precision)
     for precision in ("fp32", "bf16"):
@@ -71,8 +69,7 @@ def memory(precision: str) -> None:
     On Linux a process starts with the mark of the one that started it, so this comes before any model is built here.
     """
     peaks = {name: statistics.median(measured(name, precision) for _ in range(3)) for name in WAYS}
-    on_gpu = torch.get_default_device().type == "cuda"
-    assert on_gpu or min(peaks.values()) > high_water_mark(), "these are the marks of this process, not of its children"
+    assert min(peaks.values()) > high_water_mark(), "these are the marks of this process, not of those it started"
     print(f"{precision}: peak memory of a process, MiB: {', '.join(f'{name} {peaks[name]:.0f}' for name in WAYS)}")
     print(f"  ours by peft's: {peaks['ours'] / peaks['peft']:.3f} (goal: at most 1.0)")
 
@@ -110,7 +107,7 @@ class Step:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
 
     def __call__(self) -> None:
-        with autocast(torch.get_default_device(), self.precision):
+        with autocast(torch.device("cpu"), self.precision):
             loss = loss_of(self.model)
         loss.item()
         self.optimizer.zero_grad(set_to_none=True)
@@ -120,8 +117,7 @@ class Step:
 
 def measured(name: str, precision: str) -> float:
     """Peak memory of one way in a process of its own, in MiB."""
-    device = str(torch.get_default_device())
-    command = [sys.executable, __file__, "--memory-of", name, precision, "--device", device]
+    command = [sys.executable, __file__, "--memory-of", name, precision]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
@@ -137,9 +133,7 @@ def peak_memory(name: str, precision: str) -> float:
 
 
 def high_water_mark() -> float:
-    """The most memory this process has held, in MiB: on a GPU what torch took of its memory."""
-    if torch.get_default_device().type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+    """The most memory this process has held, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
 
 
@@ -185,9 +179,7 @@ def loss_of(model: Any) -> torch.Tensor:
 
 
 def ids() -> torch.Tensor:
-    generator = torch.Generator("cpu").manual_seed(1)
-    drawn = torch.randint(VOCABULARY, (ROWS, LENGTH), generator=generator, device="cpu")
-    return drawn.to(torch.get_default_device())
+    return torch.randint(VOCABULARY, (ROWS, LENGTH), generator=torch.Generator().manual_seed(1))
 
 
 WAYS: dict[str, Callable[[Any], Any]] = {"peft": with_peft, "ours": with_ours}

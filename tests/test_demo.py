@@ -28,9 +28,10 @@ def test_the_answer_grows_and_ends_with_a_map_for_each_word():
 
 def test_several_pictures_are_asked_about_together():
     model = asked(tiny_model("concat_projection"))
-    *_, (text, maps) = reply(model, [RED, BLUE], "what has changed?")
+    text, maps = list(reply(model, [RED, BLUE], "what has changed?"))[-1]
+    assert maps is not None
     assert text == model.answers([RED, BLUE], ["what has changed?"])[0]
-    shown = maps.axes[0].get_images()[0].get_array()
+    shown: Any = maps.axes[0].get_images()[0].get_array()
     assert shown.shape[1] == 2 * shown.shape[0], "side by side"
 
 
