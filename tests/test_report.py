@@ -280,6 +280,24 @@ def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: 
     assert "training time" not in told
 
 
+def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
+    folder = write_results(tmp_path, pictures=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+    assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details
+    assert "Trials ran on" not in write_report(folder).read_text()
+    for trial in (folder / "trials").iterdir():
+        record = json.loads((trial / "record.json").read_text())
+        if "cross" in record["axes"]["fusion"]:
+            record["provenance"] |= {"device": "cuda:0", "gpu": "A fast card"}
+            record["metrics"]["bytes"] *= 2
+        (trial / "record.json").write_text(json.dumps(record))
+    told = finding(read_study(folder, resamples=20), "fusion").details
+    assert "2.4 times the bytes" in told
+    assert "the latency" not in told
+    assert "the training time" not in told
+    page = write_report(folder).read_text()
+    assert "Trials ran on A &lt;fast&gt; processor and A fast card, which round differently" in page
+
+
 def test_differences_that_add_up_are_not_said_to_depend_on_anything(tmp_path: Path):
     study = read_study(write_results(tmp_path, pictures=200), resamples=300)
     assert len(study.interactions) == 2 * 5

@@ -108,6 +108,8 @@ def test_percentages_get_a_second_decimal_only_where_the_intervals_are_narrow_en
         (share(0.0029), "0.29"),
         (duration(4.26), "4.3 s"),
         (duration(59.6), "1 min 0 s"),
+        (duration(599.6), "10 min"),
+        (duration(3590), "1 h 0 min"),
         (duration(7500), "2 h 5 min"),
         (p_value(0.0004), "<0.001"),
         (p_value(0.0312), "0.031"),

@@ -19,6 +19,7 @@ PRICES = (
     ("latency_ms", "latency", significant, "ms"),
     ("training_seconds", "training time", significant, "s"),
 )
+OF_THE_MACHINE = ("latency_ms", "training_seconds")
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,8 @@ def _price(study: Study, axis: str, effects: Sequence[Effect], least: float, bri
             continue
         changes = []
         for name, words, show, unit in PRICES:
+            if name in OF_THE_MACHINE and len(study.machines) > 1:
+                continue
             cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
             if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least and apart(effect.value, name):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"

@@ -132,7 +132,7 @@ def share(part: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As `41 s`, `3 min 20 s`, `2 h 5 min`."""
+    """As `41 s`, `3 min 20 s`, `35 min`, `2 h 5 min`."""
     if not math.isfinite(seconds):
         return NOTHING
     if seconds < 9.95:
@@ -140,9 +140,10 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
+    if whole < 600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def p_value(p: float) -> str:

@@ -33,7 +33,7 @@ from workbench.tables import Table, all_tables, notation_of, write_tables
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
 # Verdict -> class in the style sheet.
-VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "worse"}
+VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "depends"}
 RUN_FACTS = (
     *("workbench", "python", "torch", "cuda", "platform", "cpu", "cores", "device", "gpu", "threads"),
     *("unrepeatable", "git_commit"),
@@ -138,6 +138,11 @@ def _caveat(study: Study) -> str:
     if not study.done:
         return ""
     bounds = "In brackets stands each difference with its 95 % interval. " if study.compared else ""
+    if len(study.machines) > 1:
+        bounds += (
+            f"Trials ran on {joined(study.machines)}, which round differently and are not equally fast: to compare"
+            " costs in time, run all on one. "
+        )
     if len(study.seeds) == 1:
         return (
             f"{bounds}Each configuration was trained from one seed: intervals say how far the choice of questions could"

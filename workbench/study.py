@@ -159,6 +159,12 @@ class Study:
         """[T]: one number of each finished trial's record."""
         return numpy.array([record.metrics.get(name, numpy.nan) for record in self.done], dtype=numpy.float64)
 
+    @cached_property
+    def machines(self) -> list[str]:
+        """The GPUs, or CPUs, that finished trials were made on: what takes longer on one says nothing of another."""
+        named = (record.provenance.get("gpu") or record.provenance.get("cpu") for record in self.done)
+        return list(dict.fromkeys(name for name in named if name))
+
     def label(self, record: Record) -> str:
         """A trial in words: the values of the axes that differ."""
         words = [record.axes.get(axis, "") for axis in self.compared]
