@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from tests.small import SMALL, load, run_inside, small_registry
+from tests.small import SMALL, load, records, run_inside, small_registry
 from workbench.artifacts import ArtifactStore
 from workbench.compose import create
 from workbench.experiment import load_experiment
+from workbench.report import write_report
 from workbench.stages import chain
 from workbench.work import Workplace, _build
 
@@ -71,3 +72,14 @@ def test_a_model_comes_back_whole_from_its_files_and_its_stage(finished):
         assert all(torch.equal(found[name], each) for name, each in before.weights.items())
         changed = [name for name, weight in own.items() if not torch.equal(found[f"encoder.{name}"], weight)]
         assert bool(changed) != frozen
+
+
+def test_what_cannot_be_repeated_is_done_and_every_record_that_rests_on_it_says_so(tmp_path, caplog):
+    axes = ("grid.fusion=[concat_projection, unrepeatable]", "grid.quantizer=[none, int8]")
+    outcome = run_inside(load(tmp_path, *axes), tmp_path / "results")
+    assert not outcome.failed
+    told = [(each["axes"]["fusion"], each["provenance"].get("unrepeatable")) for each in records(tmp_path)]
+    assert sorted(told, key=str) == [("concat_projection", None)] * 2 + [("unrepeatable", "my_backward")] * 2
+    assert "my_backward differs in its last bits" in caplog.text
+    assert "my_backward" in write_report(tmp_path / "results/small").read_text()
+    assert not torch.are_deterministic_algorithms_enabled(), "as before"

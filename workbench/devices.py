@@ -76,9 +76,10 @@ def repeatably_if_possible(work: Callable[[str | None], None]) -> None:
             raise
     import torch
 
+    before = torch.are_deterministic_algorithms_enabled()
     log.warning("%s differs in its last bits from run to run on this GPU; the record says so", operation)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         work(operation)
     finally:
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(before)

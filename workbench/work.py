@@ -130,12 +130,13 @@ def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -
     built = _build(stage, dataset, place)
     built.model.to(place.device)
     features = _features(job, built.model.encoder, place)
-    if built.before:
-        unrepeatable = unrepeatable or built.before.summary.get("unrepeatable")
+    unrepeatable = unrepeatable or (built.before.summary.get("unrepeatable") if built.before else None)
+    if unrepeatable:
+        place = dataclasses.replace(place, provenance={**place.provenance, "unrepeatable": unrepeatable})
     if stage.evaluates:
-        _evaluate(stage, built, dataset, features, place, tell, unrepeatable)
+        _evaluate(stage, built, dataset, features, place, tell)
     else:
-        _train(stage, built, dataset, features, place, tell, unrepeatable)
+        _train(stage, built, dataset, features, place, tell)
 
 
 def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
@@ -217,13 +218,7 @@ def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
 
 
 def _train(
-    stage: Stage,
-    built: Built,
-    dataset: Dataset,
-    features: Features | None,
-    place: Workplace,
-    tell: Tell,
-    unrepeatable: str | None,
+    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
 
@@ -255,7 +250,7 @@ def _train(
             "quantized": stage.quantized,
             "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
             "notes": snapshots.notes,
-            "unrepeatable": unrepeatable,
+            "unrepeatable": place.provenance.get("unrepeatable"),
             "skipped": _skipped(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),
         },
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
@@ -274,13 +269,7 @@ def _skipped(before: Artifact | None, dataset: Dataset, split: str, tasks: Seque
 
 
 def _evaluate(
-    stage: Stage,
-    built: Built,
-    dataset: Dataset,
-    features: Features | None,
-    place: Workplace,
-    tell: Tell,
-    unrepeatable: str | None,
+    stage: Stage, built: Built, dataset: Dataset, features: Features | None, place: Workplace, tell: Tell
 ) -> None:
     trial, model = stage.trial, built.model
     started = time.perf_counter()
@@ -326,7 +315,6 @@ def _evaluate(
         provenance={
             **place.provenance,
             **made_by(stage),
-            **({"unrepeatable": unrepeatable} if unrepeatable else {}),
             "skipped_pictures": skipped,
             "downloads": downloads(trial),
         },

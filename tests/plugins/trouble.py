@@ -71,6 +71,15 @@ class Held(Raising):
         return vision
 
 
+class Unrepeatable(Raising):
+    """Trains as torch does on a GPU with an operation that has no way to give the same bits each time."""
+
+    def prepare(self, vision, mask):
+        if self.training and not torch.is_deterministic_algorithms_warn_only_enabled():
+            raise RuntimeError("my_backward does not have a deterministic implementation, but you set ...")
+        return vision
+
+
 @hookimpl
 def register_fusions(register):
     register("raising", Raising)
@@ -78,3 +87,4 @@ def register_fusions(register):
     register("no_number", NoNumber)
     register("waiting", Waiting)
     register("held", Held)
+    register("unrepeatable", Unrepeatable)
