@@ -280,6 +280,14 @@ def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: 
     assert "training time" not in told
 
 
+def test_values_with_the_same_answers_are_said_to_have_the_same_scores(tmp_path: Path):
+    folder = write_results(tmp_path, pictures=20, axes={"quantizer": ["none", "int8"]})
+    one, other = sorted(folder.glob("trials/*/predictions.jsonl"))
+    other.write_bytes(one.read_bytes())
+    told = finding(read_study(folder, resamples=20), "quantizer").details
+    assert "none and int8 have the same scores, picture by picture." in told
+
+
 def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
     folder = write_results(tmp_path, pictures=20, axes={"fusion": ["concat_projection", "cross_attention"]})
     assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details

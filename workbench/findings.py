@@ -262,6 +262,9 @@ def _lead(leader: Effect, behind: Sequence[Effect], notation: Notation) -> str:
 
 
 def _tie(leader: Effect, other: Effect, notation: Notation) -> str:
+    gap = other.difference
+    if gap.low == gap.high == 0:
+        return f"{leader.value} and {other.value} have the same scores, picture by picture."
     apart = _apart(other, notation)
     return f"{leader.value} and {other.value} are {apart} apart, which may be chance ({_surely(other, notation)})."
 
