@@ -15,6 +15,7 @@ from workbench.findings import answer, finding, key_figures, progress
 from workbench.records import ResultsError
 from workbench.registry import Registry, load_registry
 from workbench.report import glue, render, write_report
+from workbench.statistics import UNCLEAR
 from workbench.study import read_study
 from workbench.tables import all_tables, interactions_table
 
@@ -286,6 +287,21 @@ def test_values_with_the_same_answers_are_said_to_have_the_same_scores(tmp_path:
     other.write_bytes(one.read_bytes())
     told = finding(read_study(folder, resamples=20), "quantizer").details
     assert "none and int8 have the same scores, picture by picture." in told
+
+
+def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
+    labels = ["none", "int8", *(f"scheme {number}" for number in range(6))]
+    study = read_study(write_results(tmp_path, pictures=40, axes={"quantizer": labels}), resamples=200)
+    told = finding(study, "quantizer")
+    assert [effect.verdict for effect in study.effects("quantizer")[1:]] == [UNCLEAR] * 7
+    lead, evidence, *_ = answer(study)
+    assert lead == "No difference to the baseline can be told: quantizer none."
+    gaps = sorted((effect.difference.estimate, effect.value) for effect in study.effects("quantizer")[1:])
+    assert evidence.startswith("7 values cannot be told from none (")
+    assert f"for {gaps[0][1]} to" in evidence
+    assert evidence.endswith(f"for {gaps[-1][1]}).")
+    assert told.details.startswith("7 others are ")
+    assert told.details.count("which may be chance") == 1
 
 
 def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):

@@ -12,6 +12,7 @@ from workbench.statistics import BETTER, UNCLEAR, WORSE, Effect, Interval
 from workbench.study import GAIN, Study
 from workbench.tables import notation_of, trial_intervals
 
+MANY = 4  # values of one verdict: more are told together
 NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left out of the details, and of the answer
 
 PRICES = (
@@ -20,6 +21,13 @@ PRICES = (
     ("training_seconds", "training time", significant, "s"),
 )
 OF_THE_MACHINE = ("latency_ms", "training_seconds")
+
+
+VERDICTS = (
+    (BETTER, "is better than", "are better than"),
+    (WORSE, "is worse than", "are worse than"),
+    (UNCLEAR, "cannot be told from", "cannot be told from"),
+)
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,17 @@ def finding(study: Study, axis: str) -> Finding:
     behind = [value for value, each in others.items() if each.verdict == WORSE]
     if not behind:
         headline = f"{name}: no difference can be told"
+    elif len(tied) > MANY:
+        headline = f"{name}: {leader.value} leads, and {len(tied)} others cannot be told from it"
     elif tied:
         headline = f"{name}: {joined([leader.value, *tied])} lead, and cannot be told apart"
     else:
         headline = f"{name}: {leader.value} is best{' on average' if uneven else ''}"
     sentences = [_lead(leader, [others[value] for value in behind], notation)] if behind else []
-    sentences += [_tie(leader, others[value], notation) for value in tied]
+    if len(tied) > MANY:
+        sentences.append(_ties(leader, [others[value] for value in tied], notation))
+    else:
+        sentences += [_tie(leader, others[value], notation) for value in tied]
     sentences += [_dependence(study, *each, notation) for each in uneven]
     price = _price(study, axis, effects, NOTICEABLE)
     sentences += [f"{price}."] if price else []
@@ -161,12 +174,17 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Nota
     """Every value of an axis against its baseline, and who cannot be told from the winner."""
     baseline, parts = study.baseline(axis), []
     uneven = {value for each, value, _ in _dependences(study) if each == axis}
-    for verdict, words in ((BETTER, "is better than"), (WORSE, "is worse than"), (UNCLEAR, "cannot be told from")):
-        for effect in effects:
-            if effect.verdict == verdict:
-                numbers = f"{_gap(effect, notation)}, {notation.for_gap(effect.difference).bounds(effect.difference)}"
-                average = " on average" if effect.value in uneven else ""
-                parts.append(f"{effect.value} {words} {baseline}{average} ({numbers})")
+    for verdict, one, several in VERDICTS:
+        alike = [effect for effect in effects if effect.verdict == verdict]
+        if len(alike) > MANY:
+            low, high = (pick(alike, key=lambda effect: effect.difference.estimate) for pick in (min, max))
+            spread = f"{_gap(low, notation)} for {low.value} to {_gap(high, notation)} for {high.value}"
+            parts.append(f"{len(alike)} values {several} {baseline} ({spread})")
+            continue
+        for effect in alike:
+            numbers = f"{_gap(effect, notation)}, {notation.for_gap(effect.difference).bounds(effect.difference)}"
+            average = " on average" if effect.value in uneven else ""
+            parts.append(f"{effect.value} {one} {baseline}{average} ({numbers})")
     if not parts:
         return f"{spoken(axis)}: no two values can be compared, as trials are missing"
     winner = _winner(study, effects)
@@ -267,6 +285,15 @@ def _tie(leader: Effect, other: Effect, notation: Notation) -> str:
         return f"{leader.value} and {other.value} have the same scores, picture by picture."
     apart = _apart(other, notation)
     return f"{leader.value} and {other.value} are {apart} apart, which may be chance ({_surely(other, notation)})."
+
+
+def _ties(leader: Effect, others: Sequence[Effect], notation: Notation) -> str:
+    near, far = (pick(others, key=lambda each: abs(each.difference.estimate)) for pick in (min, max))
+    least = min(each.p for each in others)
+    return (
+        f"{len(others)} others are {_apart(near, notation)} ({near.value}) to {_apart(far, notation)} ({far.value})"
+        f" behind {leader.value}, which may be chance (p = {p_value(least)} or more)."
+    )
 
 
 def _apart(effect: Effect, notation: Notation) -> str:
