@@ -101,6 +101,25 @@ def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
     assert 0.92 <= covered / studies <= 0.99
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_seeds_that_agree_by_luck_prove_nothing(seeds: int):
+    """Studies of two equal values. The luck of a seed is five times that of the pictures; in a few studies the seeds
+    happen to agree, and nothing but the pictures would seem to be uncertain."""
+    random = numpy.random.default_rng(seeds)
+    studies, ps, covered = 3000, [], 0
+    weights = numpy.repeat([1 / seeds, -1 / seeds], seeds)
+    names, groups = [str(each) for each in range(seeds)] * 2, ["one"] * seeds + ["other"] * seeds
+    for _ in range(studies):
+        luck = numpy.concatenate([5 * random.normal(size=seeds), numpy.zeros(seeds)]) + random.normal() * (weights > 0)
+        pictures = random.normal(size=(100, 1)) * (weights > 0)
+        found = infer(Sample(luck, luck + pictures, names, 1000), weights, groups)
+        ps.append(found.p)
+        covered += found.interval.low <= 0 <= found.interval.high
+    assert 0.93 <= covered / studies <= 0.97
+    for level in (0.05, 0.01, 0.001):
+        assert sum(p < level for p in ps) <= studies * level + 3 * math.sqrt(studies * level)
+
+
 @pytest.mark.parametrize("values", [[0.01, 0.04, 0.03, 0.005], [0.5], [0.2, 0.2, 0.9], [0.04, 0.001, 0.6, 0.02, 0.02]])
 def test_holm_agrees_with_statsmodels(values: list[float]):
     assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])

@@ -191,8 +191,8 @@ def _methods(study: Study) -> list[str]:
     sample, notation = study.samples[study.primary], notation_of(study, study.primary)
     asked = max(list(frame["condition"]).count("picture") for frame in study.predictions.values())
     seeds = (
-        " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few"
-        " (Bouthillier et al. 2021)."
+        " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few, to"
+        " what they alone would give at the least (Bouthillier et al. 2021)."
     )
     paragraphs = [
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"

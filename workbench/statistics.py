@@ -8,8 +8,10 @@ Two things make a score uncertain: which pictures were asked about, and which se
   https://aclanthology.org/P18-1128).
 - **Seeds.** With K seeds, K of them drawn with replacement would give a variance too small by (K-1)/K and a handful of
   distinct values. Each seed's deviation is multiplied by normal noise of the right variance instead, and the interval
-  is stretched by Student's t, because K is small (degrees of freedom by Satterthwaite). With one seed nothing can be
-  known about training noise: the interval covers the questions only (Bouthillier et al. 2021, arXiv:2103.03098).
+  is stretched by Student's t, because K is small (degrees of freedom by Satterthwaite). Three seeds that agree by luck
+  make their noise look small, and Satterthwaite then trusts the pictures' many degrees of freedom: so an interval is
+  never narrower, and p never smaller, than the seeds alone give with their K-1. With one seed nothing can be known of
+  training noise: the interval covers the questions only (Bouthillier et al. 2021, arXiv:2103.03098).
 
 What pictures and seeds do together is counted in both, so intervals are a little wide rather than narrow (Owen 2007,
 *The pigeonhole bootstrap*, doi:10.1214/07-AOAS122). Many comparisons are corrected after Holm (1979, *Scand. J.
@@ -125,8 +127,10 @@ def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int 
     error = math.sqrt(from_pictures + from_seeds)
     ends = numpy.outer(weights[used], sample.limits)  # [T,2]
     possible = float(ends.min(1).sum()), float(ends.max(1).sum())
-    interval = _interval(estimate, replicates, freedom, possible)
-    return Inference(interval, error, _two_sided(estimate, error, freedom, sample.pictures))
+    chances = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
+    interval = _interval(estimate, replicates, freedom, chances[1:], possible)
+    p = max(_two_sided(estimate, each, own, sample.pictures) for each, own in chances)
+    return Inference(interval, error, p)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -271,11 +275,21 @@ def _freedom(parts: Sequence[tuple[float, int]]) -> float:
     return total**2 / sum(variance**2 / freedom for variance, freedom in present)
 
 
-def _interval(estimate: float, replicates: Array, freedom: float, possible: tuple[float, float]) -> Interval:
-    """The middle 95 % of the replicates, stretched by Student's t about the estimate, within what is possible."""
+def _interval(
+    estimate: float,
+    replicates: Array,
+    freedom: float,
+    least: Sequence[tuple[float, float]],
+    possible: tuple[float, float],
+) -> Interval:
+    """The middle 95 % of the replicates, stretched by Student's t about the estimate, within what is possible; not
+    narrower than each (error, degrees of freedom) of `least` makes it."""
     tail = (1 - LEVEL) / 2
     stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
     ends = estimate + stretch * (numpy.quantile(replicates, [tail, 1 - tail]) - estimate)
+    for error, own in least:
+        reach = stats.t.ppf(1 - tail, own) * error
+        ends = numpy.array([min(ends[0], estimate - reach), max(ends[1], estimate + reach)])
     low, high = numpy.clip(ends, *possible)
     return Interval(estimate, float(low), float(high))
 
