@@ -172,6 +172,20 @@ def test_int8_gives_the_product_within_what_bf16_rounds(width, outputs, dtype, b
         assert (found - expected).abs().max() < 0.01 * expected.abs().max()
 
 
+def test_gradients_pass_an_int8_layer_to_its_input_and_its_bias():
+    layer = nn.Linear(32, 8).cuda()
+    model = nn.Sequential(layer)
+    small_registry().create("quantizer", "int8").quantize(model)
+    quantized: Any = model[0]
+    for given in (torch.randn(3, 32, device="cuda"), torch.randn(3, 32, device="cuda", requires_grad=True)):
+        quantized.bias.grad = None
+        model(given).sum().backward()
+        assert torch.allclose(quantized.bias.grad, torch.full((8,), 3.0, device="cuda"))
+        if given.requires_grad:
+            assert given.grad is not None
+            assert torch.allclose(given.grad, quantized.weight.sum(0).expand(3, -1), atol=1e-5)
+
+
 def test_memory_that_runs_out_may_be_there_another_time():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50, dtype=torch.uint8, device="cuda")

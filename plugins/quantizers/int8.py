@@ -139,9 +139,10 @@ class Int8Linear(Int8Layer, QuantizedLinear):
 
     def _on_gpu(self, hidden: Tensor, kind: torch.dtype) -> Tensor:
         multiply = _gpu_kernel()
-        if hidden.numel() <= FEW_ROWS_ON_GPU * hidden.shape[-1] and multiply is not None:
+        trains = torch.is_grad_enabled() and self.bias is not None and self.bias.requires_grad
+        if 0 < hidden.numel() <= FEW_ROWS_ON_GPU * hidden.shape[-1] and multiply is not None and not trains:
             product = multiply(hidden.reshape(-1, hidden.shape[-1]), self.weight_int8, self.scale, self.bias, kind)
-            return product.view(*hidden.shape[:-1], -1)
+            return product.view(*hidden.shape[:-1], self.out_features)
         product = functional.linear(hidden.to(kind), self.weight_int8.to(kind))
         scale = self.scale.to(kind)
         return product.mul_(scale) if self.bias is None else torch.addcmul(self.bias.to(kind), product, scale)
