@@ -178,9 +178,10 @@ def test_gradients_pass_an_int8_layer_to_its_input_and_its_bias():
     small_registry().create("quantizer", "int8").quantize(model)
     quantized: Any = model[0]
     for given in (torch.randn(3, 32, device="cuda"), torch.randn(3, 32, device="cuda", requires_grad=True)):
-        quantized.bias.grad = None
+        quantized.zero_grad()
         model(given).sum().backward()
-        assert torch.allclose(quantized.bias.grad, torch.full((8,), 3.0, device="cuda"))
+        gradient: Any = quantized.bias.grad
+        assert torch.allclose(gradient, torch.full((8,), 3.0, device="cuda"))
         if given.requires_grad:
             assert given.grad is not None
             assert torch.allclose(given.grad, quantized.weight.sum(0).expand(3, -1), atol=1e-5)
