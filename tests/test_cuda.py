@@ -16,7 +16,8 @@ from torch import nn
 
 from benchmarks.kills import compare, kill_often, run_whole
 from tests.small import PLUGINS, SMALL, CommandLine, build, load, small_registry, write
-from tests.test_generate import answer_without_cache, loud_model
+from tests.test_generate import answers_without_cache, loud_model, one_by_one
+from tests.test_quantizers import assert_product
 from tests.test_resume import PHASES, STEPS, Bench, Interrupted, assert_same
 from tests.test_train import data_for, phase_of
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images
@@ -89,16 +90,12 @@ def test_a_training_is_that_of_the_cpu_within_rounding(tmp_path, fusion):
 def test_cached_generation_equals_the_full_forward_pass(fusion, decoder):
     model = loud_model(fusion, decoder)
     pictures = images(2)
-    wanted = [
-        answer_without_cache(model, pictures[index : index + 1], example, 5)
-        for index, row in enumerate(QUESTIONS)
-        for example in row
-    ]
+    wanted = answers_without_cache(model, pictures, 5)
     model.cuda()
     prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False).to("cuda")
     with ready_to_answer(model):
         got = generate(model, model.see(pictures.cuda()), prompts, max_new_tokens=5)
-    assert [answer for row in got for answer in row if answer or not model.fusion.reads_text] == wanted
+    assert one_by_one(model, got) == wanted
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)
@@ -164,12 +161,7 @@ def test_int8_gives_the_product_within_what_bf16_rounds(width, outputs, dtype, b
     layer: Any = model[0]
     for rows in (1, 3, 16, 17, 64, 65, 300):
         given = torch.randn(2, rows, width, device="cuda", dtype=dtype)[:, ::2]  # rows that lie apart
-        found = model(given)
-        expected = given.double() @ (layer.weight_int8.double() * layer.scale.double()[:, None]).T
-        expected = expected + layer.bias.double() if bias else expected
-        assert found.dtype == dtype
-        assert found.shape == expected.shape
-        assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+        assert_product(layer, given, model(given))
 
 
 def test_gradients_pass_an_int8_layer_to_its_input_and_its_bias():

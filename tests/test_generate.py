@@ -39,6 +39,20 @@ def answer_without_cache(model, pictures, example: Example, tokens: int) -> list
     return found
 
 
+def answers_without_cache(model, pictures, tokens: int) -> list[list[int]]:
+    """The same for every question."""
+    return [
+        answer_without_cache(model, pictures[index : index + 1], example, tokens)
+        for index, row in enumerate(QUESTIONS)
+        for example in row
+    ]
+
+
+def one_by_one(model, answers: list[list[list[int]]]) -> list[list[int]]:
+    """What `generate` gave, question by question: a fusion that reads text has a row for each."""
+    return [row[0] for row in answers] if model.fusion.reads_text else [answer for row in answers for answer in row]
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 @torch.no_grad()
@@ -47,13 +61,8 @@ def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache
     pictures = images(2)
     prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False)
     got = generate(model, model.see(pictures), prompts, max_new_tokens=5)
-    flat = [answer for row in got for answer in row] if model.fusion.reads_text is False else [row[0] for row in got]
-    wanted = [
-        answer_without_cache(model, pictures[index : index + 1], example, 5)
-        for index, row in enumerate(QUESTIONS)
-        for example in row
-    ]
-    assert flat == wanted
+    wanted = answers_without_cache(model, pictures, 5)
+    assert one_by_one(model, got) == wanted
     assert len({tuple(answer) for answer in wanted}) > 1
 
 

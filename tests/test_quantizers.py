@@ -107,9 +107,14 @@ def test_every_number_of_rows_and_width_gives_the_product_within_what_bf16_round
     layer, given = part(model, "0"), torch.randn(2, rows, width, dtype=dtype)[:, ::2]  # rows that lie apart
     with torch.no_grad():
         found = layer(given)
+    assert_product(layer, given, found)
+
+
+def assert_product(layer: Any, given: torch.Tensor, found: torch.Tensor) -> None:
+    """`found` is what an INT8 layer makes of `given`, within what bf16 rounds."""
     expected = given.double() @ (layer.weight_int8.double() * layer.scale.double()[:, None]).T
-    expected = expected + layer.bias.double() if bias else expected
-    assert found.dtype == dtype
+    expected = expected if layer.bias is None else expected + layer.bias.double()
+    assert found.dtype == given.dtype
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 0.01 * expected.abs().max()
 

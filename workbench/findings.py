@@ -23,7 +23,7 @@ PRICES = (
 OF_THE_MACHINE = ("latency_ms", "training_seconds")
 
 
-VERDICTS = (
+VERBS = (
     (BETTER, "is better than", "are better than"),
     (WORSE, "is worse than", "are worse than"),
     (UNCLEAR, "cannot be told from", "cannot be told from"),
@@ -174,7 +174,7 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], notation: Nota
     """Every value of an axis against its baseline, and who cannot be told from the winner."""
     baseline, parts = study.baseline(axis), []
     uneven = {value for each, value, _ in _dependences(study) if each == axis}
-    for verdict, one, several in VERDICTS:
+    for verdict, one, several in VERBS:
         alike = [effect for effect in effects if effect.verdict == verdict]
         if len(alike) > MANY:
             low, high = (pick(alike, key=lambda effect: effect.difference.estimate) for pick in (min, max))

@@ -48,35 +48,38 @@ class Pictures:
 
     def plain(self, keys: Sequence[str]) -> list[Tensor]:
         """The pictures as they are."""
-        new = list(dict.fromkeys(key for key in keys if key not in self._transformed))
-        made = dict(zip(new, self.once(new), strict=True))
-        for key, tensor in made.items():
-            if self._reserve(tensor.numel() * tensor.element_size()):
-                self._transformed[key] = tensor
-        return [made[key] if key in made else self._transformed[key] for key in keys]
+        return self._remembered(self._transformed, keys, self._seen, lambda views: views.nbytes)
 
     def once(self, keys: Sequence[str]) -> list[Tensor]:
         """The same pictures, not to be asked for again: none is remembered."""
-        return self._each(lambda key: self.views(self.dataset.picture(key)), keys)
+        return self._each(self._seen, keys)
 
     def augmented(self, keys: Sequence[str], chance: random.Random) -> list[Tensor]:
         """Changed copies of the pictures for training; as they are when the dataset changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
-        opened = self._open(keys)
+        opened = self._remembered(self._opened, keys, self.dataset.picture, _bytes_of)
         return self._each(self.views, [self.dataset.augment(picture, chance) for picture in opened])
 
     def grey(self, size: int) -> Tensor:
         """The empty picture of the control condition [1,3,H,W]: even mid-grey."""
         return self.views(Image.new("RGB", (size, size), (128, 128, 128)))
 
-    def _open(self, keys: Sequence[str]) -> list[Image.Image]:
-        new = list(dict.fromkeys(key for key in keys if key not in self._opened))
-        opened = dict(zip(new, self._each(self.dataset.picture, new), strict=True))
-        for key, picture in opened.items():
-            if self._reserve(3 * picture.width * picture.height):
-                self._opened[key] = picture
-        return [opened[key] if key in opened else self._opened[key] for key in keys]
+    def _seen(self, key: str) -> Tensor:
+        return self.views(self.dataset.picture(key))
+
+    def _remembered(
+        self,
+        kept: dict[str, Made],
+        keys: Sequence[str],
+        make: Callable[[str], Made],
+        size: Callable[[Made], int],
+    ) -> list[Made]:
+        """Of each key what is kept, or what is made of it and kept as long as its `size` in bytes fits."""
+        new = list(dict.fromkeys(key for key in keys if key not in kept))
+        made = dict(zip(new, self._each(make, new), strict=True))
+        kept |= {key: each for key, each in made.items() if self._reserve(size(each))}
+        return [made[key] if key in made else kept[key] for key in keys]
 
     def _each(self, make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
         return list(map(make, given) if self._pool is None else self._pool.map(make, given))
@@ -86,3 +89,7 @@ class Pictures:
             return False
         self._left -= size
         return True
+
+
+def _bytes_of(picture: Image.Image) -> int:
+    return 3 * picture.width * picture.height
