@@ -20,11 +20,12 @@ from tests.test_train import data_for, phase_of
 from workbench.artifacts import ArtifactStore
 from workbench.atomic import StorageError
 from workbench.compose import attach_adapter
+from workbench.curve import Step
 from workbench.model import VisionLanguageModel
 from workbench.optimization import Optimization
 from workbench.run import RunOptions
 from workbench.snapshots import Snapshot, Snapshots
-from workbench.train import Step, Trained, Training, TrainingError, train
+from workbench.train import Trained, Training, TrainingError, train
 from workbench.trial import Phase
 
 STEPS = 6

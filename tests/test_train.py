@@ -19,6 +19,7 @@ from tests.small import build, load, small_registry
 from workbench.batches import Collator
 from workbench.compose import attach_adapter, trainable
 from workbench.contracts import Dataset
+from workbench.curve import Step, Stopwatch
 from workbench.features import Look
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData, pieces
@@ -26,7 +27,7 @@ from workbench.optimization import groups, schedule, steps_of
 from workbench.passes import Passes, sample
 from workbench.pictures import Pictures
 from workbench.snapshots import Snapshots
-from workbench.train import Step, Stopwatch, Trained, Training, TrainingError, compiling, train, training_examples
+from workbench.train import Trained, Training, TrainingError, compiling, train, training_examples
 from workbench.trial import Phase
 from workbench.validation import hold_out
 from workbench.views import distinct, gather

@@ -27,11 +27,11 @@ DATA_CODE = (
 )
 ENCODER_CODE = (
     *DATA_CODE,
-    *("checkpoints", "compose", "contracts", "features", "gguf", "hugging_face", "layers", "passes", "pictures"),
-    *("precision", "preprocessing", "pretrained", "tiles"),
+    *("checkpoints", "compose", "contracts", "devices", "features", "gguf", "hugging_face", "layers", "passes"),
+    *("pictures", "precision", "preprocessing", "pretrained", "tiles"),
 )
 TRAINING_CODE = (
-    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "linear_layers", "model", "objectives"),
+    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "curve", "linear_layers", "model", "objectives"),
     *("optimization", "snapshots", "tokenizer", "train", "validation"),
 )
 EVALUATION_CODE = (

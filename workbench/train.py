@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from workbench.chance import Chance
 from workbench.compose import trainable
 from workbench.contracts import Dataset, Example
+from workbench.curve import Step, Stopwatch, curve_of, table_of
 from workbench.errors import UserError
 from workbench.model import VisionLanguageModel
 from workbench.objectives import Answers, Contrast, Objective, Piece, TrainingData, pieces
@@ -30,20 +30,6 @@ TRAIN = "train"  # the split that trains
 
 class TrainingError(UserError):
     """A phase that cannot start, or a loss that is no number."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line of the training curve. `seconds` since the phase began, `pictures` seen so far."""
-
-    phase: str
-    step: int
-    steps: int
-    loss: float
-    rate: float
-    pictures: int
-    seconds: float
-    validation_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,17 +123,6 @@ def compiling(wanted: bool, phase: str) -> Iterator[None]:
         raise TrainingError(
             f"torch.compile compiled the model of phase '{phase}' again and again, and gave up. Leave out its 'compile'"
         ) from error
-
-
-class Stopwatch:
-    """Seconds of a phase by the clock on the wall, and those that this process' threads computed, all together."""
-
-    def __init__(self, seconds: float = 0.0, computing: float = 0.0):
-        self._begun = time.perf_counter() - seconds, time.process_time() - computing
-
-    def read(self) -> tuple[float, float]:
-        """Both, since the beginning."""
-        return time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
 
 
 @dataclass(frozen=True)
@@ -309,7 +284,7 @@ class Training:
         }
         tensors = {f"{part}.{name}": each for part, (tensors, _) in states.items() for name, each in tensors.items()}
         tensors |= {f"weights.{name}": each for name, each in weights.items()}
-        tensors |= {"waiting": self.passes.state(), "curve": _table(self.curve)}
+        tensors |= {"waiting": self.passes.state(), "curve": table_of(self.curve)}
         values = {part: values for part, (_, values) in states.items()}
         together = self.objective.tokens.state()
         values |= {"examples": self.examples, "seconds": self.watch.read(), "together": together}
@@ -324,7 +299,7 @@ class Training:
         self.validation.restore(below("best", snapshot.tensors), values["best"])
         self.passes.restore(snapshot.tensors["waiting"])
         self.objective.tokens.restore(values["together"])
-        self.curve = _curve(snapshot.tensors["curve"], self.phase.name, self.steps)
+        self.curve = curve_of(snapshot.tensors["curve"], self.phase.name, self.steps)
         self.examples = values["examples"]
         self.watch = Stopwatch(*values["seconds"])
 
@@ -362,26 +337,3 @@ def _advice(snapshots: Snapshots | None) -> str:
     """What to do about a loss that is no number."""
     where = f"{snapshots.in_words()}. " if snapshots else ""
     return f"{where}Lower its rate, lengthen its warmup or lower its clip; in fp16, try bf16 or fp32"
-
-
-def _table(curve: Sequence[Step]) -> Tensor:
-    """The curve [steps,5]: loss, rate, pictures, seconds, validation loss (NaN where there is none)."""
-    lines = [
-        (
-            each.loss,
-            each.rate,
-            each.pictures,
-            each.seconds,
-            math.nan if each.validation_loss is None else each.validation_loss,
-        )
-        for each in curve
-    ]
-    return torch.tensor(lines, dtype=torch.float64).reshape(-1, 5)
-
-
-def _curve(table: Tensor, phase: str, steps: int) -> list[Step]:
-    """The curve of such a table."""
-    return [
-        Step(phase, number, steps, loss, rate, int(pictures), seconds, None if math.isnan(validation) else validation)
-        for number, (loss, rate, pictures, seconds, validation) in enumerate(table.tolist(), start=1)
-    ]

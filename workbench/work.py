@@ -19,6 +19,7 @@ from workbench.checkpoints import load_into
 from workbench.compose import build, build_dataset, build_metrics, corpus_of, count_bytes, create
 from workbench.contracts import Corpus, Dataset, Encoder
 from workbench.costs import STAGE_PEAK, STAGE_SECONDS
+from workbench.curve import Step
 from workbench.devices import compute_repeatably, facts_of, repeatably_if_possible
 from workbench.errors import UserError
 from workbench.evaluate import evaluate
@@ -37,7 +38,7 @@ from workbench.stages import FeatureStage, Stage
 from workbench.summary import lines_of, summarize
 from workbench.text_probe import text_numbers
 from workbench.tokenizer import Tokenizer
-from workbench.train import TRAIN, Step, train
+from workbench.train import TRAIN, train
 from workbench.trial import Trial, digest
 from workbench.workers import Do, Tell
 
