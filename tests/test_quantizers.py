@@ -110,6 +110,16 @@ def test_every_number_of_rows_and_width_gives_the_product_within_what_bf16_round
     assert_product(layer, given, found)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@torch.no_grad()
+def test_a_head_that_is_multiplied_in_parts_gives_the_product_too(bias: bool):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 5000, bias=bias))
+    quantizer().quantize(model)
+    layer, given = part(model, "0"), torch.randn(2, 20, 32)
+    assert_product(layer, given, layer(given))
+
+
 def assert_product(layer: Any, given: torch.Tensor, found: torch.Tensor) -> None:
     """`found` is what an INT8 layer makes of `given`, within what bf16 rounds."""
     expected = given.double() @ (layer.weight_int8.double() * layer.scale.double()[:, None]).T

@@ -25,6 +25,7 @@ from ._layers import chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
 FEW_ROWS_ON_GPU = 64
+OUTPUTS_AT_ONCE = 2048
 LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
@@ -81,8 +82,7 @@ class Int8Layer(nn.Module):
 
     def dequantized(self, kind: torch.dtype) -> Tensor:
         """The weight [O, ...] as numbers of that type, made anew and kept nowhere."""
-        scale = self.scale.to(kind).view(-1, *[1] * (self.weight_int8.ndim - 1))
-        return self.weight_int8.to(kind).mul_(scale)
+        return numbers(self.weight_int8, self.scale, kind)
 
     def extra_repr(self) -> str:
         """Sizes."""
@@ -148,8 +148,16 @@ class Int8Linear(Int8Layer, QuantizedLinear):
         return product.mul_(scale) if self.bias is None else torch.addcmul(self.bias.to(kind), product, scale)
 
     def _many_rows(self, hidden: Tensor, kind: torch.dtype, expected: torch.dtype) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(kind)
-        return functional.linear(hidden.to(kind), self.dequantized(kind), bias).to(expected)
+        hidden, bias = hidden.to(kind), None if self.bias is None else self.bias.to(kind)
+        if kind == expected or self.out_features <= OUTPUTS_AT_ONCE:
+            return functional.linear(hidden, self.dequantized(kind), bias).to(expected)
+        # An output head: weights and logits of the other type are kept for a part at a time, near the processor.
+        product = hidden.new_empty((*hidden.shape[:-1], self.out_features), dtype=expected)
+        for start in range(0, self.out_features, OUTPUTS_AT_ONCE):
+            part = slice(start, start + OUTPUTS_AT_ONCE)
+            weight = numbers(self.weight_int8[part], self.scale[part], kind)
+            product[..., part] = functional.linear(hidden, weight, None if bias is None else bias[part])
+        return product
 
 
 class Int8Embedding(Int8Layer):
@@ -197,6 +205,11 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     whole = (rows / scale[:, None]).round().clamp(-LARGEST, LARGEST)
     return whole.to(torch.int8).view(weight.shape), scale
+
+
+def numbers(weight_int8: Tensor, scale: Tensor, kind: torch.dtype) -> Tensor:
+    """int8 weight [O, ...] and scales [O] -> the weight [O, ...] as numbers of that type."""
+    return weight_int8.to(kind).mul_(scale.to(kind).view(-1, *[1] * (weight_int8.ndim - 1)))
 
 
 def _fits(module: nn.Module) -> bool:
