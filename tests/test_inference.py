@@ -24,9 +24,10 @@ def layer(bias: bool = True, inputs: int = 24) -> nn.Linear:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("inputs", [24, 100])
 @torch.no_grad()
-def test_a_ready_layer_gives_what_it_gave_in_fp32(shape, bias):
-    linear, hidden = layer(bias), torch.randn(shape)
+def test_a_ready_layer_gives_what_it_gave_in_fp32(shape, bias, inputs):
+    linear, hidden = layer(bias, inputs), torch.randn(*shape[:-1], inputs)
     before = linear(hidden)
     with ready_to_answer(linear):
         after = linear(hidden)

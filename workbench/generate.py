@@ -80,7 +80,7 @@ def _answers(
     chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
     steps = _steps(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
     for step, (rows, numbers, ids) in enumerate(steps):
-        chosen[rows[:, None], numbers - 1, step] = ids
+        chosen[rows, numbers, step] = ids
     counts = there.sum(1).tolist()
     return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
 
@@ -96,24 +96,24 @@ def _steps(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Token by token until every question is answered; rows whose questions all are drop out.
 
-    Each step gives the rows [R'] that are left, and for each the numbers of its questions and their tokens [R',Q'].
+    Each step gives the rows that are left [R',1], and for each the numbers of its questions and their tokens [R',Q'].
     """
     language_model = model.language_model
     end = language_model.tokenizer.end
     last, open_ = _ends(batch)  # [R,Q]
     hidden = pick(hidden, last)  # [R,Q,D]
     positions = conversation.positions.gather(1, last)
-    numbers = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
-    rows = torch.arange(len(last), device=last.device)
-    segments = numbers.masked_fill(~open_, -1)
+    numbers = torch.arange(last.shape[1], device=last.device).expand_as(last)
+    rows = torch.arange(len(last), device=last.device)[:, None]
+    closed = ~open_
+    segments = (numbers + 1).masked_fill(closed, -1)
     for step in range(max_new_tokens):
-        ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(~open_, end)  # [R',Q']
+        ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(closed, end)  # [R',Q']
         yield rows, numbers, ids
-        ended = open_ & (ids == end)
         if step + 1 == max_new_tokens:
             break
-        if ended.any():
-            open_ = open_ & ~ended
+        if not torch.equal(ended := ids == end, closed):
+            open_ = ~ended
             left = open_.any(1).nonzero()[:, 0]
             if not len(left):
                 break
@@ -122,7 +122,8 @@ def _steps(
             # Open questions first: as many columns as the row with most of them needs.
             order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
             open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
-            segments = numbers.masked_fill(~open_, -1)
+            closed = ~open_
+            segments = (numbers + 1).masked_fill(closed, -1)
         positions = positions + 1
         hidden = model.answer(conversation, ids, positions, segments)
 

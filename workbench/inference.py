@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workbench.huge_pages import HugePages
 from workbench.layers import JOINED
 
 USUAL_ROWS = 16  # the packed layout for so many rows is good for one and for hundreds as well
@@ -31,10 +32,11 @@ def ready_to_answer(model: nn.Module) -> Iterator[None]:
         each for each in model.modules() if isinstance(each, nn.Linear) and type(each).forward is nn.Linear.forward
     ]
     groups = [group for each in model.modules() for group in _groups(each)]
+    room = HugePages()
     for layer in layers:
-        vars(layer)["forward"] = ReadyLinear(layer.weight, layer.bias)
+        vars(layer)["forward"] = ReadyLinear(layer.weight, layer.bias, room)
     for group in groups:
-        vars(group[0])[JOINED] = Joined(group)
+        vars(group[0])[JOINED] = Joined(group, room)
     try:
         yield
     finally:
@@ -61,29 +63,35 @@ def _groups(module: nn.Module) -> Iterator[list[Any]]:
 class Joined:
     """Several layers of the same inputs as one, made when it is first needed."""
 
-    def __init__(self, layers: Sequence[Any]):
+    def __init__(self, layers: Sequence[Any], room: HugePages):
         self.layers = layers
+        self.room = room
         self.one: Callable[[Tensor], Tensor] | None = None
         self.widths = [each.out_features for each in layers]
 
     def __call__(self, hidden: Tensor) -> Sequence[Tensor]:
         """hidden [..., I] -> what each layer makes of it [..., O]."""
+        return self.product(hidden).split(self.widths, dim=-1)
+
+    def product(self, hidden: Tensor) -> Tensor:
+        """The same, one behind the other [..., all O]."""
         if self.one is None:
             self.one = self._join()
-        return self.one(hidden).split(self.widths, dim=-1)
+        return self.one(hidden)
 
     def _join(self) -> Callable[[Tensor], Tensor]:
         first, *others = self.layers
         if hasattr(first, "joined_with"):
             return first.joined_with(others)
         bias = None if first.bias is None else torch.cat([each.bias for each in self.layers])
-        return ReadyLinear(torch.cat([each.weight for each in self.layers]), bias)
+        return ReadyLinear(torch.cat([each.weight for each in self.layers]), bias, self.room)
 
 
 class ReadyLinear:
     """The forward pass of a linear layer on a copy of its weight [O,I], made when it is first needed."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None):
+    def __init__(self, weight: Tensor, bias: Tensor | None, room: HugePages):
+        self.room = room
         kind = weight.device.type
         self.type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
         self.weight = weight.detach().to(self.type)
@@ -91,22 +99,24 @@ class ReadyLinear:
         self.on_cpu = kind == "cpu"
         self.packs = self.on_cpu and self.type in (torch.float32, torch.bfloat16) and _can_pack()
         self.blocks: Tensor | None = None
-        self.columns: Tensor | None = None
+        self.for_one_row: Tensor | None = None
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """hidden [..., I] -> [..., O]."""
         hidden = hidden.to(self.type)
         if self.on_cpu and self.type == torch.float32 and hidden.numel() == hidden.shape[-1]:
-            return functional.linear(hidden, self._in_columns(), self.bias)
+            return functional.linear(hidden, self._for_one_row(), self.bias)
         if self.packs:
             return torch.ops.mkldnn._linear_pointwise(hidden, self._in_blocks(), self.bias, "none", [], "")
         return functional.linear(hidden, self.weight, self.bias)
 
-    def _in_columns(self) -> Tensor:
-        """The weight with a column's numbers side by side: one row is multiplied by adding up columns."""
-        if self.columns is None:
-            self.columns = self.weight.t().contiguous().t()
-        return self.columns
+    def _for_one_row(self) -> Tensor:
+        """The weight with the numbers of its longer side next to each other: more outputs than inputs are columns added
+        up, more inputs are products summed up."""
+        if self.for_one_row is None:
+            wide = self.weight.shape[0] >= self.weight.shape[1]
+            self.for_one_row = self.room.copy(self.weight.t()).t() if wide else self.room.copy(self.weight)
+        return self.for_one_row
 
     def _in_blocks(self) -> Tensor:
         """The weight as oneDNN's kernels read it (https://uxlfoundation.github.io/oneDNN/)."""

@@ -38,6 +38,7 @@ EVALUATION_CODE = (
     *TRAINING_CODE,
     "evaluate",
     "generate",
+    "huge_pages",
     "inference",
     "outside",
     "plain_text",

@@ -22,6 +22,7 @@ from workbench import (
     UserError,
     attend,
     beside,
+    beside_as_one,
     checkpoint_files,
     checkpoint_folder,
     hookimpl,
@@ -65,20 +66,31 @@ class SelfAttention(nn.Module):
 
         With `places` [R,L] only these look, the mask is [R,1,L,K], and so comes out [R,L,D].
         """
-        turning = rotation
-        if places is None:
-            queries, keys, values = beside(hidden, self.q_proj, self.k_proj, self.v_proj)
-        else:
-            queries, keys, values = self.q_proj(pick(hidden, places)), self.k_proj(hidden), self.v_proj(hidden)
-            cosine, sine = (pick(part[:, 0], places)[:, None] for part in rotation)  # [R,1,L,E]
-            turning = cosine, sine
-        queries = rotate(self._heads(queries), turning)  # [R,H,S or L,E]
-        keys = rotate(self._heads(keys), rotation)  # [R,G,S,E]
-        values = self._heads(values)
+        queries, keys, values = self._turned(hidden, rotation, places)
         if cache is not None:
             keys, values = cache.extend(index, keys, values)
         mixed = attend(queries, keys, values, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+    def _turned(
+        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], places: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [R,H,S or L,E], keys and values [R,G,S,E] with their positions."""
+        if places is not None:
+            queries, keys, values = self.q_proj(pick(hidden, places)), self.k_proj(hidden), self.v_proj(hidden)
+            cosine, sine = (pick(part[:, 0], places)[:, None] for part in rotation)  # [R,1,L,E]
+            turned = rotate(self._heads(queries), (cosine, sine)), rotate(self._heads(keys), rotation)
+            return *turned, self._heads(values)
+        layers = self.q_proj, self.k_proj, self.v_proj
+        if (product := beside_as_one(hidden, *layers)) is not None:
+            shared = self.k_proj.out_features // self.head_width
+            heads = self._heads(product)  # [R,H+2G,S,E]
+            turned, values = heads.split((heads.shape[1] - shared, shared), dim=1)
+            turned = rotate(turned, rotation)
+            queries, keys = turned.split((turned.shape[1] - shared, shared), dim=1)
+            return queries, keys, values
+        queries, keys, values = (self._heads(each) for each in beside(hidden, *layers))
+        return rotate(queries, rotation), rotate(keys, rotation), values
 
     def _heads(self, projected: Tensor) -> Tensor:
         rows, length, _ = projected.shape
