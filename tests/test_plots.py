@@ -110,6 +110,16 @@ def test_the_pareto_front_is_what_nobody_beats(higher: bool):
     assert sorted(pareto_front(costs, scores, higher)) == [place for place in range(30) if not beaten[place]]
 
 
+def test_the_caption_tells_of_a_front_where_there_is_one(study: Study, tmp_path: Path):
+    plot = pareto_plot(study)
+    assert plot is not None
+    assert "dashed" in plot.caption
+    alone = read_study(write_results(tmp_path, axes={"fusion": ["concat_projection"]}), resamples=100)
+    plot = pareto_plot(alone)
+    assert plot is not None
+    assert "dashed" not in plot.caption
+
+
 def test_trials_that_share_a_training_share_its_curve(study: Study):
     plot = curves_plot(study)
     assert plot is not None

@@ -118,7 +118,8 @@ def _show_costs(console: Console, plan: Plan, costs: Costs, planner: Planner, pr
     known = list(seconds.values())
     if any(each is None for each in known):
         unknown = sum(each is None for each in known)
-        console.print(f"time: {unknown} stages are of a kind not measured yet; --probe measures a little of each")
+        told = f"time: not known for {unknown:,} of the {len(missing):,} to do, whose kind was never measured"
+        console.print(f"{told}; --probe measures a little of each", highlight=False, soft_wrap=True)
         return
     total = sum(each for each in known if each is not None)
     unshared = sum(seconds[stage.key] or 0 for stage in every if stage.key in plan.missing)

@@ -73,10 +73,9 @@ class RMSNorm(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> [..., D]."""
         if hidden.device.type == "cpu" and hidden.dtype == self.weight.dtype == torch.float32:
-            if torch.is_grad_enabled():
+            if torch.is_grad_enabled() or hidden.numel() > FEW_ROWS * hidden.shape[-1]:
                 return _RMSNormOnCPU.apply(hidden, self.weight, self.epsilon)
-            if hidden.numel() <= FEW_ROWS * hidden.shape[-1]:
-                return self._few_rows(hidden)
+            return self._few_rows(hidden)
         return functional.rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
     def _few_rows(self, hidden: Tensor) -> Tensor:

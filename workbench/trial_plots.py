@@ -47,15 +47,15 @@ def pareto_plot(study: Study) -> Plot | None:
     figure = new_figure(WIDTH, 3.7)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     hue, shape = look(study)
+    steps = 0
     for panel, (name, label, unit) in zip(panels, shown, strict=True):
-        _draw_pareto(panel, study, unit * study.numbers(name), intervals, notation)
+        steps += _draw_pareto(panel, study, unit * study.numbers(name), intervals, notation)
         panel.set_xlabel(label)
     panels[0].set_ylabel(f"{notation.words}{in_unit(notation)}")
     add_legend(figure, study, hue, shape)
     names = joined([label.partition(" (")[0] for _, label, _ in shown])
-    caption = (
-        f"{capital(notation.words)} against {names}; one mark a trial, bars are 95 % intervals."
-        " The dashed line is the Pareto front."
+    caption = f"{capital(notation.words)} against {names}; one mark a trial, bars are 95 % intervals." + (
+        " The dashed line is the Pareto front." if steps else " The cheapest trial is also the best."
     )
     return Plot("pareto", caption, figure)
 
@@ -140,7 +140,8 @@ def pareto_front(costs: numpy.ndarray, scores: numpy.ndarray, higher_is_better: 
 
 def _draw_pareto(
     axes: Axes, study: Study, costs: numpy.ndarray, intervals: Sequence[Interval], notation: Notation
-) -> None:
+) -> int:
+    """Draw one panel; how many steps its Pareto front has: none where one trial is the cheapest and the best."""
     factor, (hue, shape) = factor_of(notation), look(study)
     for cost, interval, id_ in zip(costs, intervals, study.axes.index, strict=True):
         color, marker = COLORS[color_of(study, id_, hue)], MARKERS[place_of(study, id_, shape) % len(MARKERS)]
@@ -169,6 +170,7 @@ def _draw_pareto(
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     seaborn.despine(ax=axes)
+    return max(0, len(front) - 1)
 
 
 def _distinct(study: Study) -> list[tuple[str, pandas.DataFrame]]:
