@@ -92,6 +92,23 @@ def test_percentages_get_a_second_decimal_only_where_the_intervals_are_narrow_en
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (-0.01, 0.02, "+0.5 [-1.0, +2.0]"),
+        (-0.0001, 0.0002, "+0.01 [-0.01, +0.02]"),
+        (-0.0009, -0.00003, "-0.046 [-0.090, -0.003]"),  # not up to 0.0: the verdict says `worse`
+        (0.00004, 0.02, "+1.002 [+0.004, +2.000]"),
+        (0.0, 0.02, "+1.0 [0.0, +2.0]"),
+        (0.0, 0.0, "0.0 [0.0, 0.0]"),
+    ],
+)
+def test_a_difference_has_the_decimals_that_its_interval_needs(low: float, high: float, shown: str):
+    notation = notation_for("m", Scale(True, True), [Interval(0.9, 0.88, 0.92)])
+    gap = Interval((low + high) / 2, low, high)
+    assert notation.difference(gap).replace("\N{MINUS SIGN}", "-") == shown
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [
         (fixed(-0.04, 1), "0.0"),

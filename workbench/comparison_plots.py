@@ -10,7 +10,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.notation import Notation, capital, signed, spoken
+from workbench.notation import Notation, capital, spoken
 from workbench.plot_style import COLORS, FAINT, INK, MUTED, WIDTH, Plot, factor_of, heat_map, in_unit, new_figure
 from workbench.statistics import BASELINE, UNCLEAR, Effect, Interval
 from workbench.study import CONTROLS, Study
@@ -120,7 +120,7 @@ def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation)
             zorder=4,
         )
         axes.annotate(
-            signed(factor * gap.estimate, notation.decimals),
+            notation.for_gap(gap).signed(gap.estimate),
             (factor * gap.estimate, row),
             xytext=(0, 7),
             textcoords="offset points",
