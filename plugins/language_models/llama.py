@@ -75,22 +75,19 @@ class SelfAttention(nn.Module):
     def _turned(
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], places: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [R,H,S or L,E], keys and values [R,G,S,E] with their positions."""
-        if places is not None:
-            queries, keys, values = self.q_proj(pick(hidden, places)), self.k_proj(hidden), self.v_proj(hidden)
-            cosine, sine = (pick(part[:, 0], places)[:, None] for part in rotation)  # [R,1,L,E]
-            turned = rotate(self._heads(queries), (cosine, sine)), rotate(self._heads(keys), rotation)
-            return *turned, self._heads(values)
-        layers = self.q_proj, self.k_proj, self.v_proj
-        if (product := beside_as_one(hidden, *layers)) is not None:
+        """Queries [R,H,S or L,E] and keys [R,G,S,E] with their positions, and values [R,G,S,E]."""
+        if places is None and (all_three := beside_as_one(hidden, self.q_proj, self.k_proj, self.v_proj)) is not None:
             shared = self.k_proj.out_features // self.head_width
-            heads = self._heads(product)  # [R,H+2G,S,E]
+            heads = self._heads(all_three)  # [R,H+2G,S,E]
             turned, values = heads.split((heads.shape[1] - shared, shared), dim=1)
-            turned = rotate(turned, rotation)
-            queries, keys = turned.split((turned.shape[1] - shared, shared), dim=1)
+            queries, keys = rotate(turned, rotation).split((turned.shape[1] - shared, shared), dim=1)
             return queries, keys, values
-        queries, keys, values = (self._heads(each) for each in beside(hidden, *layers))
-        return rotate(queries, rotation), rotate(keys, rotation), values
+        looking, (cosine, sine) = hidden, rotation  # the latter [R,1,S,E] each
+        if places is not None:
+            looking, cosine, sine = (pick(each, places) for each in (hidden, cosine[:, 0], sine[:, 0]))
+            cosine, sine = cosine[:, None], sine[:, None]
+        queries = rotate(self._heads(self.q_proj(looking)), (cosine, sine))
+        return queries, rotate(self._heads(self.k_proj(hidden)), rotation), self._heads(self.v_proj(hidden))
 
     def _heads(self, projected: Tensor) -> Tensor:
         rows, length, _ = projected.shape
