@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -66,20 +67,15 @@ class Joined:
     def __init__(self, layers: Sequence[Any], room: HugePages):
         self.layers = layers
         self.room = room
-        self.one: Callable[[Tensor], Tensor] | None = None
         self.widths = [each.out_features for each in layers]
 
     def __call__(self, hidden: Tensor) -> Sequence[Tensor]:
         """hidden [..., I] -> what each layer makes of it [..., O]."""
         return self.product(hidden).split(self.widths, dim=-1)
 
-    def product(self, hidden: Tensor) -> Tensor:
-        """The same, one behind the other [..., all O]."""
-        if self.one is None:
-            self.one = self._join()
-        return self.one(hidden)
-
-    def _join(self) -> Callable[[Tensor], Tensor]:
+    @cached_property
+    def product(self) -> Callable[[Tensor], Tensor]:
+        """hidden [..., I] -> the same, one behind the other [..., all O]."""
         first, *others = self.layers
         if hasattr(first, "joined_with"):
             return first.joined_with(others)
@@ -88,42 +84,42 @@ class Joined:
 
 
 class ReadyLinear:
-    """The forward pass of a linear layer on a copy of its weight [O,I], made when it is first needed."""
+    """The forward pass of a linear layer on copies of its weight [O,I], each made when it is first needed."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, room: HugePages):
         self.room = room
         kind = weight.device.type
         self.type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        self.weight = weight.detach().to(self.type)
+        self.given = weight.detach()
         self.bias = None if bias is None else bias.detach().to(self.type)
         self.on_cpu = kind == "cpu"
         self.packs = self.on_cpu and self.type in (torch.float32, torch.bfloat16) and _can_pack()
-        self.blocks: Tensor | None = None
-        self.for_one_row: Tensor | None = None
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """hidden [..., I] -> [..., O]."""
         hidden = hidden.to(self.type)
         if self.on_cpu and self.type == torch.float32 and hidden.numel() == hidden.shape[-1]:
-            return functional.linear(hidden, self._for_one_row(), self.bias)
+            return functional.linear(hidden, self.for_one_row, self.bias)
         if self.packs:
-            return torch.ops.mkldnn._linear_pointwise(hidden, self._in_blocks(), self.bias, "none", [], "")
+            return torch.ops.mkldnn._linear_pointwise(hidden, self.blocks, self.bias, "none", [], "")
         return functional.linear(hidden, self.weight, self.bias)
 
-    def _for_one_row(self) -> Tensor:
+    @cached_property
+    def weight(self) -> Tensor:
+        """The weight in the type of the products."""
+        return self.given.to(self.type)
+
+    @cached_property
+    def for_one_row(self) -> Tensor:
         """The weight with the numbers of its longer side next to each other: more outputs than inputs are columns added
         up, more inputs are products summed up."""
-        if self.for_one_row is None:
-            wide = self.weight.shape[0] >= self.weight.shape[1]
-            self.for_one_row = self.room.copy(self.weight.t()).t() if wide else self.room.copy(self.weight)
-        return self.for_one_row
+        outputs, inputs = self.weight.shape
+        return self.room.copy(self.weight.t()).t() if outputs >= inputs else self.room.copy(self.weight)
 
-    def _in_blocks(self) -> Tensor:
+    @cached_property
+    def blocks(self) -> Tensor:
         """The weight as oneDNN's kernels read it (https://uxlfoundation.github.io/oneDNN/)."""
-        blocks = self.blocks
-        if blocks is None:
-            blocks = self.blocks = torch.ops.mkldnn._reorder_linear_weight(self.weight, USUAL_ROWS)
-        return blocks
+        return torch.ops.mkldnn._reorder_linear_weight(self.given.to(self.type), USUAL_ROWS)
 
 
 def _can_pack() -> bool:
