@@ -15,7 +15,8 @@ from tests.made_results import write_results
 from workbench.notation import duration, fixed, joined, megabytes, notation_for, p_value, share, signed, significant
 from workbench.statistics import Interval
 from workbench.study import Scale, Study, read_study
-from workbench.tables import Column, Table, axis_table, latex, trials_table, write_tables
+from workbench.table_formats import Column, Table, latex, write_tables
+from workbench.tables import axis_table, trials_table
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from workbench.notation import Notation, share, spoken
 from workbench.samples import auroc_sample
 from workbench.statistics import SEED, Interval, Sample, infer
 from workbench.study import Scale, Study, seed_of
-from workbench.tables import Column, Table, notation_of
+from workbench.table_formats import Column, Table
+from workbench.tables import notation_of
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
 AUROC = Notation("auroc", Scale(True, False), 3)

@@ -28,7 +28,8 @@ from workbench.records import Record
 from workbench.registry import Registry
 from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
-from workbench.tables import Table, all_tables, notation_of, write_tables
+from workbench.table_formats import Table, write_tables
+from workbench.tables import all_tables, notation_of
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings

@@ -66,13 +66,13 @@ class SelfAttention(nn.Module):
 
         With `places` [R,L] only these look, the mask is [R,1,L,K], and so comes out [R,L,D].
         """
-        queries, keys, values = self._turned(hidden, rotation, places)
+        queries, keys, values = self._queries_keys_values(hidden, rotation, places)
         if cache is not None:
             keys, values = cache.extend(index, keys, values)
         mixed = attend(queries, keys, values, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
-    def _turned(
+    def _queries_keys_values(
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], places: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [R,H,S or L,E] and keys [R,G,S,E] with their positions, and values [R,G,S,E]."""
