@@ -35,9 +35,9 @@ base:
   adapter: full
   quantizer: none
   phases:
-    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4}
+    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}
 metrics: [vqa_accuracy, loss]
-evaluation: {max_new_tokens: 2}
+evaluation: {max_new_tokens: 2, precision: fp32}
 """
 
 

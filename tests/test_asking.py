@@ -19,8 +19,8 @@ from workbench.finished import FinishedError, find_trial, read_finished
 from workbench.records import read_predictions
 
 PHASES = """\
-    - {name: align, train: [connector, language_model], epochs: 2, batch: 8}
-    - {name: adapt, train: [adapter], steps: 2, batch: 4, rate: 0.01}
+    - {name: align, train: [connector, language_model], epochs: 20, batch: 8, rate: 0.01, precision: fp32}
+    - {name: adapt, train: [adapter], steps: 2, batch: 4, rate: 0.01, precision: fp32}
 """
 
 

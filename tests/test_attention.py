@@ -36,7 +36,7 @@ QUESTION = "what color is it?"
 
 def asked(model: VisionLanguageModel, prompt: str = "<image>{question}\n") -> Asked:
     model.encoder.transform = lambda picture: images(1)[0]
-    return Asked(model.eval(), Trial("", {}, {}, (), (), Evaluation(), prompt, 0))
+    return Asked(model.eval(), Trial("", {}, {}, (), (), Evaluation(precision="fp32"), prompt, 0))
 
 
 def answered(model: VisionLanguageModel, prompt: str = "<image>{question}\n"):

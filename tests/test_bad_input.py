@@ -144,7 +144,7 @@ BROKEN_PHASES = {
         "epochs: 2",
         "epochs: 2\n      precision: fp8 #!",
         "base.phases.tune.precision",
-        "one of: fp32, bf16, fp16",
+        "one of: auto, fp32, bf16, fp16",
     ),
     "all pictures are held out": (
         "epochs: 2",

@@ -44,7 +44,7 @@ def ask(
     model: VisionLanguageModel, dataset: Dataset, seed: int = 0, **settings: Any
 ) -> tuple[Outcome, list[tuple[int, int]]]:
     progress: list[tuple[int, int]] = []
-    chosen = Evaluation(max_new_tokens=2, **settings)
+    chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", **settings})
     outcome = evaluate(model, dataset, PROMPT, chosen, seed, lambda *done: progress.append(done))
     return outcome, progress
 

@@ -39,13 +39,15 @@ def axis_values(experiment, axis: str) -> list[str]:
 
 
 def test_a_trial_holds_every_setting_with_its_default(tmp_path):
-    trial = load(tmp_path, with_grid("")).trials[0]
+    experiment = load(tmp_path, with_grid(""))
+    trial = experiment.trials[0]
     assert trial.components["encoder"].options == {"depth": 3, "width": 8}
     assert trial.components["dataset"].options == {"size": 10, "flip": False}
     assert [phase.name for phase in trial.phases] == ["align", "tune"]
     assert trial.phases[1].rate == 0.001
-    assert trial.phases[1] == Phase(name="tune", train=("encoder", "fusion"), epochs=2, rate=0.001)
-    assert trial.evaluation == Evaluation()
+    tune = Phase(name="tune", train=("encoder", "fusion"), epochs=2, rate=0.001)
+    assert trial.phases[1] == tune.computed_in(str(experiment.auto_precision))
+    assert trial.evaluation == Evaluation().computed_in(str(experiment.auto_precision))
     assert trial.prompt == "<image>{question}\n"
     assert trial.axes == {"seed": "0"}
 
@@ -262,7 +264,7 @@ def test_the_text_of_a_run_without_overrides_is_the_file_itself(tmp_path):
 def test_the_summary_is_plain_json_and_in_the_order_of_the_file(tmp_path):
     experiment = load(tmp_path, GOOD)
     summary = json.loads(json.dumps(experiment.summary()))
-    assert list(summary) == ["name", "question", "axes", "baseline", "metrics", "trials"]
+    assert list(summary) == ["name", "question", "axes", "baseline", "metrics", "trials", "auto_precision"]
     assert summary["axes"] == {"quantizer": ["exact", "rough"], "seed": ["0"]}
     assert summary["baseline"] == {"quantizer": "exact", "seed": "0"}
     assert summary["metrics"] == ["right"]

@@ -131,7 +131,7 @@ def test_an_adapter_inside_the_encoder_uses_no_kept_features(tmp_path):
 
 def test_an_adapter_behind_the_encoder_shares_what_came_before_it(tmp_path):
     """Both phases and both ranks look at the same pictures."""
-    phases = "    - {name: adapt, train: [adapter], epochs: 1, batch: 9}\nmetrics:"
+    phases = "    - {name: adapt, train: [adapter], epochs: 1, batch: 9, precision: fp32}\nmetrics:"
     experiment = load(tmp_path, "grid.adapter.rank=[2, 4]", text=LORA.replace("metrics:", phases))
     assert passes(planned(experiment, tmp_path)) == ["test", "train"]
 

@@ -87,7 +87,7 @@ def test_an_auroc_is_resampled_over_pictures_with_the_questions_they_share():
 
 def test_energy_and_distance_are_those_of_each_question_alone(model):
     squares = small_registry().create("dataset", "squares")
-    found = measure_strangeness(model, squares, Noise(), PROMPT, Evaluation(batch=3))
+    found = measure_strangeness(model, squares, Noise(), PROMPT, Evaluation(batch=3, precision="fp32"))
     collate = Collator(model.language_model.tokenizer, PROMPT)
     training = list(dict.fromkeys(each.picture for each in squares.examples("train", "questions")))
 

@@ -31,7 +31,7 @@ from workbench.snapshots import Snapshots
 from workbench.train import train
 
 DECODER = "{name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}"
-TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4}\n"
+TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}\n"
 PHASES = """\
     - {name: align, train: [encoder, connector, fusion, language_model], steps: 4, batch: 4}
     - {name: adapt, train: [connector, adapter], steps: 40, batch: 8, rate: 0.02, quantized: true}

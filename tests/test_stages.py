@@ -17,7 +17,7 @@ from workbench.stages import Stage, chain
 from workbench.trial import Trial
 
 CONTRAST = "    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 2}\n"
-TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4}\n"
+TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}\n"
 ADAPT = "    - {name: adapt, train: [adapter], steps: 2}\n"
 THREE = SMALL.replace(TUNE, CONTRAST + TUNE + ADAPT)
 

@@ -46,7 +46,8 @@ def model(trial) -> VisionLanguageModel:
 
 
 def phase_of(**settings: Any) -> Phase:
-    return Phase.model_validate({"name": "tune", "train": ALL, "steps": 1, "batch": 4, **settings})
+    usual = {"name": "tune", "train": ALL, "steps": 1, "batch": 4, "precision": "fp32"}
+    return Phase.model_validate({**usual, **settings})
 
 
 class Squares:

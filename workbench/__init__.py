@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         read_entries,
         text_lines,
     )
+    from workbench.capabilities import has_int8_rows, multiplies
     from workbench.captions import KarpathySplits, caption_examples
     from workbench.checkpoints import load_into, read_weights
     from workbench.contracts import (
@@ -107,6 +108,7 @@ _HOME = {
         "read_entries",
         "text_lines",
     ),
+    "workbench.capabilities": ("has_int8_rows", "multiplies"),
     "workbench.captions": ("KarpathySplits", "caption_examples"),
     "workbench.file_dataset": ("FileDataset",),
     "workbench.picture_files": ("PictureFiles",),
@@ -230,6 +232,7 @@ __all__ = [
     "died",
     "embedding_factor",
     "file_hash",
+    "has_int8_rows",
     "heads_of",
     "hookimpl",
     "is_adaptable",
@@ -242,6 +245,7 @@ __all__ = [
     "linear_sizes",
     "load_into",
     "multiple_choice",
+    "multiplies",
     "part_with",
     "pick",
     "pretrained_tokenizer",

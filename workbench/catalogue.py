@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,9 @@ def show_plugin(console: Console, entry: Entry) -> None:
     console.print(f"\nIn an experiment file:\n  {entry.kind}: {{{example}}}", markup=False, highlight=False)
 
 
-def show_plan(console: Console, experiment: Experiment, planner: Planner, probe: bool = False) -> None:
+def show_plan(
+    console: Console, experiment: Experiment, planner: Planner, probe: bool = False, notes: Iterable[str] = ()
+) -> None:
     """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves."""
     from workbench.costs import Costs
 
@@ -59,7 +62,7 @@ def show_plan(console: Console, experiment: Experiment, planner: Planner, probe:
     plan.sizes = plan.sizes or planner.sizes()
     _show_trials(console, experiment, plan)
     _show_missing(console, plan)
-    for note in plan.notes:
+    for note in (*notes, *plan.notes):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     _show_costs(console, plan, Costs(plan, planner.store), planner, probe)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli_options import HERE, ExperimentFile, Overrides, PluginFolders, Results
+from workbench.cli_options import HERE, Device, ExperimentFile, Overrides, PluginFolders, Results
 from workbench.cli_using import commands
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def plan(
     overrides: Overrides = None,
     folders: PluginFolders = None,
     results: Results = Path("results"),
+    device: Device = "auto",
     probe: Annotated[
         bool, typer.Option("--probe", help="measure a few steps of what is to do, to say how long it will take")
     ] = False,
@@ -100,14 +101,17 @@ def plan(
     feature_gb: FeatureSize = None,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
+    from workbench.auto_precision import precision_notes
     from workbench.catalogue import show_plan
+    from workbench.devices import find_device
     from workbench.plan import Planner
 
-    experiment, registry = _load(file, overrides, folders)
+    experiment, registry = _load(file, overrides, folders, results, device)
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
     if decode:
         _console().print(f"{planner.decode():,} pictures decoded", highlight=False)
-    show_plan(_console(), experiment, planner, probe)
+    notes = precision_notes(experiment, results / experiment.name, find_device(device))
+    show_plan(_console(), experiment, planner, probe, notes)
 
 
 @app.command()
@@ -117,7 +121,7 @@ def run(
     folders: PluginFolders = None,
     results: Results = Path("results"),
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes; one for each core by default")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes every GPU there is")] = "auto",
+    device: Device = "auto",
     retry: Annotated[
         str | None, typer.Option(metavar="failed", help="'failed': try trials again whose failure would only repeat")
     ] = None,
@@ -151,7 +155,7 @@ def run(
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
     options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb), share)
     with _interruptible():
-        experiment, registry = _load(file, overrides, folders)
+        experiment, registry = _load(file, overrides, folders, results, device)
         launcher = make_launcher(experiment, registry, workers)
         outcome = run_experiment(experiment, registry, results, launcher, find_device(device), _console(), options)
     show_outcome(_console(), experiment, outcome, results)
@@ -214,7 +218,7 @@ def report(
     if source.is_dir():
         folder, registry = source, load_registry(plugin_folders(HERE, folders or ()))
     else:
-        experiment, registry = _load(source, overrides, folders)
+        experiment, registry = _load(source, overrides, folders, results)
         folder = results / experiment.name
     page = write_report(folder, registry)
     _console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
@@ -223,13 +227,16 @@ def report(
 app.add_typer(commands)
 
 
-def _load(file: Path, overrides: list[str] | None, folders: list[Path] | None) -> tuple[Experiment, Registry]:
+def _load(
+    file: Path, overrides: list[str] | None, folders: list[Path] | None, results: Path, device: str = "auto"
+) -> tuple[Experiment, Registry]:
     """The checked experiment, and the plugins it was checked against."""
+    from workbench.auto_precision import precision_for
     from workbench.experiment import load_experiment, plugin_folders
     from workbench.registry import load_registry
 
     registry = load_registry(plugin_folders(file, folders or ()))
-    return load_experiment(file, registry, overrides or ()), registry
+    return load_experiment(file, registry, overrides or (), precision_for(results, device)), registry
 
 
 @contextmanager

@@ -16,4 +16,5 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...; auto takes the GPUs there are")]
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli_options import ExperimentFile, Overrides, PluginFolders, Results
+from workbench.cli_options import Device, ExperimentFile, Overrides, PluginFolders, Results
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ TrialName = Annotated[
         metavar="TRIAL", help="the id of a finished trial, its beginning, its folder, or an exported folder"
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one")]
 MostTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", min=1, help="longest answer; that of the evaluation by default")
 ]

@@ -29,7 +29,7 @@ def find_device(wanted: str) -> str:
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"--device {wanted}: {str(error).splitlines()[0]}. Use cpu, cuda or auto") from error
+        raise DeviceError(f"--device {wanted}: {str(error).splitlines()[0]}. Use cpu, cuda, mps or auto") from error
     return wanted
 
 
@@ -41,10 +41,25 @@ def sent(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     return tensor.to(device)
 
 
+def device_name(device: str) -> str:
+    """What messages call a device."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    if device != "cpu":
+        return f"the device {device}"
+    from workbench.capabilities import instructions
+
+    return f"this processor ({instructions()})"
+
+
 def facts_of(device: str) -> dict[str, Any]:
     """What a record says of a device."""
     if not device.startswith("cuda"):
-        return {"device": device}
+        from workbench.capabilities import instructions
+
+        return {"device": device, "instructions": instructions()}
     import torch
 
     return {"device": device, "gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}

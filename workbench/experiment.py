@@ -6,8 +6,8 @@ Imports no torch of its own; the registry it is given has loaded the plugins.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from workbench.registry import Registry
 from workbench.resolve import Resolver
 from workbench.selection import choose_baseline, keep
 from workbench.settings import shown
-from workbench.trial import Component, Trial
+from workbench.trial import AUTO, Component, Settings, Trial
 from workbench.yaml_source import read_yaml_file, write_yaml
 
 __all__ = ["Experiment", "ExperimentError", "load_experiment", "plugin_folders"]
@@ -29,7 +29,8 @@ MOST_TRIALS = 100_000
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked experiment. `text` is the YAML that is run, with every `--set` put in."""
+    """A checked experiment. `text` is the YAML that is run, with every `--set` put in; `auto_precision` what the trials
+    compute in where the file leaves that to the device, None where it does not."""
 
     name: str
     question: str
@@ -43,6 +44,7 @@ class Experiment:
     folders: tuple[Path, ...]
     launcher: Component | None = None
     trackers: tuple[Component, ...] = ()
+    auto_precision: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """What `experiment.json` holds."""
@@ -53,6 +55,7 @@ class Experiment:
             "baseline": dict(self.baseline),
             "metrics": list(self.metrics),
             "trials": [trial.id for trial in self.trials],
+            "auto_precision": self.auto_precision,
         }
 
 
@@ -65,8 +68,17 @@ def plugin_folders(path: Path | str | None, extra: Iterable[Path | str] = ()) ->
     return tuple(folder for folder in dict.fromkeys(folders) if folder not in own)
 
 
-def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[str] = ()) -> Experiment:
-    """Read and check an experiment file; `ExperimentError` names every problem with its line."""
+def load_experiment(
+    path: Path | str,
+    registry: Registry,
+    overrides: Sequence[str] = (),
+    auto_precision: Callable[[str], str] | None = None,
+) -> Experiment:
+    """Read and check an experiment file; `ExperimentError` names every problem with its line.
+
+    `auto_precision` says what `precision: auto` means to the experiment of a name; by default what this machine's
+    device multiplies natively.
+    """
     path = Path(path)
     text, document = read_yaml_file(path)
     if not isinstance(document.value, dict):
@@ -83,6 +95,10 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
     launcher, trackers = reader.launcher(), reader.trackers()
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
+    precision = None
+    if any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
+        precision = (auto_precision or _native_precision)(reader.file.name)
+        trials = _computed_in(precision, trials)
     _check_different(trials, reader)
     unread = reader.named_axes()
     baseline = choose_baseline([trial.axes for trial in trials], reader.file.baseline, axes, unread, reader.problems)
@@ -100,6 +116,7 @@ def load_experiment(path: Path | str, registry: Registry, overrides: Sequence[st
         folders=registry.folders,
         launcher=launcher,
         trackers=trackers,
+        auto_precision=precision,
     )
 
 
@@ -120,6 +137,28 @@ def _expand(reader: FileReader, metrics: tuple[Component, ...]) -> tuple[list[Tr
     found = [resolver.trial(points[number], reader.file.name, metrics, labelled[number]) for number in kept]
     reader.problems.add_all(dict.fromkeys(fault for resolved in found for fault in resolved.faults))
     return [resolved.value for resolved in found if resolved.value], axes
+
+
+def _native_precision(name: str) -> str:
+    from workbench.devices import find_device
+    from workbench.precision import native_precision
+
+    return native_precision(find_device("auto"))
+
+
+def _computed_in(precision: str, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with this precision where it was left to the device; what they shared they share again."""
+    known: dict[int, Any] = {}
+
+    def computed(settings: Settings) -> Any:
+        if id(settings) not in known:
+            known[id(settings)] = settings.computed_in(precision)
+        return known[id(settings)]
+
+    return [
+        replace(trial, phases=tuple(map(computed, trial.phases)), evaluation=computed(trial.evaluation))
+        for trial in trials
+    ]
 
 
 def _labels_of(point: Point, resolver: Resolver) -> dict[str, str]:

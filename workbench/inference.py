@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workbench.capabilities import multiplies, packs
 from workbench.huge_pages import HugePages
 from workbench.layers import JOINED
 
@@ -84,21 +85,31 @@ class Joined:
 
 
 class ReadyLinear:
-    """The forward pass of a linear layer on copies of its weight [O,I], each made when it is first needed."""
+    """The forward pass of a linear layer on copies of its weight [O,I], each made when it is first needed.
+
+    A type that a CPU does not multiply is rounded to, and multiplied in fp32: the same numbers, many times sooner.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, room: HugePages):
         self.room = room
         kind = weight.device.type
         self.type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        self.given = weight.detach()
-        self.bias = None if bias is None else bias.detach().to(self.type)
         self.on_cpu = kind == "cpu"
-        self.packs = self.on_cpu and self.type in (torch.float32, torch.bfloat16) and _can_pack()
+        self.multiplied = torch.float32 if self.on_cpu and not multiplies(kind, self.type) else self.type
+        self.given = weight.detach()
+        self.bias = None if bias is None else bias.detach().to(self.type).to(self.multiplied)
+        self.packs = self.on_cpu and packs(self.multiplied)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """hidden [..., I] -> [..., O]."""
         hidden = hidden.to(self.type)
-        if self.on_cpu and self.type == torch.float32 and hidden.numel() == hidden.shape[-1]:
+        if self.multiplied == self.type:
+            return self._product(hidden)
+        with torch.autocast("cpu", enabled=False):
+            return self._product(hidden.to(self.multiplied)).to(self.type)
+
+    def _product(self, hidden: Tensor) -> Tensor:
+        if self.on_cpu and self.multiplied == torch.float32 and hidden.numel() == hidden.shape[-1]:
             return functional.linear(hidden, self.for_one_row, self.bias)
         if self.packs:
             return torch.ops.mkldnn._linear_pointwise(hidden, self.blocks, self.bias, "none", [], "")
@@ -107,7 +118,7 @@ class ReadyLinear:
     @cached_property
     def weight(self) -> Tensor:
         """The weight in the type of the products."""
-        return self.given.to(self.type)
+        return self.given.to(self.type).to(self.multiplied)
 
     @cached_property
     def for_one_row(self) -> Tensor:
@@ -119,8 +130,4 @@ class ReadyLinear:
     @cached_property
     def blocks(self) -> Tensor:
         """The weight as oneDNN's kernels read it (https://uxlfoundation.github.io/oneDNN/)."""
-        return torch.ops.mkldnn._reorder_linear_weight(self.given.to(self.type), USUAL_ROWS)
-
-
-def _can_pack() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        return torch.ops.mkldnn._reorder_linear_weight(self.given.to(self.type).to(self.multiplied), USUAL_ROWS)

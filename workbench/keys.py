@@ -27,7 +27,18 @@ DATA_CODE = (
 )
 ENCODER_CODE = (
     *DATA_CODE,
-    *("checkpoints", "compose", "contracts", "devices", "features", "gguf", "hugging_face", "layers", "passes"),
+    *(
+        "capabilities",
+        "checkpoints",
+        "compose",
+        "contracts",
+        "devices",
+        "features",
+        "gguf",
+        "hugging_face",
+        "layers",
+        "passes",
+    ),
     *("pictures", "precision", "preprocessing", "pretrained", "tiles"),
 )
 TRAINING_CODE = (

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from workbench.artifacts import ArtifactError, ArtifactStore
 from workbench.atomic import storage_errors
+from workbench.auto_precision import precision_notes
 from workbench.clean import left_to_do
 from workbench.contracts import Launcher
 from workbench.costs import Costs
@@ -83,9 +84,10 @@ def run(
     with store.in_use():
         planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
         plan = planner.plan(options.retry)
+        notes = [*precision_notes(experiment, folder, device), *plan.notes]
         write_summary(folder, experiment.summary(), experiment.text)
         relabel_kept(experiment, folder, plan)
-        for note in plan.notes:
+        for note in notes:
             console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
         outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
         outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}

@@ -27,7 +27,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, default=list)
 
 Rate = Annotated[FiniteFloat, Field(gt=0)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Precision = Literal["fp32", "bf16"]
+AUTO = "auto"  # the precision that the device takes by itself
 
 
 class Checkpoint(str):
@@ -66,6 +66,11 @@ class Settings(BaseModel):
         vars(copied).pop("spec_text", None)
         return copied
 
+    def computed_in(self, precision: str) -> Self:
+        """The same, with this precision where it was left to the device."""
+        automatic = getattr(self, "precision", None) == AUTO
+        return self.model_copy(update={"precision": precision}) if automatic else self
+
 
 class Phase(Settings):
     """One stretch of training: what trains, on what, for how long, at which rates."""
@@ -101,8 +106,10 @@ class Phase(Settings):
         default=0.05, description="of matrices; vectors have none"
     )
     clip: Rate | None = Field(default=1.0, description="largest gradient norm; null for no clipping")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        default="fp32", description="bf16, fp16: autocast; weights stay fp32, and fp16 scales its gradients"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default=AUTO,
+        description="auto: bf16 where the device multiplies it natively, else fp32; bf16, fp16: autocast; weights stay"
+        " fp32, and fp16 scales its gradients",
     )
     accumulate: PositiveInt = Field(
         default=1, description="pieces in which a batch is worked through: less memory, the same gradient"
@@ -167,7 +174,9 @@ class Evaluation(Settings):
     limit: PositiveInt | None = Field(default=None, description="only the first so many pictures")
     batch: PositiveInt = Field(default=64, description="pictures at once")
     max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
-    precision: Precision = Field(default="fp32", description="bf16: autocast")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default=AUTO, description="auto: bf16 where the device multiplies it natively, else fp32; bf16: autocast"
+    )
     text: str = Field(
         default="",
         description="plain text whose perplexity the decoder alone has before and after training: a file, or 'default'",

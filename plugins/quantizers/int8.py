@@ -14,9 +14,11 @@ from workbench import (
     QuantizedLinear,
     Quantizer,
     embedding_factor,
+    has_int8_rows,
     hookimpl,
     is_conv1d,
     is_plain_linear,
+    multiplies,
     product_type,
     replace_modules,
 )
@@ -98,7 +100,7 @@ class Int8Linear(Int8Layer, QuantizedLinear):
       is what takes the time, and in bf16 it is half as long; dequantizing is spread over the rows.
     - Up to `FEW_ROWS_ON_GPU` rows on a GPU: a kernel of ours that reads the int8 weights as they are (`_int8_gpu.py`).
       More rows: the integers are multiplied in the type of the input, and the scales come last.
-    - Without such a CPU, and where a gradient is asked for: dequantized in the type of the input.
+    - Without bf16 in hardware: dequantized in fp32. Where a gradient is asked for: in the type of the input.
 
     Measured on one thread of a busy Zen 4 CPU (AVX-512 with bf16 and VNNI, torch 2.13) against fp32, at 1, 4, 16, 64,
     256 and 2,048 rows, with weights of 288x288, 768x288, 288x768, 32,000x288, 896x896, 4,864x896 and 896x4,864: the
@@ -130,7 +132,8 @@ class Int8Linear(Int8Layer, QuantizedLinear):
         if input.is_cuda:
             return self._on_gpu(input, kind)
         if input.numel() > FEW_ROWS * shape[-1] or not input.is_cpu or not _has_kernel_for(shape[-1]):
-            return self._many_rows(input, torch.bfloat16 if _multiplies_bf16() else kind, kind)
+            bf16 = multiplies(input.device, torch.bfloat16)
+            return self._many_rows(input, torch.bfloat16 if bf16 else torch.float32, kind)
         rows = input.reshape(-1, shape[-1]).bfloat16()  # with fp32 rows the kernel is many times slower
         product = torch._weight_int8pack_mm(rows, weight, scale.bfloat16())  # pyright: ignore[reportPrivateImportUsage]
         if bias is not None:
@@ -240,7 +243,7 @@ def _int8_layer(module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) 
 @cache
 def _has_kernel_for(width: int) -> bool:
     """Whether this CPU has the kernel for few rows. At widths that 16 does not divide it reads past the end."""
-    return width % 16 == 0 and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    return width % 16 == 0 and has_int8_rows()
 
 
 @cache
@@ -251,12 +254,6 @@ def _gpu_kernel() -> Callable[..., Tensor] | None:
     except ImportError:
         return None
     return multiply
-
-
-@cache
-def _multiplies_bf16() -> bool:
-    """Whether this CPU has bf16 arithmetic; torch has no public way to ask, and without it bf16 is slow."""
-    return getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
 
 
 @hookimpl

@@ -1,0 +1,82 @@
+"""Fast paths are taken where the processor has them, and the suite's own paths hold on lesser ones."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.capabilities import has_int8_rows, instructions, multiplies, packs
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(file.relative_to(ROOT) for place in ("workbench", "plugins") for file in ROOT.glob(f"{place}/**/*.py"))
+# What torch and oneDNN can be told to leave alone reaches their own questions to the processor; the rest is overridden.
+LESSER = {
+    "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+    "no vectors": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
+    "AVX2 by name": {"WORKBENCH_CPU": "avx2"},
+    "another architecture": {"WORKBENCH_CPU": "plain"},
+}
+PATHS = [
+    "tests/test_inference.py",
+    "tests/test_quantizers.py",
+    "tests/test_evaluate.py",
+    "tests/test_auto_precision.py",
+]
+FEW = ["tests/test_inference.py", "tests/test_auto_precision.py"]
+LESSER_PATHS = {"AVX2": PATHS, "no vectors": PATHS, "AVX2 by name": FEW, "another architecture": FEW}
+
+
+def on(processor: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Python as on a lesser processor."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment = {**kept, **LESSER.get(processor, {"WORKBENCH_CPU": processor}), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("processor", LESSER)
+def test_what_depends_on_the_processor_holds_on_a_lesser_one(processor):
+    kernel = processor.startswith("AVX2") and has_int8_rows()
+    program = f"""
+import sys, pytest, torch
+from workbench.capabilities import *
+assert (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), has_int8_rows()) == (False, False, {kernel})
+sys.exit(pytest.main(["-p", "no:cacheprovider", *{LESSER_PATHS[processor]}]))
+"""
+    ran = on(processor, program)
+    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
+
+
+def test_a_processor_that_nobody_knows_is_refused():
+    plan = "import sys; from workbench.cli import main; sys.argv[1:] = ['plan', 'experiments/quickstart.yaml']; main()"
+    told = on("i386", plan)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "WORKBENCH_CPU=i386: there is no such processor. Write avx2 or plain" in told.stderr
+
+
+def test_fp32_is_multiplied_everywhere_and_no_capability_is_claimed_that_was_not_tried():
+    assert multiplies("cpu", torch.float32)
+    assert multiplies("meta", torch.float32) and not multiplies("meta", torch.bfloat16)
+    assert ("bf16" in instructions()) == multiplies("cpu", torch.bfloat16)
+    weight = torch.randn(24, 40)
+    for kind in (kind for kind in (torch.float32, torch.bfloat16) if packs(kind)):
+        blocks = torch.ops.mkldnn._reorder_linear_weight(weight.to(kind), 16)
+        made = torch.ops.mkldnn._linear_pointwise(torch.eye(40, dtype=kind), blocks, None, "none", [], "")
+        torch.testing.assert_close(made, weight.to(kind).T)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=str)
+def test_the_processor_is_asked_in_one_place_and_a_private_kernel_called_only_where_that_was_asked(file):
+    nodes = list(ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))))
+    named = {each.attr for each in nodes if isinstance(each, ast.Attribute)}
+    imported = {alias.name for each in nodes if isinstance(each, ast.ImportFrom) for alias in each.names}
+    if file.name != "capabilities.py":
+        assert not named & {"get_cpu_capability", "get_capabilities", "is_bf16_supported", "_is_avx512_bf16_supported"}
+        kernels = named & {"_weight_int8pack_mm", "_reorder_linear_weight", "_linear_pointwise", "_int_mm"}
+        assert not kernels or imported & {"has_int8_rows", "packs"}
