@@ -57,17 +57,15 @@ base:
       epochs: 3
       batch: 64
       rate: 5e-4
-      precision: bf16
     - name: instruct
       questions: 5
       train: [connector, adapter]
       steps: 80
       batch: 16
       rate: {{connector: 1e-3, adapter: 5e-4}}
-      precision: bf16
 grid: {{quantizer: [none, int8]}}
 metrics: [vqa_accuracy]
-evaluation: {{limit: 10}}
+evaluation: {{limit: 10, precision: fp32}}
 """
 
 

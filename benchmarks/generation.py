@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from side_by_side import compare, print_machine
+from side_by_side import compare, native_precisions, print_machine
 from stories15m import CACHE, stories15m
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ def main() -> None:
     folder = stories15m(chosen.cache)
     torch.set_num_threads(1)
     print_machine(1, chosen.device)
-    for precision in ("fp32", "bf16"):
+    for precision in native_precisions(chosen.device):
         for rows, repeats in ((1, 7), (16, 3)):
             stories(folder, precision, rows, repeats, chosen.device)
     for entry in load_registry().entries("fusion"):

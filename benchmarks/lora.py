@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from side_by_side import compare, print_machine
+from side_by_side import compare, native_precisions, print_machine
 from torch import nn
 
 from workbench.contracts import Adapter
@@ -40,9 +40,10 @@ def main() -> None:
         print(peak_memory(*chosen.memory_of))
         return
     print_machine(1)
-    for precision in ("fp32", "bf16"):
+    precisions = native_precisions("cpu")
+    for precision in precisions:
         memory(precision)
-    for precision in ("fp32", "bf16"):
+    for precision in precisions:
         steps(precision, chosen.repeats)
     inference(chosen.repeats)
 

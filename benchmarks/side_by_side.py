@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 
+from workbench.capabilities import instructions
 from workbench.devices import facts_of
+from workbench.precision import is_native
 from workbench.provenance import provenance
 
 
@@ -34,7 +37,16 @@ def print_machine(threads: int, device: str = "cpu") -> None:
     """What the figures were measured on."""
     where = provenance(device) | facts_of(device)
     gpu = f"{where['gpu']}, CUDA {where['cuda']}, " if "gpu" in where else ""
-    print(f"{gpu}{where['cpu']}, {where['cores']} cores, {threads} thread(s), torch {where['torch']}")
+    cpu = f"{where['cpu']} ({instructions()}), {where['cores']} cores"
+    print(f"{gpu}{cpu}, {threads} thread(s), torch {where['torch']}")
+
+
+def native_precisions(device: str) -> list[Literal["fp32", "bf16"]]:
+    """fp32, and bf16 where the device multiplies it natively: elsewhere hours would tell nothing."""
+    if is_native("bf16", device):
+        return ["fp32", "bf16"]
+    print("bf16 is left out: this device does not multiply it natively")
+    return ["fp32"]
 
 
 def _seconds(way: Callable[[], object]) -> float:

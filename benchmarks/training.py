@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from by_hand import ByHand
 from llava import Size, build_both, llava_batch
-from side_by_side import compare, print_machine
+from side_by_side import compare, native_precisions, print_machine
 from torch import Tensor, nn
 
 from workbench.batches import Batch, Collator
@@ -107,7 +107,7 @@ def same_batches(
     with torch.no_grad():
         values = [loss() for _, loss in losses.values()]
     torch.testing.assert_close(values[1:], values[:1] * 2, rtol=1e-5, atol=1e-5)
-    for precision in ("fp32", "bf16"):
+    for precision in native_precisions(str(device)):
         ways = {name: Step(model, precision, loss) for name, (model, loss) in losses.items()}
         ratios = compare(f"{size.name}, {precision}: one step, {PICTURES} pictures with a question each", ways, repeats)
         print(f"  ours against Llava: {ratios['ours']:.2f} (goal: at least 1.1)")
@@ -150,7 +150,7 @@ def end_to_end(
     plenty = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS]
     some = Subset(dataset, [each for key in plenty for each in grouped[key]])
     data = TrainingData(some, pictures, collate)
-    for precision in ("fp32", "bf16"):
+    for precision in native_precisions(str(next(ours.parameters()).device)):
         phase = Phase(
             name="tune",
             train=("encoder", "connector", "fusion", "language_model"),
@@ -244,8 +244,10 @@ def packing(registry: Registry, repeats: int, device: str) -> None:
             {
                 "a picture for every question, fp32": partial(one_pass, model, usual, "fp32"),
                 "pictures once, a row for every question, fp32": partial(one_pass, model, apart, "fp32"),
-                "pictures once, a row for every picture, fp32": partial(one_pass, model, packed, "fp32"),
-                "pictures once, a row for every picture, bf16": partial(one_pass, model, packed, "bf16"),
+                **{
+                    f"pictures once, a row for every picture, {each}": partial(one_pass, model, packed, each)
+                    for each in native_precisions(device)
+                },
             },
             repeats,
         )
