@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.capabilities import has_int8_rows, instructions, multiplies, packs
+from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(file.relative_to(ROOT) for place in ("workbench", "plugins") for file in ROOT.glob(f"{place}/**/*.py"))
@@ -46,11 +46,19 @@ def test_what_depends_on_the_processor_holds_on_a_lesser_one(processor):
     program = f"""
 import sys, pytest, torch
 from workbench.capabilities import *
-assert (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), has_int8_rows()) == (False, False, {kernel})
+assert (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), multiplies_int8()) == (False, False, False)
+assert has_int8_rows() == {kernel}
 sys.exit(pytest.main(["-p", "no:cacheprovider", *{LESSER_PATHS[processor]}]))
 """
     ran = on(processor, program)
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
+
+
+def test_products_of_int8_are_exact_where_that_is_said():
+    numbers = torch.randint(-127, 128, (64, 288), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    exact = numbers.long() @ numbers.long().T
+    found = torch._int_mm(numbers, numbers.T)  # pyright: ignore[reportPrivateImportUsage]
+    assert torch.equal(found.long(), exact) or not multiplies_int8()
 
 
 def test_a_processor_that_nobody_knows_is_refused():
@@ -79,4 +87,4 @@ def test_the_processor_is_asked_in_one_place_and_a_private_kernel_called_only_wh
     if file.name != "capabilities.py":
         assert not named & {"get_cpu_capability", "get_capabilities", "is_bf16_supported", "_is_avx512_bf16_supported"}
         kernels = named & {"_weight_int8pack_mm", "_reorder_linear_weight", "_linear_pointwise", "_int_mm"}
-        assert not kernels or imported & {"has_int8_rows", "packs"}
+        assert not kernels or imported & {"has_int8_rows", "multiplies_int8", "packs"}

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from tests.small import load, run_here, small_registry
+from tests.test_capabilities import on
 from tests.test_peft import adapter, shake
 from tests.test_quantized_phases import TEXT
 from tests.tiny import builtin_registry
+from workbench.capabilities import multiplies_int8
 from workbench.compose import CompositionError, count_bytes
 from workbench.conformance import check
 from workbench.errors import UserError
@@ -24,7 +26,7 @@ from workbench.fit import Bench, sizes_of
 
 ao: Any = pytest.importorskip("torchao.quantization", reason="comes with pip install workbench[torchao]")
 
-ON_A_CPU = ["int8_weight_only", "int8_dynamic", "int4_weight_only", "fp8_weight_only"]
+ON_A_CPU = ["int8_weight_only", *(["int8_dynamic"] if multiplies_int8() else []), "int4_weight_only", "fp8_weight_only"]
 
 
 def configs() -> dict[str, Any]:
@@ -132,7 +134,18 @@ def test_the_gradient_is_that_of_the_dequantized_weight_and_an_adapter_trains_be
     assert all(each.grad is not None and each.grad.any() for each in trained)
 
 
-@pytest.mark.parametrize("scheme", ["int8_dynamic", "int4_weight_only"])
+def test_int8_sums_that_would_overflow_on_the_processor_are_refused():
+    program = """
+from torch import nn
+from workbench.registry import load_registry
+load_registry().create("quantizer", "torchao", scheme="int8_dynamic").quantize(nn.Sequential(nn.Linear(64, 64)))
+"""
+    told = on("AVX2", program)
+    assert told.returncode == 1
+    assert "int8_dynamic needs a processor that multiplies int8 by int8 (VNNI), or a GPU: here" in told.stderr
+
+
+@pytest.mark.parametrize("scheme", [each for each in ("int8_dynamic", "int4_weight_only") if each in ON_A_CPU])
 def test_a_phase_cannot_be_quantized_by_what_passes_no_gradient(scheme, tmp_path):
     quantizer = f"{{name: torchao, scheme: {scheme}, include: ['language_model.layers.*mlp.up']"
     text = TEXT.replace("{name: int8, include: ['language_model.*']", quantizer)
@@ -145,7 +158,7 @@ def test_an_adapter_trains_on_it_in_an_experiment(tmp_path):
     assert not run_here(load(tmp_path, text=text), tmp_path / "results").failed
 
 
-@pytest.mark.parametrize("scheme", ["int8_dynamic", "fp8_weight_only"])
+@pytest.mark.parametrize("scheme", [each for each in ("int8_dynamic", "fp8_weight_only") if each in ON_A_CPU])
 def test_other_schemes_keep_every_rule(scheme):
     assert_kept({"scheme": scheme})
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         read_entries,
         text_lines,
     )
-    from workbench.capabilities import has_int8_rows, multiplies
+    from workbench.capabilities import has_int8_rows, multiplies, multiplies_int8
     from workbench.captions import KarpathySplits, caption_examples
     from workbench.checkpoints import load_into, read_weights
     from workbench.contracts import (
@@ -108,7 +108,7 @@ _HOME = {
         "read_entries",
         "text_lines",
     ),
-    "workbench.capabilities": ("has_int8_rows", "multiplies"),
+    "workbench.capabilities": ("has_int8_rows", "multiplies", "multiplies_int8"),
     "workbench.captions": ("KarpathySplits", "caption_examples"),
     "workbench.file_dataset": ("FileDataset",),
     "workbench.picture_files": ("PictureFiles",),
@@ -246,6 +246,7 @@ __all__ = [
     "load_into",
     "multiple_choice",
     "multiplies",
+    "multiplies_int8",
     "part_with",
     "pick",
     "pretrained_tokenizer",

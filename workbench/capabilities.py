@@ -65,6 +65,14 @@ def has_int8_rows() -> bool:
 
 
 @cache
+def multiplies_int8() -> bool:
+    """Whether the processor multiplies int8 by int8 without losing anything. Without dot products of int8 (VNNI, or
+    those of Arm) oneDNN adds pairs in 16 bits, which overflow without a word: results are wrong by a third and more
+    (https://uxlfoundation.github.io/oneDNN/dev_guide_int8_computations.html)."""
+    return _override() is None and _works(_int8_by_int8, torch.int8)
+
+
+@cache
 def _cpu_multiplies(kind: torch.dtype) -> bool:
     """The processor has the instructions, and oneDNN, which may be told to leave some alone, uses them."""
     asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
@@ -93,7 +101,9 @@ def _works(kernel: Callable[[Tensor, Tensor], Tensor], kind: torch.dtype) -> boo
     """Whether a kernel is there, runs, and multiplies right: hidden [R,I] by whole numbers [O,I]."""
     numbers = torch.arange(TRIED_WIDTH * TRIED_WIDTH).view(TRIED_WIDTH, TRIED_WIDTH)
     weight = (numbers * 37 % 255 - 127).float()
+    weight[0] = 127  # with a row of the largest, where a sum overflows soonest
     hidden = (numbers[:TRIED_ROWS] * 11 % 17 - 8).to(kind)
+    hidden[0] = 127
     with torch.autocast("cpu", enabled=False):
         try:
             found = kernel(hidden, weight.to(kind))
@@ -106,6 +116,10 @@ def _works(kernel: Callable[[Tensor, Tensor], Tensor], kind: torch.dtype) -> boo
 def _packed(hidden: Tensor, weight: Tensor) -> Tensor:
     blocks = torch.ops.mkldnn._reorder_linear_weight(weight, TRIED_ROWS)
     return torch.ops.mkldnn._linear_pointwise(hidden, blocks, None, "none", [], "")
+
+
+def _int8_by_int8(hidden: Tensor, weight: Tensor) -> Tensor:
+    return torch._int_mm(hidden, weight.T)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _int8_rows(hidden: Tensor, weight: Tensor) -> Tensor:

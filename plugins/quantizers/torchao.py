@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench import QuantizedLinear, Quantizer, UserError, hookimpl, linear_sizes, product_type, replace_modules
+from workbench import (
+    QuantizedLinear,
+    Quantizer,
+    UserError,
+    hookimpl,
+    linear_sizes,
+    multiplies_int8,
+    product_type,
+    replace_modules,
+)
 
 from ._layers import QuantizerError, chosen, untied_linear_layers, weight_of
 
@@ -25,7 +34,8 @@ class TorchaoQuantizer(Quantizer):
     `scheme`: `int8_weight_only`, `fp8_weight_only` (e4m3) and `int4_weight_only` keep narrow weights, one scale for
     each output, of int4 one for every `group_size` weights of it. `int8_dynamic` and `fp8_dynamic` also round what
     comes in, with one scale a row. Adapters train on the first two, in a phase that is `quantized`: through the others
-    no gradient passes. `fp8_dynamic` needs a GPU that multiplies fp8; int4 is packed for the device it is made on.
+    no gradient passes. `fp8_dynamic` needs a GPU that multiplies fp8, `int8_dynamic` a processor that multiplies int8
+    (VNNI) or a GPU; int4 is packed for the device it is made on.
 
     `include` and `exclude` are wildcards over names of layers. Embeddings, heads that share their weights, convolutions
     and all the rest stay as they are.
@@ -54,8 +64,11 @@ class TorchaoQuantizer(Quantizer):
         layers = chosen(untied_linear_layers(model), self.include, self.exclude, "torchao")
         if self.scheme == INT4:
             self._check_sizes(layers)
+        device = next(iter(layers.values())).get_parameter("weight").device
         if self.scheme == "fp8_dynamic":
-            _check_fp8(next(iter(layers.values())).get_parameter("weight").device)
+            _check_fp8(device)
+        if self.scheme == "int8_dynamic":
+            _check_int8(device)
         replace_modules(model, {layer: self._layer(layer) for layer in layers.values()})
 
     def _check_sizes(self, layers: dict[str, nn.Module]) -> None:
@@ -182,6 +195,15 @@ def _check_fp8(device: torch.device) -> None:
         raise QuantizerError(
             "fp8_dynamic needs a GPU that multiplies fp8 (compute capability 8.9 or more): take fp8_weight_only or"
             " int8_dynamic"
+        )
+
+
+def _check_int8(device: torch.device) -> None:
+    on_gpu = torch.cuda.is_available() and device.type != "cpu"
+    if not on_gpu and not multiplies_int8():
+        raise QuantizerError(
+            "int8_dynamic needs a processor that multiplies int8 by int8 (VNNI), or a GPU: here sums overflow, and"
+            " layers would be wrong by a third without a word. Take int8_weight_only"
         )
 
 
