@@ -21,7 +21,7 @@ from workbench.pictures import Pictures
 from workbench.registry import load_registry
 from workbench.snapshots import Snapshots
 from workbench.train import Training
-from workbench.work import Workplace
+from workbench.workplace import Workplace
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "easy_vqa_best.yaml"
 REPEATS = 15

@@ -15,13 +15,11 @@ from pathlib import Path
 
 from side_by_side import print_machine
 
-from workbench.artifacts import SUMMARY
-from workbench.costs import STAGE_SECONDS
+from workbench.artifacts import STAGE_SECONDS, SUMMARY
 from workbench.experiment import load_experiment
 from workbench.plan import ARTIFACTS, Planner
 from workbench.records import DONE, TRIALS, Record, read_record, write_trial
 from workbench.registry import load_registry
-from workbench.work import made_by
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
@@ -121,7 +119,7 @@ def plans(folder: Path) -> None:
     chains = Planner(experiment, registry, folder).plan().chains
     for trial in experiment.trials:
         end = chains[trial.id][-1]
-        record = Record(trial.id, DONE, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, made_by(end), None)
+        record = Record(trial.id, DONE, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, end.made_by(), None)
         write_trial(folder / experiment.name / TRIALS / trial.id, record, [], [])
     print(f"  run, finished                                {workbench('run', folder, TINY):8.1f} s   (goal: under 5)")
 

@@ -56,5 +56,8 @@ def test_the_file_of_a_plugin_that_changed_is_named(finished, tmp_path):
     shutil.copytree(PLUGINS, mine, ignore=shutil.ignore_patterns("__pycache__"))
     assert reasons(finished, (mine,)) == {}, "the same source in another place"
     with (mine / "sociable.py").open("a") as source:
-        source.write("# another line\n")
+        source.write("# a comment\n")
+    assert reasons(finished, (mine,)) == {}
+    with (mine / "sociable.py").open("a") as source:
+        source.write("ANOTHER = 1\n")
     assert reasons(finished, (mine,)) == dict.fromkeys(("tune", "evaluate"), f"{mine / 'sociable.py'} changed")

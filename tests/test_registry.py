@@ -383,7 +383,7 @@ def test_a_built_in_plugin_keeps_the_hash_of_the_code_that_was_imported(tmp_path
     before = load_registry().entry("fusion", "gated")
     module = sys.modules[before.module]
     edited = tmp_path / "gated.py"
-    edited.write_text(Path(str(module.__file__)).read_text() + "# edited\n")
+    edited.write_text(Path(str(module.__file__)).read_text() + "EDITED = True\n")
     monkeypatch.setattr(module, "__file__", str(edited))
     assert load_registry().entry("fusion", "gated").code_hash == before.code_hash
 

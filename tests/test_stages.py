@@ -160,11 +160,14 @@ def test_a_plugin_whose_source_changed_makes_its_stages_new(tmp_path, own_plugin
 
     before = fresh()
     with (own_plugins / "trouble.py").open("a") as source:
-        source.write("# another line\n")
+        source.write("# a comment makes nothing stale\n")
+    assert fresh() == before
+    with (own_plugins / "trouble.py").open("a") as source:
+        source.write("ANOTHER = 1\n")
     after = fresh()
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False, False]
     with (own_plugins / "squares.py").open("a") as source:
-        source.write("# another line\n")
+        source.write("ANOTHER = 1\n")
     assert not set(after) & set(fresh())
 
 

@@ -16,8 +16,9 @@ from workbench.artifacts import ArtifactStore
 from workbench.compose import create
 from workbench.experiment import load_experiment
 from workbench.report import write_report
+from workbench.stage_inputs import build_for
 from workbench.stages import chain
-from workbench.work import Workplace, _build
+from workbench.workplace import Workplace
 
 SIZES: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 PHASES = """\
@@ -68,7 +69,7 @@ def test_a_model_comes_back_whole_from_its_files_and_its_stage(finished):
     own = create(trial, "encoder", small_registry()).state_dict()
     for stage, frozen in zip(stages[1:], (True, False, False), strict=True):
         before = place.store.read(stage.before or "")
-        found = _build(stage, dataset, place).model.state_dict()
+        found = build_for(stage, dataset, place).model.state_dict()
         assert all(torch.equal(found[name], each) for name, each in before.weights.items())
         changed = [name for name, weight in own.items() if not torch.equal(found[f"encoder.{name}"], weight)]
         assert bool(changed) != frozen

@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from workbench.errors import UserError, did_you_mean
     from workbench.example import Turn
     from workbench.file_dataset import FileDataset
+    from workbench.hashing import file_hash
     from workbench.hookspecs import hookimpl
     from workbench.hugging_face import checkpoint_files, checkpoint_folder, read_config, read_folder
-    from workbench.keys import file_hash
     from workbench.layers import (
         MLP,
         Attention,
@@ -136,9 +136,9 @@ _HOME = {
     ),
     "workbench.example": ("Turn",),
     "workbench.errors": ("UserError", "did_you_mean"),
+    "workbench.hashing": ("file_hash",),
     "workbench.hookspecs": ("hookimpl",),
     "workbench.hugging_face": ("checkpoint_files", "checkpoint_folder", "read_config", "read_folder"),
-    "workbench.keys": ("file_hash",),
     "workbench.layers": (
         "MLP",
         "Attention",
@@ -172,7 +172,7 @@ _HOME = {
     "workbench.tokenizer": ("Tokenizer", "pretrained_tokenizer", "tokenizer_for"),
     "workbench.workers": ("Advance", "Crew", "Finished", "Job", "died", "serve"),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Adapter",
@@ -274,6 +274,6 @@ if not (Path(__file__).parent / "plugins").is_dir():
 
 
 def __getattr__(name: str):
-    if name not in _MODULE_OF:
+    if name not in MODULE_OF:
         raise AttributeError(f"module 'workbench' has no attribute '{name}'")
-    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    return getattr(importlib.import_module(MODULE_OF[name]), name)

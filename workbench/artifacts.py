@@ -27,6 +27,7 @@ from workbench.locks import locked, remove_unheld, shared_lock
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
 FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
+STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
 LOCKS, RUNS, NEEDED = ".locks", "runs", ".needed"
 PARTIAL = ".partial"
 LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from workbench.checkpoints import load_into
+from workbench.component_files import files_of
 from workbench.compose import attach_adapter, build_model, count_parameters, quantize, uses_adapter
 from workbench.contracts import Adapter, Corpus
-from workbench.keys import files_of
 from workbench.model import VisionLanguageModel
 from workbench.trial import Phase, Trial, trains_quantized
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from workbench.artifacts import STAGE_PEAK, STAGE_SECONDS
 from workbench.stages import FeatureStage
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 PROCESS = 500_000_000  # bytes of a worker with torch and the plugins loaded
 FLOAT = 4  # bytes of a weight in fp32; gradients take as much, and AdamW's two moments twice as much
 ROOM = 1.2  # what is measured once may be a little more another time
-
-STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in what a training stage says of itself
 
 
 class Costs:

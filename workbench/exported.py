@@ -33,13 +33,14 @@ from workbench.built import Built, build_on, finish
 from workbench.checkpoints import load_into, read_weights
 from workbench.compose import build_model, create, quantize
 from workbench.contracts import FULL_BITS, Corpus
+from workbench.downloads import licence_of
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.finished import Finished, trial_of
 from workbench.llava_folder import write_llava
 from workbench.model import VisionLanguageModel
 from workbench.model_card import CARD, model_card
-from workbench.part_files import copy_parts, licence_of, make_room
+from workbench.part_files import copy_parts, make_room
 from workbench.registry import Registry, load_registry
 from workbench.trial import Trial, trains_quantized
 

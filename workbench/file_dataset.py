@@ -14,7 +14,7 @@ from PIL import Image
 from workbench.annotations import DataError
 from workbench.contracts import Dataset, Example
 from workbench.errors import did_you_mean
-from workbench.keys import file_hash
+from workbench.hashing import file_hash
 from workbench.picture_files import PictureFiles
 
 TRAIN, TEST = "train", "test"

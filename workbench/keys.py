@@ -10,10 +10,12 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.component_files import files_of
+from workbench.hashing import file_hash
+from workbench.sources import Source, read_source, version_of
 from workbench.trial import Component, Settings, Trial, digest
 
 if TYPE_CHECKING:
@@ -21,45 +23,49 @@ if TYPE_CHECKING:
 
 MadeOf = dict[str, str]  # "plugin:fusion gated" -> hash of its source, "version:torch" -> "2.13.0", ...
 
+# The modules of the core that make the numbers of a stage. `tests/test_ingredients.py` follows the imports of what does
+# the stages, and holds that none is missing here.
 DATA_CODE = (
-    *("annotations", "captions", "example", "file_dataset", "frames", "picture_files", "sound", "views"),
-    "vqa_files",
+    *("annotations", "captions", "example", "file_dataset", "frames", "hashing", "picture_files", "sound", "views"),
+    *("vqa_files", "workplace"),
 )
-ENCODER_CODE = (
-    *DATA_CODE,
+PLUGIN_CODE = (  # what plugins of any kind may use
     *(
+        "batches",
         "capabilities",
+        "chat",
         "checkpoints",
-        "compose",
         "contracts",
-        "devices",
-        "features",
         "gguf",
         "hugging_face",
         "layers",
-        "passes",
+        "linear_layers",
+        "model",
     ),
-    *("pictures", "precision", "preprocessing", "pretrained", "tiles"),
+    *("peft_files", "preprocessing", "pretrained", "tiles", "tokenizer", "transformers_part", "trial"),
+)
+ENCODER_CODE = (
+    *(*DATA_CODE, *PLUGIN_CODE, "artifacts", "component_files", "compose", "devices", "feature_work", "features"),
+    *("passes", "pictures", "precision"),
 )
 TRAINING_CODE = (
-    *(*ENCODER_CODE, "batches", "chance", "chat", "contrastive", "curve", "linear_layers", "model", "objectives"),
-    *("optimization", "snapshots", "tokenizer", "train", "validation"),
+    *(*ENCODER_CODE, "built", "chance", "contrastive", "curve", "objectives", "optimization", "peak_memory"),
+    *("snapshots", "stage_inputs", "train", "training_work", "validation"),
 )
 EVALUATION_CODE = (
-    *TRAINING_CODE,
-    "evaluate",
-    "generate",
-    "huge_pages",
-    "inference",
-    "outside",
-    "plain_text",
-    "summary",
-    "text_probe",
+    *(*TRAINING_CODE, "evaluate", "evaluation_work", "generate", "huge_pages", "inference", "outside", "plain_text"),
+    *("summary", "text_probe"),
 )
-PACKAGES = ("numpy", "pillow", "tokenizers", "torch")  # whose numbers a result is made of
+# The packages of which a number is made where a module imports them: by the name of the import, the package's own.
+PACKAGES = {
+    **{name: name for name in ("jinja2", "numpy", "safetensors", "scipy", "tokenizers", "torch")},
+    "PIL": "pillow",
+}
+NO_NUMBER = {"huggingface_hub", "pluggy", "pydantic"}  # packages that plugins import and that make none
 
-SETTINGS, BEFORE = "settings", "before"
+SETTINGS, BEFORE, CODE = "settings", "before", "code:workbench/"
 ALONE = "alone"  # the trial that shares this stage with no other
+MANY = 3  # changed files of the workbench: more are counted, not named
 
 
 class Ingredients:
@@ -75,7 +81,7 @@ class Ingredients:
         return self._once("spec", part, lambda: digest(part.spec()))
 
     def of_component(self, component: Component, trial: Trial) -> MadeOf:
-        """The source of a plugin, the `packages` it names, and the data or the files of weights it reads."""
+        """The source of a plugin, the packages it imports or names, and the data or the files of weights it reads."""
         return self._once("component", component, lambda: self._of_component(component, trial))
 
     def files(self, component: Component) -> tuple[Path, ...]:
@@ -83,14 +89,15 @@ class Ingredients:
         return self._once("files", component, lambda: files_of(component, self.registry))
 
     def _of_component(self, component: Component, trial: Trial) -> MadeOf:
-        entry = self.registry.entry(component.kind, component.name)
-        made_of = {f"plugin:{entry.kind} {entry.name}": entry.code_hash}
-        for part in component.parts():
-            made_of[f"plugin:{part.kind} {part.name}"] = self.registry.entry(part.kind, part.name).code_hash
-        made_of |= {f"version:{package}": _version(package) for package in getattr(entry.factory, "packages", ())}
+        made_of: MadeOf = {}
+        parts = (component, *component.parts())
+        for part in parts:
+            entry = self.registry.entry(part.kind, part.name)
+            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **_versions(entry.packages)}
         if component.kind == "dataset":
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
-        return made_of | {f"file:{component.written(file)}": file_hash(file) for file in self.files(component)}
+        files = [(part, file) for part in parts for file in self.files(part)]
+        return made_of | {f"file:{part.written(file)}": file_hash(file) for part, file in files}
 
     def _once(self, what: str, thing: Any, make: Callable[[], Any]) -> Any:
         """By identity, which is quick: trials share their parts. The thing is kept so that no other gets its id."""
@@ -98,22 +105,6 @@ class Ingredients:
         if key not in self._kept:
             self._kept[key] = thing, make()
         return self._kept[key][1]
-
-
-def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
-    """The files that give a component all its starting weights; none when the seed gives any."""
-    factory = registry.entry(component.kind, component.name).factory
-    find = getattr(factory, "files", None)
-    return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
-
-
-def file_named(written: str, trial: Trial, registry: Registry) -> Path:
-    """The file that the keys of a trial's stages call so (`Component.written`)."""
-    for component in (*trial.components.values(), *filter(None, (trial.outside,))):
-        for file in files_of(component, registry):
-            if component.written(file) == written:
-                return file
-    return trial.components["language_model"].folder / Path(written).expanduser()
 
 
 def key_of(made_of: Mapping[str, str]) -> str:
@@ -124,20 +115,20 @@ def key_of(made_of: Mapping[str, str]) -> str:
 
 def core_code(modules: tuple[str, ...]) -> MadeOf:
     """The source of modules of the core, and the packages they compute with."""
-    return {**{f"code:workbench/{module}.py": _module_hash(module) for module in modules}, **_versions()}
+    sources = {module: _source_of(module) for module in modules}
+    imported = {each.module.partition(".")[0] for source in sources.values() for each in source.imports}
+    code = {f"{CODE}{module}.py": source.hash for module, source in sources.items()}
+    return {**code, **_versions(tuple(sorted(imported & set(PACKAGES))))}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> list[str]:
     """What is another one now, in words: `plugins/fusion/gated.py changed`, `torch 2.12.0 -> 2.13.0`."""
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    told = [_told(name, before, now, registry) for name in changed if name not in (SETTINGS, BEFORE, ALONE)]
+    core = [name for name in changed if name.startswith(CODE)]
+    many = [f"{len(core)} files of the workbench changed"] if len(core) > MANY else []
+    left = [name for name in changed if name not in (SETTINGS, BEFORE, ALONE, *(core if many else ()))]
+    told = many + [_told(name, before, now, registry) for name in left]
     return told or (["its settings changed"] if SETTINGS in changed else [])
-
-
-def file_hash(file: Path) -> str:
-    """The hash of a file's content; for a folder, of all files in it. Of a file that is gone, one that none has."""
-    members = sorted(each for each in file.rglob("*") if each.is_file()) if file.is_dir() else [file]
-    return digest([(each.name, _hash_of(each, *_stamp(each)) if each.exists() else None) for each in members])
 
 
 def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> str:
@@ -152,32 +143,16 @@ def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry
 
 
 @cache
-def _module_hash(module: str) -> str:
+def _source_of(module: str) -> Source:
     specification = importlib.util.find_spec(f"workbench.{module}")
     if specification is None or specification.origin is None:
         raise ImportError(f"workbench.{module} is missing from this installation")
-    return hashlib.sha256(Path(specification.origin).read_bytes()).hexdigest()[:16]
+    return read_source(Path(specification.origin).read_bytes())
 
 
 @cache
-def _versions() -> MadeOf:
-    return {f"version:{package}": _version(package) for package in PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # installed in a way that leaves no metadata, or not installed
-        return "unknown"
-
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-@cache
-def _hash_of(file: Path, size: int, changed: int, node: int) -> str:
-    """Of one file as it is now: read again when its size, time or place on the disk is another."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+def _versions(packages: tuple[str, ...]) -> MadeOf:
+    """The versions of packages, as far as they are installed; an alias and the package's own name are one."""
+    own = {PACKAGES.get(package, package): package for package in packages if package not in NO_NUMBER}
+    versions = {name.replace("_", "-"): version_of(name) for name in own}
+    return {f"version:{name}": version for name, version in versions.items() if version is not None}

@@ -15,15 +15,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.checkpoints import read_weights
+from workbench.component_files import files_of
+from workbench.downloads import CARD, LICENCES, PARTS
 from workbench.gguf import GGUF
 from workbench.hugging_face import WEIGHTS, checkpoint_files, checkpoint_folder, hub_folder, read_folder
-from workbench.keys import files_of
 from workbench.registry import Registry
 from workbench.trial import Component, Trial
 
 CHECKPOINT = "checkpoint"  # the option with which a part names its pretrained files, on disk or on the hub
-PARTS = ("encoder", "language_model", "adapter")
-CARD, LICENCES = "README.md", "LICEN[SC]E*"
 READABLE = (GGUF, ".safetensors", ".bin", ".pt", ".pth")
 SHAPES = "pytorch_model.bin"  # of all formats only PyTorch's can say of a weight that it is one number everywhere
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
@@ -64,24 +63,6 @@ def make_room(model: nn.Module) -> None:
     """Give each number of a weight its own place, so that others can be loaded: of shapes alone they share one."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()
-
-
-def licence_of(folder: Path) -> str:
-    """What a part's own model card or licence file says; nothing if it is not told."""
-    card = folder / CARD
-    if card.is_file():
-        for line in card.read_text(encoding="utf-8", errors="replace").splitlines()[:60]:
-            key, _, value = line.partition(":")
-            if key.strip() in ("license", "licence") and value.strip():
-                return value.strip()
-    files = sorted(folder.glob(LICENCES))
-    return f"see {folder.name}/{files[0].name}" if files else ""
-
-
-def downloads(trial: Trial) -> dict[str, dict[str, str]]:
-    """By hub id: the commit whose files the trial's parts began from, and their licence as far as these tell it."""
-    found = {each: hub_folder(each) for kind in PARTS for each in trial.components[kind].hub_ids()}
-    return {each: {"commit": folder.name, "licence": licence_of(folder)} for each, folder in found.items()}
 
 
 def _files(component: Component, registry: Registry) -> PartFiles | None:

@@ -7,7 +7,6 @@ global state, so tests and worker processes load exactly the plugins they were g
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 import sys
@@ -25,6 +24,7 @@ from workbench.discovery import BUILT_IN, Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
 from workbench.options import Option, OptionError, check_signature, options_of
+from workbench.sources import Code
 
 __all__ = [
     "Entry",
@@ -58,14 +58,23 @@ class Entry:
     factory: Callable[..., Any]
     module: str
     source: str
-    code_hash: str = ""
-    """The hash of the source file that defines the plugin, and of what the files of its folder share (`_*.py`), as
-    they were when it was loaded: what was made with other code is stale."""
+    code: Code | None = None
 
     @property
     def summary(self) -> str:
         """The first line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+
+    @property
+    def code_hash(self) -> str:
+        """The hash of the plugin's source file as it was when it was loaded, and of all that it imports of one's own:
+        what was made with other code is stale."""
+        return self.code.hash if self.code else self.source
+
+    @cached_property
+    def packages(self) -> tuple[str, ...]:
+        """The installed packages that its numbers may depend on: those it imports, and those it names itself."""
+        return (*getattr(self.factory, "packages", ()), *(self.code.packages if self.code else ()))
 
     @cached_property
     def options(self) -> dict[str, Option]:
@@ -163,13 +172,13 @@ def _entries_of(found: Found) -> list[Entry]:
     manager = pluggy.PluginManager("workbench")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, name=found.source)
-    module = getattr(plugin, "__name__", found.source)
-    code_hash = _code_hash(module, found.source)
+    module = plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__module__
+    code = _code_of(module)
     entries: list[Entry] = []
     for kind in KINDS:
 
         def register(name: str, factory: Callable[..., Any], *, _kind: str = kind) -> None:
-            entries.append(Entry(_kind, name, factory, module, found.source, code_hash))
+            entries.append(Entry(_kind, name, factory, module, found.source, code))
 
         getattr(manager.hook, hook_name(kind))(register=register)
     if not entries:
@@ -180,17 +189,14 @@ def _entries_of(found: Found) -> list[Entry]:
     return entries
 
 
-def _code_hash(module: str, source: str) -> str:
+def _code_of(module: str) -> Code | None:
     loaded = sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
     if file is None:
-        return source
-    found = hashlib.sha256(Path(file).read_bytes())
-    for shared in sorted(Path(file).parent.glob("_*.py")):
-        found.update(shared.read_bytes())
-    found = found.hexdigest()[:16]
+        return None
+    found = Code(Path(file), module)
     # What Python has imported it does not import again: the file may have changed since, the code has not.
-    return vars(loaded).setdefault("__code_hash__", found) if module.startswith(BUILT_IN) else found
+    return vars(loaded).setdefault("__code__", found) if module.startswith(BUILT_IN) else found
 
 
 def _misspelt_hooks(plugin: Any) -> list[str]:

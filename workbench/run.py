@@ -29,8 +29,9 @@ from workbench.results_folder import check_same, check_still_there, relabel_kept
 from workbench.stages import Stage
 from workbench.tracking import Tracking, tracking_of
 from workbench.trial import digest
-from workbench.work import HeldElsewhere, StageJob, made_by, prepare
+from workbench.work import HeldElsewhere, prepare
 from workbench.workers import Advance, Crew, Finished
+from workbench.workplace import StageJob
 
 LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
 TIME_LIMIT = "TimeLimit"  # the type of the error of a stage that took longer than it may
@@ -278,7 +279,7 @@ class _Drive:
             if self._is_there(stages[-1]):  # another run had more luck, and what is finished stays
                 self.outcome.done.append(trial.id)
                 continue
-            provenance_ = {**self.common, **made_by(stages[-1])}
+            provenance_ = {**self.common, **stages[-1].made_by()}
             record = Record(
                 trial.id, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error
             )

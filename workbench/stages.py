@@ -8,11 +8,13 @@ code or from other data is never reused.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from workbench.hashing import file_hash
 from workbench.keys import (
     ALONE,
     BEFORE,
@@ -23,7 +25,6 @@ from workbench.keys import (
     Ingredients,
     MadeOf,
     core_code,
-    file_hash,
     key_of,
 )
 from workbench.trial import Component, Evaluation, Phase, Trial, digest, trains_quantized
@@ -70,6 +71,11 @@ class Stage:
     def label(self) -> str:
         """The stage in words."""
         return f"{self.trial.label}: {self.name}"
+
+    def made_by(self) -> dict[str, Any]:
+        """What a record says of the stage that made it, now: enough to tell later what has changed since."""
+        finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        return {"key": self.key, "before": self.before, "made_of": self.made_of, "finished": finished}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""Nothing that makes a number is missing in the keys of stages: the imports of what does them are followed."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import workbench
+from tests.small import load, small_registry
+from workbench.keys import ENCODER_CODE, EVALUATION_CODE, NO_NUMBER, PACKAGES, TRAINING_CODE, core_code
+from workbench.stages import chain
+
+ROOT = Path(__file__).parents[1]
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in ROOT.glob("workbench/**/*.py")
+    if "templates" not in file.parts
+}
+PLUGINS = sorted(ROOT.glob("plugins/*/*.py"))
+# Kinds of plugins that take part in no stage.
+OUTSIDE = ("launchers", "trackers")
+
+# What does each sort of stage, and what plugins import by way of the page.
+PAGE = tuple(sorted(set(workbench.MODULE_OF.values())))
+ROOTS = {
+    "features": ("workbench.feature_work", "workbench.workplace", *PAGE),
+    "training": ("workbench.training_work", "workbench.built", "workbench.workplace", *PAGE),
+    "evaluation": ("workbench.evaluation_work", "workbench.built", "workbench.work", *PAGE),
+}
+CODE = {"features": ENCODER_CODE, "training": TRAINING_CODE, "evaluation": EVALUATION_CODE}
+
+# Modules that are reached and can change no number, and why.
+NUMBERLESS = {
+    "workbench": "the page itself: names, and where they come from",
+    "workbench.atomic": "writes what it is given, whole or not at all",
+    "workbench.discovery": "finds the files of plugins, whose code is in the key",
+    "workbench.downloads": "commits and licences, for readers of a record",
+    "workbench.errors": "exceptions and suggestions",
+    "workbench.hookspecs": "the names of hooks and kinds",
+    "workbench.keys": "makes the keys: another way to make them gives other keys",
+    "workbench.locks": "who may make a stage",
+    "workbench.options": "checks options; what they come to stands in the trial's spec",
+    "workbench.records": "writes the numbers of a record as they are given",
+    "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
+    "workbench.run_contracts": "launchers and trackers: where work is done, and who hears of it",
+    "workbench.sources": "hashes code: another way to do it gives other keys",
+    "workbench.stages": "makes the keys of a chain, and the settings in them",
+    "workbench.work": "takes a stage and hands it to the module that does it",
+    "workbench.workers": "carries jobs to a process and news back",
+}
+# The same of packages.
+NUMBERLESS_PACKAGES = {
+    "huggingface_hub": "fetches files, which count by their content",
+    "pandas": "data frames of a report, which is made anew each time",
+    "pluggy": "calls hooks",
+    "pydantic": "checks settings and options, which stand in the trial's spec",
+    "transformers": "counts with the plugins that use it",
+}
+
+
+@cache
+def imported(file: Path) -> frozenset[str]:
+    """Every module that a file imports when it runs, wherever in it; of `from a import b` both a and a.b."""
+    found: set[str] = set()
+
+    def look(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.update([str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)])
+        for child in ast.iter_child_nodes(node):
+            look(child)
+
+    look(ast.parse(file.read_text(encoding="utf-8")))
+    return frozenset(found)
+
+
+def closure(roots: Iterable[str]) -> set[str]:
+    """The modules of the core that these import, and what those import, and so on. The names of the page lead on by
+    ROOTS."""
+    reached, waiting = set(), list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += imported(MODULES[module]) & set(MODULES)
+    return reached
+
+
+@pytest.mark.parametrize("sort", ROOTS)
+def test_every_module_that_makes_a_number_of_a_stage_is_in_its_key(sort):
+    in_key = {f"workbench.{module}" for module in CODE[sort]}
+    assert closure(ROOTS[sort]) - in_key - set(NUMBERLESS) == set()
+
+
+def test_the_list_of_modules_without_numbers_names_none_that_is_in_a_key_or_is_not_reached():
+    in_key = {f"workbench.{module}" for module in EVALUATION_CODE}
+    assert set(NUMBERLESS) & in_key == set()
+    assert set(NUMBERLESS) <= closure(ROOTS["evaluation"])
+    assert in_key <= closure(ROOTS["evaluation"]), "a module that nothing reaches makes results stale for nothing"
+
+
+def test_every_package_that_a_number_is_made_of_is_in_the_key():
+    reached = {
+        package.partition(".")[0] for name in closure(ROOTS["evaluation"]) for package in imported(MODULES[name])
+    }
+    reached -= {"workbench", "__future__", *sys.stdlib_module_names}
+    assert reached == {*PACKAGES, *NUMBERLESS_PACKAGES}
+    versions = {name.partition(":")[2] for name in core_code(EVALUATION_CODE) if name.startswith("version:")}
+    assert versions == set(PACKAGES.values())
+    assert set(NUMBERLESS_PACKAGES) >= NO_NUMBER
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in PLUGINS if file.parent.name not in OUTSIDE], ids=lambda file: file.stem
+)
+def test_every_package_that_a_built_in_plugin_imports_is_in_the_key_of_what_it_takes_part_in(file):
+    entries = [each for each in small_registry().entries() if each.source == file.relative_to(ROOT).as_posix()]
+    own = {package.partition(".")[0] for package in imported(file)} - {"workbench", "__future__"}
+    for entry in entries:
+        missing = own - sys.stdlib_module_names - set(entry.packages) - set(PACKAGES) - NO_NUMBER
+        assert [name for name in missing if importlib.metadata.packages_distributions().get(name)] == []
+
+
+def test_what_a_plugin_reads_through_the_page_counts_with_its_package():
+    for kind in ("encoder", "language_model"):
+        assert "transformers" in small_registry().entry(kind, "huggingface").packages
+
+
+def test_a_stage_has_the_version_of_each_package_that_its_plugins_import_and_of_those_within_them(tmp_path):
+    parts = "base.dataset={name: mixture, parts: {one: squares, other: {name: huggingface_dataset, source: org/name}}}"
+    experiment = load(tmp_path, "metrics=[bleu]", parts)
+    training, evaluation = chain(experiment.trials[0], small_registry(), lambda trial: "data")
+    assert "version:sacrebleu" in evaluation.made_of
+    assert "version:sacrebleu" not in training.made_of
+    assert "version:datasets" in training.made_of
+    assert evaluation.made_of["version:scipy"] == importlib.metadata.version("scipy")
