@@ -126,6 +126,13 @@ def test_the_wheel_works_in_a_clean_environment_from_another_folder(wheel, envir
     assert "plugins" in shown
 
 
+def test_the_wheel_works_in_the_folder_of_a_checkout_that_is_not_installed(wheel, environment, sources):
+    install(environment, sources, wheel)
+    shown = run(environment.with_name("workbench"), "plugins", "metric", folder=sources, COLUMNS="300")
+    assert "vqa_accuracy" in shown
+    assert f"not loaded: {sources / 'plugins'}: it belongs to another copy of the workbench" in shown
+
+
 def test_an_editable_install_works_from_another_folder(sources, environment, elsewhere):
     install(environment, elsewhere, "--no-build-isolation", "--editable", sources)
     place, found = listed(environment, elsewhere)

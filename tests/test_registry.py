@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,11 @@ from pydantic import Field, PositiveInt
 from tests.tiny import builtin_registry
 from workbench.discovery import DiscoveryError
 from workbench.errors import UserError
+from workbench.experiment import plugin_folders
 from workbench.hookspecs import KINDS, hook_name
 from workbench.options import Option, options_of
 from workbench.registry import Entry, Registry, RegistryError, check_options, load_registry, resolve_options
+from workbench.scaffold import write_plugin
 
 METRIC = """
 from workbench import Metric, hookimpl
@@ -398,3 +401,73 @@ def test_options_of_equal_types_are_checked_alike_and_those_of_other_types_apart
         options["share"].validate(2)
     with pytest.raises(ValueError, match="greater than 0"):
         options["twice"].validate(0)
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """Another checkout of the workbench, with the built-in plugins and one more."""
+    root = tmp_path / "checkout"
+    shutil.copytree("plugins", root / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "workbench").mkdir()
+    for name in ("hookspecs.py", "registry.py", "discovery.py"):
+        shutil.copy(Path("workbench") / name, root / "workbench")
+    write(root, "plugins/metrics/more.py", METRIC.format(name="More"))
+    return root
+
+
+def test_the_plugins_of_another_checkout_are_no_users_and_the_list_says_so(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    registry = load_registry(plugin_folders("any.yaml"))
+    assert {each.source for each in registry.entries()} == {each.source for each in load_registry().entries()}
+    [failure] = registry.failures
+    assert failure.source == str(checkout / "plugins")
+    assert "another copy of the workbench than the one that runs" in failure.reason
+    with pytest.raises(RegistryError, match="not loaded: .*checkout/plugins: it belongs to another copy"):
+        registry.entry("metric", "More")
+
+
+def test_so_are_those_beside_an_experiment_given_by_name_and_linked_to(checkout, tmp_path):
+    (tmp_path / "linked").symlink_to(checkout / "plugins")
+    for folders in (plugin_folders(checkout / "x.yaml"), [checkout / "plugins"], [tmp_path / "linked"]):
+        assert [failure.source for failure in load_registry(folders).failures] == [str(checkout / "plugins")]
+
+
+def test_of_a_folder_or_file_within_them_only_what_is_not_there_already_is_loaded(checkout):
+    registry = load_registry([checkout / "plugins/metrics"])
+    assert registry.entry("metric", "More")
+    assert {Path(failure.source).name for failure in registry.failures} >= {"loss.py", "bleu.py"}
+    [failure] = load_registry([checkout / "plugins/fusion/gated.py"]).failures
+    assert failure.source.endswith("plugins/fusion/gated.py")
+
+
+def test_those_of_an_installed_workbench_are_recognised_too(checkout, tmp_path):
+    installed = tmp_path / "site-packages/workbench"
+    shutil.copytree(checkout / "workbench", installed)
+    shutil.copytree(checkout / "plugins", installed / "plugins")
+    assert len(load_registry([installed / "plugins"]).failures) == 1
+
+
+def test_nothing_is_written_into_them(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    with pytest.raises(UserError, match="belongs to a copy of the workbench"):
+        write_plugin("fusion", "mine", Path("plugins"))
+
+
+def test_a_users_folder_may_be_sorted_by_kinds_and_lie_beside_things_called_workbench(checkout, tmp_path):
+    for root in ("plain", "beside_a_checkout", "beside_a_whole_package"):
+        write(tmp_path / root, "plugins/metrics/mine.py", METRIC.format(name="Mine"))
+        write(tmp_path / root, "plugins/fusion/_none.py", "")
+    checkout.rename(tmp_path / "beside_a_checkout/workbench")
+    whole = tmp_path / "beside_a_whole_package/workbench"
+    shutil.copytree(tmp_path / "beside_a_checkout/workbench/workbench", whole)
+    (whole / "plugins").mkdir()
+    for root in ("plain", "beside_a_checkout", "beside_a_whole_package"):
+        registry = load_registry(plugin_folders(tmp_path / root / "x.yaml"))
+        assert registry.entry("metric", "Mine").source == str(tmp_path / root / "plugins/metrics/mine.py")
+        assert registry.failures == []
+
+
+def test_a_user_who_registers_a_built_in_name_again_is_told(tmp_path):
+    write(tmp_path, "plugins/metrics/loss.py", METRIC.format(name="Loss").replace('"Loss"', '"loss"'))
+    with pytest.raises(RegistryError, match=r"'loss' is registered twice: in plugins/metrics/loss.py and in .*loss.py"):
+        load_registry([tmp_path / "plugins"])

@@ -22,6 +22,7 @@ from workbench.errors import UserError
 
 BUILT_IN, EXTERNAL = "workbench.plugins", "workbench.external"
 ENTRY_POINTS = "workbench"
+OWN, MARKS = "plugins", ("hookspecs.py", "registry.py", "discovery.py")  # what marks a folder as some workbench's own
 
 
 class DiscoveryError(UserError):
@@ -39,10 +40,10 @@ class Found:
 def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Found]:
     """Built-in plugins, those of `folders` (a folder, or one file), and those of `installed` packages, in this order.
 
-    A file that several of them reach is found once.
+    A file that several of them reach is found once. What is the own plugin of another workbench than the one that runs
+    cannot be loaded, and says so when it is tried.
     """
-    package = importlib.import_module(BUILT_IN)
-    root = Path(next(iter(package.__path__))).resolve()
+    root = own_plugins()
     seen = set()
     for file in _plugin_files(root):
         seen.add(file)
@@ -51,13 +52,28 @@ def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Fo
     for folder in folders:
         if not folder.exists():
             raise DiscoveryError(f"there is no plugin folder {folder}. Give a folder that holds plugin files (*.py)")
+        if is_of_another(folder):
+            yield Found(str(folder), partial(_refuse, root))
+            continue
         for file in _plugin_files(folder):
             if file not in seen:
                 seen.add(file)
                 base = folder if folder.is_dir() else folder.parent
-                yield Found(str(file), partial(import_file, base, file))
+                load = partial(_refuse, root) if _is_copy(file, root) else partial(import_file, base, file)
+                yield Found(str(file), load)
     for point in entry_points(group=ENTRY_POINTS) if installed else ():
         yield Found(f"{point.dist.name if point.dist else 'installed package'}: {point.value}", point.load)
+
+
+def own_plugins() -> Path:
+    """The folder of the built-in plugins of the workbench that runs."""
+    return Path(next(iter(importlib.import_module(BUILT_IN).__path__))).resolve()
+
+
+def is_of_another(folder: Path) -> bool:
+    """Whether a folder holds the built-in plugins of another workbench, such as a checkout that is not the one
+    installed: its `plugins/` is nobody's own folder, and has the very names that are there already."""
+    return _is_own(folder.resolve()) and folder.resolve() != own_plugins()
 
 
 def import_file(folder: Path, file: Path) -> types.ModuleType:
@@ -91,6 +107,26 @@ class _SourceLoader(SourceFileLoader):
 
     def path_stats(self, path: str) -> dict[str, Any]:
         raise OSError(f"no bytecode is kept of {path}")
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder lies as a workbench's plugins do: beside its core in a checkout, within it when installed."""
+    core = folder.parent / "workbench"
+    places = [folder.parent] if (core / OWN).is_dir() else [folder.parent, core]
+    return folder.name == OWN and any(all((place / mark).is_file() for mark in MARKS) for place in places)
+
+
+def _is_copy(file: Path, root: Path) -> bool:
+    """Whether a file of another workbench's plugins is one that the workbench which runs has too."""
+    homes = [folder for folder in file.parents if folder != root and _is_own(folder)]
+    return any((root / file.relative_to(home)).is_file() for home in homes)
+
+
+def _refuse(root: Path) -> None:
+    raise DiscoveryError(
+        f"it belongs to another copy of the workbench than the one that runs, which has its own plugins in {root}."
+        " Plugins of your own go into another folder; to use this copy, install it with `pip install -e`"
+    )
 
 
 def _plugin_files(folder: Path) -> list[Path]:

@@ -156,7 +156,7 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
                 registry.add(entry)
         except DuplicateError:
             raise
-        except RegistryError as error:
+        except UserError as error:
             registry.failures.append(Failure(found.source, str(error)))
         except (Exception, SystemExit) as error:  # a plugin is anyone's code: whatever it raises is its own failure
             reason = f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from workbench.discovery import is_of_another
 from workbench.errors import UserError
 from workbench.registry import Registry, load_registry
 
@@ -20,6 +21,10 @@ def write_plugin(kind: str, name: str, folder: Path) -> list[Path]:
 
     The templates are plugins themselves, for the kind's smallest useful example. Nothing is overwritten.
     """
+    if is_of_another(folder):
+        raise ScaffoldError(
+            f"{folder} belongs to a copy of the workbench that is not the one which runs. Use --in MINE"
+        )
     registry = load_registry([folder] if folder.is_dir() else [])
     _check_name(registry, kind, name)
     stem = re.sub(r"\W", "_", name)
