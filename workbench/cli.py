@@ -5,6 +5,7 @@ Only typer is imported here; each command imports what it needs, so that `--help
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -210,17 +211,33 @@ def report(
     folders: PluginFolders = None,
     results: Results = Path("results"),
 ) -> None:
-    """Write tables, plots and one page from the results."""
-    from workbench.experiment import plugin_folders
+    """Write tables, plots and one page from the results: of the trials that the experiment file has, or of those that
+    the last run of the folder asked for."""
+    from workbench.experiment import ExperimentError, plugin_folders
     from workbench.registry import load_registry
     from workbench.report import write_report
+    from workbench.results_folder import check_same, last_run_of, origin_of
+
+    def of_folder(folder: Path) -> Path:
+        found = plugin_folders(HERE, folders or ()) or plugin_folders(origin_of(folder))
+        return write_report(folder, load_registry(found))
 
     if source.is_dir():
-        folder, registry = source, load_registry(plugin_folders(HERE, folders or ()))
+        page = of_folder(source)
     else:
-        experiment, registry = _load(source, overrides, folders, results)
-        folder = results / experiment.name
-    page = write_report(folder, registry)
+        try:
+            experiment, registry = _load(source, overrides, folders, results)
+        except ExperimentError as error:  # such as a plugin that is not on this machine
+            same = None if overrides else last_run_of(source, results)
+            if same is None:
+                raise
+            page = of_folder(same)
+            told = f"note: {error}\nso this is the report of the trials that its last run asked for"
+            _console().print(told, style="yellow", markup=False, soft_wrap=True)
+        else:
+            check_same(experiment, results / experiment.name)
+            command = _command("run", source, overrides, folders, results)
+            page = write_report(results / experiment.name, registry, experiment, command)
     _console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -237,6 +254,14 @@ def _load(
 
     registry = load_registry(plugin_folders(file, folders or ()))
     return load_experiment(file, registry, overrides or (), precision_for(results, device)), registry
+
+
+def _command(name: str, file: Path, overrides: list[str] | None, folders: list[Path] | None, results: Path) -> str:
+    """What to type for another command to do the same."""
+    words = ["workbench", name, str(file)]
+    words += [word for each in overrides or () for word in ("--set", each)]
+    words += [word for each in folders or () for word in ("--plugins", str(each))]
+    return shlex.join([*words, *(["--results", str(results)] if results != Path("results") else [])])
 
 
 @contextmanager

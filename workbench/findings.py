@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from workbench.interactions import DEPENDS
 from workbench.notation import Notation, duration, joined, megabytes, p_value, significant, spoken
+from workbench.staleness import out_of_date
 from workbench.statistics import BETTER, UNCLEAR, WORSE, Effect, Interval
 from workbench.study import GAIN, Study
 from workbench.tables import notation_of, trial_intervals
@@ -40,31 +41,8 @@ class Finding:
 
 
 def answer(study: Study) -> list[str]:
-    """The answer in a few sentences, the most important one first."""
-    if not study.done:
-        return _no_answer(study)
-    if study.primary not in study.samples:
-        return [f"No trial has predictions scored by {spoken(study.primary)}, so nothing can be compared."]
-    notation = notation_of(study, study.primary)
-    if not study.compared:
-        return [_lone(study, notation), *_seeing(study)]
-    effects = {axis: study.effects(axis) for axis in study.compared}
-    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
-    choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
-    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
-    if winners:
-        lead = f"Best of what was tried: {choice}."
-    elif any(effect.verdict == WORSE for found in effects.values() for effect in found):
-        lead = f"Nothing that was tried beats the baseline: {baseline}."
-    else:
-        lead = f"No difference to the baseline can be told: {baseline}."
-    once = [each for each in _dependences(study) if study.compared.index(each[0]) < study.compared.index(each[2])]
-    depends = [_dependence(study, *each, notation) for each in once[:1]]
-    depends += ["More such stand under 'Across axes'."] if len(once) > 1 else []
-    gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
-    prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
-    costs = [f"Costs: {'; '.join(prices)}."] if prices else []
-    return [lead, f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
+    """The answer in a few sentences, the most important one first: if it is out of date, that."""
+    return [*out_of_date(study), *_answer(study)]
 
 
 def finding(study: Study, axis: str) -> Finding:
@@ -105,7 +83,13 @@ def key_figures(study: Study) -> list[tuple[str, str, str]]:
         return figures
     notation, record = notation_of(study, study.primary), study.done[best]
     estimate = float(study.samples[study.primary].estimates[best])
-    figures.append((notation.value(estimate), notation.unit, f"best {notation.words}"))
+    figures.append(
+        (
+            notation.value(estimate),
+            notation.unit,
+            f"best {notation.words}{', out of date' if record.id in study.stale else ''}",
+        )
+    )
     if study.has_gain:
         gain = notation_of(study, GAIN)
         value = float(study.samples[GAIN].estimates[best])
@@ -136,9 +120,37 @@ def progress(study: Study) -> str:
         return ""
     waiting = study.expected - len(study.records)
     open_ends = [f"{len(study.failed)} failed"] * bool(study.failed) + [f"{waiting} have no result yet"] * bool(waiting)
-    return (
+    told = (
         f"{len(study.done)} of {study.expected} trials have finished, {joined(open_ends)}: what follows is from those."
     )
+    return f"{told} {_to_run(study)}".rstrip()
+
+
+def _answer(study: Study) -> list[str]:
+    if not study.done:
+        return _no_answer(study)
+    if study.primary not in study.samples:
+        return [f"No trial has predictions scored by {spoken(study.primary)}, so nothing can be compared."]
+    notation = notation_of(study, study.primary)
+    if not study.compared:
+        return [_lone(study, notation), *_seeing(study)]
+    effects = {axis: study.effects(axis) for axis in study.compared}
+    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
+    choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
+    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
+    if winners:
+        lead = f"Best of what was tried: {choice}."
+    elif any(effect.verdict == WORSE for found in effects.values() for effect in found):
+        lead = f"Nothing that was tried beats the baseline: {baseline}."
+    else:
+        lead = f"No difference to the baseline can be told: {baseline}."
+    once = [each for each in _dependences(study) if study.compared.index(each[0]) < study.compared.index(each[2])]
+    depends = [_dependence(study, *each, notation) for each in once[:1]]
+    depends += ["More such stand under 'Across axes'."] if len(once) > 1 else []
+    gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, notation))]
+    prices = [text for axis, found in effects.items() if (text := _price(study, axis, found, LARGE, briefly=True))]
+    costs = [f"Costs: {'; '.join(prices)}."] if prices else []
+    return [lead, f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
 
 
 def _no_answer(study: Study) -> list[str]:
@@ -149,7 +161,13 @@ def _no_answer(study: Study) -> list[str]:
             f"There is no answer: {failed} failed{'' if every else ', and none has finished'}.",
             "Why they failed stands below.",
         ]
-    return [f"There is no answer yet: none of {study.expected} trials has finished."]
+    told = f"There is no answer yet: none of {study.expected} trials has finished."
+    return [f"{told} {_to_run(study)}".rstrip()]
+
+
+def _to_run(study: Study) -> str:
+    """What runs the trials that are missing, where that is known."""
+    return f"{study.command} runs what is missing." if study.missing and study.command else ""
 
 
 def _lone(study: Study, notation: Notation) -> str:

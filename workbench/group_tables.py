@@ -14,7 +14,7 @@ from workbench.samples import auroc_sample
 from workbench.statistics import SEED, Interval, Sample, infer
 from workbench.study import Scale, Study, seed_of
 from workbench.table_formats import Column, Table
-from workbench.tables import notation_of
+from workbench.tables import legend, notation_of, stale_cell, stale_columns
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
 AUROC = Notation("auroc", Scale(True, False), 3)
@@ -34,9 +34,10 @@ def group_table(study: Study) -> Table | None:
             axes = {axis: record.axes.get(axis, "") for axis in study.compared}
             row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "group": group}
             row["questions"], row["pictures"] = study.asked(record.id, group)
+            row |= stale_cell(study, record)
             rows.append(row | {name: each[place] for name, each in intervals.items()})
     caption = f"Each group of questions{', with 95 % intervals over its pictures' if drawn else ''}."
-    return Table("groups", caption, _columns(study, measures), rows)
+    return Table("groups", caption, [*_columns(study, measures), *stale_columns(study)], rows, legend(study))
 
 
 def outside_table(study: Study) -> Table | None:
@@ -53,6 +54,7 @@ def outside_table(study: Study) -> Table | None:
             row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "measure": measure}
             row |= {each: record.metrics.get(f"outside.{measure}.{each}", math.nan) for each in OUTSIDE}
             row["auroc"] = intervals[measure][place]
+            row |= stale_cell(study, record)
             rows.append(row | {"all": float(study.samples[study.primary].estimates[place])})
     notation = notation_of(study, study.primary)
     columns = [
@@ -62,11 +64,18 @@ def outside_table(study: Study) -> Table | None:
         Column("withheld", "withheld of outside", "%", share),
         Column("answered", f"{notation.words} of the answered", notation.unit, notation.value),
         Column("all", f"{notation.words} of all", notation.unit, notation.value),
+        *stale_columns(study),
     ]
     caption = (
         "Pictures from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
     )
-    return Table("outside", f"{caption} answers are withheld, and the score of what is still answered.", columns, rows)
+    return Table(
+        "outside",
+        f"{caption} answers are withheld, and the score of what is still answered.",
+        columns,
+        rows,
+        legend(study),
+    )
 
 
 def told_apart(study: Study, measure: str) -> Sample:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.component_files import files_of
+from workbench.errors import UserError
 from workbench.hashing import file_hash
 from workbench.sources import Source, read_source, version_of
 from workbench.trial import Component, Settings, Trial, digest
@@ -81,23 +83,30 @@ class Ingredients:
         return self._once("spec", part, lambda: digest(part.spec()))
 
     def of_component(self, component: Component, trial: Trial) -> MadeOf:
-        """The source of a plugin, the packages it imports or names, and the data or the files of weights it reads."""
+        """The code of a plugin, the packages it imports or names, and the data or the files of weights it reads."""
         return self._once("component", component, lambda: self._of_component(component, trial))
+
+    def of_code(self, component: Component) -> MadeOf:
+        """The code of a plugin and of those among its options, and the packages they import or name."""
+        made_of: MadeOf = {}
+        for part in (component, *component.parts()):
+            entry = self.registry.entry(part.kind, part.name)
+            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **_versions(entry.packages)}
+        return made_of
 
     def files(self, component: Component) -> tuple[Path, ...]:
         """The files that give a component its starting weights, if there are any."""
         return self._once("files", component, lambda: files_of(component, self.registry))
 
+    def all_files(self, component: Component) -> list[tuple[Component, Path]]:
+        """These, and those of the components among its options, each with whose it is."""
+        return [(part, file) for part in (component, *component.parts()) for file in self.files(part)]
+
     def _of_component(self, component: Component, trial: Trial) -> MadeOf:
-        made_of: MadeOf = {}
-        parts = (component, *component.parts())
-        for part in parts:
-            entry = self.registry.entry(part.kind, part.name)
-            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **_versions(entry.packages)}
+        made_of = self.of_code(component)
         if component.kind == "dataset":
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
-        files = [(part, file) for part in parts for file in self.files(part)]
-        return made_of | {f"file:{part.written(file)}": file_hash(file) for part, file in files}
+        return made_of | {f"file:{part.written(file)}": file_hash(file) for part, file in self.all_files(component)}
 
     def _once(self, what: str, thing: Any, make: Callable[[], Any]) -> Any:
         """By identity, which is quick: trials share their parts. The thing is kept so that no other gets its id."""
@@ -136,7 +145,8 @@ def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry
     if what == "version":
         return f"{thing} {before.get(name, 'none')} -> {now.get(name, 'none')}"
     if what == "plugin":
-        thing = registry.entry(*thing.split(" ", 1)).source
+        with suppress(UserError):  # it is not here any more
+            thing = registry.entry(*thing.split(" ", 1)).source
     if what == "data":
         thing = f"the data of {thing}"
     return f"{thing} {'is new' if name not in before else 'is gone' if name not in now else 'changed'}"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
@@ -25,11 +26,15 @@ from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
 from workbench.plots import all_plots, image, write_plots
 from workbench.records import Record
-from workbench.registry import Registry
+from workbench.registry import Registry, load_registry
+from workbench.staleness import find_stale, unchecked
 from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
 from workbench.table_formats import Table, write_tables
 from workbench.tables import all_tables, notation_of
+
+if TYPE_CHECKING:
+    from workbench.experiment import Experiment
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
@@ -51,12 +56,17 @@ class AxisSection:
     plot: Plot | None
 
 
-def write_report(results_folder: Path, registry: Registry | None = None) -> Path:
+def write_report(
+    results_folder: Path, registry: Registry | None = None, experiment: Experiment | None = None, command: str = ""
+) -> Path:
     """Write tables, plots and the page; returns the page's path. `registry` opens the pictures of the examples.
 
+    It is about the trials of the `experiment`, which `command` runs; by default about those that were asked for last.
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    study = read_study(results_folder, registry=registry)
+    study = with_staleness(
+        read_study(results_folder, registry=registry, experiment=experiment, command=command), registry, experiment
+    )
     apart = [table for table in (group_table(study), outside_table(study)) if table]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
@@ -68,6 +78,12 @@ def write_report(results_folder: Path, registry: Registry | None = None) -> Path
         write_plots(plots, temporary / PLOTS)
         write_text(temporary / PAGE, page)
     return final / PAGE
+
+
+def with_staleness(study: Study, registry: Registry | None, experiment: Experiment | None = None) -> Study:
+    """The study with what is to be said of results that are out of date."""
+    staleness = find_stale(study.done, registry or load_registry(), experiment)
+    return replace(study, stale=staleness.changed, unchecked=staleness.unchecked)
 
 
 def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registry: Registry | None) -> str:
@@ -89,6 +105,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         answer=answer(study),
         progress=progress(study),
         caveat=_caveat(study),
+        unchecked=unchecked(study),
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],
@@ -233,6 +250,8 @@ def _made_of(study: Study) -> str:
 
 def _command(study: Study) -> str:
     """What to type to get these results again."""
+    if study.command:
+        return f"{study.command} && {study.command.replace(' run ', ' report ', 1)}"
     return (
         f"workbench run experiments/{study.summary.name}.yaml && workbench report experiments/{study.summary.name}.yaml"
     )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from workbench.experiment import Experiment
-from workbench.records import RECORD, SUMMARY, TRIALS, ResultsError, read_summary, relabel, write_summary
+from workbench.records import (
+    RECORD,
+    SUMMARY,
+    TEXT,
+    TRIALS,
+    ResultsError,
+    read_record,
+    read_summary,
+    relabel,
+    write_summary,
+)
 
 if TYPE_CHECKING:
     from workbench.plan import Plan
@@ -27,6 +38,22 @@ def check_same(experiment: Experiment, folder: Path) -> None:
             " shares no trial with this one. Give this one a 'name' of its own, give another folder with --results,"
             " or move that folder away"
         )
+
+
+def origin_of(folder: Path) -> Path | None:
+    """An experiment file as it may lie where the one of these results lay: the folder of plugins beside it counts."""
+    for file in sorted(folder.glob(f"{TRIALS}/*/{RECORD}")):
+        with suppress(ResultsError):  # which a report tells of
+            return Path(str(read_record(file.parent).provenance.get("folder", "."))) / "any.yaml"
+    return None
+
+
+def last_run_of(file: Path, results: Path) -> Path | None:
+    """The folder of results whose last run had this very experiment file, to the letter."""
+    if not file.is_file():
+        return None
+    kept = [each for each in sorted(results.glob(f"*/{TEXT}")) if (each.parent / SUMMARY).is_file()]
+    return next((each.parent for each in kept if each.read_bytes() == file.read_bytes()), None)
 
 
 def check_still_there(experiment: Experiment, folder: Path, outcome: Outcome, console: Console) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from workbench.registry import Registry
 
 ALONE_KINDS = ("dataset", "encoder")
+OUTSIDE = " (outside)"  # behind the name of the data whose pictures should look strange
 MODEL = (*ALONE_KINDS, "connector", "fusion", "language_model")
 
 
@@ -196,7 +197,7 @@ class Chains:
 
     def _outside(self, dataset: Component, trial: Trial) -> MadeOf:
         found = self.ingredients.of_component(dataset, trial.elsewhere)
-        return {f"{name} (outside)" if name.startswith("data:") else name: each for name, each in found.items()}
+        return {f"{name}{OUTSIDE}" if name.startswith("data:") else name: each for name, each in found.items()}
 
 
 def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str]) -> list[Stage]:

@@ -5,8 +5,8 @@ Metrics are computed afresh from the predictions; the record's own numbers serve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,8 @@ from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample,
 
 if TYPE_CHECKING:
     from workbench.contracts import Metric
+    from workbench.experiment import Experiment
+    from workbench.trial import Trial
 
 GAIN = "visual_gain"
 DISAGREEMENT = 1e-4  # as a share; predictions round their scores to six digits, records do not
@@ -56,9 +58,13 @@ class Study:
     curves: dict[str, pandas.DataFrame]
     samples: dict[str, Sample]
     strays: int = 0  # trials in the folder that the experiment no longer has
+    missing: tuple[Trial, ...] = ()  # trials of the experiment file that were not run yet; without a file none is known
+    command: str = ""  # what to type to run the experiment file, where there is one
     altered: tuple[str, ...] = ()  # files that are not what was written with their record
     readings: tuple[Reading, ...] = ()  # the metrics that could be read
     notes: tuple[str, ...] = ()  # metrics that could not, and why
+    stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
+    unchecked: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
 
     @cached_property
     def done(self) -> list[Record]:
@@ -202,13 +208,22 @@ class Study:
         return found
 
 
-def read_study(results_folder: Path, resamples: int = RESAMPLES, registry: Registry | None = None) -> Study:
-    """Read a results folder and resample every metric. Trials of an earlier version of the experiment are left out.
+def read_study(
+    results_folder: Path,
+    resamples: int = RESAMPLES,
+    registry: Registry | None = None,
+    experiment: Experiment | None = None,
+    command: str = "",
+) -> Study:
+    """Read a results folder and resample every metric, for the trials of the `experiment`, under the labels they have
+    there; by default for those that were asked for last. Others in the folder are left out.
 
-    `registry` has the metrics that are no means of scores; by default the built-in ones.
+    `registry` has the metrics that are no means of scores; by default the built-in ones. `command` runs the experiment.
     """
     summary, found = read_summary(results_folder), read_records(results_folder)
-    records = [record for record in found if record.id in set(summary.trials)]
+    if experiment:
+        summary = Summary(**experiment.summary(), text=experiment.text)
+    records = _asked_for(found, summary, experiment)
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
     altered = [f"{each.id}: {name}" for each in done for name in altered_files(folders[each.id], each)]
@@ -217,8 +232,20 @@ def read_study(results_folder: Path, resamples: int = RESAMPLES, registry: Regis
     readings, notes = _readings(summary.metrics, done, predictions, registry)
     seeds = [seed_of(record) for record in done]
     samples = read_samples(readings, [predictions[record.id] for record in done], seeds, resamples) if done else {}
-    strays = len(found) - len(records)
-    study = Study(summary, records, predictions, curves, samples, strays, tuple(altered), tuple(readings), tuple(notes))
+    there = {record.id for record in records}
+    study = Study(
+        summary=summary,
+        records=records,
+        predictions=predictions,
+        curves=curves,
+        samples=samples,
+        strays=len(found) - len(records),
+        missing=tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else (),
+        command=command,
+        altered=tuple(altered),
+        readings=tuple(readings),
+        notes=tuple(notes),
+    )
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
 
@@ -226,6 +253,14 @@ def read_study(results_folder: Path, resamples: int = RESAMPLES, registry: Regis
 def seed_of(record: Record) -> str:
     """The seed a trial began from."""
     return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
+
+
+def _asked_for(found: Sequence[Record], summary: Summary, experiment: Experiment | None) -> list[Record]:
+    """The records of these trials, in their order; the labels that a record has itself may be those of another grid."""
+    by_id = {record.id: record for record in found}
+    records = [by_id[id_] for id_ in summary.trials if id_ in by_id]
+    axes = {trial.id: dict(trial.axes) for trial in experiment.trials} if experiment else {}
+    return [replace(record, axes=axes.get(record.id, record.axes)) for record in records]
 
 
 def _readings(

@@ -33,6 +33,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     MINUS: "$-$",
+    "†": r"$\dagger$",
     NOTHING: "--",
 }
 

@@ -32,6 +32,7 @@ COSTS: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
     ("latency_ms", "latency", "ms", significant),
     ("training_seconds", "training", "s", significant),
 )
+STALE, MARK, NOT_RUN = "stale", "†", "not run"
 # What a trial may have been tried on besides: shown where any trial has it.
 PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
     ("text_perplexity", "text perplexity", "", significant),
@@ -68,20 +69,23 @@ def trials_table(study: Study) -> Table:
     intervals = {name: trial_intervals(study, name) for name in metrics}
     rows = []
     for place, record in enumerate(study.done):
-        row: dict[str, Any] = _identity(study, record) | {name: intervals[name][place] for name in metrics}
+        row: dict[str, Any] = _identity(study, record) | stale_cell(study, record)
+        row |= {name: intervals[name][place] for name in metrics}
         row |= {name: study.samples[name].estimates[place] for name in controls}
         rows.append(row | _costs(record) | {name: record.metrics.get(name, math.nan) for name, *_ in _probes(study)})
     rows.sort(key=lambda row: _rank(study, row))
     rows += [_identity(study, record) for record in study.failed]
+    rows += [{**dict(trial.axes), "id": trial.id, SEED: str(trial.seed), "status": NOT_RUN} for trial in study.missing]
     columns = [
         *_axis_columns(study),
         *_metric_columns(study, metrics),
         *_control_columns(study, controls),
         *_cost_columns(),
         *(Column(name, heading, unit, show) for name, heading, unit, show in _probes(study)),
+        *stale_columns(study),
     ]
     caption = "All trials, the best first, with 95 % intervals over the questions"
-    return Table("trials", f"{caption}.", columns, rows, _missing(study))
+    return Table("trials", f"{caption}.", columns, rows, [*_missing(study), *legend(study)])
 
 
 def axis_table(study: Study, axis: str) -> Table:
@@ -94,7 +98,8 @@ def axis_table(study: Study, axis: str) -> Table:
         row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
         row |= {"p": effect.p, "verdict": effect.verdict, "trials": effect.trials, "seeds": effect.seeds}
         row |= {name: means[name][place].mean for name in extra}
-        rows.append(row | {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))})
+        row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))}
+        rows.append(row | {STALE: _count_stale(study, axis, effect.value) or None})
     primary = notation_of(study, study.primary)
     columns = [
         Column(axis, spoken(axis), show=str, numeric=False),
@@ -105,9 +110,11 @@ def axis_table(study: Study, axis: str) -> Table:
         *_metric_columns(study, extra),
         *(Column(name, heading, unit, show) for name, heading, unit, show in (*COSTS, *_probes(study))),
         Column("trials", "trials"),
+        *([Column(STALE, "out of date", show=f"{{}} {MARK}".format)] if study.stale else []),
     ]
     name = f"axis_{axis.replace('.', '_')}"
-    return Table(name, axis_caption(study, axis), columns, rows, axis_notes(study, axis, effects))
+    notes = [*axis_notes(study, axis, effects), *legend(study)]
+    return Table(name, axis_caption(study, axis), columns, rows, notes)
 
 
 def interactions_table(study: Study) -> Table | None:
@@ -137,6 +144,23 @@ def interactions_table(study: Study) -> Table | None:
     ]
     caption = "Does the difference that one axis makes depend on another? With 95 % intervals, p after Holm."
     return Table("interactions", caption, columns, rows)
+
+
+def stale_columns(study: Study) -> list[Column]:
+    """The column of a table of trials that marks those which are out of date; none where none is."""
+    return [Column(STALE, "out of date", show=lambda _: MARK, numeric=False)] if study.stale else []
+
+
+def stale_cell(study: Study, record: Record) -> dict[str, str]:
+    """What stands there for a trial: in CSV what changed since it was made."""
+    return {STALE: ", ".join(study.stale.get(record.id, ()))}
+
+
+def legend(study: Study) -> list[str]:
+    """What the mark means."""
+    if not study.stale:
+        return []
+    return [f"{MARK} Out of date: code, data or weights it was made of have changed since."]
 
 
 def axis_caption(study: Study, axis: str) -> str:
@@ -193,7 +217,7 @@ def _rank(study: Study, row: dict[str, Any]) -> float:
 def _axis_columns(study: Study) -> list[Column]:
     columns = [Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared]
     columns += [Column(SEED, SEED)] if len(study.seeds) > 1 else []
-    columns += [Column("status", "status", numeric=False)] if study.failed else []
+    columns += [Column("status", "status", numeric=False)] if study.failed or study.missing else []
     return [*columns, *([] if columns else [Column("id", "trial", numeric=False)])]
 
 
@@ -223,12 +247,20 @@ def _probes(study: Study) -> list[tuple[str, str, str, Callable[[float], str]]]:
     return [probe for probe in PROBES if not numpy.isnan(study.numbers(probe[0])).all()]
 
 
+def _count_stale(study: Study, axis: str, value: str) -> int:
+    return sum(record.id in study.stale for record in study.done if record.axes.get(axis) == value)
+
+
 def _missing(study: Study) -> list[str]:
     notes = []
     if study.failed:
         notes.append(f"{len(study.failed)} failed: listed, and in no average.")
-    if study.strays:
-        notes.append(f"{study.strays} more in the folder are of an earlier version of the experiment and left out.")
+    if study.strays and study.command:
+        notes.append(f"{study.strays} more in the folder are not part of this experiment file and left out.")
+    elif study.strays:
+        notes.append(f"{study.strays} more in the folder are not part of what was asked for last and left out.")
     if len(study.records) < study.expected:
         notes.append(f"{len(study.done)} of {study.expected} trials have results so far.")
+    if study.missing and study.command:
+        notes.append(f"Those not run yet: {study.command}")
     return notes

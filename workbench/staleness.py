@@ -1,0 +1,200 @@
+"""Which results are no longer those of the code, the data and the weights there are now: what a report has to say.
+
+An experiment file tells what each trial would be made of now, as it does for a plan. Without it, what a record says it
+was made of is looked up piece by piece, as far as the pieces are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.compose import build
+from workbench.fit import Bench
+from workbench.hashing import file_hash
+from workbench.keys import ALONE, BEFORE, EVALUATION_CODE, SETTINGS, Ingredients, MadeOf, core_code, differences
+from workbench.resolve import Written, resolve_component
+from workbench.stages import OUTSIDE, Chains, Stage
+from workbench.trial import COMPONENTS, DEFAULT_TEXT, Component, canonical
+
+if TYPE_CHECKING:
+    from workbench.experiment import Experiment
+    from workbench.records import Record
+    from workbench.registry import Registry
+    from workbench.study import Study
+    from workbench.trial import Trial
+
+SHORT, FEW = 200, 4  # characters of a reason that are told, and reasons
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """`changed`: by trial id, what is another one now; `unchecked`: what could not be looked at, and why."""
+
+    changed: Mapping[str, tuple[str, ...]]
+    unchecked: tuple[str, ...]
+
+
+def find_stale(records: Sequence[Record], registry: Registry, experiment: Experiment | None = None) -> Staleness:
+    """Compare what finished trials were made of with what they would be made of now. Whatever is missing here, plugins,
+    data or weights, is told and stops nothing."""
+    now, last = _Now(registry), _last_stages(registry, experiment)
+    changed, silent = {}, 0
+    for record in records:
+        made_of = record.provenance.get("made_of")
+        if not made_of:
+            silent += 1
+            continue
+        stage = last.get(record.id)
+        told = _since(record, stage, registry) if stage else now.differences(record)
+        if told:
+            changed[record.id] = tuple(told)
+    unknown = [f"{silent} of {len(records)} trials do not say what they were made of"] if silent else []
+    return Staleness(changed, (*unknown, *now.unchecked))
+
+
+def out_of_date(study: Study) -> list[str]:
+    """In words: how many results are no longer those of what there is now, what changed, and what to do."""
+    if not study.stale:
+        return []
+    count, every = len(study.stale), len(study.done)
+    which = f"{count} of {every} results are" if every > 1 else "The one result is"
+    why = list(dict.fromkeys(reason for told in study.stale.values() for reason in told))
+    again = f"{study.command} makes them anew" if study.command else "Run the experiment again to make them anew"
+    return [f"{which} out of date: {_some(why)} since. {again}."]
+
+
+def unchecked(study: Study) -> str:
+    """In words: of what nobody can say here whether it is as it was."""
+    if not study.unchecked:
+        return ""
+    return f"Whether results are out of date was not checked in full: {_some(study.unchecked, '; ')}."
+
+
+def _some(texts: Sequence[str], between: str = ", ") -> str:
+    """The first few."""
+    more = f"{between}and {len(texts) - FEW} more" if len(texts) > FEW else ""
+    return between.join(texts[:FEW]) + more
+
+
+def _last_stages(registry: Registry, experiment: Experiment | None) -> dict[str, Stage]:
+    """By trial id, the stage that would make its record now, of those whose data and files are here."""
+    chains, found = Chains(registry, Bench(registry).fingerprint), {}
+    for trial in experiment.trials if experiment else ():
+        try:
+            if _has_files(trial, chains.ingredients):
+                found[trial.id] = chains.chain(trial)[-1]
+        except Exception:  # a plugin is anyone's code; what it lacks is told piece by piece
+            continue
+    return found
+
+
+def _has_files(trial: Trial, ingredients: Ingredients) -> bool:
+    """Whether the weights that the trial's parts begin from are here, and the text that it is tried on."""
+    files = [file for component in trial.components.values() for _, file in ingredients.all_files(component)]
+    return all(file.exists() for file in (*files, *filter(None, (trial.text_file,))))
+
+
+def _since(record: Record, stage: Stage, registry: Registry) -> list[str]:
+    """What is another one now than when the record was made; a trial that shared no work is compared by that alone."""
+    if record.provenance.get("key") == stage.key:
+        return []
+    made_of = record.provenance["made_of"]
+    told = differences(made_of, stage.made_of, registry)
+    return told or ([] if ALONE in made_of else ["its settings changed"])
+
+
+class _Now:
+    """What evaluations would be made of now; each part is looked up once for all records that have it."""
+
+    def __init__(self, registry: Registry):
+        self.registry = registry
+        self.ingredients = Ingredients(registry, lambda trial: "")
+        self.core = core_code(EVALUATION_CODE)
+        self._parts: dict[tuple, tuple[MadeOf, tuple[str, ...]]] = {}
+        self._unchecked: dict[str, None] = {}
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What could not be looked up so far."""
+        return tuple(self._unchecked)
+
+    def differences(self, record: Record) -> list[str]:
+        """What is another one now than when the record was made, as far as that can be said."""
+        folder = Path(str(record.provenance.get("folder", ".")))
+        now, missing = dict(self.core), []
+        for kind, written, mark in _parts_of(record.spec):
+            found, faults = self._part(kind, written, folder, mark)
+            now |= found
+            missing += faults
+        text = record.spec.get("evaluation", {}).get("text", "")
+        if text not in ("", DEFAULT_TEXT):
+            found, faults = _of_files({f"file:{text}": folder / Path(text).expanduser()})
+            now |= found
+            missing += faults
+        self._unchecked |= dict.fromkeys(missing)
+        made_of = {name: each for name, each in record.provenance["made_of"].items() if name not in (SETTINGS, BEFORE)}
+        if missing:  # of what is not here nobody knows whether it is gone
+            made_of = {name: each for name, each in made_of.items() if name in now}
+        return differences({name: each for name, each in made_of.items() if name != ALONE}, now, self.registry)
+
+    def _part(self, kind: str, written: Any, folder: Path, mark: str) -> tuple[MadeOf, tuple[str, ...]]:
+        known = kind, canonical(written), folder, mark
+        if known not in self._parts:
+            try:
+                self._parts[known] = self._look_up(kind, written, folder, mark)
+            except Exception as error:  # a plugin is anyone's code: whatever it raises is told, and the report written
+                self._parts[known] = {}, (_in_short(kind, _name_of(written), error),)
+        return self._parts[known]
+
+    def _look_up(self, kind: str, written: Any, folder: Path, mark: str) -> tuple[MadeOf, tuple[str, ...]]:
+        resolved = resolve_component(kind, Written(written, (kind,), {}), self.registry, folder)
+        if resolved.value is None:
+            return {}, tuple(_in_short(kind, _name_of(written), message) for _, message in resolved.faults)
+        component = resolved.value
+        made_of, faults = self.ingredients.of_code(component), []
+        try:
+            files = {f"file:{part.written(file)}": file for part, file in self.ingredients.all_files(component)}
+            found, faults = _of_files(files)
+            made_of = made_of | found
+            if kind == "dataset":
+                made_of[f"data:{component.name}{mark}"] = self._fingerprint(component)
+        except Exception as error:  # as above: its code can be compared all the same
+            faults.append(_in_short(kind, component.name, error))
+        return made_of, tuple(faults)
+
+    def _fingerprint(self, dataset: Component) -> str:
+        return build(dataset, self.registry).fingerprint()
+
+
+def _parts_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """The components that an evaluation is made of: kind, how it is written, and what marks its data."""
+    adapted = any("adapter" in phase.get("train", ()) for phase in spec.get("phases", ()))
+    for kind in COMPONENTS:
+        if kind in spec and (kind != "adapter" or adapted):
+            yield kind, spec[kind], ""
+    yield from (("metric", metric, "") for metric in spec.get("metrics", ()))
+    outside = spec.get("evaluation", {}).get("outside")
+    if outside:
+        yield "dataset", outside, OUTSIDE
+
+
+def _of_files(files: Mapping[str, Path]) -> tuple[MadeOf, list[str]]:
+    """The hashes of files that are here, and which are not."""
+    return (
+        {name: file_hash(file) for name, file in files.items() if file.exists()},
+        [f"{file} is not here" for file in files.values() if not file.exists()],
+    )
+
+
+def _name_of(written: Any) -> str:
+    return str(written.get("name", "")) if isinstance(written, Mapping) else str(written)
+
+
+def _in_short(kind: str, name: str, reason: object) -> str:
+    """The first line of what is wrong with a component, without what might be written instead."""
+    line = str(reason).partition("\n")[0].partition(" Known: ")[0].rstrip(".")
+    line = f"{line[:SHORT]}..." if len(line) > SHORT else line
+    return line if f"{kind} '{name}'" in line else f"the {kind} '{name}': {line}"
