@@ -20,8 +20,10 @@ from tests.test_clip import TINY, clip, expected, noise, reference
 from workbench import UserError
 from workbench.hugging_face import checkpoint_folder, hub_folder
 from workbench.plan import Planner
+from workbench.records import read_records
 from workbench.report import write_report
 from workbench.stages import FeatureStage
+from workbench.staleness import Staleness, find_stale
 
 COMMIT, LATER = "0123456789" * 4, "abcdefabcd" * 4
 NAME = "someone/tiny-clip"
@@ -167,6 +169,29 @@ def test_weights_that_changed_on_the_hub_are_named_and_an_old_revision_stays(hub
     reasons = {plan.missing[key].name: why for key, why in plan.reasons.items() if key in plan.distinct()}
     assert reasons == dict.fromkeys(("tune", "evaluate"), f"{NAME}/model.safetensors changed")
     assert checkpoint_folder(f"{NAME}@{COMMIT}").name == COMMIT, "it lies here already"
+
+
+def test_a_report_downloads_nothing_and_says_which_weights_are_not_here(hub, tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    experiment = load(tmp_path, text=TEXT.replace("CHECKPOINT", NAME))
+    assert run_inside(experiment, tmp_path / "results").failed == {}
+    records_ = read_records(tmp_path / "results/small")
+    hub_folder.cache_clear()
+    hub.commit = LATER
+    hub.asked.clear()
+    hub.revisions.clear()
+    assert (
+        find_stale(records_, small_registry(), experiment)
+        == find_stale(records_, small_registry())
+        == Staleness({}, ())
+    )
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "another machine's"))
+    for asked in (experiment, None):
+        found = find_stale(records_, small_registry(), asked)
+        assert found.changed == {}
+        assert any(f"checkpoint '{NAME}' is not on this machine" in told for told in found.unchecked)
+    assert hub.asked == hub.revisions == []
 
 
 def test_a_hub_id_without_the_extra_says_what_to_install(monkeypatch):

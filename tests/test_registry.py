@@ -288,6 +288,22 @@ def test_an_installed_package_offers_plugins_by_its_entry_point(tmp_path, monkey
     sys.modules.pop("my_metrics")
 
 
+@pytest.mark.parametrize("offered", ["plugin", "Plugin"])
+def test_an_object_that_offers_plugins_is_made_of_the_code_of_its_module(tmp_path, monkeypatch, offered):
+    text = METRIC.format(name="Always").replace(
+        "@hookimpl\ndef", "class Plugin:\n    @staticmethod\n    @hookimpl\n    def"
+    )
+    text = text.replace('    register("', '        register("') + "\nplugin = Plugin()\nSCORE = 1\n"
+    file = write(tmp_path, "my_object.py", text)
+    write(tmp_path, "my_object-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: my-object\nVersion: 1.0\n")
+    write(tmp_path, "my_object-1.0.dist-info/entry_points.txt", f"[workbench]\nmine = my_object:{offered}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = load_registry().entry("metric", "Always").code_hash
+    file.write_text(text.replace("SCORE = 1", "SCORE = 2"))
+    assert load_registry().entry("metric", "Always").code_hash != before
+    sys.modules.pop("my_object")
+
+
 def unpickle_in_worker(folder: Path, pickled: bytes, connection) -> None:
     """What a worker process does: load the same plugins, then read what it is sent."""
     registry = load_registry([folder])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +30,21 @@ READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *
 WORDS = (CONFIG, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a download takes beside weights
 
 
+_DOWNLOADS: ContextVar[bool] = ContextVar("_DOWNLOADS", default=True)
+
+
 class HuggingFaceError(UserError):
     """A folder that is not there or lacks something, or a hub that does not give it."""
+
+
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """Within it the hub is not asked: what does not lie here is missing, a `HuggingFaceError`."""
+    before = _DOWNLOADS.set(False)
+    try:
+        yield
+    finally:
+        _DOWNLOADS.reset(before)
 
 
 def checkpoint_folder(checkpoint: str) -> Path:
@@ -36,7 +52,7 @@ def checkpoint_folder(checkpoint: str) -> Path:
     path = Path(checkpoint)
     if path.suffix == GGUF and path.is_file():
         return gguf_folder(path)
-    return path if path.is_dir() else hub_folder(checkpoint)
+    return path if path.is_dir() else _from_hub(checkpoint)
 
 
 def checkpoint_files(checkpoint: str | None) -> list[Path]:
@@ -44,7 +60,7 @@ def checkpoint_files(checkpoint: str | None) -> list[Path]:
     if checkpoint is None:
         return []
     path = Path(checkpoint)
-    path = path if path.exists() else hub_folder(checkpoint)
+    path = path if path.exists() else _from_hub(checkpoint)
     found = {file for pattern in READ for file in path.glob(pattern)} if path.is_dir() else {path}
     return sorted(file for file in found if file.is_file())
 
@@ -73,6 +89,30 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     if file is None:
         raise HuggingFaceError(f"the folder {folder} holds no weights: one of {', '.join(WEIGHTS)} is needed")
     return read_weights(file)
+
+
+def _from_hub(name: str) -> Path:
+    return hub_folder(name) if _DOWNLOADS.get() else _fetched_before(name)
+
+
+def _fetched_before(name: str) -> Path:
+    """The folder of a hub id as it was downloaded last."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise HuggingFaceError(f"checkpoint '{name}' is not on this machine, nor is the extra 'hf'") from error
+
+    repository, _, revision = name.partition("@")
+    try:
+        wanted = [*SAFE, *WORDS]
+        folder = Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=wanted, local_files_only=True)
+        )
+    except Exception as error:  # as in `hub_folder`
+        raise HuggingFaceError(f"checkpoint '{name}' is not on this machine") from error
+    if _weight_file(folder) is None:
+        raise HuggingFaceError(f"the weights of checkpoint '{name}' are not on this machine")
+    return folder
 
 
 def _weight_file(folder: Path) -> Path | None:

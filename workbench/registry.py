@@ -172,7 +172,7 @@ def _entries_of(found: Found) -> list[Entry]:
     manager = pluggy.PluginManager("workbench")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, name=found.source)
-    module = plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__module__
+    module = plugin.__name__ if inspect.ismodule(plugin) else plugin.__module__
     code = _code_of(module)
     entries: list[Entry] = []
     for kind in KINDS:

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -86,7 +87,9 @@ def read_source(content: bytes) -> Source:
     every Python that reads the file gives the same hash.
     """
     try:
-        tree = ast.parse(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of an escape in a text, of which its import tells
+            tree = ast.parse(content)
         return Source(_short(repr(_plain(tree)).encode()), tuple(_imports(tree)))
     except (SyntaxError, ValueError, RecursionError):
         return Source(_short(content), ())

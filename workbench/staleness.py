@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.compose import build
 from workbench.fit import Bench
 from workbench.hashing import file_hash
+from workbench.hugging_face import without_downloads
 from workbench.keys import ALONE, BEFORE, EVALUATION_CODE, SETTINGS, Ingredients, MadeOf, core_code, differences
 from workbench.resolve import Written, resolve_component
 from workbench.stages import OUTSIDE, Chains, Stage
@@ -39,20 +40,17 @@ class Staleness:
 
 def find_stale(records: Sequence[Record], registry: Registry, experiment: Experiment | None = None) -> Staleness:
     """Compare what finished trials were made of with what they would be made of now. Whatever is missing here, plugins,
-    data or weights, is told and stops nothing."""
-    now, last = _Now(registry), _last_stages(registry, experiment)
-    changed, silent = {}, 0
-    for record in records:
-        made_of = record.provenance.get("made_of")
-        if not made_of:
-            silent += 1
-            continue
-        stage = last.get(record.id)
-        told = _since(record, stage, registry) if stage else now.differences(record)
-        if told:
-            changed[record.id] = tuple(told)
+    data or weights, is told and stops nothing, nor is any weight downloaded for it."""
+    silent = sum(not record.provenance.get("made_of") for record in records)
     unknown = [f"{silent} of {len(records)} trials do not say what they were made of"] if silent else []
-    return Staleness(changed, (*unknown, *now.unchecked))
+    changed, now = {}, _Now(registry)
+    with without_downloads():
+        last = _last_stages(registry, experiment)
+        for record in records:
+            if record.provenance.get("made_of"):
+                stage = last.get(record.id)
+                changed[record.id] = tuple(_since(record, stage, registry) if stage else now.differences(record))
+    return Staleness({id_: told for id_, told in changed.items() if told}, (*unknown, *now.unchecked))
 
 
 def out_of_date(study: Study) -> list[str]:

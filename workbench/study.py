@@ -241,7 +241,7 @@ def read_study(
         samples=samples,
         strays=len(found) - len(records),
         missing=tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else (),
-        command=command,
+        command=command or (f"workbench run {experiment.path}" if experiment else ""),
         altered=tuple(altered),
         readings=tuple(readings),
         notes=tuple(notes),
