@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         product_type,
         replace_modules,
     )
+    from workbench.machine import free_memory, usable_cores
     from workbench.peft_files import adapted_part, adapter_files, part_with, read_adapter, write_adapter
     from workbench.picture_files import PictureFiles
     from workbench.preprocessing import Preprocessing, read_preprocessing
@@ -165,6 +166,7 @@ _HOME = {
         "product_type",
         "replace_modules",
     ),
+    "workbench.machine": ("free_memory", "usable_cores"),
     "workbench.peft_files": ("adapted_part", "adapter_files", "part_with", "read_adapter", "write_adapter"),
     "workbench.preprocessing": ("Preprocessing", "read_preprocessing"),
     "workbench.pretrained": ("read_pretrained",),
@@ -232,6 +234,7 @@ __all__ = [
     "died",
     "embedding_factor",
     "file_hash",
+    "free_memory",
     "has_int8_rows",
     "heads_of",
     "hookimpl",
@@ -263,6 +266,7 @@ __all__ = [
     "serve",
     "text_lines",
     "tokenizer_for",
+    "usable_cores",
     "vqa_dataset",
     "write_adapter",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench
+from workbench.machine import usable_cores
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def provenance(device: str) -> dict[str, Any]:
         "torch": version("torch"),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "device": device,
         **_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

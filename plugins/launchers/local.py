@@ -11,12 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
-from workbench import Advance, Crew, Finished, Job, Launcher, UserError, died, hookimpl, serve
+from workbench import (
+    Advance,
+    Crew,
+    Finished,
+    Job,
+    Launcher,
+    UserError,
+    died,
+    free_memory,
+    hookimpl,
+    serve,
+    usable_cores,
+)
 
 
 class LaunchError(UserError):
@@ -61,8 +72,8 @@ class LocalLauncher(Launcher):
         self._crew = crew
         self._devices = _devices(crew.device)
         self._count = self.workers or self._most()
-        self._threads = self.threads or (1 if crew.device == "cpu" else max(1, _cores() // self._count))
-        self._memory = int(self.memory_gb * 1e9) if self.memory_gb else _free_memory()
+        self._threads = self.threads or (1 if crew.device == "cpu" else max(1, usable_cores() // self._count))
+        self._memory = int(self.memory_gb * 1e9) if self.memory_gb else free_memory()
         self._context = _context()
         self._staff: list[Worker] = []
 
@@ -115,7 +126,7 @@ class LocalLauncher(Launcher):
 
     def _most(self) -> int:
         if self._crew.device == "cpu":
-            return max(1, _cores() // (self.threads or 1))
+            return max(1, usable_cores() // (self.threads or 1))
         return len(self._devices) * self.per_device
 
     def _hire(self) -> Worker:
@@ -162,10 +173,6 @@ def _lives(process: Any) -> bool:
     return True
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _devices(device: str) -> list[str]:
     """`cuda` -> every GPU; any other name is one device."""
     if device != "cuda":
@@ -173,24 +180,6 @@ def _devices(device: str) -> list[str]:
     import torch
 
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-
-
-def _free_memory() -> int | None:
-    """Bytes that can still be had: of the machine, or of the group of processes where that has a limit."""
-    found = []
-    information = Path("/proc/meminfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(1024 * int(line.split()[1]))
-    group = Path("/sys/fs/cgroup")
-    limit = group / "memory.max"
-    if limit.is_file() and limit.read_text().strip() != "max":
-        used = int((group / "memory.current").read_text())
-        fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # Files that were read stay in memory until it is wanted for something else.
-        found.append(int(limit.read_text()) - used + int(fields.get("inactive_file", 0)))
-    return min(found, default=None)
 
 
 def _context() -> Any:
