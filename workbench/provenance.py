@@ -28,13 +28,24 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _cpu_name(information: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor, as Linux (in `information`) or macOS calls it. Times are compared only between equal ones."""
+    text = information.read_text() if information.is_file() else ""
+    facts = [tuple(word.strip() for word in line.split(":", 1)) for line in text.splitlines() if ":" in line]
+    names = [value for name, value in facts if name == "model name"]
+    # Of an Arm processor Linux knows no name, but the numbers of its maker and of each kind of its cores.
+    numbers = sorted({f"{name} {value}" for name, value in facts if name in ("CPU implementer", "CPU part")})
+    if names or numbers:
+        return names[0] if names else ", ".join([platform.machine(), *numbers])
+    return _name_on_macos() or platform.processor() or platform.machine()
+
+
+def _name_on_macos() -> str:
+    command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # another system
+        return ""
 
 
 def _commit() -> dict[str, Any]:
