@@ -145,6 +145,17 @@ def tell_threads(job: Wait, tell: Tell) -> None:
     tell(torch.get_num_threads(), 1)
 
 
+INTERRUPTS = signal.getsignal(signal.SIGINT)  # what a Ctrl-C does to the process that imports this
+
+
+def prepare_to_tell(device: str) -> Do:
+    return tell_beginning
+
+
+def tell_beginning(job: Wait, tell: Tell) -> None:
+    tell(os.getppid(), 1 + (INTERRUPTS == signal.SIG_IGN))
+
+
 @pytest.fixture
 def launcher() -> Iterator[Launcher]:
     found = small_registry().create("launcher", "local", workers=2)
@@ -211,6 +222,19 @@ def test_workers_outlive_the_server_that_started_them(launcher, tmp_path):
     ended: list[Finished] = []
     until(lambda: ended.extend(launcher.news(0.1)) or len(ended) == 2)
     assert sorted((message.key, message.error) for message in ended) == [("one", None), ("two", None)]
+
+
+def test_a_worker_on_macos_is_a_new_interpreter_that_hears_of_no_interrupt(monkeypatch):
+    """Not forked: what that system's libraries do in other threads survives no fork."""
+    found = small_registry().create("launcher", "local", workers=1)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("sys.platform", "darwin")
+        found.open(Crew(prepare_to_tell, "cpu"))
+    try:
+        assert begun(found, Wait("tell", Path())) == (os.getpid(), 2)
+        assert error_of(found, "tell") is None
+    finally:
+        found.close()
 
 
 @pytest.mark.parametrize(

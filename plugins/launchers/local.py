@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ class LocalLauncher(Launcher):
         device = self._devices[place % len(self._devices)]
         process = self._context.Process(target=serve, args=(theirs, self._crew, device, self._threads), daemon=True)
         try:
-            process.start()
+            with _deaf_to_interrupts():
+                process.start()
         except (OSError, EOFError) as error:
             raise LaunchError(f"no worker process can be started: {error}. Give fewer with --workers") from error
         theirs.close()
@@ -183,8 +185,10 @@ def _devices(device: str) -> list[str]:
 
 
 def _context() -> Any:
-    """Fork from a server that has torch and the plugins loaded, where there is one: a worker then costs little."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    """Fork from a server that has torch and the plugins loaded, where that is safe: a worker then costs little. On
+    macOS each is a new interpreter: libraries of that system start threads, which no fork survives
+    (https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods)."""
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["workbench.warm"])
