@@ -5,18 +5,17 @@ transformers reads such a file in half a minute, most of it for the tokenizer; a
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from workbench.atomic import new_folder, storage_errors
+from workbench.atomic import new_folder
 from workbench.errors import UserError
+from workbench.locks import locked_in_turn
 from workbench.pretrained import quiet_transformers, transformers_for
 
 GGUF = ".gguf"
@@ -36,7 +35,7 @@ def gguf_folder(file: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench" / "gguf"
     folder = cache / f"{file.stem}-{digest}"
     if not folder.is_dir():
-        with _alone(cache / f"{folder.name}.lock"):
+        with locked_in_turn(cache / f"{folder.name}.lock"):
             if not folder.is_dir():  # another process may have made it while this one waited
                 # In a thread of its own the caller's torch modes, such as building on the meta device, do not hold.
                 with new_folder(folder) as new, ThreadPoolExecutor(1) as thread:
@@ -63,14 +62,3 @@ def _convert(file: Path, folder: Path) -> None:
     weights = {name: decoder.state_dict()[name].contiguous() for name in first.values()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save_pretrained(folder)
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Wait until no other process is here."""
-    with storage_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = file.open("ab")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -25,6 +25,18 @@ def locked(file: Path) -> Iterator[bool]:
 
 
 @contextmanager
+def locked_in_turn(file: Path) -> Iterator[None]:
+    """Hold the lock of that name, when all who held it before have let it go."""
+    while True:
+        with _opened(file) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_still(lock, file):  # it was removed meanwhile, and others may hold a new one
+                continue
+            yield
+            return
+
+
+@contextmanager
 def shared_lock(file: Path, when_alone: Callable[[], None]) -> Iterator[None]:
     """Hold a lock that several may hold at once. Whoever finds nobody else calls `when_alone` first, and the others
     wait for that; so they do while `locked` holds it."""

@@ -1,0 +1,40 @@
+"""Whoever waits for a lock holds it alone, also where its file was removed meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from workbench.locks import locked, locked_in_turn
+
+
+@contextmanager
+def waiting(file: Path, told: list[str]) -> Iterator[None]:
+    """While another one waits for the lock; afterwards it has had it, and says whether it was alone."""
+
+    def wait() -> None:
+        with locked_in_turn(file), locked(file) as twice:
+            told.append("not alone" if twice else "alone")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("meanwhile", [lambda file: None, Path.unlink])
+def test_who_waits_for_a_lock_holds_it_alone_when_it_is_let_go(tmp_path: Path, meanwhile: Callable[[Path], None]):
+    file, told = tmp_path / "a.lock", []
+    held = ExitStack()
+    held.enter_context(locked_in_turn(file))
+    with waiting(file, told):
+        time.sleep(0.2)
+        meanwhile(file)
+        told.append("let go")
+        held.close()
+    assert told == ["let go", "alone"]
