@@ -19,6 +19,7 @@ from side_by_side import compare, native_precisions, print_machine
 from torch import nn
 
 from workbench.contracts import Adapter
+from workbench.peak_memory import UNIT
 from workbench.precision import autocast
 from workbench.registry import load_registry
 
@@ -26,7 +27,7 @@ VOCABULARY, WIDTH, DEPTH, HEADS = 50_257, 768, 12, 12
 ROWS, LENGTH = 4, 128
 RANK, ALPHA = 8, 16
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
-MEBIBYTE = 1024  # kibibytes, in which Linux counts ru_maxrss
+MEBIBYTE = 2**20
 
 
 def main() -> None:
@@ -135,7 +136,7 @@ def peak_memory(name: str, precision: str) -> float:
 
 def high_water_mark() -> float:
     """The most memory this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / MEBIBYTE
 
 
 def build() -> Any:

@@ -6,14 +6,17 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.processes import ended, start, until
 from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
 from workbench.clean import clean
+from workbench.locks import locked
 from workbench.run import RunOptions
 from workbench.stages import chain
 from workbench.work import SourcesChanged, _check_sources
@@ -22,26 +25,25 @@ GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"
 
 
-def members(group: int) -> dict[int, str]:
-    """The living processes of a group, with their command lines."""
-    found = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group and fields[0] != "Z":
-                found[int(status.parent.name)] = (status.parent / "cmdline").read_text()
-        except OSError:  # it has ended meanwhile
-            continue
+def members(group: int) -> list[psutil.Process]:
+    """The living processes of a group."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended meanwhile, or is the system's own
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
     return found
 
 
-def workers_of(folder: Path) -> list[int]:
-    """The processes that hold the lock of a stage which is not done."""
+def at_work(folder: Path) -> bool:
+    """Whether somebody holds the lock of a stage which is not done."""
     store = ArtifactStore(folder / "results/artifacts")
-    locks = [file for file in (store.folder / ".locks").glob("*") if file.name != "runs" and not store.has(file.name)]
-    held = {str(file.stat().st_ino) for file in locks}
-    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    return [int(line[4]) for line in lines if line[1] == "FLOCK" and line[5].split(":")[-1] in held]
+    for file in (store.folder / ".locks").glob("*"):
+        if file.name != "runs" and not store.has(file.name):
+            with locked(file) as mine:
+                if not mine:
+                    return True
+    return False
 
 
 def assert_whole(folder: Path, trials: int) -> None:
@@ -67,7 +69,7 @@ def test_two_runs_at_once_do_each_stage_once(tmp_path):
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_path):
     write(tmp_path, WAITING)
     process = start(tmp_path, "--workers", "2")
-    until(lambda: workers_of(tmp_path))
+    until(lambda: at_work(tmp_path))
     process.kill()
     process.communicate(timeout=30)
     until(lambda: not members(process.pid))
@@ -80,7 +82,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_
 def test_control_c_twice_ends_in_order(tmp_path):
     write(tmp_path, WAITING)
     process = start(tmp_path, "--workers", "2")
-    until(lambda: workers_of(tmp_path))
+    until(lambda: at_work(tmp_path))
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.05)

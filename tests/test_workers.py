@@ -215,6 +215,8 @@ def test_workers_outlive_the_server_that_started_them(launcher, tmp_path):
     gate = tmp_path / "gate"
     gate.touch()
     _, server = begun(launcher, Wait("one", gate))
+    if server == os.getpid():
+        pytest.skip("on this system nobody starts them for the launcher")
     os.kill(server, signal.SIGKILL)
     time.sleep(0.2)
     begun(launcher, Wait("two", gate))
