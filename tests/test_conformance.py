@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from workbench.registry import Entry, Registry
 def needs(entry: Entry) -> Sequence[pytest.MarkDecorator]:
     """Skips a plugin whose packages are not installed."""
     packages: Sequence[str] = getattr(entry.factory, "packages", ())
-    missing = [each for each in packages if importlib.util.find_spec(each) is None]
+    missing = [each for each in packages if not list(importlib.metadata.distributions(name=each))]
     return [pytest.mark.skip(f"{entry.name} needs {', '.join(missing)}: pip install workbench[...]")] if missing else []
 
 
