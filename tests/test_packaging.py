@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = ("workbench", "plugins", "pyproject.toml", "README.md", "LICENSE")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+RUN_TIME, EXTRAS = PROJECT["dependencies"], PROJECT["optional-dependencies"]
 
 LIST = """
 import pathlib, workbench
@@ -146,15 +150,16 @@ def test_a_checkout_works_without_being_installed(elsewhere):
     assert found == built_in_files()
 
 
-def test_every_dependency_that_is_imported_is_declared():
-    import ast
+def bounds(requirements: Sequence[str]) -> dict[str, str]:
+    """The lowest version of each distribution, all that a requirement here says."""
+    return {name.lower(): bound for name, bound in (each.split(">=") for each in requirements)}
 
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        project = tomllib.load(file)["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    declared = {requirement.partition(">=")[0].lower() for group in groups for requirement in group}
-    distributions = {"PIL": "pillow", "yaml": "pyyaml", "easy_vqa": "easy-vqa", "mlflow": "mlflow-skinny"}
+
+def imported_packages() -> dict[str, Path]:
+    """The distributions that core and plugins import, and a file that does."""
+    distributions = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
     distributions |= {"rouge_score": "rouge-score", "triton": "torch"}  # its builds for GPUs bring triton along
+    found = {}
     for file in [*ROOT.glob("workbench/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -162,4 +167,22 @@ def test_every_dependency_that_is_imported_is_declared():
             else:
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             for name in {each.partition(".")[0] for each in names} - set(sys.stdlib_module_names) - {"workbench"}:
-                assert distributions.get(name, name).lower() in declared, f"{file} imports {name}"
+                found[distributions.get(name, name).lower()] = file
+    return found
+
+
+def test_every_dependency_that_is_imported_is_declared():
+    declared = {name for group in (RUN_TIME, *EXTRAS.values()) for name in bounds(group)}
+    assert {name: file for name, file in imported_packages().items() if name not in declared} == {}
+
+
+def test_every_dependency_at_run_time_is_imported():
+    read_only = {"easy-vqa"}  # its files
+    assert set(bounds(RUN_TIME)) - read_only <= set(imported_packages())
+
+
+def test_the_lowest_versions_that_are_promised_are_those_that_are_tested():
+    promised = {f"{name}=={bound}" for group in (RUN_TIME, *EXTRAS.values()) for name, bound in bounds(group).items()}
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    tested = [line for line in lines if not line.startswith("#")]
+    assert tested == sorted(promised)
