@@ -249,6 +249,11 @@ def read_summary(folder: Path) -> Summary:
     text = folder / TEXT
     content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
     _check_fields(file, content, Summary)
+    return summary_of(content)
+
+
+def summary_of(content: Mapping[str, Any]) -> Summary:
+    """The parts of a summary; what else there is, older or newer, is left out."""
     return Summary(**{field.name: content[field.name] for field in dataclasses.fields(Summary)})
 
 

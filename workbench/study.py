@@ -26,6 +26,7 @@ from workbench.records import (
     read_predictions,
     read_records,
     read_summary,
+    summary_of,
 )
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.samples import CONTROLS, PICTURE, Reading, group_samples, read_samples
@@ -222,7 +223,7 @@ def read_study(
     """
     summary, found = read_summary(results_folder), read_records(results_folder)
     if experiment:
-        summary = Summary(**experiment.summary(), text=experiment.text)
+        summary = summary_of({**experiment.summary(), "text": experiment.text})
     records = _asked_for(found, summary, experiment)
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
