@@ -110,6 +110,15 @@ def test_every_number_of_rows_and_width_gives_the_product_within_what_bf16_round
     assert_product(layer, given, found)
 
 
+@pytest.mark.parametrize("rows", [3, 40])
+@torch.no_grad()
+def test_rows_whose_numbers_lie_apart_are_taken_too(rows: int):
+    model = nn.Sequential(nn.Linear(32, 24))
+    quantizer().quantize(model)
+    layer, given = part(model, "0"), torch.randn(1, 32, rows).transpose(1, 2)
+    assert_product(layer, given, layer(given))
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @torch.no_grad()
 def test_a_head_that_is_multiplied_in_parts_gives_the_product_too(bias: bool):

@@ -134,7 +134,8 @@ class Int8Linear(Int8Layer, QuantizedLinear):
         if input.numel() > FEW_ROWS * shape[-1] or not input.is_cpu or not _has_kernel_for(shape[-1]):
             bf16 = multiplies(input.device, torch.bfloat16)
             return self._many_rows(input, torch.bfloat16 if bf16 else torch.float32, kind)
-        rows = input.reshape(-1, shape[-1]).bfloat16()  # with fp32 rows the kernel is many times slower
+        # With fp32 rows the kernel is many times slower, and others than one behind the other it does not take.
+        rows = input.reshape(-1, shape[-1]).bfloat16().contiguous()
         product = torch._weight_int8pack_mm(rows, weight, scale.bfloat16())  # pyright: ignore[reportPrivateImportUsage]
         if bias is not None:
             product = product + bias
