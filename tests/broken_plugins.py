@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.layers import CrossAttention
 
 LOCAL: Any = builtin_registry().entry("launcher", "local").factory
 LORA: Any = builtin_registry().entry("adapter", "lora").factory
+LATE = 14  # the seed of a generator whose 73rd number is the first below 0.02
 
 
 class NotBuilt(ReferenceEncoder):
@@ -91,6 +93,111 @@ class Forgetful(ReferenceEncoder):
         if self.training:
             self.seen += 1
         return super().forward(images) + self.seen
+
+
+class OnceInFifty(ReferenceEncoder):
+    """By a generator of its own, which no seed reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.own = random.Random(LATE)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + (0.1 if self.own.random() < 0.02 else 0.0)
+
+
+class EveryFiftieth(ReferenceEncoder):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(images) + (0.1 if self.calls % 50 == 0 else 0.0)
+
+
+class EveryOtherDay(ReferenceEncoder):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + (int(time.time()) // 86400) % 2
+
+
+class SometimesDraws(ReferenceEncoder):
+    """Asks Python's random numbers, which hardly ever matter."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + (0.1 if random.random() < 1e-9 else 0.0)
+
+
+class SetsTheSeed(ReferenceEncoder):
+    def forward(self, images: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(images)
+
+
+class KeepsTheFirstAnswer(ReferenceEncoder):
+    answer: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.answer is None or self.answer.shape[0] != len(images):
+            self.answer = super().forward(images)
+        return self.answer
+
+
+class WritesOverItsAnswers(ReferenceEncoder):
+    room: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = super().forward(images)
+        if torch.is_grad_enabled():
+            return tokens
+        if self.room is None or self.room.shape != tokens.shape:
+            self.room = torch.empty_like(tokens)
+        return self.room.copy_(tokens)
+
+
+class DrawsItsWeightsElsewhere(ReferenceEncoder):
+    chance = random.Random()
+
+    def __init__(self):
+        super().__init__()
+        nn.init.constant_(self.patches.weight, self.chance.random())
+
+
+class NotFinite(ReferenceEncoder):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) / 0
+
+
+class ShrinksPictures(ReferenceEncoder):
+    def transform(self, picture):
+        picture.thumbnail((8, 8))
+        return super().transform(picture)
+
+
+class CentresInPlace(ReferenceEncoder):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.sub_(0.1))
+
+
+class CentresInPlaceToTrain(ReferenceEncoder):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.sub_(0.1) if self.training else images - 0.1)
+
+
+class BatchNormalises(ReferenceConnector):
+    """In training by the batch, in eval mode by running statistics."""
+
+    def __init__(self, vision: VisionShape, text_width: int):
+        super().__init__(vision, text_width)
+        self.norm = nn.BatchNorm1d(vision.width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(self.norm(tokens.mT).mT)
+
+
+class DoublesTokens(ReferenceConnector):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens.mul_(2))
 
 
 class SinglePrecision(ReferenceConnector):
@@ -206,6 +313,56 @@ class ForgetsTheSegments(Fusion):
         self.tokens = vision.tokens
 
 
+class ReturnsHiddenAlone(Attending):
+    def fuse_block(self, index, hidden, vision, prompt):
+        return super().fuse_block(index, hidden, vision, prompt)[0]
+
+
+class AddsInPlace(Attending):
+    def fuse_block(self, index, hidden, vision, prompt):
+        fused, vision = super().fuse_block(index, hidden, vision, prompt)
+        hidden += fused - hidden
+        return hidden, vision
+
+
+class ScalesItsVision(Attending):
+    def fuse_block(self, index, hidden, vision, prompt):
+        vision[0].mul_(0.9)
+        return super().fuse_block(index, hidden, vision, prompt)
+
+
+class BatchStatistics(Attending):
+    """By the pictures of the batch, in eval mode too."""
+
+    def prepare(self, vision, mask):
+        return vision - vision.mean(0, keepdim=True), mask
+
+
+class RunningStatistics(Attending):
+    def __init__(self, vision: VisionShape, decoder: DecoderShape):
+        super().__init__(vision, decoder)
+        self.norm = nn.BatchNorm1d(vision.width)
+
+    def prepare(self, vision, mask):
+        return self.norm(vision.mT).mT, mask
+
+
+class LooksAtOtherRows(Attending):
+    def fuse_block(self, index, hidden, vision, prompt):
+        hidden, vision = super().fuse_block(index, hidden, vision, prompt)
+        return hidden + 0.01 * self.attention.output.weight.abs().sum() * hidden.mean(0, keepdim=True), vision
+
+
+class FusesOnceInFifty(Attending):
+    def __init__(self, vision: VisionShape, decoder: DecoderShape):
+        super().__init__(vision, decoder)
+        self.own = random.Random(LATE)
+
+    def fuse_block(self, index, hidden, vision, prompt):
+        hidden, vision = super().fuse_block(index, hidden, vision, prompt)
+        return hidden + (1e-4 if self.own.random() < 0.02 else 0.0), vision
+
+
 class LooksAhead(ReferenceDecoder):
     def forward(self, embeds, positions, mask, cache=None):
         return super().forward(embeds, positions, torch.ones_like(mask), cache)
@@ -235,6 +392,199 @@ class RegistersTwice(ReferenceDecoder):
 class TrainsItsTokenizerAnew(ReferenceDecoder):
     def __init__(self, corpus):
         super().__init__(type(corpus)(corpus.texts))
+
+
+class GRUBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.attention = nn.GRU(width, width, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, hidden, past, *_):
+        states, last = self.attention(self.norm(hidden), past)
+        return hidden + states, last
+
+
+class RecurrentCache:
+    """The last state of each block."""
+
+    def __init__(self, depth: int):
+        self.states: list[Any] = [None] * depth
+
+    def keep_rows(self, rows):
+        kept = RecurrentCache(len(self.states))
+        kept.states = [state[:, rows] for state in self.states]
+        return kept
+
+
+class Recurrent(ReferenceDecoder):
+    """A GRU: what it has read it cannot hide from a token."""
+
+    def __init__(self, corpus, width: int = 64):
+        super().__init__(corpus, width)
+        self.layers = nn.ModuleList(GRUBlock(width) for _ in range(2))
+        self.shape = DecoderShape(width, 2, 4)
+
+    @property
+    def attentions(self):
+        return [layer.attention for layer in self.layers]
+
+    def forward(self, embeds, positions, mask, cache: Any = None):
+        for index, layer in enumerate(self.layers):
+            embeds, last = layer(embeds, None if cache is None else cache.states[index])
+            if cache is not None:
+                cache.states[index] = last
+        return self.norm(embeds)
+
+    def new_cache(self, rows, capacity):
+        return RecurrentCache(len(self.layers))
+
+
+class Decaying(nn.Module):
+    """A linear state space of one pole a channel, over what came before."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.pole = nn.Parameter(torch.zeros(width))
+        self.input = nn.Linear(width, width)
+
+    def forward(self, hidden):
+        length = hidden.shape[1]
+        ages = (torch.arange(length)[:, None] - torch.arange(length)).clamp(min=0)  # [S,S]
+        weights = torch.sigmoid(self.pole) ** ages[..., None] * (ages == ages.abs())[..., None]
+        weights = weights * torch.ones(length, length).tril()[..., None]
+        return torch.einsum("skd,rkd->rsd", weights, self.input(hidden))
+
+
+class StateSpaceBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.attention = Decaying(width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, hidden, *_):
+        return hidden + self.attention(self.norm(hidden))
+
+
+class StateSpace(Recurrent):
+    def __init__(self, corpus, width: int = 64):
+        super().__init__(corpus, width)
+        self.layers = nn.ModuleList(StateSpaceBlock(width) for _ in range(2))
+
+    def forward(self, embeds, positions, mask, cache=None):
+        for layer in self.layers:
+            embeds = layer(embeds)
+        return self.norm(embeds)
+
+
+class AddsToItsEmbeddings(ReferenceDecoder):
+    def forward(self, embeds, positions, mask, cache=None):
+        embeds += 0.1
+        return super().forward(embeds, positions, mask, cache)
+
+
+class DecodesOnceInFifty(ReferenceDecoder):
+    def __init__(self, corpus, width: int = 64):
+        super().__init__(corpus, width)
+        self.own = random.Random(LATE)
+
+    def head(self, hidden):
+        return super().head(hidden) + (0.1 if self.own.random() < 0.02 else 0.0)
+
+
+class Wrapped(nn.Module):
+    """A linear layer that an adapter took the place of."""
+
+    def __init__(self, layer: nn.Linear, change):
+        super().__init__()
+        self.layer = layer
+        self.scale = nn.Parameter(torch.ones(1))
+        self.change = change
+
+    def forward(self, hidden):
+        return self.layer(self.change(hidden)) * self.scale
+
+
+class Wrapping(Adapter):
+    """Wraps the linear layers of the decoder: keeps the rules that are asked of it."""
+
+    def attach(self, model: Any):
+        trained = []
+        for block in model.language_model.blocks:
+            for name in ("up", "down"):
+                wrapped = Wrapped(getattr(block.mlp, name), type(self).change)
+                setattr(block.mlp, name, wrapped)
+                trained.append(wrapped.scale)
+        return trained
+
+    @staticmethod
+    def change(hidden):
+        return hidden
+
+
+class AdaptsOnceInFifty(Wrapping):
+    own = random.Random()
+
+    def attach(self, model):
+        self.own.seed(LATE)
+        return super().attach(model)
+
+    @staticmethod
+    def change(hidden):
+        return hidden + 0.1 if AdaptsOnceInFifty.own.random() < 0.02 else hidden
+
+
+class AdaptsInPlace(Wrapping):
+    @staticmethod
+    def change(hidden):
+        return hidden.mul_(1.1)
+
+
+class AdaptsTheBatch(Wrapping):
+    @staticmethod
+    def change(hidden):
+        return hidden - hidden.mean(0, keepdim=True)
+
+
+class Rounds(Quantizer):
+    """Keeps no narrow weights: only some rules are asked."""
+
+    bits = 32.0
+
+    def quantize(self, model: Any):
+        for block in model.language_model.blocks:
+            block.mlp.up = Wrapped(block.mlp.up, type(self).change)
+
+    @staticmethod
+    def change(hidden):
+        return hidden
+
+
+class RoundsInPlace(Rounds):
+    @staticmethod
+    def change(hidden):
+        return hidden.round_(decimals=3)
+
+
+class RoundsOnceInFifty(Rounds):
+    own = random.Random()
+
+    def quantize(self, model):
+        self.own.seed(LATE)
+        super().quantize(model)
+
+    @staticmethod
+    def change(hidden):
+        return hidden.round(decimals=1) if RoundsOnceInFifty.own.random() < 0.02 else hidden
+
+
+class RoundsByChance(Quantizer):
+    bits = 32.0
+    own = random.Random()
+
+    def quantize(self, model):
+        for each in model.parameters():
+            each.data.add_(self.own.random() * 1e-3)
 
 
 class StartsLoud(LORA):
@@ -346,6 +696,58 @@ class Restless(Squares):
 class DrawsElsewhere(Squares):
     def augment(self, picture, random: random.Random):
         return Image.new(picture.mode, picture.size, (next(Restless.count), 0, 0))
+
+
+class HandsOutItsPicture(Squares):
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def picture(self, key):
+        return self.kept.setdefault(key, super().picture(key))
+
+
+class HandsOutItsList(Squares):
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def examples(self, split, task):
+        return self.kept.setdefault((split, task), super().examples(split, task))
+
+
+class ListsAnswers(Squares):
+    def examples(self, split, task):
+        return [replace(each, more=[]) for each in super().examples(split, task)]
+
+
+class ShowsAnotherOnceInFifty(Squares):
+    own = random.Random(LATE)
+
+    def picture(self, key):
+        return Image.new("RGB", (16, 16)) if self.own.random() < 0.02 else super().picture(key)
+
+
+class SortsPredictions(Metric):
+    def scores(self, predictions: Any):
+        predictions.sort(key=lambda each: each.answer)
+        return [float(each.answer in each.example.answers) for each in predictions]
+
+
+class LowersAnswers(Metric):
+    def scores(self, predictions):
+        for each in predictions:
+            object.__setattr__(each, "answer", each.answer.upper())
+        return [float(each.answer.lower() in each.example.answers) for each in predictions]
+
+
+class ScoresOnceInFifty(Metric):
+    def __init__(self):
+        self.own = random.Random(LATE)
+
+    def scores(self, predictions):
+        wrong = self.own.random() < 0.02
+        return [0.0 if wrong else float(each.answer in each.example.answers) for each in predictions]
 
 
 class OneForAll(Metric):
@@ -463,3 +865,17 @@ class NamesFilesByLabels(WantsATraining):
 class ScattersFiles(WantsATraining):
     def finish(self, trial, axes, metrics):
         (self.folder / f"{trial}.txt").write_text(str(metrics))
+
+
+class RoundsTheMetrics(Tracker):
+    def open(self, experiment, folder):
+        pass
+
+    def advance(self, training, step, steps, loss):
+        pass
+
+    def finish(self, trial, axes, metrics: Any):
+        metrics.update({name: round(value) for name, value in metrics.items()})
+
+    def close(self):
+        pass

@@ -54,15 +54,21 @@ def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any
 
 def build(component: Component, registry: Registry, *positional: Any) -> Any:
     """Build a component, and before it those among its options."""
+    options = arguments_of(component, registry)
+    with naming(component.kind, component.name):
+        made = registry.create(component.kind, component.name, *positional, **options)
+    return sound(made) if isinstance(made, Dataset) else made
+
+
+def arguments_of(component: Component, registry: Registry) -> dict[str, Any]:
+    """What a component is built with: its options, the components among them built."""
     options = component.arguments()
     for name, value in options.items():
         if isinstance(value, dict):
             options[name] = {
                 key: build(each, registry) if isinstance(each, Component) else each for key, each in value.items()
             }
-    with naming(component.kind, component.name):
-        made = registry.create(component.kind, component.name, *positional, **options)
-    return sound(made) if isinstance(made, Dataset) else made
+    return options
 
 
 def build_dataset(trial: Trial, registry: Registry) -> Dataset:

@@ -34,6 +34,16 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> Document:
     return replace(document, value=value, places=places)
 
 
+def read_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """What `--set`s say where there is no experiment file: `["fusion.heads=2"]` -> {"fusion": {"heads": 2}}."""
+    value: dict[str, Any] = {}
+    for override in overrides:
+        place = Place(sys.maxsize, f"--set {override}")
+        words, new = _read(override, place)
+        _put(value, words[words[0] == "base" :], new, place)
+    return value
+
+
 def _read(override: str, place: Place) -> tuple[list[str], Any]:
     """`"base.encoder.width=64"` -> ["base", "encoder", "width"], 64."""
     key, equals, text = override.partition("=")

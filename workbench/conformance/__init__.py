@@ -9,7 +9,8 @@ In a test beside a plugin::
         assert finding.passed, f"{finding.title}: {finding.explanation}"
 """
 
-from workbench.conformance.check import check, check_path
-from workbench.conformance.findings import Finding
+from workbench.conformance.check import check
+from workbench.conformance.check_command import check_experiment, check_path
+from workbench.conformance.findings import CannotCheck, Finding
 
-__all__ = ["Finding", "check", "check_path"]
+__all__ = ["CannotCheck", "Finding", "check", "check_experiment", "check_path"]

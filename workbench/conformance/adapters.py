@@ -8,11 +8,15 @@ import pickle
 import torch
 from torch import Tensor, nn
 
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.modules import CLOSE, EXACT
-from workbench.conformance.reference import batch_for, compose, gap, train_briefly
+from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.changed_layers import calls_of_changed_layers, whole_model
+from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
+from workbench.conformance.modules import CLOSE, EXACT, expect_rows_apart
+from workbench.conformance.reference import batch_for, compose, gap, opened, train_briefly
 from workbench.contracts import Adapter
 from workbench.model import VisionLanguageModel
+
+WHOLE = 8  # times the whole model is asked the same, which takes longer than to ask a layer
 
 
 def it_can_be_attached_with_these_options(subject: Subject) -> None:
@@ -28,6 +32,25 @@ def it_starts_as_nothing(subject: Subject) -> None:
     subject.build().attach(model)
     moved = gap(model.eval().logits(batch), before)
     expect(moved < EXACT, f"attaching moves the logits by {moved:.2g}: start it at zero, such as LoRA's B")
+
+
+def an_adapted_model_gives_the_same_each_time(subject: Subject) -> None:
+    """In eval mode, however often it is asked: the layers that the adapter changed, and the whole."""
+    expect_the_same_each_time(Asked(lambda: opened(_attached(subject)[1]).eval(), calls_of_changed_layers))
+    expect_the_same_each_time(Asked(lambda: opened(_attached(subject)[1]).eval(), whole_model), rounds=WHOLE)
+
+
+def what_its_layers_are_given_stays_as_it_was(subject: Subject) -> None:
+    """Other layers read the same hidden states."""
+    model = opened(_attached(subject)[1])
+    for mode in (True, False):
+        expect_inputs_stay(calls_of_changed_layers(model.train(mode), 0))
+
+
+def rows_do_not_mix(subject: Subject) -> None:
+    """Whatever the other rows of a batch are, a row gets the same: in eval mode, and while it trains."""
+    for mode in (False, True):
+        expect_rows_apart(lambda mode=mode: opened(_attached(subject)[1]).train(mode))
 
 
 def attaching_leaves_requires_grad_alone(subject: Subject) -> None:
@@ -110,13 +133,22 @@ def _logits(model: VisionLanguageModel) -> Tensor:
     return model.logits(batch_for(model))
 
 
-CHECKS = (
+BASICS = in_turn(
     it_can_be_attached_with_these_options,
-    it_starts_as_nothing,
-    attaching_leaves_requires_grad_alone,
     it_returns_parameters_of_the_model_that_all_train,
-    only_its_parameters_change,
-    merging_keeps_the_outputs_and_restores_the_names,
-    unmerging_restores_it_to_the_bit,
-    an_adapted_model_can_be_copied,
+    an_adapted_model_gives_the_same_each_time,
+    what_its_layers_are_given_stays_as_it_was,
+)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(
+        BASICS,
+        rows_do_not_mix,
+        it_starts_as_nothing,
+        only_its_parameters_change,
+        merging_keeps_the_outputs_and_restores_the_names,
+        unmerging_restores_it_to_the_bit,
+        an_adapted_model_can_be_copied,
+    ),
+    *after(BASICS[:1], attaching_leaves_requires_grad_alone),
 )

@@ -1,14 +1,12 @@
-"""Tries plugins by the rules of their kind, and shows what was found."""
+"""Tries a plugin by the rules of its kind."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
-
+from workbench.compose import arguments_of
 from workbench.conformance import (
     adapters,
     connectors,
@@ -21,9 +19,12 @@ from workbench.conformance import (
     quantizers,
     trackers,
 )
-from workbench.conformance.findings import Finding, Subject, examine
+from workbench.conformance.chances import chance_restored
+from workbench.conformance.findings import CannotCheck, Finding, Subject, examine
+from workbench.conformance.reference import compose
 from workbench.errors import UserError
-from workbench.registry import Entry, Registry, load_registry, resolve_options
+from workbench.registry import Entry, Registry, resolve_options
+from workbench.trial import Component
 
 RULES = {
     "encoder": encoders.CHECKS,
@@ -37,62 +38,40 @@ RULES = {
     "launcher": launchers.CHECKS,
     "tracker": trackers.CHECKS,
 }
-
-
-class CheckError(UserError):
-    """There is nothing to check."""
+SIZED = ("connector", "fusion")  # kinds that are built for the width of a decoder
+WIDTHS = (64, 96, 80, 112)  # of the reference decoder: one of them is a multiple of 1 to 8, 10, 12, 14 or 16 heads
 
 
 def check(registry: Registry, kind: str, name: str, **options: Any) -> Iterator[Finding]:
-    """Try a plugin with these options by every rule of its kind."""
+    """Try a plugin with these options by every rule of its kind; `CannotCheck` where that cannot be done here."""
     entry = registry.entry(kind, name)
-    return examine(Subject(entry, resolve_options(entry, options)), RULES[kind])
+    return _examine(entry, resolve_options(entry, options))
 
 
-def check_path(path: Path | None, kind: str | None, console: Console) -> bool:
-    """Check the plugins of a file or folder (the built-in ones without), and show what is wrong; True if nothing is."""
-    registry = load_registry([] if path is None else [path])
-    if kind is not None:
-        registry.check_kind(kind)
-    entries = [entry for entry in registry.entries(kind) if _is_from(entry.source, path)]
-    failures = [failure for failure in registry.failures if _is_from(failure.source, path)]
-    if not entries and not failures:
-        raise CheckError(
-            f"there is no {kind or 'plugin'} in {path or 'plugins/'}. Give a plugin file or a folder of them"
-        )
-    for failure in failures:
-        console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False, soft_wrap=True)
-    kept = [_show(registry, entry, console) for entry in entries]
-    return all(kept) and not failures
+def check_component(component: Component, registry: Registry) -> Iterator[Finding]:
+    """The same of a component as an experiment has it."""
+    try:
+        options = arguments_of(component, registry)
+    except UserError as error:  # one of its own parts
+        raise CannotCheck(str(error)) from error
+    yield from _examine(registry.entry(component.kind, component.name), options)
 
 
-def _is_from(source: str, path: Path | None) -> bool:
-    """Whether a source (an absolute file, or `plugins/...` of the built-in ones) lies in what is to be checked."""
-    if path is None:
-        return source.startswith("plugins/")
-    [built_in, *_] = importlib.import_module("workbench.plugins").__path__
-    return (Path(built_in).resolve().parent / source).is_relative_to(path.resolve())
+def _examine(entry: Entry, options: Mapping[str, Any]) -> Iterator[Finding]:
+    return examine(_fitting(Subject(entry, options)), RULES[entry.kind])
 
 
-def _show(registry: Registry, entry: Entry, console: Console) -> bool:
-    needed = [name for name, option in entry.options.items() if option.required]
-    if needed:
-        console.print(
-            f"{entry.kind} {entry.name}: not checked, since it needs {', '.join(needed)}. Check it from a test:"
-            f" check(registry, '{entry.kind}', '{entry.name}', {needed[0]}=...)",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
-        return True
-    findings = list(check(registry, entry.kind, entry.name))
-    broken = [finding for finding in findings if not finding.passed]
-    console.print(
-        f"{entry.kind} {entry.name}: {len(findings) - len(broken)} of {len(findings)} rules kept",
-        style="red" if broken else "green",
-        markup=False,
-        highlight=False,
-    )
-    for finding in broken:
-        console.print(f"  {finding.title}: {finding.explanation}", markup=False, highlight=False, soft_wrap=True)
-    return not broken
+def _fitting(subject: Subject) -> Subject:
+    """Beside a reference decoder of a width that it takes: a number of heads has to divide it."""
+    if subject.entry.kind in SIZED:
+        for width in WIDTHS:
+            sized = replace(subject, width=width)
+            try:
+                with chance_restored():
+                    compose(sized)
+            except UserError:
+                continue
+            except (Exception, SystemExit):  # the first rule tells of it
+                pass
+            return sized
+    return subject

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.modules import CLOSE, COMMON, it_can_be_built_with_these_options
-from workbench.conformance.reference import WIDTH, gap
-from workbench.contracts import VisionShape
+from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.findings import Rule, Subject, after, expect
+from workbench.conformance.modules import (
+    CLOSE,
+    another_picture_changes_the_loss,
+    basics,
+    common,
+    gradients_reach_every_parameter,
+    rows_do_not_mix,
+)
+from workbench.conformance.reference import gap, opened
+from workbench.contracts import Connector, VisionShape
 from workbench.errors import UserError
+
+VISION = VisionShape(24, 4)  # that of the reference encoder
 
 
 def tokens_have_the_declared_shape(subject: Subject) -> None:
     """`shape` is what the fusion is built for; encoders of several sizes. It may refuse a size in a `UserError`."""
-    for vision in (VisionShape(24, 4), VisionShape(WIDTH, 16), VisionShape(96, 49)):
+    for vision in (VISION, VisionShape(64, 16), VisionShape(96, 49)):
         try:
-            connector = subject.build(vision, WIDTH)
+            connector = subject.build(vision, subject.width)
         except UserError:
             continue
         tokens, shape = connector(torch.randn(3, vision.tokens, vision.width)), connector.shape
@@ -26,22 +38,41 @@ def tokens_have_the_declared_shape(subject: Subject) -> None:
         )
 
 
+def it_gives_the_same_each_time(subject: Subject) -> None:
+    """In eval mode, however often it is asked, and whatever it was asked before."""
+    expect_the_same_each_time(Asked(lambda: opened(subject.build(VISION, subject.width)).eval(), _calls))
+
+
+def tokens_stay_as_they_were(subject: Subject) -> None:
+    """They may be kept features, which other trials read too."""
+    connector = subject.build(VISION, subject.width)
+    for mode in (True, False):
+        expect_inputs_stay(_calls(connector.train(mode), 0))
+
+
 def a_picture_is_connected_the_same_in_any_batch(subject: Subject) -> None:
     """A picture's neighbours must not matter."""
-    vision = VisionShape(24, 4)
-    connector = subject.build(vision, WIDTH).eval()
-    tokens = torch.randn(3, vision.tokens, vision.width)
-    alone = torch.cat([connector(each) for each in tokens.split(1)])
+    connector = subject.build(VISION, subject.width).eval()
+    tokens = torch.randn(3, VISION.tokens, VISION.width)
+    alone = torch.cat([connector(each.clone()) for each in tokens.split(1)])
     expect(
-        gap(connector(tokens), alone) < CLOSE,
+        gap(connector(tokens.clone()), alone) < CLOSE,
         "a picture gets other tokens in a batch than alone: normalise over a picture's own values (LayerNorm), not over"
         " the batch (BatchNorm)",
     )
 
 
-CHECKS = (
-    it_can_be_built_with_these_options,
-    tokens_have_the_declared_shape,
-    a_picture_is_connected_the_same_in_any_batch,
-    *COMMON,
+def _calls(connector: Connector, number: int) -> Sequence[Call]:
+    generator = torch.Generator().manual_seed(number)
+    return [Call("forward", connector, (torch.randn(2, VISION.tokens, VISION.width, generator=generator),))]
+
+
+BASICS = basics(tokens_have_the_declared_shape, same=it_gives_the_same_each_time, stay=tokens_stay_as_they_were)
+ALONE = after(BASICS, a_picture_is_connected_the_same_in_any_batch)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *ALONE,
+    *after((*BASICS, *ALONE), rows_do_not_mix),
+    *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
+    *common(BASICS),
 )

@@ -6,10 +6,11 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from workbench.batches import own_places
-from workbench.conformance.findings import Subject, expect
+from workbench.conformance.calls import Asked, Call, expect_the_same_each_time
+from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.contracts import Dataset, Example
 from workbench.views import distinct
 
@@ -37,9 +38,10 @@ def examples_are_whole(subject: Subject) -> None:
         for example in examples:
             turns = [text for turn in example.history for text in (turn.question, turn.answer)]
             texts = (example.id, *example.pictures, example.question, example.group, *example.answers, *turns)
+            lists = [name for name in ("answers", "history", "more") if not isinstance(getattr(example, name), tuple)]
             expect(
-                all(isinstance(text, str) for text in texts) and isinstance(example.answers, tuple),
-                f"in {where}, {example} should hold strings, and a tuple of strings as answers",
+                all(isinstance(text, str) for text in texts) and not lists,
+                f"in {where}, {example} should hold strings, and tuples as {', '.join(lists) or 'answers'}",
             )
             expect(
                 bool(example.answers) and all(text.strip() for text in (example.question, *example.answers, *turns)),
@@ -71,19 +73,52 @@ def splits_share_no_picture(subject: Subject) -> None:
 
 
 def pictures_open(subject: Subject) -> None:
-    """Some of each split, spread over it, twice the same."""
+    """Some of each split, spread over it."""
     dataset = subject.shared
-    for where, examples in _all(dataset):
-        keys = distinct(example.pictures for example in examples)
-        for key in keys[:: max(1, len(keys) // OPENED)]:
-            picture = dataset.picture(key)
+    for where, key in _some_keys(dataset):
+        picture = dataset.picture(key)
+        expect(
+            isinstance(picture, Image.Image) and picture.mode == "RGB",
+            f"in {where} picture('{key}') gives {picture!r}: give a PIL image of mode RGB",
+        )
+        expect(dataset.fault(key) is None, f"in {where} fault('{key}') says it cannot be shown, but it opens")
+
+
+def a_picture_is_the_same_each_time(subject: Subject) -> None:
+    """However often it is opened, and whatever was opened before."""
+    dataset = subject.shared
+    keys = [key for _, key in _some_keys(dataset)]
+    for _, key in _some_keys(dataset):
+        same = dataset.picture(key).tobytes() == dataset.picture(key).tobytes()
+        expect(same, f"picture('{key}') gives another picture the second time")
+
+    def calls(dataset: Dataset, number: int) -> Sequence[Call]:
+        return [Call("picture", dataset.picture, (keys[number % len(keys)],))]
+
+    expect_the_same_each_time(Asked(lambda: dataset, calls))
+
+
+def what_it_hands_out_is_not_kept(subject: Subject) -> None:
+    """Whoever gets a picture, or a list of examples, may change it."""
+    dataset = subject.shared
+    _, key = next(_some_keys(dataset))
+    picture = dataset.picture(key)
+    before = picture.tobytes()
+    picture.paste(ImageChops.invert(picture))
+    expect(
+        dataset.picture(key).tobytes() == before,
+        f"picture('{key}') hands out the picture that it keeps: drawing on it changes what is shown later. Give"
+        " picture.copy()",
+    )
+    for split in dataset.splits():
+        for task in dataset.tasks():
+            first = dataset.examples(split, task)
+            kept = isinstance(first, list) and first is dataset.examples(split, task)
             expect(
-                isinstance(picture, Image.Image) and picture.mode == "RGB",
-                f"in {where} picture('{key}') gives {picture!r}: give a PIL image of mode RGB",
+                not kept,
+                f"examples('{split}', '{task}') hands out the list that it keeps: sorting or shortening it changes the"
+                " data. Keep a tuple, or give list(...)",
             )
-            expect(dataset.fault(key) is None, f"in {where} fault('{key}') says it cannot be shown, but it opens")
-            same = picture.tobytes() == dataset.picture(key).tobytes()
-            expect(same, f"in {where} picture('{key}') gives another picture the second time")
 
 
 def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
@@ -119,13 +154,24 @@ def _all(dataset: Dataset) -> Iterator[tuple[str, Sequence[Example]]]:
             yield f"{split}/{task}", dataset.examples(split, task)
 
 
-CHECKS = (
+def _some_keys(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Pictures of each split and task, spread over it, with where they are."""
+    for where, examples in _all(dataset):
+        keys = distinct(example.pictures for example in examples)
+        for key in keys[:: max(1, len(keys) // OPENED)]:
+            yield where, key
+
+
+BASICS = in_turn(
     it_can_be_built_with_these_options,
     every_split_has_examples,
     examples_are_whole,
-    ids_are_unique,
-    splits_share_no_picture,
     pictures_open,
-    examples_and_fingerprint_are_the_same_each_time,
-    augmenting_is_drawn_from_the_given_random_alone,
+    a_picture_is_the_same_each_time,
+)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(BASICS, what_it_hands_out_is_not_kept),
+    *after(BASICS[:3], ids_are_unique, splits_share_no_picture, examples_and_fingerprint_are_the_same_each_time),
+    *after(BASICS, augmenting_is_drawn_from_the_given_random_alone),
 )

@@ -10,13 +10,12 @@ from torch import Tensor
 from workbench.batches import Batch
 from workbench.conformance.findings import Subject, expect
 from workbench.conformance.modules import CLOSE
-from workbench.conformance.reference import PROMPTS, QUESTIONS, SEVERAL, batch_for, compose, gap, train_briefly
+from workbench.conformance.reference import PROMPTS, QUESTIONS, SEVERAL, batch_for, gap, trained
 
 
 def answers_from_the_cache_equal_the_full_pass(subject: Subject) -> None:
     """Prompts of different lengths, several questions a row, every answer fed token by token."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     for prompt, questions in product(PROMPTS, (QUESTIONS, SEVERAL)):
         full, prompts = batch_for(model, prompt, questions), batch_for(model, prompt, questions, answered=False)
         hidden = model.hidden(model.see(full.images, full.views), full)  # [R,T,D]

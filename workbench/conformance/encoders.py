@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from PIL import Image
 
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.modules import CLOSE, COMMON, EXACT, it_can_be_built_with_these_options
-from workbench.conformance.reference import gap, pictures
+from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.findings import Rule, Subject, after, expect
+from workbench.conformance.modules import (
+    CLOSE,
+    EXACT,
+    another_picture_changes_the_loss,
+    basics,
+    common,
+    rows_do_not_mix,
+)
+from workbench.conformance.reference import gap, opened, pictures
+from workbench.contracts import Encoder
 
 
 def any_picture_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:
@@ -62,16 +73,29 @@ def pool_gives_one_vector_for_each_picture(subject: Subject) -> None:
     expect(tuple(pooled.shape) == wanted, f"pool gives {tuple(pooled.shape)} for 3 pictures; it should be {wanted}")
 
 
+def it_gives_the_same_each_time(subject: Subject) -> None:
+    """In eval mode, however often it is asked, and whatever it was asked before."""
+    expect_the_same_each_time(Asked(lambda: opened(subject.build()).eval(), _calls))
+
+
+def pictures_stay_as_they_were(subject: Subject) -> None:
+    """They are shown again: to other methods, in the next epoch, in a report."""
+    encoder = subject.build()
+    for mode in (True, False):
+        expect_inputs_stay(_calls(encoder.train(mode), 0))
+
+
 def a_picture_is_encoded_the_same_in_any_batch(subject: Subject) -> None:
     """Features of a frozen encoder are kept by picture, so a picture's neighbours must not matter."""
     encoder = subject.build().eval()
     images = pictures(encoder, 3)
-    alone = torch.cat([encoder(image) for image in images.split(1)])
-    expect(
-        gap(encoder(images), alone) < CLOSE,
-        "a picture gets other tokens in a batch than alone: normalise over a picture's own values (LayerNorm), not over"
-        " the batch (BatchNorm)",
-    )
+    for name, look in (("tokens", encoder), ("pooled vector", encoder.pool)):
+        alone = torch.cat([look(image.clone()) for image in images.split(1)])
+        expect(
+            gap(look(images.clone()), alone) < CLOSE,
+            f"a picture gets another {name} in a batch than alone: normalise over a picture's own values (LayerNorm),"
+            " not over the batch (BatchNorm)",
+        )
 
 
 def another_picture_gives_other_tokens(subject: Subject) -> None:
@@ -96,14 +120,31 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
     )
 
 
-CHECKS = (
-    it_can_be_built_with_these_options,
+def _calls(encoder: Encoder, number: int) -> Sequence[Call]:
+    image = pictures(encoder, 2)[number : number + 1]
+    picture = Image.new("RGB", (40, 30), (200, 30 + 100 * number, 30))
+    calls = [Call("transform", encoder.transform, (picture,)), Call("forward", encoder, (image,))]
+    if type(encoder).views is not Encoder.views:
+        calls.append(Call("views", encoder.views, (picture,)))
+    if type(encoder).pool is not Encoder.pool:
+        calls.append(Call("pool", encoder.pool, (image,)))
+    return calls
+
+
+BASICS = basics(
     any_picture_becomes_a_tensor_of_its_image_size,
-    views_are_the_picture_and_its_tiles,
     tokens_have_the_declared_shape,
-    pool_gives_one_vector_for_each_picture,
-    a_picture_is_encoded_the_same_in_any_batch,
-    another_picture_gives_other_tokens,
-    gradients_reach_every_parameter,
-    *(check for check in COMMON if check.__name__ != gradients_reach_every_parameter.__name__),
+    same=it_gives_the_same_each_time,
+    stay=pictures_stay_as_they_were,
+)
+ALONE = after(BASICS, a_picture_is_encoded_the_same_in_any_batch)
+SEES = after(BASICS, another_picture_gives_other_tokens)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(BASICS[:3], views_are_the_picture_and_its_tiles, pool_gives_one_vector_for_each_picture),
+    *ALONE,
+    *after((*BASICS, *ALONE), rows_do_not_mix),
+    *SEES,
+    *after((*BASICS, *SEES), another_picture_changes_the_loss, gradients_reach_every_parameter),
+    *common(BASICS),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,10 +12,22 @@ import torch
 from torch import Tensor
 
 from workbench.batches import Batch
+from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.modules import CLOSE, COMMON, EXACT, it_can_be_built_with_these_options
+from workbench.conformance.findings import Rule, Subject, after, expect
+from workbench.conformance.fusion_calls import LENGTH, NUMBERS, ROWS, TOKENS, calls_of_fusion
+from workbench.conformance.modules import (
+    CLOSE,
+    EXACT,
+    another_picture_changes_the_loss,
+    basics,
+    common,
+    gradients_reach_every_parameter,
+    rows_do_not_mix,
+)
 from workbench.conformance.reference import (
+    DEPTH,
+    HEADS,
     PROMPTS,
     QUESTIONS,
     SEVERAL,
@@ -23,9 +36,11 @@ from workbench.conformance.reference import (
     compose,
     corpus,
     gap,
-    train_briefly,
+    opened,
+    other_ids,
+    trained,
 )
-from workbench.contracts import Example, Fusion, Inputs
+from workbench.contracts import DecoderShape, Example, Fusion, Inputs, VisionShape
 from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel, visible
 
@@ -72,29 +87,62 @@ def the_text_keeps_its_places_in_the_sequence(subject: Subject) -> None:
             )
 
 
+def blocks_get_back_what_they_read(subject: Subject) -> None:
+    """`fuse_block` returns hidden states of the same shape, and the vision for the next block; `fuse_attention` what is
+    added to an attention's output, or None."""
+    for number in range(NUMBERS):
+        for call in calls_of_fusion(subject.width, opened(_fusion(subject)), number):
+            answer, wanted = call.answer(), (ROWS, LENGTH, subject.width)
+            if call.name == "fuse_block":
+                pair = isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Tensor)
+                expect(pair, f"`fuse_block` returns {_sort(answer)}: return a tuple (hidden, vision)")
+                answer = answer[0]
+            if call.name in ("fuse_block", "fuse_attention") and answer is not None:
+                got = tuple(answer.shape) if isinstance(answer, Tensor) else _sort(answer)
+                expect(got == wanted, f"`{call.name}` makes {got} of hidden states {wanted}: keep their shape [R,S,D]")
+
+
+def it_gives_the_same_each_time(subject: Subject) -> None:
+    """In eval mode, however often it is asked, and whatever it was asked before."""
+    expect_the_same_each_time(
+        Asked(lambda: opened(_fusion(subject)).eval(), partial(calls_of_fusion, subject.width), NUMBERS)
+    )
+
+
+def what_it_is_given_stays_as_it_was(subject: Subject) -> None:
+    """Hidden states, vision and prompt are used by others too: by the decoder, the next block, the cache."""
+    fusion = opened(_fusion(subject))
+    for mode in (True, False):
+        for number in range(NUMBERS):
+            expect_inputs_stay(calls_of_fusion(subject.width, fusion.train(mode), number))
+
+
 def no_answer_token_is_read_ahead(subject: Subject) -> None:
-    """Changing a token of an answer changes no logit before it."""
-    model = compose(subject)
-    train_briefly(model)
+    """Changing a token of an answer changes no logit before it. The same question stands in a row for each place that
+    is changed, which counts only where rows do not mix."""
+    model, _ = subject.once(trained)
     for prompt in PROMPTS:
-        batch = batch_for(model, prompt, [[QUESTIONS[0][0]]])
-        logits = model.logits(batch)
-        for place in (~batch.prompt[0]).nonzero().flatten().tolist():
-            ids = batch.ids.clone()
-            ids[0, place] = _another(ids[0, place], model)
-            leak = gap(model.logits(replace(batch, ids=ids))[:, :place], logits[:, :place])
-            expect(
-                leak < EXACT * 10,
-                f"an answer is read ahead: changing text token {place} of the prompt '{prompt.strip()}' moves earlier"
-                f" logits by {leak:.2g}. The picture (or whatever is shared by the row) has looked at the answer: let"
-                " it look only where `prompt` is True, and never mix tokens along the sequence",
-            )
+        places = (~batch_for(model, prompt, [[QUESTIONS[0][0]]]).prompt[0]).nonzero().flatten()  # [R]
+        batch = batch_for(model, prompt, [[QUESTIONS[0][0]]] * len(places))
+        rows = torch.arange(len(places))
+        ids = batch.ids.clone()
+        ids[rows, places] = other_ids(ids[rows, places], model)
+        with torch.no_grad():
+            moved = (model.logits(replace(batch, ids=ids)) - model.logits(batch)).abs().amax(-1)  # [R,T]
+        earlier = torch.arange(batch.ids.shape[1]) < places[:, None]
+        leaks = moved.masked_fill(~earlier, 0).amax(1)  # [R]
+        worst = int(leaks.argmax())
+        expect(
+            float(leaks[worst]) < EXACT * 10,
+            f"an answer is read ahead: changing text token {int(places[worst])} of the prompt '{prompt.strip()}' moves"
+            f" earlier logits by {float(leaks[worst]):.2g}. The picture (or whatever is shared by the row) has looked"
+            " at the answer: let it look only where `prompt` is True, and never mix tokens along the sequence",
+        )
 
 
 def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
     """Changing one question's words and answer changes no logit of the others."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     for prompt in PROMPTS:
         batch = batch_for(model, prompt, QUESTIONS[:1])
         logits = model.logits(batch)
@@ -105,7 +153,7 @@ def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
             changed = batch.segments == 2
         ids = batch.ids.clone()
         text = changed & (batch.segments > 0) & (ids != model.language_model.tokenizer.image)
-        ids[text] = _another(ids[text], model)
+        ids[text] = other_ids(ids[text], model)
         leak = gap(model.logits(replace(batch, ids=ids))[~changed], logits[~changed])
         expect(
             leak < EXACT * 10,
@@ -136,8 +184,7 @@ def rows_with_fewer_pictures_are_read_as_if_each_stood_alone(subject: Subject) -
 
 def every_picture_of_a_row_changes_the_loss(subject: Subject) -> None:
     """Also those behind the first one."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     for prompt in PROMPTS:
         batch = batch_for(model, prompt, SEVERAL[:1])
         before = model.loss(batch)
@@ -172,7 +219,7 @@ def a_new_fusion_leaves_the_decoder_as_it_was(subject: Subject) -> None:
 def the_decoder_keeps_its_weights_and_their_names(subject: Subject) -> None:
     """Composing changes no name, so that pretrained weights still load."""
     torch.manual_seed(1)
-    alone = ReferenceDecoder(corpus()).state_dict()
+    alone = ReferenceDecoder(corpus(), subject.width).state_dict()
     composed = compose(subject).language_model.state_dict()
     expect(
         list(alone) == list(composed) and all(torch.equal(alone[name], composed[name]) for name in alone),
@@ -183,8 +230,7 @@ def the_decoder_keeps_its_weights_and_their_names(subject: Subject) -> None:
 
 def a_prompt_with_nothing_visible_gives_no_nan(subject: Subject) -> None:
     """A row of padding alone must not spoil the batch."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     batch = batch_for(model)
     empty = replace(batch, segments=torch.full_like(batch.segments, -1), prompt=torch.zeros_like(batch.prompt))
     loss = model.loss(empty)
@@ -206,8 +252,7 @@ def _sizes(vision: Any) -> list[tuple[int, ...]]:
 
 def _expect_as_if_alone(subject: Subject, rows: Sequence[Sequence[Example]], told: str) -> None:
     """Rows have the same losses in one batch as each of their questions has alone; otherwise `told` is the finding."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     for prompt in PROMPTS:
         losses, alone = _losses_together_and_alone(model, prompt, rows)
         expect(gap(losses, alone) < CLOSE, told)
@@ -240,25 +285,39 @@ def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
     return before, model.fusion.fuse_inputs(vision, before)
 
 
-def _another(ids: Tensor, model: VisionLanguageModel) -> Tensor:
-    """Other ids than these, none of them `<image>`."""
-    tokenizer = model.language_model.tokenizer
-    changed = (ids + 7) % tokenizer.size
-    return torch.where(changed == tokenizer.image, (ids + 8) % tokenizer.size, changed)
+def _fusion(subject: Subject) -> Fusion:
+    return subject.build(VisionShape(subject.width, TOKENS), DecoderShape(subject.width, DEPTH, HEADS))
 
 
-CHECKS = (
-    it_can_be_built_with_these_options,
+def _sort(value: Any) -> str:
+    """What an answer is, in words."""
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"
+
+
+BASICS = basics(
     prepare_gives_one_entry_for_each_set_of_pictures,
     the_text_keeps_its_places_in_the_sequence,
-    no_answer_token_is_read_ahead,
-    questions_of_a_picture_do_not_reach_each_other,
-    questions_are_answered_in_a_row_as_if_each_stood_alone,
-    rows_with_fewer_pictures_are_read_as_if_each_stood_alone,
-    every_picture_of_a_row_changes_the_loss,
-    a_new_fusion_leaves_the_decoder_as_it_was,
-    the_decoder_keeps_its_weights_and_their_names,
-    answers_from_the_cache_equal_the_full_pass,
-    a_prompt_with_nothing_visible_gives_no_nan,
-    *COMMON,
+    blocks_get_back_what_they_read,
+    same=it_gives_the_same_each_time,
+    stay=what_it_is_given_stays_as_it_was,
+)
+APART = (*BASICS, *after(BASICS, rows_do_not_mix))
+UNREAD = (*APART, *after(APART, no_answer_token_is_read_ahead, questions_of_a_picture_do_not_reach_each_other))
+ALONE = (*UNREAD, *after(UNREAD, questions_are_answered_in_a_row_as_if_each_stood_alone))
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *ALONE[len(BASICS) :],
+    *after(UNREAD, rows_with_fewer_pictures_are_read_as_if_each_stood_alone),
+    *after(ALONE, answers_from_the_cache_equal_the_full_pass),
+    *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
+    *after(APART, every_picture_of_a_row_changes_the_loss),
+    *after(
+        BASICS,
+        a_new_fusion_leaves_the_decoder_as_it_was,
+        the_decoder_keeps_its_weights_and_their_names,
+        a_prompt_with_nothing_visible_gives_no_nan,
+    ),
+    *common(BASICS),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.conformance.findings import Subject, expect
+from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.contracts import Launcher
 from workbench.workers import Crew, Do, Finished, Tell
 
@@ -91,13 +91,16 @@ def closing_ends_every_worker(subject: Subject) -> None:
         _expect_gone(hanging, "close leaves a worker running")
 
 
-CHECKS: tuple[Callable[[Subject], None], ...] = (
-    it_can_be_built_with_these_options,
-    every_job_is_done_once_and_told,
-    a_job_that_raises_is_told_and_stops_no_other,
-    a_worker_that_dies_is_told_and_replaced,
-    a_job_can_be_stopped,
-    closing_ends_every_worker,
+BASICS = in_turn(it_can_be_built_with_these_options, every_job_is_done_once_and_told)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(
+        BASICS,
+        a_job_that_raises_is_told_and_stops_no_other,
+        a_worker_that_dies_is_told_and_replaced,
+        a_job_can_be_stopped,
+        closing_ends_every_worker,
+    ),
 )
 
 

@@ -4,18 +4,63 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.reference import batch_for, compose, gap, train_briefly
+from workbench.batches import Batch
+from workbench.conformance.chances import start_chances
+from workbench.conformance.findings import Check, Rule, Subject, after, expect, in_turn
+from workbench.conformance.reference import batch_for, compose, gap, opened, other_ids, train_briefly, trained
+from workbench.model import VisionLanguageModel
 
 EXACT, CLOSE = 1e-6, 1e-3
+APART = (
+    "Each row has pictures and questions of its own: normalise over a token's own values (LayerNorm), and let nothing"
+    " look along the first dimension (BatchNorm does, and means over it)"
+)
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
     """Built and composed; what it raises is the finding."""
     compose(subject)
+
+
+def its_numbers_are_finite(subject: Subject) -> None:
+    """The logits of a new model, in eval mode."""
+    model = compose(subject).eval()
+    logits = model.logits(batch_for(model))
+    expect(
+        bool(logits.isfinite().all()),
+        f"{float((~logits.isfinite()).float().mean()):.0%} of the logits of a new model are NaN or infinite: look for a"
+        " division by zero, the logarithm or root of a number that may be negative, and a softmax over nothing",
+    )
+
+
+def it_trains(subject: Subject) -> None:
+    """A few steps run through, and the loss stays a number."""
+    model, _ = subject.once(trained)
+    loss = model.loss(batch_for(model))
+    expect(bool(loss.isfinite()), f"after a few steps of training the loss is {loss.item()}")
+
+
+def rows_do_not_mix(subject: Subject) -> None:
+    """Whatever the other rows of a batch are, a row gets the same."""
+    moved = _moved_by_others(lambda: opened(compose(subject)).eval())
+    expect(moved < EXACT * 10, f"other rows of the batch move a row's logits by {moved:.2g}. {APART}")
+
+
+def rows_do_not_mix_in_training(subject: Subject) -> None:
+    """Nor while it trains: a batch in pieces (`accumulate`) has to give the gradient of the whole, and a frozen part
+    has to stay as it is, which running statistics do not."""
+    moved = _moved_by_others(lambda: opened(compose(subject)).train())
+    expect(
+        moved < EXACT * 10,
+        f"while it trains, other rows of the batch move a row's logits by {moved:.2g}. {APART}. A BatchNorm of"
+        " pretrained weights keeps the statistics it has when the part's train() leaves it in eval mode",
+    )
 
 
 def it_can_be_planned_without_memory(subject: Subject) -> None:
@@ -30,7 +75,7 @@ def it_can_be_planned_without_memory(subject: Subject) -> None:
 
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """A parameter that no gradient reaches never trains, but is counted."""
-    unreached = [name for name in train_briefly(compose(subject)) if name.startswith(f"{subject.entry.kind}.")]
+    unreached = [name for name in subject.once(trained)[1] if name.startswith(f"{subject.entry.kind}.")]
     expect(
         not unreached,
         f"no gradient reaches {_some(unreached)}, even after some steps: the forward pass does not use them, or"
@@ -40,8 +85,7 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
 
 def another_picture_changes_the_loss(subject: Subject) -> None:
     """Otherwise the model is blind."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     batch = batch_for(model)
     vision, other = model.see(batch.images), model.see(batch.images.flip(0))
     changed = gap(model.token_losses(vision, batch), model.token_losses(other, batch))
@@ -52,22 +96,23 @@ def another_picture_changes_the_loss(subject: Subject) -> None:
     )
 
 
-def it_gives_the_same_twice(subject: Subject) -> None:
-    """In eval mode, with nothing kept from the pass before."""
-    model = compose(subject).eval()
-    batch = batch_for(model)
-    first = model.logits(batch)
+def training_again_gives_the_same_weights(subject: Subject) -> None:
+    """From the same seed, to the last bit: its first weights, and whatever is random while it trains."""
+    again = compose(subject)
+    first = subject.once(trained)[0].state_dict()
+    train_briefly(again)
+    differing = [name for name, each in again.state_dict().items() if not torch.equal(each, first[name])]
     expect(
-        gap(first, model.logits(batch)) == 0,
-        "the same input gives different outputs in eval mode: use nn.Dropout or self.training for what is random, and"
-        " keep nothing from one forward pass for the next",
+        not differing,
+        f"trained twice from the same seed, {_some(differing)} end otherwise. Draw first weights from torch's random"
+        " numbers alone, and what is random in training from torch's, Python's or numpy's own, never from the time or a"
+        " generator of its own",
     )
 
 
 def a_copy_and_a_pickle_use_their_own_weights(subject: Subject) -> None:
     """Deep copies and pickles compute the same, and changing them leaves the original alone."""
-    model = compose(subject)
-    train_briefly(model)
+    model = opened(compose(subject)).eval()
     batch = batch_for(model)
     before = model.logits(batch)
     for way, twin in (("deep copy", copy.deepcopy(model)), ("pickle", pickle.loads(pickle.dumps(model)))):
@@ -84,8 +129,7 @@ def a_copy_and_a_pickle_use_their_own_weights(subject: Subject) -> None:
 
 def saved_weights_compute_the_same_in_a_new_model(subject: Subject) -> None:
     """What a model learned has to be in its state_dict."""
-    model = compose(subject)
-    train_briefly(model)
+    model, _ = subject.once(trained)
     new = compose(subject).eval()
     new.load_state_dict(model.state_dict())
     batch = batch_for(model)
@@ -109,17 +153,52 @@ def it_trains_in_bf16(subject: Subject) -> None:
     expect(not gradients, f"under bf16 autocast the gradients of {_some(gradients)} are no finite numbers")
 
 
+def basics(*shapes: Check, same: Check, stay: Check) -> tuple[Rule, ...]:
+    """What every other rule of a part rests on: it is built, gives what it should in these `shapes`, the `same` each
+    time, lets what it is given `stay`, and trains."""
+    return in_turn(it_can_be_built_with_these_options, *shapes, its_numbers_are_finite, same, stay, it_trains)
+
+
+def common(kept: Sequence[Rule]) -> tuple[Rule, ...]:
+    """The rules of every part that rest on its basics, `kept`."""
+    return (
+        *after((*kept, Rule(rows_do_not_mix)), rows_do_not_mix_in_training),
+        *after(
+            kept,
+            training_again_gives_the_same_weights,
+            a_copy_and_a_pickle_use_their_own_weights,
+            saved_weights_compute_the_same_in_a_new_model,
+            it_trains_in_bf16,
+        ),
+        *after(kept[:1], it_can_be_planned_without_memory),
+    )
+
+
+def expect_rows_apart(make: Callable[[], VisionLanguageModel]) -> None:
+    """For what changes a whole model."""
+    moved = _moved_by_others(make)
+    expect(moved < EXACT * 10, f"other rows of the batch move a row's logits by {moved:.2g}. {APART}")
+
+
+def _moved_by_others(make: Callable[[], VisionLanguageModel]) -> float:
+    """How much the logits of the first picture's rows move when all other pictures and questions become others."""
+    model = make()
+    batch = batch_for(model)
+    own = torch.arange(len(batch.ids)) == 0 if batch.picture is None else batch.picture == 0
+    text = (batch.segments > 0) & (batch.ids != model.language_model.tokenizer.image) & ~own[:, None]
+    ids = torch.where(text, other_ids(batch.ids, model), batch.ids)
+    images = torch.cat([batch.images[:1], 3 * batch.images[1:].flip(-1) + 0.5])
+    before = _seeded(model, batch)[own]
+    return gap(_seeded(make(), replace(batch, ids=ids, images=images))[own], before)
+
+
+def _seeded(model: VisionLanguageModel, batch: Batch) -> Tensor:
+    """The logits, with the same dropout each time."""
+    start_chances(8)
+    with torch.no_grad():
+        return model.logits(batch)
+
+
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
-
-
-COMMON = (
-    it_can_be_planned_without_memory,
-    gradients_reach_every_parameter,
-    another_picture_changes_the_loss,
-    it_gives_the_same_twice,
-    a_copy_and_a_pickle_use_their_own_weights,
-    saved_weights_compute_the_same_in_a_new_model,
-    it_trains_in_bf16,
-)

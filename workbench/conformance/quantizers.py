@@ -8,12 +8,18 @@ import pickle
 from torch import Tensor
 
 from workbench.compose import count_bytes
-from workbench.conformance.findings import Subject, expect
+from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.chances import start_chances
+from workbench.conformance.changed_layers import calls_of_changed_layers, whole_model
+from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.conformance.modules import EXACT
-from workbench.conformance.reference import batch_for, compose, gap, train_briefly
+from workbench.conformance.reference import batch_for, gap, trained
+from workbench.conformance.values import same
 from workbench.contracts import FULL_BITS
 from workbench.generate import generate
 from workbench.model import VisionLanguageModel
+
+AGAIN = 8  # times a model is quantized, and a whole one asked, which takes longer than to ask a layer
 
 
 def it_can_quantize_with_these_options(subject: Subject) -> None:
@@ -28,6 +34,26 @@ def it_says_how_many_bits_a_weight_has(subject: Subject) -> None:
         isinstance(bits, (int, float)) and 0 < bits <= FULL_BITS,
         f"bits is {bits!r}: set it to the bits of a quantized weight, such as 8.0, or 32.0 where nothing is changed",
     )
+
+
+def the_same_weights_give_the_same_bits(subject: Subject) -> None:
+    """Under the same seed: weights of files are quantized anew wherever a model is built."""
+    first = _quantized(subject).state_dict()
+    for _ in range(AGAIN):
+        again = _quantized(subject).state_dict()
+        changed = [name for name in first if name not in again or not same(first[name], again[name])]
+        expect(not changed, f"quantized again, {', '.join(changed[:5])} come out otherwise: round in a fixed way")
+
+
+def a_quantized_model_gives_the_same_each_time(subject: Subject) -> None:
+    """However often it is asked: the layers that were changed, and the whole."""
+    expect_the_same_each_time(Asked(lambda: _quantized(subject), calls_of_changed_layers))
+    expect_the_same_each_time(Asked(lambda: _quantized(subject), whole_model), rounds=AGAIN)
+
+
+def what_its_layers_are_given_stays_as_it_was(subject: Subject) -> None:
+    """Other layers read the same hidden states."""
+    expect_inputs_stay(calls_of_changed_layers(_quantized(subject), 0))
 
 
 def the_model_gets_smaller(subject: Subject) -> None:
@@ -106,22 +132,36 @@ def a_quantized_model_can_be_copied(subject: Subject) -> None:
 
 
 def _model(subject: Subject) -> VisionLanguageModel:
-    model = compose(subject)
-    train_briefly(model)
-    return model.requires_grad_(False)
+    return copy.deepcopy(subject.once(trained)[0]).requires_grad_(False)
+
+
+def _quantized(subject: Subject) -> VisionLanguageModel:
+    model, quantizer = _model(subject), subject.build()
+    start_chances(9)
+    quantizer.quantize(model)
+    return model.eval()
 
 
 def _logits(model: VisionLanguageModel) -> Tensor:
     return model.logits(batch_for(model))
 
 
-CHECKS = (
+BASICS = in_turn(
     it_can_quantize_with_these_options,
     it_says_how_many_bits_a_weight_has,
-    the_model_gets_smaller,
-    outputs_stay_within_tolerance,
-    another_picture_still_changes_the_loss,
-    gradients_pass_through_when_it_says_so,
-    a_quantized_model_answers,
-    a_quantized_model_can_be_copied,
+    the_same_weights_give_the_same_bits,
+    a_quantized_model_gives_the_same_each_time,
+    what_its_layers_are_given_stays_as_it_was,
+)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(
+        BASICS,
+        the_model_gets_smaller,
+        outputs_stay_within_tolerance,
+        another_picture_still_changes_the_loss,
+        gradients_pass_through_when_it_says_so,
+        a_quantized_model_answers,
+        a_quantized_model_can_be_copied,
+    ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from workbench.batches import Batch, Collator
+from workbench.conformance.chances import start_chances
 from workbench.conformance.findings import Subject
 from workbench.contracts import (
     Connector,
@@ -27,7 +29,7 @@ from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSN
 from workbench.model import VisionLanguageModel
 from workbench.tokenizer import tokenizer_for
 
-WIDTH, DEPTH, HEADS = 64, 3, 4
+DEPTH, HEADS = 3, 4
 PROMPTS = ("<image>{question}\n", "{question}\n", "look: <image> {question}\n")
 QUESTIONS = (
     (
@@ -43,6 +45,9 @@ SEVERAL = (  # the same about different numbers of pictures
     tuple(replace(each, more=("2", "3")) for each in QUESTIONS[0]),
     QUESTIONS[1],
 )
+
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class ReferenceEncoder(Encoder):
@@ -103,12 +108,12 @@ class ReferenceFusion(Fusion):
 class ReferenceBlock(nn.Module):
     """Self-attention and MLP."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(WIDTH)
-        self.attention = Attention(WIDTH, HEADS)
-        self.mlp_norm = RMSNorm(WIDTH)
-        self.mlp = MLP(WIDTH, 2 * WIDTH)
+        self.attention_norm = RMSNorm(width)
+        self.attention = Attention(width, HEADS)
+        self.mlp_norm = RMSNorm(width)
+        self.mlp = MLP(width, 2 * width)
 
     def forward(self, hidden: Tensor, mask: Tensor, rotation: Any, cache: KeyValueCache | None, index: int) -> Tensor:
         """hidden [R,S,D] -> [R,S,D]."""
@@ -119,15 +124,15 @@ class ReferenceBlock(nn.Module):
 class ReferenceDecoder(LanguageModel):
     """A decoder with rotary positions."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, width: int = 64) -> None:
         super().__init__()
         self.tokenizer = tokenizer_for(corpus, 300)
-        self.shape = DecoderShape(WIDTH, DEPTH, HEADS)
-        self.embedding = nn.Embedding(self.tokenizer.size, WIDTH)
-        self.layers = nn.ModuleList(ReferenceBlock() for _ in range(DEPTH))
-        self.norm = RMSNorm(WIDTH)
-        self.rotary = Rotary(WIDTH // HEADS)
-        self.output = nn.Linear(WIDTH, self.tokenizer.size, bias=False)
+        self.shape = DecoderShape(width, DEPTH, HEADS)
+        self.embedding = nn.Embedding(self.tokenizer.size, width)
+        self.layers = nn.ModuleList(ReferenceBlock(width) for _ in range(DEPTH))
+        self.norm = RMSNorm(width)
+        self.rotary = Rotary(width // HEADS)
+        self.output = nn.Linear(width, self.tokenizer.size, bias=False)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -174,10 +179,18 @@ def compose(subject: Subject) -> VisionLanguageModel:
         return subject.build(*positional) if subject.entry.kind == kind else reference(*positional)
 
     encoder = part("encoder", ReferenceEncoder)
-    language_model = part("language_model", ReferenceDecoder, corpus())
+    language_model = part("language_model", partial(ReferenceDecoder, width=subject.width), corpus())
     connector = part("connector", ReferenceConnector, encoder.shape, language_model.shape.width)
     fusion = part("fusion", ReferenceFusion, connector.shape, language_model.shape)
     return VisionLanguageModel(encoder, connector, fusion, language_model)
+
+
+def reference_model(width: int = 64) -> VisionLanguageModel:
+    """A model of reference parts alone."""
+    torch.manual_seed(1)
+    encoder, decoder = ReferenceEncoder(), ReferenceDecoder(corpus(), width)
+    connector = ReferenceConnector(encoder.shape, width)
+    return VisionLanguageModel(encoder, connector, ReferenceFusion(connector.shape, decoder.shape), decoder)
 
 
 def pictures(encoder: Encoder, count: int) -> Tensor:
@@ -204,6 +217,7 @@ def train_briefly(
 ) -> dict[str, nn.Parameter]:
     """A few steps of AdamW, so that gates which start at zero open; returns the parameters that no step reached."""
     batch = batch_for(model)
+    start_chances(7)
     chosen = list(model.parameters()) if parameters is None else list(parameters)
     optimizer = torch.optim.AdamW(chosen, lr=1e-2)
     unreached = {name: each for name, each in model.named_parameters() if any(each is one for one in chosen)}
@@ -217,6 +231,31 @@ def train_briefly(
     optimizer.zero_grad(set_to_none=True)
     model.eval()
     return unreached
+
+
+def trained(subject: Subject) -> tuple[VisionLanguageModel, dict[str, nn.Parameter]]:
+    """A composed model after some steps, in eval mode, and the parameters that none of them reached. Rules that only
+    look at it share it: `subject.once(trained)`."""
+    model = compose(subject)
+    unreached = train_briefly(model)
+    return model, unreached
+
+
+def opened(module: Part) -> Part:
+    """The module with every weight moved a little, the same way each time: gates that start at zero are open."""
+    generator = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for each in module.parameters():
+            if each.is_floating_point():
+                each.add_(0.05 * torch.randn(each.shape, generator=generator).to(each))
+    return module
+
+
+def other_ids(ids: Tensor, model: VisionLanguageModel) -> Tensor:
+    """Other ids than these, none of them `<image>`."""
+    tokenizer = model.language_model.tokenizer
+    changed = (ids + 7) % tokenizer.size
+    return torch.where(changed == tokenizer.image, (ids + 8) % tokenizer.size, changed)
 
 
 def gap(first: Tensor, second: Tensor) -> float:

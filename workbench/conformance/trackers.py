@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from workbench.conformance.findings import Subject, expect
+from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.contracts import Tracker
 
 AXES = {"fusion": "glance(depth=2)", "language_model.depth": "3", "prompt": "<image> {question}?/\\n: 图"}
@@ -55,12 +54,16 @@ def files_go_into_one_folder_of_its_own(subject: Subject) -> None:
         )
 
 
-CHECKS: tuple[Callable[[Subject], None], ...] = (
-    it_can_be_built_with_these_options,
-    it_takes_a_whole_run,
-    it_can_be_closed_before_anything_happened,
-    files_go_into_one_folder_of_its_own,
-)
+def what_it_is_told_stays_as_it_was(subject: Subject) -> None:
+    """Other trackers are told the same."""
+    with tempfile.TemporaryDirectory() as name:
+        axes, metrics = dict(AXES), dict(METRICS)
+        tracker: Tracker = subject.build()
+        tracker.open("experiment", Path(name))
+        tracker.advance(LABELS[0], 1, 3, 2.0)
+        tracker.finish("0123456789ab", axes, metrics)
+        tracker.close()
+        expect((axes, metrics) == (AXES, METRICS), "finish changes the axes or metrics it is given: change a copy")
 
 
 def _follow(tracker: Tracker, folder: Path) -> None:
@@ -69,6 +72,18 @@ def _follow(tracker: Tracker, folder: Path) -> None:
     for step in (1, 2, 3):
         for label in LABELS:
             tracker.advance(label, step, 3, 2.0 / step)
-    tracker.finish("0123456789ab", AXES, METRICS)
+    tracker.finish("0123456789ab", dict(AXES), dict(METRICS))
     tracker.finish("ba9876543210", {}, {"accuracy": 1.0})
     tracker.close()
+
+
+BASICS = in_turn(it_can_be_built_with_these_options, it_takes_a_whole_run)
+CHECKS: tuple[Rule, ...] = (
+    *BASICS,
+    *after(
+        BASICS,
+        what_it_is_told_stays_as_it_was,
+        it_can_be_closed_before_anything_happened,
+        files_go_into_one_folder_of_its_own,
+    ),
+)

@@ -1,0 +1,111 @@
+"""`workbench check`: tries the plugins of a file, a folder or an experiment, and shows what is wrong."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from workbench.components import named
+from workbench.conformance.check import RULES, check_component
+from workbench.conformance.findings import CannotCheck
+from workbench.conformance.used import external_components
+from workbench.errors import UserError, did_you_mean
+from workbench.experiment import Experiment
+from workbench.overrides import read_settings
+from workbench.registry import Entry, Registry, load_registry
+from workbench.resolve import Written, resolve_component
+from workbench.trial import Component
+
+
+class CheckError(UserError):
+    """There is nothing to check, or not with these options."""
+
+
+def check_path(path: Path | None, kind: str | None, console: Console, overrides: Sequence[str] = ()) -> bool:
+    """Check the plugins of a file or folder (the built-in ones without), with options as `fusion.heads=2` sets them,
+    and show what is wrong; True if nothing is."""
+    registry = load_registry([] if path is None else [path])
+    if kind is not None:
+        registry.check_kind(kind)
+    entries = [entry for entry in registry.entries(kind) if _is_from(entry.source, path)]
+    failures = [failure for failure in registry.failures if _is_from(failure.source, path)]
+    if not entries and not failures:
+        raise CheckError(
+            f"there is no {kind or 'plugin'} in {path or 'plugins/'}. Give a plugin file or a folder of them"
+        )
+    settings = _settings(overrides, entries, registry)
+    for failure in failures:
+        console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False, soft_wrap=True)
+    kept = [_check_entry(entry, settings.get(entry.kind, {}), registry, console) for entry in entries]
+    return all(kept) and not failures
+
+
+def check_experiment(experiment: Experiment, registry: Registry, kind: str | None, console: Console) -> bool:
+    """Check every plugin of an experiment that does not come with the workbench, with the options its trials use."""
+    if kind is not None:
+        registry.check_kind(kind)
+    components = [each for each in external_components(experiment, registry) if kind in (None, each.kind)]
+    if not components:
+        console.print(f"{experiment.path} uses no {kind or 'plugin'} but those of the workbench", markup=False)
+    return all([_show(named(each), each, registry, console) for each in components])
+
+
+def _is_from(source: str, path: Path | None) -> bool:
+    """Whether a source (an absolute file, or `plugins/...` of the built-in ones) lies in what is to be checked."""
+    if path is None:
+        return source.startswith("plugins/")
+    [built_in, *_] = importlib.import_module("workbench.plugins").__path__
+    return (Path(built_in).resolve().parent / source).is_relative_to(path.resolve())
+
+
+def _settings(overrides: Sequence[str], entries: Sequence[Entry], registry: Registry) -> dict[str, dict[str, Any]]:
+    """Options by kind; each of them is one of some plugin there."""
+    settings = read_settings(overrides)
+    for kind, options in settings.items():
+        registry.check_kind(kind)
+        if not isinstance(options, dict):
+            raise CheckError(f"--set {kind}={options}: give an option, as --set {kind}.OPTION=value")
+        known = {option for entry in entries if entry.kind == kind for option in entry.options}
+        for option in [option for option in options if option not in known]:
+            there = f"{did_you_mean(option, known)} Options: {', '.join(sorted(known)) or 'none'}"
+            raise CheckError(f"--set {kind}.{option}: no {kind} there has such an option.{there}")
+    return settings
+
+
+def _check_entry(entry: Entry, settings: Mapping[str, Any], registry: Registry, console: Console) -> bool:
+    """Check a plugin with those of the settings that it knows."""
+    options = {option: value for option, value in settings.items() if option in entry.options}
+    needed = [option for name, option in entry.options.items() if option.required and name not in options]
+    if needed:
+        told = " ".join(f"--set {entry.kind}.{each.name}=..." for each in needed)
+        wanted = ", ".join(f"{each.name} ({each.type_name})" for each in needed)
+        console.print(
+            f"{entry.kind} {entry.name}: not checked, since it needs {wanted}. Give it with {told}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+        return True
+    written = Written({"name": entry.name, **options}, (entry.kind,), {})
+    resolved = resolve_component(entry.kind, written, registry, Path())
+    if resolved.value is None:
+        raise CheckError("; ".join(message for _, message in resolved.faults))
+    return _show(f"{entry.kind} {entry.name}", resolved.value, registry, console)
+
+
+def _show(name: str, component: Component, registry: Registry, console: Console) -> bool:
+    try:
+        findings = list(check_component(component, registry))
+    except CannotCheck as reason:
+        console.print(f"{name}: could not be checked: {reason}", style="yellow", markup=False, soft_wrap=True)
+        return False
+    broken = [finding for finding in findings if not finding.passed]
+    told = f"{name}: {len(findings) - len(broken)} of {len(RULES[component.kind])} rules kept"
+    console.print(told, style="red" if broken else "green", markup=False, highlight=False, soft_wrap=True)
+    for finding in broken:
+        console.print(f"  {finding.title}: {finding.why}", markup=False, highlight=False, soft_wrap=True)
+    return not broken
