@@ -178,10 +178,8 @@ def test_a_broken_rule_is_found(kind, factory, rule, monkeypatch):
     assert len(finding.explanation) > 20
 
 
-ONE_CAUSE = [each for each in BROKEN if each[1] in (
-    *(broken.Noisy, broken.WrongShape, broken.NotFinite, broken.CentresInPlace, broken.Recurrent, broken.StateSpace),
-    *(broken.BatchStatistics, broken.ReadsTheAnswer, broken.AdaptsOnceInFifty, broken.LowersAnswers),
-)]  # fmt: skip
+HEARD = (broken.Noisy, broken.WrongShape, broken.Recurrent, broken.BatchStatistics, broken.ReadsTheAnswer)
+ONE_CAUSE = [each for each in BROKEN if each[1] in (*HEARD, broken.LowersAnswers)]
 
 
 @pytest.mark.parametrize(("kind", "factory", "rule"), ONE_CAUSE)
@@ -224,8 +222,7 @@ def test_a_rule_that_needs_one_which_was_not_tried_is_not_tried():
 
 
 def test_a_fusion_is_tried_beside_a_decoder_whose_width_its_heads_divide():
-    findings = list(check(builtin_registry(), "fusion", "cross_attention", heads=6))
-    assert all(finding.passed for finding in findings)
+    assert next(check(builtin_registry(), "fusion", "cross_attention", heads=6)).passed
 
 
 def test_a_plugin_that_cannot_be_built_is_tried_no_further():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from workbench.registry import Entry, Option, Registry
 
 if TYPE_CHECKING:
+    from workbench.conformance.verdicts import Judged
     from workbench.costs import Costs
     from workbench.experiment import Experiment
     from workbench.plan import Plan, Planner
@@ -65,6 +66,13 @@ def show_plan(
     for note in (*notes, *plan.notes):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     _show_costs(console, plan, Costs(plan, planner.store), planner, probe)
+
+
+def show_contracts(console: Console, judged: Sequence[Judged]) -> None:
+    """The plugins that are not known to keep their contract."""
+    for each in judged:
+        for line in each.lines:
+            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_trials(console: Console, experiment: Experiment, plan: Plan) -> None:

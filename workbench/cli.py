@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.registry import Registry
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+EXPERIMENTS = (".yaml", ".yml")  # how the names of experiment files end
 
 app = typer.Typer(
     name="workbench",
@@ -75,14 +76,25 @@ def new(
 @app.command()
 def check(
     path: Annotated[
-        Path | None, typer.Argument(help="a plugin file or folder; the built-in plugins by default")
+        Path | None,
+        typer.Argument(help="a plugin file, a folder of them or an experiment; the built-in plugins by default"),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="only this kind")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="an option, as fusion.heads=2; may be repeated"),
+    ] = None,
+    folders: PluginFolders = None,
 ) -> None:
     """Run the contract tests on plugins and say in plain words what is wrong."""
-    from workbench.conformance import check_path
+    from workbench.conformance import check_experiment, check_path
 
-    if not check_path(path, kind, _console()):
+    if path is not None and path.suffix in EXPERIMENTS:
+        experiment, registry = _load(path, overrides, folders, Path("results"))
+        kept = check_experiment(experiment, registry, kind, _console())
+    else:
+        kept = check_path(path, kind, _console(), overrides or ())
+    if not kept:
         raise typer.Exit(FAILED)
 
 
@@ -103,9 +115,10 @@ def plan(
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.auto_precision import precision_notes
-    from workbench.catalogue import show_plan
+    from workbench.catalogue import show_contracts, show_plan
+    from workbench.conformance.verdicts import judge
     from workbench.devices import find_device
-    from workbench.plan import Planner
+    from workbench.plan import ARTIFACTS, Planner
 
     experiment, registry = _load(file, overrides, folders, results, device)
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
@@ -113,6 +126,10 @@ def plan(
         _console().print(f"{planner.decode():,} pictures decoded", highlight=False)
     notes = precision_notes(experiment, results / experiment.name, find_device(device))
     show_plan(_console(), experiment, planner, probe, notes)
+    judgement = judge(experiment, registry, results / ARTIFACTS)
+    if results.is_dir():  # a plan makes none
+        judgement.remember()
+    show_contracts(_console(), judgement.judged)
 
 
 @app.command()
@@ -143,22 +160,39 @@ def run(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="no-share: every trial does all its work, to check the sharing")
     ] = True,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="run plugins that break their contract; records and report say so")
+    ] = False,
 ) -> None:
     """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
-    from workbench.catalogue import show_outcome
+    from workbench.catalogue import show_contracts, show_outcome
+    from workbench.conformance.verdicts import judge
     from workbench.devices import find_device
     from workbench.errors import UserError
     from workbench.launch import make_launcher
+    from workbench.plan import ARTIFACTS
     from workbench.run import RunOptions
     from workbench.run import run as run_experiment
 
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
-    options = RunOptions(retry is not None, fail_fast, time_limit, checkpoint_seconds, _bytes(feature_gb), share)
     with _interruptible():
         experiment, registry = _load(file, overrides, folders, results, device)
-        launcher = make_launcher(experiment, registry, workers)
-        outcome = run_experiment(experiment, registry, results, launcher, find_device(device), _console(), options)
+        launcher, where = make_launcher(experiment, registry, workers), find_device(device)
+        judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
+        if not unchecked:
+            judgement.refuse_broken(file)
+        show_contracts(_console(), judgement.judged)
+        options = RunOptions(
+            retry is not None,
+            fail_fast,
+            time_limit,
+            checkpoint_seconds,
+            _bytes(feature_gb),
+            share,
+            judgement,
+        )
+        outcome = run_experiment(experiment, registry, results, launcher, where, _console(), options)
     show_outcome(_console(), experiment, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(experiment.trials):
         raise typer.Exit(FAILED)

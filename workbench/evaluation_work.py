@@ -11,6 +11,7 @@ from workbench.downloads import downloads
 from workbench.evaluate import evaluate
 from workbench.outside import measure_strangeness
 from workbench.peak_memory import PeakMemory
+from workbench.provenance import of_trial
 from workbench.records import DONE, Record, write_trial
 from workbench.stage_inputs import begin, corpus_for, skipped_so_far
 from workbench.summary import lines_of, summarize
@@ -68,7 +69,7 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
             for name, metric in metrics.items()
         },
         provenance={
-            **place.provenance,
+            **of_trial(place.provenance, trial),
             **({"unrepeatable": beginning.unrepeatable} if beginning.unrepeatable else {}),
             **stage.made_by(),
             "skipped_pictures": skipped,

@@ -91,7 +91,7 @@ class Ingredients:
         made_of: MadeOf = {}
         for part in (component, *component.parts()):
             entry = self.registry.entry(part.kind, part.name)
-            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **_versions(entry.packages)}
+            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **versions_of(entry.packages)}
         return made_of
 
     def files(self, component: Component) -> tuple[Path, ...]:
@@ -127,7 +127,7 @@ def core_code(modules: tuple[str, ...]) -> MadeOf:
     sources = {module: _source_of(module) for module in modules}
     imported = {each.module.partition(".")[0] for source in sources.values() for each in source.imports}
     code = {f"{CODE}{module}.py": source.hash for module, source in sources.items()}
-    return {**code, **_versions(tuple(sorted(imported & set(PACKAGES))))}
+    return {**code, **versions_of(tuple(sorted(imported & set(PACKAGES))))}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> list[str]:
@@ -161,7 +161,7 @@ def _source_of(module: str) -> Source:
 
 
 @cache
-def _versions(packages: tuple[str, ...]) -> MadeOf:
+def versions_of(packages: tuple[str, ...]) -> MadeOf:
     """The versions of packages, as far as they are installed; an alias and the package's own name are one."""
     own = {PACKAGES.get(package, package): package for package in packages if package not in NO_NUMBER}
     versions = {name.replace("_", "-"): version_of(name) for name in own}

@@ -5,12 +5,19 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import workbench
+from workbench.components import components_of, identity
 from workbench.machine import usable_cores
+
+if TYPE_CHECKING:
+    from workbench.trial import Trial
+
+CONTRACTS = "contracts"  # in a record's provenance: of plugins, the rules they break, or why that is not known
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -26,6 +33,15 @@ def provenance(device: str) -> dict[str, Any]:
         **_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def of_trial(common: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    """What all records of a run have in common; but of the plugins that are not known to keep their contract (by
+    `identity`) only those that this trial is made of, by their names."""
+    told = [each for part in components_of(trial) if (each := common.get(CONTRACTS, {}).get(identity(part)))]
+    own = {each["plugin"]: {name: value for name, value in each.items() if name != "plugin"} for each in told}
+    others = {name: value for name, value in common.items() if name != CONTRACTS}
+    return {**others, CONTRACTS: own} if own else others
 
 
 def _cpu_name(information: Path = Path("/proc/cpuinfo")) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 import workbench
+from workbench import contract_notes
 from workbench.atomic import new_folder, write_text
 from workbench.findings import Finding, answer, best_trial, finding, key_figures, progress
 from workbench.gallery import data_uri, make_gallery
@@ -104,6 +105,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         title=spoken(study.summary.name),
         answer=answer(study),
         progress=progress(study),
+        warnings=contract_notes.warnings(study),
         caveat=_caveat(study),
         unchecked=unchecked(study),
         figures=key_figures(study),
@@ -187,6 +189,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
     }
     if skipped:
         rows.append(("pictures left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
+    rows += contract_notes.facts(study)
     downloads = {each: at for record in study.records for each, at in record.provenance.get("downloads", {}).items()}
     for name, at in downloads.items():
         licence = f", licence {at['licence']}" if at["licence"] else ""
@@ -250,8 +253,6 @@ def _made_of(study: Study) -> str:
 
 def _command(study: Study) -> str:
     """What to type to get these results again."""
-    if study.command:
-        return f"{study.command} && {study.command.replace(' run ', ' report ', 1)}"
-    return (
-        f"workbench run experiments/{study.summary.name}.yaml && workbench report experiments/{study.summary.name}.yaml"
-    )
+    unchecked = " --unchecked" if contract_notes.warnings(study) else ""
+    run = study.command or f"workbench run experiments/{study.summary.name}.yaml"
+    return f"{run}{unchecked} && {run.replace(' run ', ' report ', 1)}"

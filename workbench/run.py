@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -22,7 +22,7 @@ from workbench.experiment import Experiment
 from workbench.order import Order
 from workbench.plan import ARTIFACTS, AnyStage, Plan, Planner
 from workbench.progress import Board
-from workbench.provenance import provenance
+from workbench.provenance import CONTRACTS, of_trial, provenance
 from workbench.records import FAILED, TRIALS, Record, claim_results, holds_result_of, write_summary, write_trial
 from workbench.registry import Registry
 from workbench.results_folder import check_same, check_still_there, relabel_kept
@@ -32,6 +32,9 @@ from workbench.trial import digest
 from workbench.work import HeldElsewhere, prepare
 from workbench.workers import Advance, Crew, Finished
 from workbench.workplace import StageJob
+
+if TYPE_CHECKING:
+    from workbench.conformance.verdicts import Judgement
 
 LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
 TIME_LIMIT = "TimeLimit"  # the type of the error of a stage that took longer than it may
@@ -44,7 +47,8 @@ class RunOptions:
 
     `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
     stage may take; `checkpoint_seconds` between two checkpoints of a phase; `feature_bytes` that kept features may
-    take on the disk; `share`: stages that are equal run once.
+    take on the disk; `share`: stages that are equal run once; `contracts`: what was found of the plugins, for records
+    and to be remembered.
     """
 
     retry: bool = False
@@ -53,6 +57,7 @@ class RunOptions:
     checkpoint_seconds: float = 60.0
     feature_bytes: int | None = None
     share: bool = True
+    contracts: Judgement | None = None
 
 
 @dataclass
@@ -86,6 +91,8 @@ def run(
         planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
         plan = planner.plan(options.retry)
         notes = [*precision_notes(experiment, folder, device), *plan.notes]
+        if options.contracts:
+            options.contracts.remember()
         write_summary(folder, experiment.summary(), experiment.text)
         relabel_kept(experiment, folder, plan)
         for note in notes:
@@ -137,7 +144,9 @@ class _Drive:
         self.store.write_needed(name, {*self.plan.distinct(), *self.plan.missing})
         # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
         # Paths among the options are relative to where the experiment file lies.
-        self.common = {**provenance(self.device), "folder": str(self.planner.experiment.path.resolve().parent)}
+        folder = str(self.planner.experiment.path.resolve().parent)
+        contracts = self.options.contracts.for_records() if self.options.contracts else {}
+        self.common = {**provenance(self.device), "folder": folder, CONTRACTS: contracts}
         self.launcher.open(Crew(self._prepare(), self.device))
         try:
             with Board(console, self.plan) as self.board:
@@ -279,7 +288,7 @@ class _Drive:
             if self._is_there(stages[-1]):  # another run had more luck, and what is finished stays
                 self.outcome.done.append(trial.id)
                 continue
-            provenance_ = {**self.common, **stages[-1].made_by()}
+            provenance_ = {**of_trial(self.common, trial), **stages[-1].made_by()}
             record = Record(
                 trial.id, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error
             )

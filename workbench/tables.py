@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from workbench.contract_notes import trial_notes
 from workbench.notation import (
     MINUS,
     Notation,
@@ -85,7 +86,8 @@ def trials_table(study: Study) -> Table:
         *stale_columns(study),
     ]
     caption = "All trials, the best first, with 95 % intervals over the questions"
-    return Table("trials", f"{caption}.", columns, rows, [*_missing(study), *legend(study)])
+    notes = [*_missing(study), *legend(study), *trial_notes(study)]
+    return Table("trials", f"{caption}.", columns, rows, notes)
 
 
 def axis_table(study: Study, axis: str) -> Table:

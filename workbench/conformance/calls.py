@@ -21,7 +21,7 @@ from workbench.conformance.values import copied, same
 RARE, SURE = 0.02, 0.99
 TIMES = math.ceil(math.log(1 - SURE) / math.log(1 - RARE))
 """So often each method is asked: a fault in one call of fifty is then met in 99 of 100 checks."""
-PATIENCE = 2.0  # seconds for that; what is slower is asked less often
+PATIENCE = 1.0  # seconds for that; what is slower is asked less often
 LEAST = 3  # times each question is asked in any case
 ANOTHER_DAY = 86401.5  # seconds
 SEED = 80917  # one that no plugin would choose: to start from the same again would not show

@@ -1,0 +1,201 @@
+"""Whether the plugins of an experiment keep their contract: asked before anything runs, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workbench.atomic import storage_errors, write_text
+from workbench.components import identity, named
+from workbench.conformance.apart import TooLong, check_apart
+from workbench.conformance.findings import CannotCheck
+from workbench.conformance.used import external_components
+from workbench.discovery import EXTERNAL
+from workbench.errors import UserError
+from workbench.experiment import Experiment
+from workbench.keys import EVALUATION_CODE, MadeOf, core_code, key_of, versions_of
+from workbench.registry import Entry, Registry
+from workbench.trial import Checkpoint, Component, digest
+
+CHECKS = "checks.json"  # beside what stages left, for all experiments of a folder of results
+NOT_TRIED = ("launcher", "tracker")  # they change no number: `workbench check` tries them
+MOST_REMEMBERED = 1000
+NOT_ASKED = "--unchecked was given"
+
+
+class ContractError(UserError):
+    """Plugins that break their contract, and were not said to be run all the same."""
+
+
+class Verdict(BaseModel):
+    """The rules that a plugin breaks, with why, or why that is not known."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    broken: dict[str, str] = {}  # by title
+    obstacle: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether every rule is known to be kept."""
+        return not self.broken and not self.obstacle
+
+
+class Remembered(BaseModel):
+    """What the file holds: verdicts by key, and the checksum of them."""
+
+    model_config = ConfigDict(strict=True)
+
+    verdicts: dict[str, Verdict]
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A plugin of an experiment, with its options, where it comes from, and what was found."""
+
+    component: Component
+    source: str
+    verdict: Verdict
+
+    @property
+    def lines(self) -> list[str]:
+        """What is wrong in words: which plugin it is, and a line for each broken rule, or why that is not known."""
+        name = named(self.component)
+        if self.verdict.obstacle:
+            could = "was not" if self.verdict.obstacle == NOT_ASKED else "could not be"
+            return [f"{name} {could} checked: {self.verdict.obstacle}"]
+        rules = [f"  {title}: {explanation}" for title, explanation in self.verdict.broken.items()]
+        return [f"{name}, in {self.source}, breaks rules of its contract:", *rules] if rules else []
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found of all plugins of an experiment, and what of it is new, by key; remembered in `file`."""
+
+    judged: tuple[Judged, ...]
+    new: Mapping[str, Verdict]
+    file: Path
+
+    def refuse_broken(self, experiment: Path) -> None:
+        """`ContractError` with every rule that is broken, and what to do."""
+        lines = [f"  {line}" for each in self.judged if each.verdict.broken for line in each.lines]
+        if lines:
+            self.remember()
+            raise ContractError(
+                "there are plugins of which nobody can say what their numbers mean:\n"
+                + "\n".join(lines)
+                + f"\nMend them: `workbench check {experiment}` tries them again. To run them as they are, add"
+                " --unchecked; records and report then say so"
+            )
+
+    def remember(self) -> None:
+        """Add what is new to what is remembered; where nothing can be written, the next one asks again."""
+        if self.new:
+            verdicts = dict(list({**_read(self.file), **self.new}.items())[-MOST_REMEMBERED:])
+            with suppress(UserError), storage_errors(self.file):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                text = Remembered(verdicts=verdicts, checksum=_checksum(verdicts)).model_dump_json(indent=1)
+                write_text(self.file, text)
+
+    def for_records(self) -> dict[str, dict[str, Any]]:
+        """What is to stand in the records of trials with a plugin that is not known to keep its contract."""
+        return {
+            identity(each.component): {
+                "plugin": named(each.component),
+                **({"broken": each.verdict.broken} if each.verdict.broken else {"not checked": each.verdict.obstacle}),
+            }
+            for each in self.judged
+            if not each.verdict.kept
+        }
+
+
+def judge(experiment: Experiment, registry: Registry, artifacts: Path, ask: bool = True) -> Judgement:
+    """The verdict on every plugin that changes numbers and does not come with the workbench. What is remembered in
+    `artifacts` is not checked again, and without `ask` nothing is."""
+    file = artifacts / CHECKS
+    known, found, new = _read(file), [], {}
+    for component in external_components(experiment, registry):
+        if component.kind in NOT_TRIED:
+            continue
+        entry = registry.entry(component.kind, component.name)
+        key = key_of(_made_of(component, entry))
+        verdict = known.get(key)
+        if verdict is None and ask:
+            verdict, lasts = _ask(component, registry)
+            new |= {key: verdict} if lasts else {}
+        found.append(Judged(component, entry.source, verdict or Verdict(obstacle=NOT_ASKED)))
+    return Judgement(tuple(found), new, file)
+
+
+def _ask(component: Component, registry: Registry) -> tuple[Verdict, bool]:
+    """The verdict, and whether it would be the same again."""
+    try:
+        findings = check_apart(component, registry.folders)
+    except CannotCheck as reason:
+        return Verdict(obstacle=str(reason)), isinstance(reason, TooLong)
+    return Verdict(broken={each.title: each.why for each in findings if not each.passed}), True
+
+
+def _made_of(component: Component, entry: Entry) -> MadeOf:
+    """What a verdict depends on: the plugin with its options and files, the rules, and what computes."""
+    rules = [f"conformance.{file.stem}" for file in sorted(Path(__file__).parent.glob("*.py")) if file.stem[0] != "_"]
+    return {
+        "plugin": identity(component),
+        "code": entry.code_hash,
+        "sources": _sources(entry),
+        "files": str(sorted(_stamps(component, component.folder))),
+        "python": sys.version,
+        **core_code((*EVALUATION_CODE, *rules)),
+        **versions_of(entry.packages),
+    }
+
+
+def _sources(entry: Entry) -> str:
+    """The hash of every Python file that the plugin may be made of: those beside it and what they share, or those of
+    its installed package."""
+    module, top = sys.modules.get(entry.module), sys.modules.get(entry.module.partition(".")[0])
+    files: list[Path] = []
+    if entry.module.startswith(EXTERNAL) and module is not None and module.__file__:
+        folder = Path(module.__file__).parent
+        files = [*folder.glob("*.py"), *folder.glob("_*/**/*.py")]
+    elif top is not None:
+        files = [file for folder in getattr(top, "__path__", ()) for file in Path(folder).rglob("*.py")]
+    found = hashlib.sha256()
+    for file in sorted(files):
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def _stamps(value: Any, folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Size and time of the files and folders that options name."""
+    match value:
+        case Component():
+            yield from _stamps(dict(value.options), value.folder)
+        case Path() | Checkpoint():
+            file = folder / Path(value).expanduser()
+            if file.exists():
+                yield str(file), file.stat().st_size, file.stat().st_mtime_ns
+        case dict() | tuple():
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from _stamps(each, folder)
+
+
+def _read(file: Path) -> dict[str, Verdict]:
+    """What is remembered; nothing where the file is missing or damaged."""
+    try:
+        found = Remembered.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    return found.verdicts if found.checksum == _checksum(found.verdicts) else {}
+
+
+def _checksum(verdicts: Mapping[str, Verdict]) -> str:
+    return digest({key: each.model_dump() for key, each in verdicts.items()})
