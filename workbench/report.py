@@ -42,8 +42,8 @@ APART = {"groups": "By group of questions", "outside": "Pictures from outside"} 
 # Verdict -> class in the style sheet.
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "depends"}
 RUN_FACTS = (
-    *("workbench", "python", "torch", "cuda", "platform", "cpu", "cores", "device", "gpu", "threads"),
-    *("unrepeatable", "git_commit"),
+    *("workbench", "python", "torch", "cuda", "platform", "cpu", "instructions", "cores", "device", "gpu"),
+    *("threads", "unrepeatable", "git_commit"),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
@@ -168,9 +168,9 @@ class Study:
 
     @cached_property
     def machines(self) -> list[str]:
-        """The GPUs, or CPUs, that finished trials were made on: what takes longer on one says nothing of another."""
-        named = (record.provenance.get("gpu") or record.provenance.get("cpu") for record in self.done)
-        return list(dict.fromkeys(name for name in named if name))
+        """The GPUs, or CPUs with their instructions, that finished trials were made on: what takes longer on one says
+        nothing of another."""
+        return list(dict.fromkeys(name for record in self.done if (name := _machine(record.provenance))))
 
     def label(self, record: Record) -> str:
         """A trial in words: the values of the axes that differ."""
@@ -254,6 +254,11 @@ def read_study(
 def seed_of(record: Record) -> str:
     """The seed a trial began from."""
     return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    name, instructions = provenance.get("cpu"), provenance.get("instructions")
+    return provenance.get("gpu") or (f"{name} ({instructions})" if name and instructions else name or "")
 
 
 def _asked_for(found: Sequence[Record], summary: Summary, experiment: Experiment | None) -> list[Record]:
