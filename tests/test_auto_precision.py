@@ -100,3 +100,23 @@ def test_a_run_writes_down_what_auto_was(tmp_path):
     begun(tmp_path, NATIVE)
     assert json.loads((tmp_path / "results/small/experiment.json").read_text())["auto_precision"] == NATIVE
     assert begun_with(tmp_path / "results/small") == NATIVE
+
+
+def test_a_run_that_leaves_nothing_to_the_device_keeps_what_the_folder_began_with(tmp_path, workbench):
+    file = begun(tmp_path, OTHER)
+    explicit = ("--set", f"base.phases.tune.precision={NATIVE}", "--set", f"evaluation.precision={NATIVE}")
+    assert workbench.run(file, *explicit).code == 0
+    assert begun_with(tmp_path / "results/small") == OTHER
+    assert f"precision: auto is {OTHER}, which results/small began with" in workbench.run(file).output
+
+
+@pytest.mark.parametrize(("phases", "evaluation", "meant"), [(OTHER, OTHER, OTHER), ("bf16", "fp32", "fp32")])
+def test_trials_of_a_version_without_auto_say_what_their_folder_began_with(tmp_path, phases, evaluation, meant):
+    """Whose default was fp32: a phase may have been written, and an evaluation not."""
+    explicit = (f"base.phases.tune.precision={phases}", f"evaluation.precision={evaluation}")
+    run_inside(load(tmp_path, *explicit), tmp_path / "results")
+    summary = tmp_path / "results/small/experiment.json"
+    content = json.loads(summary.read_text())
+    del content["auto_precision"]
+    summary.write_text(json.dumps(content))
+    assert precision_for(tmp_path / "results", "cpu")("small") == meant

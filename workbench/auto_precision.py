@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.devices import device_name, find_device
-from workbench.precision import dtype_of, is_native, native_precision, slowdown
-from workbench.records import SUMMARY
+from workbench.precision import is_native, native_precision, slowdown
+from workbench.records import RECORD, SUMMARY, TRIALS, ResultsError, read_record
 
 if TYPE_CHECKING:
     from workbench.experiment import Experiment
+
+AUTOMATIC = ("fp32", "bf16")  # what `auto` may mean
+OLD_DEFAULT = "fp32"  # of the versions that knew no `auto`
 
 
 def precision_for(results: Path, device: str) -> Callable[[str], str]:
@@ -22,13 +26,19 @@ def precision_for(results: Path, device: str) -> Callable[[str], str]:
 
 
 def begun_with(folder: Path) -> str | None:
-    """What `auto` meant to the runs that this folder is of; None when there were none, or none asked."""
+    """What `auto` meant to the runs that this folder is of; None when there were none, or none asked. Where none wrote
+    it down, as older versions did not, their trials tell."""
     try:
-        precision = json.loads((folder / SUMMARY).read_text(encoding="utf-8")).get("auto_precision")
-        dtype_of(precision)
-    except (OSError, ValueError, AttributeError, TypeError):  # not there, or damaged: whoever reads it whole says so
-        return None
-    return precision
+        precision = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["auto_precision"]
+    except (OSError, ValueError, TypeError, KeyError):  # damaged: whoever reads it whole says so
+        return _of_trials(folder)
+    return precision if precision in AUTOMATIC else None
+
+
+def summary_of(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """What `experiment.json` is to hold. A run that leaves nothing to the device does not undo what the folder began
+    with: a later one may."""
+    return {**experiment.summary(), "auto_precision": experiment.auto_precision or begun_with(folder)}
 
 
 def precision_notes(experiment: Experiment, folder: Path, device: str) -> Iterator[str]:
@@ -46,6 +56,20 @@ def precision_notes(experiment: Experiment, folder: Path, device: str) -> Iterat
             advice = "Give another --results to begin anew" if precision == auto else "Write precision: auto"
             told = f"{here} has no {precision} products of its own: one takes {times:.1f} times as long as in fp32"
             yield f"{told}, measured now. {advice}"
+
+
+def _of_trials(folder: Path) -> str | None:
+    """What all trials of an older version computed in; where that differs, what it took for one that was not written;
+    None where there are no trials."""
+    found = set()
+    for file in folder.glob(f"{TRIALS}/*/{RECORD}"):
+        with suppress(ResultsError):  # damaged: whoever needs it tells
+            spec = read_record(file.parent).spec
+            parts = (*spec.get("phases", ()), spec.get("evaluation", {}))
+            found |= {str(part["precision"]) for part in parts if "precision" in part}
+    if len(found) == 1:
+        return next((each for each in AUTOMATIC if each in found), None)
+    return OLD_DEFAULT if found else None
 
 
 def _asked(experiment: Experiment) -> Iterator[str]:
