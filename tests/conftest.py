@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import pytest
 
-torch.set_num_threads(1)
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """In the processes that run tests: the one that only hands them out need not wait for torch."""
+    import torch
+
+    torch.set_num_threads(1)
