@@ -38,14 +38,20 @@ def test_nothing_of_the_template_is_left_in_a_new_plugin(tmp_path, kind):
 
 def test_the_test_of_a_new_plugin_passes_and_fails_with_it(tmp_path):
     plugin, test = write_plugin("metric", "glance", tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name]
+    broken = plugin.read_text().replace("float(self", "-float(self")
+    twice = f"""
+import pathlib, pytest
+command = ["-q", "-p", "no:cacheprovider", {test.name!r}]
+assert pytest.main(command) == 0
+pathlib.Path({plugin.name!r}).write_text({broken!r})
+print("broken")
+assert pytest.main(command) == 1
+"""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    passed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
-    assert passed.returncode == 0, passed.stdout
-    plugin.write_text(plugin.read_text().replace("float(self", "-float(self"))
-    failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
-    assert failed.returncode == 1
-    assert "perfect answers get the best value" in failed.stdout
+    command = [sys.executable, "-c", twice]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "perfect answers get the best value" in done.stdout.partition("broken\n")[2]
 
 
 def test_plugins_of_all_kinds_fit_into_one_folder(tmp_path):

@@ -43,6 +43,8 @@ def prepare(
     device: str,
 ) -> Do:
     """Called once in every worker: loads the plugins and gives the function that does a stage."""
+    from torch import _dynamo  # noqa: F401 (the first optimizer loads it, in a second that is not its stage's)
+
     compute_repeatably(device)
     where = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
     place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, checkpoint_seconds)

@@ -82,7 +82,7 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Waiting threads that spin take the time of a neighbour's.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch._dynamo  # the first optimizer of a process loads it, which takes a second that is not its stage's
+    import torch
 
     torch.set_num_threads(threads)
     inbox = _Inbox(connection)
