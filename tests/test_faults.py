@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -237,14 +238,14 @@ def test_a_disk_that_is_full_from_the_beginning_is_told_before_anything_runs(wor
 
 def run_limited(workbench: CommandLine, most_bytes: int, code: int) -> str:
     """`workbench run` of more trials; its processes may write files of so many bytes. Returns what it says."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
     more = "grid.quantizer=[none, {name: int8, exclude: ['encoder.*']}, measuring]"
     words = ("--workers", "1", "--set", "seeds=[0, 1]", "--set", more)
-    return ended(start(workbench.folder, *words, before=limit), code)
+    return ended(start(workbench.folder, *words, before=partial(limit, most_bytes)), code)
+
+
+def limit(most_bytes: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
 
 def assert_nothing_lost(workbench: CommandLine, before: dict[str, bytes]) -> None:

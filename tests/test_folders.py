@@ -92,8 +92,9 @@ def test_finished_trials_that_are_removed_during_a_run_are_not_called_done(workb
 def mortal() -> None:
     """Give up what lets root write where nobody may."""
     if os.getuid() == 0:
-        drop_capability, override_permissions = 24, 1
-        ctypes.CDLL(None).prctl(drop_capability, override_permissions, 0, 0, 0)
+        version, this_process, none_of_them = 0x20080522, 0, [0] * 6
+        header, capabilities = (ctypes.c_uint32 * 2)(version, this_process), (ctypes.c_uint32 * 6)(*none_of_them)
+        assert ctypes.CDLL(None).capset(header, capabilities) == 0
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_anything_runs(tmp_path):
@@ -105,13 +106,13 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_runs(tmp_path)
 
 def test_a_store_that_may_not_be_written_any_more_fails_trials_until_it_may(tmp_path):
     gate = held(tmp_path, "concat_projection")
-    process = start(tmp_path, "--workers", "1", before=mortal)
+    command = start(tmp_path, "--workers", "1", before=mortal)
     until(gate.with_suffix(".pid").is_file)
     store = tmp_path / "results/artifacts"
     store.chmod(0o555)
     gate.unlink()
     assert "there is no permission to write there. Give a folder that you may write to (tried 2 times)" in ended(
-        process, 1
+        command, 1
     )
     assert [record["status"] for record in records(tmp_path)] == ["done", "failed"]
     store.chmod(0o755)

@@ -68,11 +68,11 @@ def test_two_runs_at_once_do_each_stage_once(tmp_path):
 
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_path):
     write(tmp_path, WAITING)
-    process = start(tmp_path, "--workers", "2")
+    command = start(tmp_path, "--workers", "2")
     until(lambda: at_work(tmp_path))
-    process.kill()
-    process.communicate(timeout=30)
-    until(lambda: not members(process.pid))
+    command.process.kill()
+    command.wait()
+    until(lambda: not members(command.pid))
     left = tmp_path / "results/small/trials/.abc.0123456789ab.tmp"
     left.mkdir(parents=True)
     assert len(run_here(load(tmp_path, text=GRID), tmp_path / "results").done) == 2
@@ -81,13 +81,13 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_
 
 def test_control_c_twice_ends_in_order(tmp_path):
     write(tmp_path, WAITING)
-    process = start(tmp_path, "--workers", "2")
+    command = start(tmp_path, "--workers", "2")
     until(lambda: at_work(tmp_path))
     for _ in range(2):
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(command.pid, signal.SIGINT)
         time.sleep(0.05)
-    assert "run again to continue" in ended(process, 130)
-    until(lambda: not members(process.pid))
+    assert "run again to continue" in ended(command, 130)
+    until(lambda: not members(command.pid))
 
 
 def test_a_stage_that_hangs_is_stopped_the_others_finish_and_it_can_go_on_later(tmp_path):
