@@ -61,11 +61,23 @@ def test_products_of_int8_are_exact_where_that_is_said():
     assert torch.equal(found.long(), exact) or not multiplies_int8()
 
 
-def test_a_processor_that_nobody_knows_is_refused():
-    plan = "import sys; from workbench.cli import main; sys.argv[1:] = ['plan', 'experiments/quickstart.yaml']; main()"
-    told = on("i386", plan)
+PRECISIONS = (*(f"base.phases.{phase}.precision" for phase in ("contrast", "align", "tune")), "evaluation.precision")
+FP32 = ", ".join(f"'--set', '{each}=fp32'" for each in PRECISIONS)
+COMMANDS = [
+    "'plan', 'experiments/quickstart.yaml'",
+    f"'run', 'experiments/quickstart.yaml', '--results', RESULTS, {FP32}",
+    "'check', 'plugins/metrics/exact_match.py'",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_processor_that_nobody_knows_is_refused_before_anything_begins(command, tmp_path):
+    results = tmp_path / "results"
+    words = command.replace("RESULTS", repr(str(results)))
+    told = on("i386", f"import sys; from workbench.cli import main; sys.argv[1:] = [{words}]; main()")
     assert (told.returncode, told.stdout) == (2, "")
     assert "WORKBENCH_CPU=i386: there is no such processor. Write avx2 or plain" in told.stderr
+    assert not results.exists()
 
 
 def test_fp32_is_multiplied_everywhere_and_no_capability_is_claimed_that_was_not_tried():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.small import PLUGINS, SMALL, CommandLine, write
+from workbench.capabilities import instructions
 from workbench.conformance.apart import check_apart
 from workbench.conformance.findings import CannotCheck
 from workbench.conformance.verdicts import CHECKS, Judged, judge
@@ -124,6 +128,17 @@ def test_what_was_checked_is_remembered_until_the_source_changes(tmp_path):
     plugin(tmp_path, f"{note}; self.share = 1.0")
     assert judged(tmp_path)["mine"].verdict.kept
     assert asked.stat().st_size > times
+
+
+def test_what_one_processor_found_another_does_not_believe(tmp_path):
+    asked = tmp_path / "asked"
+    plugin(tmp_path, f"open({str(asked)!r}, 'a').write('.')")
+    judged(tmp_path)
+    times = asked.stat().st_size
+    environment = {**os.environ, "WORKBENCH_CPU": "plain", "PYTHONPATH": str(PLUGINS.parent.parent)}
+    again = f"from pathlib import Path; from tests.test_contracts import judged; judged(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", again], env=environment, check=True)
+    assert asked.stat().st_size == (times if instructions() == "PLAIN" else 2 * times)
 
 
 def test_files_that_options_name_count_as_well(tmp_path):

@@ -32,6 +32,11 @@ class CapabilityError(UserError):
     """A processor that nobody knows."""
 
 
+def check_processor() -> None:
+    """`CapabilityError` where `WORKBENCH_CPU` names a processor that nobody knows: before anything begins."""
+    _override()
+
+
 def multiplies(device: torch.device | str, kind: torch.dtype) -> bool:
     """Whether the device multiplies matrices of that type by instructions of its own. Narrow types need some; without
     them numbers are converted one by one, which may take 30 times as long."""

@@ -88,7 +88,9 @@ def check(
 ) -> None:
     """Run the contract tests on plugins and say in plain words what is wrong."""
     from workbench.conformance import check_experiment, check_path
+    from workbench.devices import find_device
 
+    find_device("cpu")  # where they run
     if path is not None and path.suffix in EXPERIMENTS:
         experiment, registry = _load(path, overrides, folders, Path("results"))
         kept = check_experiment(experiment, registry, kind, _console())

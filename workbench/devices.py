@@ -21,9 +21,12 @@ class DeviceError(UserError):
 
 
 def find_device(wanted: str) -> str:
-    """`auto` -> `cuda` where there is a GPU, else `cpu`; any other name is checked."""
+    """`auto` -> `cuda` where there is a GPU, else `cpu`; any other name is checked, and so is the processor's."""
     import torch
 
+    from workbench.capabilities import check_processor
+
+    check_processor()
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.atomic import storage_errors, write_text
+from workbench.capabilities import instructions
 from workbench.components import identity, named
 from workbench.conformance.apart import TooLong, check_apart
 from workbench.conformance.findings import CannotCheck
@@ -153,6 +154,7 @@ def _made_of(component: Component, entry: Entry) -> MadeOf:
         "sources": _sources(entry),
         "files": str(sorted(_stamps(component, component.folder))),
         "python": sys.version,
+        "processor": instructions(),
         **core_code((*EVALUATION_CODE, *rules)),
         **versions_of(entry.packages),
     }
