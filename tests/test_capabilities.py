@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
+from workbench.devices import DeviceError, find_device
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(file.relative_to(ROOT) for place in ("workbench", "plugins") for file in ROOT.glob(f"{place}/**/*.py"))
@@ -100,3 +101,12 @@ def test_the_processor_is_asked_in_one_place_and_a_private_kernel_called_only_wh
         assert not named & {"get_cpu_capability", "get_capabilities", "is_bf16_supported", "_is_avx512_bf16_supported"}
         kernels = named & {"_weight_int8pack_mm", "_reorder_linear_weight", "_linear_pointwise", "_int_mm"}
         assert not kernels or imported & {"has_int8_rows", "multiplies_int8", "packs"}
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_there_is_told_in_one_sentence():
+    with pytest.raises(DeviceError) as told:
+        find_device("mps")
+    assert str(told.value).startswith("--device mps: there is no such device here (")
+    assert str(told.value).endswith("). Use cpu, cuda, mps or auto")
+    assert len(str(told.value)) < 200

@@ -91,6 +91,14 @@ MISTAKES = {
     "is no results folder: it has no experiment.json": ("report", "."),
     "--device gpu:": ("run", "small.yaml", "--plugins", str(PLUGINS), "--device", "gpu"),
     "--device cuda:99:": ("run", "small.yaml", "--plugins", str(PLUGINS), "--device", "cuda:99"),
+    "--device meta: nothing can be trained on it": (
+        "plan",
+        "small.yaml",
+        "--plugins",
+        str(PLUGINS),
+        "--device",
+        "meta",
+    ),
     "--set metrics: this is no setting": ("plan", "small.yaml", "--plugins", str(PLUGINS), "--set", "metrics"),
     "there is no dataset 'squares'": ("plan", "small.yaml"),
 }

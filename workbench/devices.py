@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KINDS = ("cpu", "cuda", "mps")
+_WRITE = f"Use {', '.join(KINDS)} or auto"
+
 
 class DeviceError(UserError):
     """A device that is not there."""
@@ -30,9 +33,13 @@ def find_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        kind = torch.device(wanted).type
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"--device {wanted}: {str(error).splitlines()[0]}. Use cpu, cuda, mps or auto") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")  # what follows is for torch's own authors
+        raise DeviceError(f"--device {wanted}: there is no such device here ({reason}). {_WRITE}") from error
+    if kind not in KINDS:
+        raise DeviceError(f"--device {wanted}: nothing can be trained on it. {_WRITE}")
     return wanted
 
 

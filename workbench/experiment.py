@@ -99,7 +99,7 @@ def load_experiment(
     if any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
         precision = (auto_precision or _native_precision)(reader.file.name)
         trials = _computed_in(precision, trials)
-    _check_different(trials, reader)
+    _check_different(trials, reader, precision)
     unread = reader.named_axes()
     baseline = choose_baseline([trial.axes for trial in trials], reader.file.baseline, axes, unread, reader.problems)
     reader.problems.stop_if_any()
@@ -174,14 +174,15 @@ def _with_labels(axis: Axis, labelled: Sequence[Mapping[str, str]]) -> Axis:
     return Axis(axis.name, (*axis.values, *(Value(text, ("variants",)) for text in extra)), axis.labels + extra)
 
 
-def _check_different(trials: Sequence[Trial], reader: FileReader) -> None:
+def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str | None) -> None:
     """Equal trials would be one result under two labels."""
     seen: dict[str, Trial] = {}
     for trial in trials:
         same = seen.setdefault(trial.id, trial)
         if same is not trial:
             advice = "Remove a value that equals the option's default or has no effect there, or exclude one of them"
-            message = f"these trials are the same: '{same.label}' and '{trial.label}'. {advice}"
+            auto = "" if precision is None else f", where precision: auto is {precision}"
+            message = f"these trials are the same: '{same.label}' and '{trial.label}'{auto}. {advice}"
             reader.problems.add(("variants",) if reader.file.variants else ("grid",), message)
             return
 
