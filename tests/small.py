@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.plugins.inside import Inside
 from workbench.cli import main
 from workbench.compose import build_dataset, build_model, corpus_of
-from workbench.contracts import Launcher
 from workbench.experiment import Experiment, load_experiment
 from workbench.launch import make_launcher
 from workbench.model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.run import Outcome, RunOptions, run
 from workbench.trial import Trial
-from workbench.workers import Advance, Crew, Finished, Job, error_of
 
 PLUGINS = Path(__file__).parent / "plugins"
 SMALL = """\
@@ -71,37 +70,6 @@ def run_inside(experiment: Experiment, results: Path, options: RunOptions | None
     return run(experiment, small_registry(), results, Inside(), "cpu", Console(file=io.StringIO()), options)
 
 
-class Inside(Launcher):
-    """Does each stage when it begins."""
-
-    def open(self, crew: Crew) -> None:
-        self._do = crew.prepare(crew.device)
-        self._news: list[Advance | Finished] = []
-
-    def slots(self) -> int:
-        return 1
-
-    def begin(self, job: Job) -> None:
-        def tell(done: int, total: int, loss: float | None = None) -> None:
-            self._news.append(Advance(job.key, done, total, loss))
-
-        try:
-            self._do(job, tell)
-            self._news.append(Finished(job.key))
-        except Exception as error:
-            self._news.append(Finished(job.key, error_of(error)))
-
-    def news(self, timeout: float) -> list[Advance | Finished]:
-        told, self._news = self._news, []
-        return told
-
-    def stop(self, key: str) -> None:
-        raise NotImplementedError("a stage within this process cannot be stopped")
-
-    def close(self) -> None:
-        del self._do
-
-
 def build(trial: Trial) -> VisionLanguageModel:
     """The trial's model with its starting weights."""
     return build_model(trial, small_registry(), corpus_of(trial, build_dataset(trial, small_registry())))
@@ -139,6 +107,10 @@ class CommandLine:
     def run(self, file: Path, *words: str | Path) -> Told:
         """`workbench run` with the plugins of the tests, some of which are faulty on purpose."""
         return self("run", file, "--plugins", PLUGINS, "--workers", "1", "--device", "cpu", "--unchecked", *words)
+
+    def run_inside(self, file: Path, *words: str | Path) -> Told:
+        """The same without workers."""
+        return self("run", file, "--plugins", PLUGINS, "--set", "launcher=inside", "--device", "cpu", *words)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

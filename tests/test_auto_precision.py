@@ -58,7 +58,7 @@ def test_an_experiment_that_goes_on_elsewhere_stays_one(tmp_path, workbench):
     file = begun(tmp_path, OTHER)
     assert precision_for(tmp_path / "results", "cpu")("small") == OTHER
     assert precision_for(tmp_path / "results", "cpu")("another") == NATIVE
-    told = workbench.run(file, "--set", "seeds=[0, 1]")
+    told = workbench.run_inside(file, "--set", "seeds=[0, 1]")
     assert told.code == 0
     assert f"precision: auto is {OTHER}, which results/small began with" in told.output
     assert f"would take {NATIVE} by itself" in told.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -31,28 +32,43 @@ PATHS = [
 ]
 FEW = ["tests/test_inference.py", "tests/test_auto_precision.py"]
 LESSER_PATHS = {"AVX2": PATHS, "no vectors": PATHS, "AVX2 by name": FEW, "another architecture": FEW}
+# One interpreter loads everything and computes nothing; what is forked from it has yet to ask for its processor.
+PROGRAM = """
+import json, os, sys
+import pytest, torch, workbench.warm, tests.small
+from workbench.capabilities import has_int8_rows, multiplies, multiplies_int8, packs
 
-
-def on(processor: str, program: str) -> subprocess.CompletedProcess[str]:
-    """Python as on a lesser processor."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment = {**kept, **LESSER.get(processor, {"WORKBENCH_CPU": processor}), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("processor", LESSER)
-def test_what_depends_on_the_processor_holds_on_a_lesser_one(processor):
-    kernel = processor.startswith("AVX2") and has_int8_rows()
-    program = f"""
-import sys, pytest, torch
-from workbench.capabilities import *
-assert (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), multiplies_int8()) == (False, False, False)
-assert has_int8_rows() == {kernel}
-sys.exit(pytest.main(["-p", "no:cacheprovider", *{LESSER_PATHS[processor]}]))
+for processor, environment, kernel, paths in json.loads(sys.argv[1]):
+    if not os.fork():
+        ended = 1
+        try:
+            os.environ.update(environment)
+            lacks = (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), multiplies_int8(), has_int8_rows())
+            assert lacks == (False, False, False, kernel), lacks
+            ended = pytest.main(["-p", "no:cacheprovider", *paths])
+        finally:
+            print(processor, "ends with", int(ended), flush=True)
+            os._exit(ended)
+    os.wait()
 """
-    ran = on(processor, program)
-    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
+
+
+def on(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """A new Python with these variables of its environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-c", *words]
+    told = {**kept, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True, check=False)
+
+
+def test_what_depends_on_the_processor_holds_on_lesser_ones():
+    lesser = [
+        (processor, environment, processor.startswith("AVX2") and has_int8_rows(), LESSER_PATHS[processor])
+        for processor, environment in LESSER.items()
+    ]
+    ran = on({}, PROGRAM, json.dumps(lesser))
+    for processor in LESSER:
+        assert f"\n{processor} ends with 0\n" in ran.stdout, ran.stdout[-8000:] + ran.stderr[-2000:]
 
 
 def test_products_of_int8_are_exact_where_that_is_said():
@@ -62,22 +78,29 @@ def test_products_of_int8_are_exact_where_that_is_said():
     assert torch.equal(found.long(), exact) or not multiplies_int8()
 
 
-PRECISIONS = (*(f"base.phases.{phase}.precision" for phase in ("contrast", "align", "tune")), "evaluation.precision")
-FP32 = ", ".join(f"'--set', '{each}=fp32'" for each in PRECISIONS)
+PRECISIONS = (*(f"base.phases.{phase}.precision" for phase in ("contrast", "tune")), "evaluation.precision")
 COMMANDS = [
-    "'plan', 'experiments/quickstart.yaml'",
-    f"'run', 'experiments/quickstart.yaml', '--results', RESULTS, {FP32}",
-    "'check', 'plugins/metrics/exact_match.py'",
+    ["plan", "experiments/quickstart.yaml"],
+    ["run", "experiments/quickstart.yaml", *[word for each in PRECISIONS for word in ("--set", f"{each}=fp32")]],
+    ["check", "plugins/metrics/exact_match.py"],
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_processor_that_nobody_knows_is_refused_before_anything_begins(command, tmp_path):
+def test_a_processor_that_nobody_knows_is_refused_before_anything_begins(tmp_path):
     results = tmp_path / "results"
-    words = command.replace("RESULTS", repr(str(results)))
-    told = on("i386", f"import sys; from workbench.cli import main; sys.argv[1:] = [{words}]; main()")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "WORKBENCH_CPU=i386: there is no such processor. Write avx2 or plain" in told.stderr
+    program = f"""
+import sys
+from workbench.cli import main
+for words in {COMMANDS}:
+    sys.argv[1:] = [*words, *(["--results", {str(results)!r}] if words[0] == "run" else [])]
+    try:
+        main()
+    except SystemExit as ended:
+        print(words[0], ended.code)
+"""
+    told = on({"WORKBENCH_CPU": "i386"}, program)
+    assert told.stdout.split("\n") == ["plan 2", "run 2", "check 2", ""]
+    assert told.stderr.count("WORKBENCH_CPU=i386: there is no such processor. Write avx2 or plain") == len(COMMANDS)
     assert not results.exists()
 
 

@@ -124,7 +124,7 @@ def test_running_again_does_nothing_and_says_so(there):
 
 def test_a_new_fusion_runs_only_its_own_trials(there):
     text = EXPERIMENT.replace("[concat_projection, cross_attention]", "[concat_projection, cross_attention, gated]")
-    result = there.run(write(there.folder, text))
+    result = there.run_inside(write(there.folder, text))
     assert result.code == 0, result.output
     assert result.output.count(": tune (") == 1
     assert result.output.count(": evaluate (") == 2
@@ -192,7 +192,7 @@ def test_a_contrastive_phase_is_shared_by_all_fusions_and_teaches_the_encoder(wo
         "  phases:\n",
         "  phases:\n    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 3}\n",
     ).replace("quantizer: [none, int8]", "quantizer: [none]")
-    result = workbench.run(write(workbench.folder, text))
+    result = workbench.run_inside(write(workbench.folder, text))
     assert result.code == 0, result.output
     assert result.output.count(": contrast (") == 1
     assert result.output.count(": tune (") == 2
@@ -206,7 +206,7 @@ def test_an_adapter_axis_shares_the_phases_before_it(workbench):
         "grid:\n",
         "    - {name: adapt, train: [adapter], steps: 4, batch: 4}\ngrid:\n  adapter: [full, {name: lora, rank: 2}]\n",
     ).replace("  fusion: [concat_projection, cross_attention]\n", "")
-    result = workbench.run(write(workbench.folder, text))
+    result = workbench.run_inside(write(workbench.folder, text))
     assert result.code == 0, result.output
     assert result.output.count(": tune (") == 1
     assert result.output.count(": adapt (") == 2
@@ -220,6 +220,6 @@ def test_an_adapter_axis_shares_the_phases_before_it(workbench):
 def test_a_label_in_brackets_is_shown_whole(workbench):
     text = EXPERIMENT.replace("[none, int8]", "[{name: int8, include: ['encoder.*']}, int8]")
     text = text.replace("[concat_projection, cross_attention]", "[concat_projection]")
-    result = workbench.run(write(workbench.folder, text))
+    result = workbench.run_inside(write(workbench.folder, text))
     assert result.code == 0, result.output
     assert "int8(include=[encoder.*])" in result.output

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from tests.small import load, run_here, small_registry
-from tests.test_capabilities import on
+from tests.test_capabilities import LESSER, on
 from tests.test_peft import adapter, shake
 from tests.test_quantized_phases import TEXT
 from tests.tiny import builtin_registry
@@ -140,7 +140,7 @@ from torch import nn
 from workbench.registry import load_registry
 load_registry().create("quantizer", "torchao", scheme="int8_dynamic").quantize(nn.Sequential(nn.Linear(64, 64)))
 """
-    told = on("AVX2", program)
+    told = on(LESSER["AVX2"], program)
     assert told.returncode == 1
     assert "int8_dynamic needs a processor that multiplies int8 by int8 (VNNI), or a GPU: here" in told.stderr
 
