@@ -101,7 +101,7 @@ def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
     assert 0.92 <= covered / studies <= 0.99
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("seeds", [2, 5])
 def test_seeds_that_agree_by_luck_prove_nothing(seeds: int):
     """Studies of two equal values. The luck of a seed is five times that of the pictures; in a few studies the seeds
     happen to agree, and nothing but the pictures would seem to be uncertain."""

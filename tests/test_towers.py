@@ -128,8 +128,15 @@ def test_tokens_are_the_hidden_states_of_transformers(name, layer, folders):
     assert (ours.shape.tokens, ours.shape.width) == (36, 32)
 
 
-@pytest.mark.parametrize("name", TOWERS)
-@pytest.mark.parametrize("options", [{}, {"layer": -2, "pool": 2}, {"tiles": 3}])
+# What options do is done to the tokens of any tower: here of one with no token before the patches, and one with three.
+OPTIONS = [
+    (name, options)
+    for name in ("SigLIP", "DINOv2 with registers")
+    for options in ({"layer": -2, "pool": 2}, {"tiles": 3})
+]
+
+
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in TOWERS), *OPTIONS])
 def test_every_tower_keeps_every_rule(name, options, folders):
     findings = list(check(builtin_registry(), "encoder", "huggingface", checkpoint=str(folders[name]), **options))
     assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
