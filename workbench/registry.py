@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -164,21 +164,31 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
     return registry
 
 
-def _entries_of(found: Found) -> list[Entry]:
-    """Import one plugin and ask it what it offers, by a plugin manager of its own: a broken one touches no other."""
+def _entries_of(found: Found) -> Sequence[Entry]:
+    """Import one plugin and ask it what it offers: one of the workbench's own once in the life of a process."""
     plugin = found.load()
+    if not inspect.ismodule(plugin) or not plugin.__name__.startswith(f"{BUILT_IN}."):
+        return _offered_by(plugin, found.source)
+    kept = vars(plugin).get("__entries__")
+    if kept is None:
+        kept = vars(plugin)["__entries__"] = _offered_by(plugin, found.source)
+    return kept
+
+
+def _offered_by(plugin: Any, source: str) -> Sequence[Entry]:
+    """What a plugin registers, asked by a plugin manager of its own: a broken one touches no other."""
     for problem in _misspelt_hooks(plugin):
         raise RegistryError(problem)
     manager = pluggy.PluginManager("workbench")
     manager.add_hookspecs(hookspecs)
-    manager.register(plugin, name=found.source)
+    manager.register(plugin, name=source)
     module = plugin.__name__ if inspect.ismodule(plugin) else plugin.__module__
     code = _code_of(module)
     entries: list[Entry] = []
     for kind in KINDS:
 
         def register(name: str, factory: Callable[..., Any], *, _kind: str = kind) -> None:
-            entries.append(Entry(_kind, name, factory, module, found.source, code))
+            entries.append(Entry(_kind, name, factory, module, source, code))
 
         getattr(manager.hook, hook_name(kind))(register=register)
     if not entries:
