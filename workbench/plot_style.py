@@ -6,9 +6,11 @@ Colours are the Okabe-Ito palette, which colour-blind readers can tell apart.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import matplotlib
@@ -36,6 +38,20 @@ class Plot:
     name: str
     caption: str
     figure: Figure
+
+    @cached_property
+    def svg(self) -> bytes:
+        """What an SVG file of it holds; drawn once for the file and the page."""
+        return image(self.figure, "svg")
+
+
+def image(figure: Figure, kind: str) -> bytes:
+    """The figure as the bytes of a PNG or SVG file, without a date."""
+    out = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    with plain_style():
+        figure.savefig(out, format=kind, dpi=150, metadata=metadata, facecolor="white")
+    return out.getvalue()
 
 
 @contextmanager

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from workbench.atomic import write_bytes
 from workbench.comparison_plots import axis_plot, interaction_plot
-from workbench.plot_style import Plot, plain_style
+from workbench.plot_style import Plot, image, plain_style
 from workbench.study import Study
 from workbench.trial_plots import curves_plot, groups_plot, pareto_plot
 
@@ -34,16 +30,7 @@ def write_plots(plots: Sequence[Plot], folder: Path) -> None:
     """Save each plot as NAME.png (150 dpi) and NAME.svg."""
     for plot in plots:
         write_bytes(folder / f"{plot.name}.png", image(plot.figure, "png"))
-        write_bytes(folder / f"{plot.name}.svg", image(plot.figure, "svg"))
-
-
-def image(figure: Figure, kind: str) -> bytes:
-    """The figure as the bytes of a PNG or SVG file, without a date."""
-    out = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-    with plain_style():
-        figure.savefig(out, format=kind, dpi=150, metadata=metadata, facecolor="white")
-    return out.getvalue()
+        write_bytes(folder / f"{plot.name}.svg", plot.svg)
 
 
 def _present(*plots: Plot | None) -> list[Plot]:

@@ -25,7 +25,7 @@ from workbench.group_tables import group_table, outside_table
 from workbench.interactions import DEPENDS
 from workbench.notation import joined, spoken
 from workbench.plot_style import Plot
-from workbench.plots import all_plots, image, write_plots
+from workbench.plots import all_plots, write_plots
 from workbench.records import Record
 from workbench.registry import Registry, load_registry
 from workbench.staleness import find_stale, unchecked
@@ -134,7 +134,7 @@ def glue(text: str) -> str:
 
 
 def _svg(plot: Plot) -> str:
-    return data_uri(image(plot.figure, "svg"), "image/svg+xml")
+    return data_uri(plot.svg, "image/svg+xml")
 
 
 def _width(plot: Plot) -> int:
