@@ -51,17 +51,23 @@ def start(folder: Path, *words: str, before: Callable[[], None] | None = None) -
     """
     command = ["workbench", "run", "small.yaml", "--plugins", str(PLUGINS), "--device", "cpu", "--unchecked", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["workbench.warm"])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, folder, command, environment, before))
-    process.start()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = forked(_run, theirs, folder, command, environment, before)
     theirs.close()
     atexit.register(process.kill)  # whatever became of the test
     output: list[bytes] = []
     reader = threading.Thread(target=_read, args=(ours, output), daemon=True)
     reader.start()
     return Command(process, output, reader)
+
+
+def forked(do: Callable[..., object], *arguments: object) -> BaseProcess:
+    """A process that calls a function of a module; torch and the plugins are loaded in it, and nothing was computed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["workbench.warm"])
+    process = context.Process(target=do, args=arguments)
+    process.start()
+    return process
 
 
 def ended(command: Command, code: int) -> str:

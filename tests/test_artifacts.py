@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.processes import forked
 from workbench.artifacts import ArtifactError, ArtifactStore
 from workbench.atomic import StorageError
 
@@ -93,21 +95,22 @@ def test_a_write_that_breaks_off_leaves_nothing(tmp_path):
 
 def test_a_killed_write_is_not_taken_for_a_stage(tmp_path):
     """The process is killed between the weights and the summary."""
-    program = (
-        "import os, signal, sys, torch; from pathlib import Path; from workbench.artifacts import ArtifactStore\n"
-        "def curve():\n    yield {'step': 1}\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "ArtifactStore(Path(sys.argv[1])).write('abc', {'a': torch.ones(5)}, '{}', {}, curve())"
-    )
-    root = Path(__file__).parent.parent
-    killed = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
-    )
-    assert killed.returncode == -signal.SIGKILL
+    process = forked(write_and_be_killed, tmp_path)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert list(tmp_path.rglob("weights.safetensors")), "it was killed in the middle"
     store = ArtifactStore(tmp_path)
     assert not store.has("abc")
     store.write("abc", WEIGHTS, None, SUMMARY, CURVE)
     assert store.read("abc").summary == SUMMARY
+
+
+def write_and_be_killed(root: Path) -> None:
+    def curve() -> Iterator[dict]:
+        yield {"step": 1}
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ArtifactStore(root).write("abc", {"a": torch.ones(5)}, "{}", {}, curve())
 
 
 DAMAGE = {
@@ -147,22 +150,21 @@ def test_a_damaged_stage_is_told_with_its_folder_and_key(tmp_path, damage):
 
 def test_a_full_disk_leaves_no_half_stage_and_is_told_in_plain_words(tmp_path):
     """A child process may write files of 4 kB at most: the system refuses the rest, as a full disk would."""
-    program = (
-        "import sys, torch; from pathlib import Path; from workbench.artifacts import ArtifactStore\n"
-        "from workbench.atomic import StorageError\n"
-        "try:\n    ArtifactStore(Path(sys.argv[1])).write('abc', {'a': torch.ones(5000)}, None, {}, [])\n"
-        "except StorageError as error:\n    print(error)"
-    )
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-    root = Path(__file__).parent.parent
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    child = subprocess.run(command, cwd=root, preexec_fn=limit, capture_output=True, text=True, check=True)
-    assert f"cannot write {tmp_path / 'abc'}: the file would be larger than the system allows here" in child.stdout
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = forked(write_too_much, tmp_path, theirs)
+    theirs.close()
+    assert f"cannot write {tmp_path / 'abc'}: the file would be larger than the system allows here" in ours.recv()
+    process.join(60)
     assert list(tmp_path.iterdir()) == []
+
+
+def write_too_much(root: Path, told: Connection) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    try:
+        ArtifactStore(root).write("abc", {"a": torch.ones(5000)}, None, {}, [])
+    except StorageError as error:
+        told.send(str(error))
 
 
 def test_a_store_below_a_file_cannot_be_written(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from tests.processes import forked
 from tests.tiny import builtin_registry
 from workbench.contracts import Dataset
 from workbench.errors import UserError
-from workbench.registry import resolve_options
+from workbench.registry import load_registry, resolve_options
 
 COLORS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 SHAPES = ("circle", "rectangle", "triangle")
@@ -89,11 +89,16 @@ def test_questions_and_answers_are_those_of_the_package_in_order():
 
 
 def test_the_data_is_found_without_importing_the_package():
-    code = (
-        "import sys; from workbench.registry import load_registry; d = load_registry().create('dataset', 'easy_vqa');"
-    )
-    code += "d.examples('test', 'captions'); d.picture('test/3'); sys.exit('easy_vqa' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    process = forked(look_without_the_package)
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def look_without_the_package() -> None:
+    dataset = load_registry().create("dataset", "easy_vqa")
+    dataset.examples("test", "captions")
+    dataset.picture("test/3")
+    sys.exit("easy_vqa" in sys.modules)
 
 
 def test_groups_are_the_types_of_question():

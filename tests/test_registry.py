@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt
 
+from tests.processes import forked
 from tests.tiny import builtin_registry
 from workbench.discovery import DiscoveryError
 from workbench.errors import UserError
@@ -320,10 +321,8 @@ def test_a_plugins_object_crosses_to_a_worker_process_and_back(tmp_path):
     write(tmp_path, "sub/always.py", text)
     metric = load_registry([tmp_path]).create("metric", "Always", weight=0.75)
     assert type(metric).__module__.startswith("workbench.external.")
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    worker = context.Process(target=unpickle_in_worker, args=(tmp_path, pickle.dumps(metric), theirs))
-    worker.start()
+    ours, theirs = multiprocessing.Pipe()
+    worker = forked(unpickle_in_worker, tmp_path, pickle.dumps(metric), theirs)
     theirs.close()
     weight, same, returned = ours.recv()
     worker.join()
