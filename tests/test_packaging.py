@@ -11,6 +11,7 @@ import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,7 @@ def bounds(requirements: Sequence[str]) -> dict[str, str]:
     return {name.lower(): bound for name, bound in (each.split(">=") for each in requirements)}
 
 
+@cache
 def imported_packages() -> dict[str, Path]:
     """The distributions that core and plugins import, and a file that does."""
     distributions = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -33,17 +34,19 @@ LAYERS = (
 WORDS = {"bleu", "cider", "folder", "loss", "none"}
 
 
+@cache
 def tree(file: Path) -> ast.Module:
+    """What a file is made of; nobody changes it."""
     return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 def imported(file: Path, typing: bool = True) -> set[str]:
     """Every module that a file imports anywhere in it; those for type checking alone only with `typing`."""
     found: set[str] = set()
-    module = tree(file)
+    statements = tree(file).body
     if not typing:
-        module.body = [node for node in module.body if "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]]
-    for node in ast.walk(module):
+        statements = [node for node in statements if "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]]
+    for node in (inner for statement in statements for inner in ast.walk(statement)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
