@@ -1,6 +1,8 @@
-"""One thread a process: the suite runs in several processes at once."""
+"""One thread a process, since the suite runs in several at once, and no time for what is no garbage."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 
@@ -11,3 +13,10 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seldom_collected() -> None:
+    """Whatever collection has imported stays; looking through it again and again takes a twentieth of the time."""
+    gc.freeze()
+    gc.set_threshold(20_000)
