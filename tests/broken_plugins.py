@@ -325,6 +325,14 @@ class AddsInPlace(Attending):
         return hidden, vision
 
 
+class WritesOverWhatItReadsToAnswer(Attending):
+    """In place only where no gradient is wanted."""
+
+    def fuse_block(self, index, hidden, vision, prompt):
+        fused, vision = super().fuse_block(index, hidden, vision, prompt)
+        return fused if torch.is_grad_enabled() else hidden.copy_(fused), vision
+
+
 class ScalesItsVision(Attending):
     def fuse_block(self, index, hidden, vision, prompt):
         vision[0].mul_(0.9)
@@ -371,6 +379,27 @@ class LooksAhead(ReferenceDecoder):
 class IgnoresPositions(ReferenceDecoder):
     def forward(self, embeds, positions, mask, cache=None):
         return super().forward(embeds, torch.arange(embeds.shape[1]).expand(embeds.shape[:2]), mask, cache)
+
+
+class SeesAWindowOfPlaces(ReferenceDecoder):
+    """Longer than a question, shorter than a row of several."""
+
+    def forward(self, embeds, positions, mask, cache=None):
+        new, known = mask.shape[-2:]
+        near = torch.arange(known - new, known)[:, None] - torch.arange(known) < 32
+        return super().forward(embeds, positions, mask & near, cache)
+
+
+class ShiftsTokens(ReferenceDecoder):
+    """By a gate that starts closed."""
+
+    def __init__(self, corpus, width=64):
+        super().__init__(corpus, width)
+        self.gate = nn.Parameter(torch.zeros(width))
+
+    def forward(self, embeds, positions, mask, cache=None):
+        before = nn.functional.pad(embeds, (0, 0, 1, 0))[:, :-1]
+        return super().forward(embeds + self.gate * before, positions, mask, cache)
 
 
 class KeepsNoCache(ReferenceDecoder):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from tests import broken_plugins as broken
@@ -15,6 +16,7 @@ from workbench.conformance import check, check_path, launchers
 from workbench.conformance.check import RULES
 from workbench.conformance.check_command import CheckError
 from workbench.conformance.findings import Rule, Subject, examine, expect
+from workbench.conformance.reference import ReferenceDecoder
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import Entry, Registry
@@ -85,6 +87,7 @@ BROKEN = [
     ("connector", broken.BatchNormalises, "rows do not mix in training"),
     ("connector", broken.DoublesTokens, "tokens stay as they were"),
     ("fusion", broken.ReturnsHiddenAlone, "blocks get back what they read"),
+    ("fusion", broken.WritesOverWhatItReadsToAnswer, "what it is given stays as it was"),
     ("fusion", broken.AddsInPlace, "what it is given stays as it was"),
     ("fusion", broken.ScalesItsVision, "what it is given stays as it was"),
     ("fusion", broken.BatchStatistics, "rows do not mix"),
@@ -108,6 +111,9 @@ BROKEN = [
     ("language_model", broken.DecodesOnceInFifty, "it gives the same each time"),
     ("language_model", broken.LooksAhead, "a token sees what the mask shows and nothing else"),
     ("language_model", broken.LooksAhead, "no answer token is read ahead"),
+    ("language_model", broken.ShiftsTokens, "a token sees what the mask shows and nothing else"),
+    ("language_model", broken.IgnoresPositions, "a token stands where its position says"),
+    ("language_model", broken.SeesAWindowOfPlaces, "a token stands where its position says"),
     ("language_model", broken.IgnoresPositions, "questions are answered in a row as if each stood alone"),
     ("language_model", broken.KeepsNoCache, "the cache gives what one pass gives"),
     ("language_model", broken.PicksTheFirst, "hidden at gives what forward gives there"),
@@ -176,6 +182,36 @@ def test_a_broken_rule_is_found(kind, factory, rule, monkeypatch):
     [finding] = examine(Subject(Entry(kind, "mine", factory, factory.__module__, "broken_plugins.py")), [check_of_rule])
     assert not finding.passed
     assert len(finding.explanation) > 20
+
+
+class LeavesQuestionsOut(broken.Counting):
+    """Of yes/no questions alone, as F1 and recall are; the others have the score of a wrong answer."""
+
+    def scores(self, predictions):
+        return [float(each.example.group == "yes/no" and each.answer in each.example.answers) for each in predictions]
+
+    def counts(self, predictions):
+        asked = [float(each.example.group == "yes/no") for each in predictions]
+        return list(zip(self.scores(predictions), asked, strict=True))
+
+
+class Bounded(ReferenceDecoder):
+    """Says itself that it cannot read further."""
+
+    context = 40
+
+    def __init__(self, corpus, width=64):
+        super().__init__(corpus, width)
+        self.places = torch.nn.Embedding(self.context, width)
+
+    def forward(self, embeds, positions, mask, cache=None):
+        return super().forward(embeds + self.places(positions), positions, mask, cache)
+
+
+@pytest.mark.parametrize(("kind", "factory"), [("metric", LeavesQuestionsOut), ("language_model", Bounded)])
+def test_what_is_unusual_and_right_keeps_every_rule(kind, factory):
+    findings = examine(Subject(Entry(kind, "mine", factory, factory.__module__, "mine.py")), RULES[kind])
+    assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
 
 
 HEARD = (broken.Noisy, broken.WrongShape, broken.Recurrent, broken.BatchStatistics, broken.ReadsTheAnswer)

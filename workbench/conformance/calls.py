@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy
@@ -68,11 +69,11 @@ def expect_the_same_each_time(asked: Asked, rounds: int = TIMES) -> None:
 
 
 def expect_inputs_stay(calls: Sequence[Call]) -> None:
-    """No method changes what it is given."""
-    for call in calls:
+    """No method changes what it is given, with gradients, as in training, or without."""
+    for call, gradients in product(calls, (True, False)):
         given = copied(call.arguments)
-        with numpy.errstate(all="ignore"):
-            call.ask(*given)  # with gradients, as in training
+        with torch.set_grad_enabled(gradients), numpy.errstate(all="ignore"):
+            call.ask(*given)
         changed = [
             name for name, own, was in zip(_names(call), given, call.arguments, strict=False) if not same(own, was)
         ]

@@ -309,7 +309,7 @@ ALONE = (*UNREAD, *after(UNREAD, questions_are_answered_in_a_row_as_if_each_stoo
 CHECKS: tuple[Rule, ...] = (
     *BASICS,
     *ALONE[len(BASICS) :],
-    *after(UNREAD, rows_with_fewer_pictures_are_read_as_if_each_stood_alone),
+    *after(ALONE, rows_with_fewer_pictures_are_read_as_if_each_stood_alone),
     *after(ALONE, answers_from_the_cache_equal_the_full_pass),
     *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
     *after(APART, every_picture_of_a_row_changes_the_loss),

@@ -33,6 +33,7 @@ from workbench.model import visible
 # Two rows, each with a shared beginning and two questions.
 SEGMENTS = torch.tensor([[0, 0, 1, 1, 1, 2, 2]]), torch.tensor([[0, 0, 0, 1, 2, 2, 2]])
 POSITIONS = torch.tensor([[0, 1, 2, 3, 4, 2, 3]]), torch.tensor([[0, 1, 2, 3, 3, 4, 5]])
+LONG = 48  # tokens, more than a small window shows
 
 
 def its_tokenizer_writes_what_it_reads(subject: Subject) -> None:
@@ -109,7 +110,7 @@ def what_it_is_given_stays_as_it_was(subject: Subject) -> None:
 
 def a_token_sees_what_the_mask_shows_and_nothing_else(subject: Subject) -> None:
     """Each token in turn is changed; who may see it changes, who may not stays."""
-    model = subject.build(corpus()).eval()
+    model = opened(subject.build(corpus())).eval()
     embeds, positions, mask, _ = _inputs(model)
     before = model(embeds, positions, mask)
     generator = torch.Generator().manual_seed(5)
@@ -126,6 +127,27 @@ def a_token_sees_what_the_mask_shows_and_nothing_else(subject: Subject) -> None:
             " convolution along the sequence, mixes them and cannot be used. Attention has to use the mask it is given",
         )
         expect(bool((moved[sees] > 0).all()), f"token {key} does not reach a token that the mask shows it to")
+
+
+def a_token_stands_where_its_position_says(subject: Subject) -> None:
+    """And not where it lies in the sequence: shuffled with their positions and their mask, tokens become the same."""
+    model = opened(subject.build(corpus())).eval()
+    length = LONG if model.context is None else min(LONG, model.context)
+    generator = torch.Generator().manual_seed(6)
+    ids = torch.randint(4, 250, (1, length), generator=generator)
+    positions = torch.arange(length)[None]
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
+    order = torch.randperm(length, generator=generator)
+    embeds = model.embed(ids)
+    whole = model(embeds, positions, mask)[:, order]
+    shuffled = model(embeds[:, order], positions[:, order], mask[:, :, order][..., order])
+    worst = gap(shuffled, whole)
+    expect(
+        worst < EXACT * 1000,
+        f"the same tokens in another order, each with its position and its mask, come out {worst:.2g} apart: questions"
+        " of a row lie one behind the other and begin at the same position. Take places and distances from"
+        " `positions`, never from an index in the sequence or its length",
+    )
 
 
 def the_cache_gives_what_one_pass_gives(subject: Subject) -> None:
@@ -210,7 +232,8 @@ BASICS = basics(
 )
 APART = (*BASICS, *after(BASICS, rows_do_not_mix))
 MASKED = (*APART, *after(APART, a_token_sees_what_the_mask_shows_and_nothing_else))
-THERE = (*MASKED, *after(BASICS, hidden_at_gives_what_forward_gives_there))
+PLACED = (*MASKED, *after(MASKED, a_token_stands_where_its_position_says))
+THERE = (*PLACED, *after(BASICS, hidden_at_gives_what_forward_gives_there))
 ALONE = (*THERE, *after(THERE, questions_are_answered_in_a_row_as_if_each_stood_alone))
 CACHED = (*ALONE, *after(ALONE, the_cache_gives_what_one_pass_gives))
 CHECKS: tuple[Rule, ...] = (
