@@ -750,6 +750,11 @@ class ListsAnswers(Squares):
         return [replace(each, more=[]) for each in super().examples(split, task)]
 
 
+class AsksOtherwiseTomorrow(Squares):
+    def examples(self, split, task):
+        return super().examples(split, task)[: 5 + int(time.time() // 86400) % 2]
+
+
 class ShowsAnotherOnceInFifty(Squares):
     own = random.Random(LATE)
 

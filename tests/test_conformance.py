@@ -144,6 +144,7 @@ BROKEN = [
     ("dataset", broken.Restless, "examples and fingerprint are the same each time"),
     ("dataset", broken.DrawsElsewhere, "augmenting is drawn from the given random alone"),
     ("dataset", broken.ListsAnswers, "examples are whole"),
+    ("dataset", broken.AsksOtherwiseTomorrow, "examples and fingerprint are the same each time"),
     ("dataset", broken.HandsOutItsPicture, "what it hands out is not kept"),
     ("dataset", broken.HandsOutItsList, "what it hands out is not kept"),
     ("dataset", broken.ShowsAnotherOnceInFifty, "a picture is the same each time"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.tiny import builtin_registry
 from workbench.contracts import Example, Metric, Prediction
+from workbench.summary import MetricError, score
 
 normalise = import_module("workbench.plugins.metrics.vqa_accuracy").normalise
 
@@ -236,3 +238,30 @@ def test_accuracy_is_a_share_and_grows_loss_is_neither():
     assert (metric("vqa_accuracy").percent, metric("vqa_accuracy").higher_is_better) == (True, True)
     assert (metric("loss").percent, metric("loss").higher_is_better) == (False, False)
     assert Metric.percent is False
+
+
+class Emptying(Metric):
+    """Takes out of the list what it has judged, and then has nothing to judge."""
+
+    def scores(self, predictions: Sequence[Prediction]) -> list[float]:
+        answers = [predictions.pop() for _ in range(len(predictions))]  # pyright: ignore[reportAttributeAccessIssue]
+        return [float(each.answer in each.example.answers) for each in answers[::-1]]
+
+
+class Dropping(Metric):
+    """Leaves out what has no answer."""
+
+    def scores(self, predictions: Sequence[Prediction]) -> list[float]:
+        return [1.0 for each in predictions if each.answer]
+
+
+def test_what_a_metric_does_to_its_list_reaches_no_other():
+    predictions = [Prediction(Example(str(place), "0", "?", ("yes",)), "yes", 0.0) for place in range(3)]
+    assert score(Emptying(), predictions).value() == {"": 1.0}
+    assert len(predictions) == 3
+
+
+def test_a_metric_that_judges_too_few_is_told():
+    predictions = [Prediction(Example("0", "0", "?", ("yes",)), answer, 0.0) for answer in ("yes", "", "no")]
+    with pytest.raises(MetricError, match="`scores` of the metric Dropping gives 2 for 3 predictions"):
+        score(Dropping(), predictions)

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from workbench.errors import UserError
+
 if TYPE_CHECKING:
     from workbench.contracts import Metric, Prediction
 
 CONDITIONS = ("picture", "no_picture", "shuffled")
+
+
+class MetricError(UserError):
+    """A metric that does not judge every prediction."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,15 @@ class Scored:
 
 
 def score(metric: Metric, predictions: Sequence[Prediction]) -> Scored:
-    """Every prediction judged by a metric."""
-    counts = metric.counts(predictions)
-    numbers = None if counts is None else numpy.array(counts, dtype=numpy.float64)
-    return Scored(metric, metric.scores(predictions), numbers)
+    """Every prediction judged by a metric, which gets lists of its own: what it does to them reaches no other."""
+    counts, scores = metric.counts(list(predictions)), metric.scores(list(predictions))
+    for name, numbers in (("scores", scores), ("counts", counts)):
+        if numbers is not None and len(numbers) != len(predictions):
+            raise MetricError(
+                f"`{name}` of the metric {type(metric).__name__} gives {len(numbers)} for {len(predictions)}"
+                " predictions: one for each, in the same order"
+            )
+    return Scored(metric, scores, None if counts is None else numpy.array(counts, dtype=numpy.float64))
 
 
 def summarized(metric: Metric, totals: numpy.ndarray) -> dict[str, numpy.ndarray]:

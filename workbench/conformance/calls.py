@@ -63,7 +63,7 @@ def expect_the_same_each_time(asked: Asked, rounds: int = TIMES) -> None:
         if round_ >= LEAST * asked.numbers and time.perf_counter() - began > PATIENCE:
             break
         last = _expect_known(round_, calls, known, last)
-    with _another_day():
+    with another_day():
         for number in range(asked.numbers):
             last = _expect_known(number, calls, known, last)
 
@@ -125,7 +125,7 @@ def _names(call: Call) -> list[str]:
 
 
 @contextmanager
-def _another_day() -> Iterator[None]:
+def another_day() -> Iterator[None]:
     """In the body it is tomorrow, and another half of the second."""
     now, now_ns = time.time, time.time_ns
     time.time = lambda: now() + ANOTHER_DAY

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image, ImageChops
 
 from workbench.batches import own_places
-from workbench.conformance.calls import Asked, Call, expect_the_same_each_time
+from workbench.conformance.calls import Asked, Call, another_day, expect_the_same_each_time
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.contracts import Dataset, Example
 from workbench.views import distinct
@@ -123,15 +123,17 @@ def what_it_hands_out_is_not_kept(subject: Subject) -> None:
 
 def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
     """Results are kept by the fingerprint, and rows by their order."""
-    first, second = subject.shared, subject.build()
-    expect(
-        isinstance(first.fingerprint(), str) and first.fingerprint() == first.fingerprint() == second.fingerprint(),
-        "fingerprint() differs from one time to the next: make it a hash of the data, in a fixed order",
-    )
-    for split in first.splits():
-        for task in first.tasks():
-            same = list(first.examples(split, task)) == list(second.examples(split, task))
-            expect(same, f"examples('{split}', '{task}') differ from one time to the next: sort what has no order")
+    first = subject.shared
+    own, examples = first.fingerprint(), {where: list(each) for where, each in _all(first)}
+    with another_day():
+        second = subject.build()
+        expect(
+            isinstance(own, str) and own == first.fingerprint() == second.fingerprint(),
+            "fingerprint() differs from one time to the next: make it a hash of the data, in a fixed order",
+        )
+        for where, each in _all(second):
+            told = f"the examples of {where} differ from one time to the next: sort what has no order"
+            expect(examples.get(where) == list(each), told)
 
 
 def augmenting_is_drawn_from_the_given_random_alone(subject: Subject) -> None:
