@@ -130,3 +130,23 @@ def test_a_group_of_which_half_is_missing_is_none(tmp_path):
 def test_a_system_without_groups_limits_nothing(tmp_path):
     assert memory_left(tmp_path) is None
     assert cores_allowed(tmp_path) is None
+
+
+ODD = {
+    "a line of another form among the process's groups": ("proc/self/cgroup", "hello\n0::/\n"),
+    "a path of no name": ("proc/self/cgroup", "0::/a\0b\n"),
+    "lines of another form among the mounts": ("proc/self/mountinfo", f"short\n1 2 - x\n{V2.format(top='/')}"),
+    "a mount without options": ("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2\n"),
+    "a count of another form": ("sys/fs/cgroup/memory.stat", "inactive_file\nanon 3 4\ninactive_file many\n"),
+    "digits of another script": ("sys/fs/cgroup/memory.current", "²\n"),
+    "a period of no time": ("sys/fs/cgroup/cpu.max", "1000 0\n"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_file_of_another_form_than_linux_writes_ends_nothing(tmp_path, odd):
+    root = system(tmp_path, "0::/\n", V2.format(top="/"), {"memory.max": "5000\n"})
+    name, text = ODD[odd]
+    (root / name).write_text(text)
+    assert memory_left(root) == 5000
+    assert cores_allowed(root) is None

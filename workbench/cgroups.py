@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 V1, V2 = "cgroup", "cgroup2"  # types of file systems
+# Lines of /proc/self/cgroup, of /proc/self/mountinfo (proc(5)) and of memory.stat.
+GROUP = re.compile(r"[^:]*:([^:]*):(.*)")
+MOUNT = re.compile(r"\S+ \S+ \S+ (\S+) (\S+)(?: .*)? - (\S+)(?: \S+(?: (\S+).*)?)?")
+COUNT = re.compile(r"(\w+) ([0-9]+)")
 NONE = 2**60  # bytes: a limit of version 1 as large as this is none
 
 
@@ -29,13 +33,10 @@ def cores_allowed(root: Path = Path("/")) -> float | None:
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The folder of the process's own group with that controller, and of all groups above it that can be seen."""
     own = {}  # controller -> path of the group; version 2 has one group for all, under an empty name
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
+    for controllers, path in _matches(GROUP, root / "proc/self/cgroup"):
         own |= dict.fromkeys(controllers.split(","), path)
-    for line in _lines(root / "proc/self/mountinfo"):
-        mount, _, system = line.partition(" - ")
-        top, point = (_unescaped(each) for each in mount.split(" ")[3:5])
-        kind, _, options = system.split(" ")[:3]
+    for *places, kind, options in _matches(MOUNT, root / "proc/self/mountinfo"):
+        top, point = map(_unescaped, places)
         path = own.get("") if kind == V2 else own.get(controller)
         if path is not None and (kind == V2 or (kind == V1 and controller in options.split(","))):
             yield from _upwards(root / point.lstrip("/"), top, path)
@@ -55,7 +56,7 @@ def _upwards(mount: Path, top: str, path: str) -> Iterator[Path]:
 def _memory_left_in(folder: Path) -> Iterator[int]:
     """By version 2, whose groups are slowed down at `high` and killed at `max`, and by version 1."""
     used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
-    kept = dict(line.split(" ", 1) for line in _lines(folder / "memory.stat"))
+    kept = dict(_matches(COUNT, folder / "memory.stat"))
     # Files that were read stay in memory until it is wanted for something else. Version 1 counts groups below apart.
     used -= int(kept.get("total_inactive_file", kept.get("inactive_file", 0)))
     for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
@@ -69,7 +70,7 @@ def _cores_allowed_in(folder: Path) -> Iterator[float]:
     both = " ".join(_lines(folder / "cpu.max"))
     apart = " ".join([*_lines(folder / "cpu.cfs_quota_us"), *_lines(folder / "cpu.cfs_period_us")])
     for quota, _, period in (words.partition(" ") for words in (both, apart)):
-        if quota.isdigit() and period.isdigit():  # neither "max" nor "-1", which are no limit
+        if _is_number(quota) and _is_number(period) and int(period):  # neither "max" nor "-1", which are no limit
             yield int(quota) / int(period)
 
 
@@ -81,13 +82,22 @@ def _unescaped(text: str) -> str:
 def _number(file: Path) -> int | None:
     """What a file says, where it is there and says a number."""
     text = " ".join(_lines(file))
-    return int(text) if text.isdigit() else None
+    return int(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _matches(form: re.Pattern[str], file: Path) -> list[tuple[str, ...]]:
+    """What lines of that form say; what others say is for whoever knows them."""
+    return [found.groups(default="") for line in _lines(file) if (found := form.fullmatch(line))]
 
 
 def _lines(file: Path) -> list[str]:
     """A group has the files of the controllers that are switched on for it, and other systems have none."""
     try:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")  # paths may be of any bytes
-    except OSError:
+    except (OSError, ValueError):  # a path of such bytes is none
         return []
     return [line for line in text.split("\n") if line]
