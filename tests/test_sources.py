@@ -164,6 +164,28 @@ def test_a_file_that_a_plugin_does_not_import_changes_nothing(mine):
     assert code_hash(mine) == before
 
 
+TABLES = {
+    "beside": ("table.json", 'TABLE = (Path(__file__).parent / "table.json").read_text()\n'),
+    "below, in one text": ("data/words.txt", 'open(os.path.join(HERE, "data/words.txt"))\n'),
+    "below, in parts": ("data/words.txt", 'Path(__file__).parent / "data" / "words.txt"\n'),
+}
+
+
+@pytest.mark.parametrize("where", TABLES)
+def test_a_table_that_lies_beside_the_code_and_is_named_in_it_counts(mine, where):
+    name, code = TABLES[where]
+    table, neighbour = mine / "mine" / name, mine / "mine/neighbour.py"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text("1")
+    unnamed = code_hash(mine)
+    table.write_text("2")
+    assert code_hash(mine) == unnamed
+    neighbour.write_text(neighbour.read_text() + code)
+    before = code_hash(mine)
+    table.write_text("3")
+    assert code_hash(mine) != before
+
+
 def test_a_plugin_that_builds_on_a_built_in_one_is_made_of_it_too(mine):
     before = code_hash(mine)
     plugin = mine / "mine/plugin.py"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ PAGE = "workbench"  # what plugins import; its names lead on to modules of the c
 INSTALLED = {"site-packages", "dist-packages"}
 LEFT_OUT = {"ctx", "kind", "type_comment"}  # fields of the syntax tree that say nothing of their own
 ALIASES = {"PIL": "pillow"}  # whose own name is another one than that of its import, and that is needed each time
+NAME, LONGEST_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*"), 100  # of a file, as code may write it
 IMPORTERS = ("import_module", "__import__")
 
 
@@ -38,16 +40,18 @@ class Import:
 
 @dataclass(frozen=True)
 class Source:
-    """What a source file says: the hash of its syntax tree, and its imports, wherever they stand but for type
-    checkers."""
+    """What a source file says: the hash of its syntax tree, its imports, wherever they stand but for type checkers, and
+    the texts in it that could be names of files."""
 
     hash: str
     imports: tuple[Import, ...]
+    names: tuple[str, ...] = ()
 
 
 class Code:
-    """The code of one plugin: its file as it was when this was made, what the files of its folder share (`_*.py`), and
-    every other file of one's own that these import. It is looked through when that is first asked."""
+    """The code of one plugin: its file as it was when this was made, what the files of its folder share (`_*.py`),
+    every other file of one's own that these import, and files of data that lie beside one of them and are named in it.
+    It is looked through when that is first asked."""
 
     def __init__(self, file: Path, module: str):
         self._own = module.partition(".")[0]  # an installed plugin's own package is its code, and no version
@@ -75,7 +79,10 @@ class Code:
                     if other not in contents:
                         contents[other] = other.read_bytes()
                         waiting.append(other)
-        hashes = sorted(f"{file.name} {read_source(content).hash}" for file, content in contents.items())
+        read = [(file, read_source(content)) for file, content in contents.items()]
+        tables = {table for file, source in read for table in _tables(file.parent, source.names)}
+        hashes = [f"{file.name} {source.hash}" for file, source in read]
+        hashes = sorted([*hashes, *(f"{table.name} {_hash_of(table)}" for table in tables)])
         return _short("\n".join(hashes).encode()), tuple(sorted(packages))
 
 
@@ -90,7 +97,7 @@ def read_source(content: bytes) -> Source:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of an escape in a text, of which its import tells
             tree = ast.parse(content)
-        return Source(_short(repr(_plain(tree)).encode()), tuple(_imports(tree)))
+        return Source(_short(repr(_plain(tree)).encode()), tuple(_imports(tree)), tuple(_names(tree)))
     except (SyntaxError, ValueError, RecursionError):
         return Source(_short(content), ())
 
@@ -165,6 +172,24 @@ def _imports(tree: ast.AST) -> Iterator[Import]:
                 yield Import(node.level, node.module or "", tuple(each.name for each in node.names))
             case ast.Call(args=[ast.Constant(value=str(name)), *_]) if _is_importer(node.func):
                 yield Import(len(name) - len(name.lstrip(".")), name.lstrip("."))
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    texts = {each.value: None for each in ast.walk(tree) if isinstance(each, ast.Constant) and type(each.value) is str}
+    yield from (text for text in texts if len(text) < LONGEST_NAME and NAME.fullmatch(text))
+
+
+def _tables(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """The files in a folder that have one of these names, also in a folder below it that has one; no Python."""
+    places = [folder, *(folder / name for name in names if (folder / name).is_dir())]
+    for file in (place / name for place in places for name in names):
+        if file.suffix != ".py" and file.is_file():
+            yield file
+
+
+def _hash_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _is_importer(function: ast.expr) -> bool:
