@@ -203,7 +203,7 @@ class Bounded(ReferenceDecoder):
 
     def __init__(self, corpus, width=64):
         super().__init__(corpus, width)
-        self.places = torch.nn.Embedding(self.context, width)
+        self.places = torch.nn.Embedding(40, width)
 
     def forward(self, embeds, positions, mask, cache=None):
         return super().forward(embeds + self.places(positions), positions, mask, cache)

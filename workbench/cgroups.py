@@ -36,7 +36,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
     for controllers, path in _matches(GROUP, root / "proc/self/cgroup"):
         own |= dict.fromkeys(controllers.split(","), path)
     for *places, kind, options in _matches(MOUNT, root / "proc/self/mountinfo"):
-        top, point = map(_unescaped, places)
+        top, point = (_unescaped(each) for each in places)
         path = own.get("") if kind == V2 else own.get(controller)
         if path is not None and (kind == V2 or (kind == V1 and controller in options.split(","))):
             yield from _upwards(root / point.lstrip("/"), top, path)
@@ -56,7 +56,7 @@ def _upwards(mount: Path, top: str, path: str) -> Iterator[Path]:
 def _memory_left_in(folder: Path) -> Iterator[int]:
     """By version 2, whose groups are slowed down at `high` and killed at `max`, and by version 1."""
     used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
-    kept = dict(_matches(COUNT, folder / "memory.stat"))
+    kept = {name: count for name, count in _matches(COUNT, folder / "memory.stat")}
     # Files that were read stay in memory until it is wanted for something else. Version 1 counts groups below apart.
     used -= int(kept.get("total_inactive_file", kept.get("inactive_file", 0)))
     for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
