@@ -36,15 +36,16 @@ LESSER_PATHS = {"AVX2": PATHS, "no vectors": PATHS, "AVX2 by name": FEW, "anothe
 PROGRAM = """
 import json, os, sys
 import pytest, torch, workbench.warm, tests.small
-from workbench.capabilities import has_int8_rows, multiplies, multiplies_int8, packs
+from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
 
 for processor, environment, kernel, paths in json.loads(sys.argv[1]):
     if not os.fork():
         ended = 1
         try:
             os.environ.update(environment)
-            lacks = (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), multiplies_int8(), has_int8_rows())
-            assert lacks == (False, False, False, kernel), lacks
+            has = (multiplies("cpu", torch.bfloat16), packs(torch.bfloat16), multiplies_int8(), has_int8_rows())
+            assert has == (False, False, False, kernel), has
+            assert "AVX512" not in instructions(), instructions()
             ended = pytest.main(["-p", "no:cacheprovider", *paths])
         finally:
             print(processor, "ends with", int(ended), flush=True)
