@@ -19,8 +19,6 @@ from pathlib import Path
 from tests.small import PLUGINS
 from workbench.cli import main
 
-PATIENCE = 90.0  # seconds
-
 
 @dataclass(frozen=True)
 class Command:
@@ -35,10 +33,11 @@ class Command:
         assert self.process.pid is not None
         return self.process.pid
 
-    def wait(self) -> str:
-        """What it said, after its end and that of all its workers."""
-        self.process.join(PATIENCE)
-        self.reader.join(PATIENCE)
+    def wait(self, seconds: float = 90.0) -> str:
+        """What it said, after its end and that of all its workers, which comes within so many seconds."""
+        end = time.monotonic() + seconds
+        self.process.join(seconds)
+        self.reader.join(max(0.0, end - time.monotonic()))
         assert self.process.exitcode is not None and not self.reader.is_alive(), "it hangs"
         return b"".join(self.output).decode()
 

@@ -71,7 +71,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_
     command = start(tmp_path, "--workers", "2")
     until(lambda: at_work(tmp_path))
     command.process.kill()
-    command.wait()
+    command.wait(seconds=30.0)
     until(lambda: not members(command.pid))
     left = tmp_path / "results/small/trials/.abc.0123456789ab.tmp"
     left.mkdir(parents=True)
