@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.tiny import FUSIONS, QUESTIONS, builtin_registry, collator, images, texts, tiny_model
+from workbench.capabilities import multiplies
 from workbench.checkpoints import load_into, read_weights
 from workbench.compose import count_bytes
 from workbench.contracts import Corpus, Quantizer
@@ -117,6 +118,17 @@ def test_rows_whose_numbers_lie_apart_are_taken_too(rows: int):
     quantizer().quantize(model)
     layer, given = part(model, "0"), torch.randn(1, 32, rows).transpose(1, 2)
     assert_product(layer, given, layer(given))
+
+
+@torch.no_grad()
+def test_many_rows_are_multiplied_in_what_the_processor_multiplies_whatever_autocast_says():
+    model = nn.Sequential(nn.Linear(32, 24, bias=False))
+    quantizer().quantize(model)
+    layer, given = part(model, "0"), torch.randn(100, 32)
+    kind = torch.bfloat16 if multiplies("cpu", torch.bfloat16) else torch.float32
+    product = nn.functional.linear(given.to(kind), layer.dequantized(kind))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(given), product.bfloat16())
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -132,8 +132,10 @@ class Int8Linear(Int8Layer, QuantizedLinear):
         if input.is_cuda:
             return self._on_gpu(input, kind)
         if input.numel() > FEW_ROWS * shape[-1] or not input.is_cpu or not _has_kernel_for(shape[-1]):
-            bf16 = multiplies(input.device, torch.bfloat16)
-            return self._many_rows(input, torch.bfloat16 if bf16 else torch.float32, kind)
+            if multiplies(input.device, torch.bfloat16):
+                return self._many_rows(input, torch.bfloat16, kind)
+            with torch.autocast(input.device.type, enabled=False):  # which would have the product in bf16 after all
+                return self._many_rows(input, torch.float32, kind)
         # With fp32 rows the kernel is many times slower, and others than one behind the other it does not take.
         rows = input.reshape(-1, shape[-1]).bfloat16().contiguous()
         product = torch._weight_int8pack_mm(rows, weight, scale.bfloat16())  # pyright: ignore[reportPrivateImportUsage]
