@@ -110,7 +110,7 @@ def write_and_be_killed(root: Path) -> None:
         yield {"step": 1}
         os.kill(os.getpid(), signal.SIGKILL)
 
-    ArtifactStore(root).write("abc", {"a": torch.ones(5)}, "{}", {}, curve())
+    ArtifactStore(root).write("abc", {"a": torch.ones(5)}, "{}", {}, curve())  # pyright: ignore[reportArgumentType]
 
 
 DAMAGE = {
