@@ -34,7 +34,7 @@ from workbench.trial import Phase
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "quickstart.yaml"
 SIZES = (
-    Size("quickstart's size", 128, 344, 4, 3, 4, 16, 384),
+    Size("1.6 M parameters", 128, 344, 4, 3, 4, 16, 384),
     Size("10 M parameters", 256, 688, 6, 6, 4, 8, 512),
 )
 PROMPT = "<image>{question}\n"
@@ -219,7 +219,7 @@ def ignore(step: object) -> None:
 
 
 def packing(registry: Registry, repeats: int, device: str) -> None:
-    """Forward and backward of the quickstart's models: a row for every picture against a row for every question."""
+    """Forward and backward of the quickstart's vit models: a row for every picture against a row for every question."""
     experiment = load_experiment(EXPERIMENT, registry, ["grid.encoder=[vit]", "grid.quantizer=[none]"])
     for trial in experiment.trials:
         dataset = build_dataset(trial, registry)
