@@ -76,7 +76,9 @@ def test_a_plan_says_what_auto_is_and_why(tmp_path, workbench):
 def test_a_plan_says_what_a_precision_costs_that_the_processor_lacks(tmp_path):
     lacking = next((each for each in ("bf16", "fp16") if not is_native(each, "cpu")), None)
     if lacking is None:
-        pytest.skip("this processor multiplies every type natively")
+        pytest.skip(
+            "natively this processor multiplies every type; tests/test_capabilities.py runs this on lesser ones"
+        )
     experiment = load(tmp_path, f"base.phases.tune.precision={lacking}")
     [note] = precision_notes(experiment, tmp_path / "results/small", "cpu")
     assert f"has no {lacking} products of its own: one takes " in note

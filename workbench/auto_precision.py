@@ -35,7 +35,7 @@ def begun_with(folder: Path) -> str | None:
     return precision if precision in AUTOMATIC else None
 
 
-def summary_of(experiment: Experiment, folder: Path) -> dict[str, Any]:
+def summary_to_keep(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """What `experiment.json` is to hold. A run that leaves nothing to the device does not undo what the folder began
     with: a later one may."""
     return {**experiment.summary(), "auto_precision": experiment.auto_precision or begun_with(folder)}

@@ -32,19 +32,9 @@ DATA_CODE = (
     *("vqa_files", "workplace"),
 )
 PLUGIN_CODE = (  # what plugins of any kind may use
-    *(
-        "batches",
-        "capabilities",
-        "chat",
-        "checkpoints",
-        "contracts",
-        "gguf",
-        "hugging_face",
-        "layers",
-        "linear_layers",
-        "model",
-    ),
-    *("peft_files", "preprocessing", "pretrained", "tiles", "tokenizer", "transformers_part", "trial"),
+    *("batches", "capabilities", "chat", "checkpoints", "contracts", "gguf", "hugging_face", "layers"),
+    *("linear_layers", "model", "peft_files", "preprocessing", "pretrained", "tiles", "tokenizer"),
+    *("transformers_part", "trial"),
 )
 ENCODER_CODE = (
     *(*DATA_CODE, *PLUGIN_CODE, "artifacts", "component_files", "compose", "devices", "feature_work", "features"),

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from workbench.artifacts import ArtifactError, ArtifactStore
 from workbench.atomic import storage_errors
-from workbench.auto_precision import precision_notes, summary_of
+from workbench.auto_precision import precision_notes, summary_to_keep
 from workbench.clean import left_to_do
 from workbench.contracts import Launcher
 from workbench.costs import Costs
@@ -93,7 +93,7 @@ def run(
         notes = [*precision_notes(experiment, folder, device), *plan.notes]
         if options.contracts:
             options.contracts.remember()
-        write_summary(folder, summary_of(experiment, folder), experiment.text)
+        write_summary(folder, summary_to_keep(experiment, folder), experiment.text)
         relabel_kept(experiment, folder, plan)
         for note in notes:
             console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)

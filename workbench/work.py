@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.evaluation_work import evaluate_trial
 from workbench.feature_work import make_features
 from workbench.hashing import file_hash
-from workbench.keys import core_code
+from workbench.keys import CODE, core_code
 from workbench.records import holds_result_of
 from workbench.registry import Registry, load_registry
 from workbench.stages import FeatureStage, Stage
@@ -81,7 +81,7 @@ def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
 
 def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
     """What this process has loaded is what the stage's key was made of, so nothing is kept under a key not its own."""
-    here = core_code(tuple(name[len("code:workbench/") : -len(".py")] for name in stage.made_of if "code:" in name))
+    here = core_code(tuple(name[len(CODE) : -len(".py")] for name in stage.made_of if name.startswith(CODE)))
     for name in stage.made_of:
         if name.startswith("plugin:"):
             here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash

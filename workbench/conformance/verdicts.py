@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -18,7 +17,6 @@ from workbench.components import identity, named
 from workbench.conformance.apart import TooLong, check_apart
 from workbench.conformance.findings import CannotCheck
 from workbench.conformance.used import external_components
-from workbench.discovery import EXTERNAL
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.keys import EVALUATION_CODE, MadeOf, core_code, key_of, versions_of
@@ -151,29 +149,12 @@ def _made_of(component: Component, entry: Entry) -> MadeOf:
     return {
         "plugin": identity(component),
         "code": entry.code_hash,
-        "sources": _sources(entry),
         "files": str(sorted(_stamps(component, component.folder))),
         "python": sys.version,
         "processor": instructions(),
         **core_code((*EVALUATION_CODE, *rules)),
         **versions_of(entry.packages),
     }
-
-
-def _sources(entry: Entry) -> str:
-    """The hash of every Python file that the plugin may be made of: those beside it and what they share, or those of
-    its installed package."""
-    module, top = sys.modules.get(entry.module), sys.modules.get(entry.module.partition(".")[0])
-    files: list[Path] = []
-    if entry.module.startswith(EXTERNAL) and module is not None and module.__file__:
-        folder = Path(module.__file__).parent
-        files = [*folder.glob("*.py"), *folder.glob("_*/**/*.py")]
-    elif top is not None:
-        files = [file for folder in getattr(top, "__path__", ()) for file in Path(folder).rglob("*.py")]
-    found = hashlib.sha256()
-    for file in sorted(files):
-        found.update(file.read_bytes())
-    return found.hexdigest()
 
 
 def _stamps(value: Any, folder: Path) -> Iterator[tuple[str, int, int]]:
