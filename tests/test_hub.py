@@ -190,7 +190,7 @@ def test_a_report_downloads_nothing_and_says_which_weights_are_not_here(hub, tmp
     for asked in (experiment, None):
         found = find_stale(records_, small_registry(), asked)
         assert found.changed == {}
-        assert any(f"checkpoint '{NAME}' is not on this machine" in told for told in found.unchecked)
+        assert any(f"checkpoint '{NAME}' is not on this machine" in told for told in found.not_compared)
     assert hub.asked == hub.revisions == []
 
 

@@ -28,7 +28,7 @@ from workbench.registry import Registry, load_registry
 from workbench.report import render, with_staleness
 from workbench.results_folder import last_run_of, origin_of
 from workbench.run import RunOptions, run
-from workbench.staleness import unchecked
+from workbench.staleness import not_compared
 from workbench.study import Study, read_study
 from workbench.tables import all_tables, trials_table
 
@@ -159,7 +159,7 @@ def stale_fusions(study: Study) -> list[str]:
 
 def test_a_report_of_what_is_there_says_nothing_of_it(finished):
     for study in both(finished):
-        assert (dict(study.stale), study.unchecked, study.missing) == ({}, (), ())
+        assert (dict(study.stale), study.not_compared, study.missing) == ({}, (), ())
         assert "†" not in words(study) and "out of date" not in words(study)
         assert "stale" not in trials_table(study).csv()
 
@@ -253,7 +253,7 @@ def test_what_shared_no_work_is_not_called_out_of_date(finished, tmp_path):
     options = RunOptions(share=False)
     run(experiment, registry, folder / "results", Inside(), "cpu", Console(file=io.StringIO()), options)
     for study in (study_of_file(folder, "grid.fusion=[film]", "grid.connector=[linear]"), study_of_folder(folder)):
-        assert (len(study.done), dict(study.stale), study.unchecked) == (1, {}, ())
+        assert (len(study.done), dict(study.stale), study.not_compared) == (1, {}, ())
 
 
 def test_where_data_or_weights_are_missing_the_rest_is_compared_and_that_is_told(finished):
@@ -267,14 +267,14 @@ def test_where_data_or_weights_are_missing_the_rest_is_compared_and_that_is_told
                 assert [stale_fusions(study) for study in both(finished)] == [["film", "film"]] * 2
         for study in found:
             assert study.stale == {}
-            assert told in unchecked(study)
+            assert told in not_compared(study)
             assert told in words(study)
 
 
 def test_where_a_plugin_is_missing_the_rest_is_compared_and_that_is_told(finished):
     study = study_of_folder(finished, load_registry())
     assert study.stale == {}
-    assert "there is no fusion 'film'" in unchecked(study) and "Known" not in unchecked(study)
+    assert "there is no fusion 'film'" in not_compared(study) and "Known" not in not_compared(study)
     with away(finished / "plugins/film.py"), changed(finished / "plugins/sociable.py", "0.1 *", "0.2 *"):
         study = study_of_folder(finished)
     assert len(study.stale) == 4
@@ -283,7 +283,7 @@ def test_where_a_plugin_is_missing_the_rest_is_compared_and_that_is_told(finishe
 
 def test_records_that_do_not_say_what_they_were_made_of_are_told(tmp_path):
     study = with_staleness(read_study(write_results(tmp_path, pictures=4, axes={}), 20), None)
-    assert "1 of 1 trials do not say what they were made of" in unchecked(study)
+    assert "1 of 1 trials do not say what they were made of" in not_compared(study)
 
 
 def test_the_report_of_a_file_is_of_the_trials_of_the_file(finished):

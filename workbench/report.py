@@ -28,7 +28,7 @@ from workbench.plot_style import Plot
 from workbench.plots import all_plots, write_plots
 from workbench.records import Record
 from workbench.registry import Registry, load_registry
-from workbench.staleness import find_stale, unchecked
+from workbench.staleness import find_stale, not_compared
 from workbench.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.study import Study, read_study
 from workbench.table_formats import Table, write_tables
@@ -84,7 +84,7 @@ def write_report(
 def with_staleness(study: Study, registry: Registry | None, experiment: Experiment | None = None) -> Study:
     """The study with what is to be said of results that are out of date."""
     staleness = find_stale(study.done, registry or load_registry(), experiment)
-    return replace(study, stale=staleness.changed, unchecked=staleness.unchecked)
+    return replace(study, stale=staleness.changed, not_compared=staleness.not_compared)
 
 
 def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registry: Registry | None) -> str:
@@ -107,7 +107,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         progress=progress(study),
         warnings=contract_notes.warnings(study),
         caveat=_caveat(study),
-        unchecked=unchecked(study),
+        not_compared=not_compared(study),
         figures=key_figures(study),
         sections=sections,
         trials=tables[0],

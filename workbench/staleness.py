@@ -32,10 +32,10 @@ SHORT, FEW = 200, 4  # characters of a reason that are told, and reasons
 
 @dataclass(frozen=True)
 class Staleness:
-    """`changed`: by trial id, what is another one now; `unchecked`: what could not be looked at, and why."""
+    """`changed`: by trial id, what is another one now; `not_compared`: what could not be looked at, and why."""
 
     changed: Mapping[str, tuple[str, ...]]
-    unchecked: tuple[str, ...]
+    not_compared: tuple[str, ...]
 
 
 def find_stale(records: Sequence[Record], registry: Registry, experiment: Experiment | None = None) -> Staleness:
@@ -50,7 +50,7 @@ def find_stale(records: Sequence[Record], registry: Registry, experiment: Experi
             if record.provenance.get("made_of"):
                 stage = last.get(record.id)
                 changed[record.id] = tuple(_since(record, stage, registry) if stage else now.differences(record))
-    return Staleness({id_: told for id_, told in changed.items() if told}, (*unknown, *now.unchecked))
+    return Staleness({id_: told for id_, told in changed.items() if told}, (*unknown, *now.not_compared))
 
 
 def out_of_date(study: Study) -> list[str]:
@@ -64,11 +64,11 @@ def out_of_date(study: Study) -> list[str]:
     return [f"{which} out of date: {_some(why)} since. {again}."]
 
 
-def unchecked(study: Study) -> str:
+def not_compared(study: Study) -> str:
     """In words: of what nobody can say here whether it is as it was."""
-    if not study.unchecked:
+    if not study.not_compared:
         return ""
-    return f"Whether results are out of date was not checked in full: {_some(study.unchecked, '; ')}."
+    return f"Whether results are out of date was not checked in full: {_some(study.not_compared, '; ')}."
 
 
 def _some(texts: Sequence[str], between: str = ", ") -> str:
@@ -112,12 +112,12 @@ class _Now:
         self.ingredients = Ingredients(registry, lambda trial: "")
         self.core = core_code(EVALUATION_CODE)
         self._parts: dict[tuple, tuple[MadeOf, tuple[str, ...]]] = {}
-        self._unchecked: dict[str, None] = {}
+        self._not_compared: dict[str, None] = {}
 
     @property
-    def unchecked(self) -> tuple[str, ...]:
+    def not_compared(self) -> tuple[str, ...]:
         """What could not be looked up so far."""
-        return tuple(self._unchecked)
+        return tuple(self._not_compared)
 
     def differences(self, record: Record) -> list[str]:
         """What is another one now than when the record was made, as far as that can be said."""
@@ -132,7 +132,7 @@ class _Now:
             found, faults = _of_files({f"file:{text}": folder / Path(text).expanduser()})
             now |= found
             missing += faults
-        self._unchecked |= dict.fromkeys(missing)
+        self._not_compared |= dict.fromkeys(missing)
         made_of = {name: each for name, each in record.provenance["made_of"].items() if name not in (SETTINGS, BEFORE)}
         if missing:  # of what is not here nobody knows whether it is gone
             made_of = {name: each for name, each in made_of.items() if name in now}

@@ -65,7 +65,7 @@ class Study:
     readings: tuple[Reading, ...] = ()  # the metrics that could be read
     notes: tuple[str, ...] = ()  # metrics that could not, and why
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
-    unchecked: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
+    not_compared: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
 
     @cached_property
     def done(self) -> list[Record]:
