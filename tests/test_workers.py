@@ -18,7 +18,6 @@ from rich.console import Console
 
 from tests.processes import until
 from tests.small import SMALL, load, records, run_here, small_registry
-from workbench.cgroups import cores_allowed
 from workbench.contracts import Launcher
 from workbench.experiment import Experiment
 from workbench.run import Outcome, RunOptions, run
@@ -253,9 +252,8 @@ def test_a_worker_on_macos_is_a_new_interpreter_that_hears_of_no_interrupt(monke
 )
 def test_cores_are_shared_by_the_workers_of_a_cpu_or_gpu(monkeypatch, device, settings, workers, threads):
     """On a CPU each computes on one; beside a GPU nothing else needs them."""
-    if (cores_allowed() or 6) < 6:
-        pytest.skip("this container has less than six cores")
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setattr("workbench.machine.cores_allowed", lambda root: None)  # a container may have fewer
     found = small_registry().create("launcher", "local", **settings)
     found.open(Crew(prepare_to_count, device))
     try:
