@@ -17,15 +17,15 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 def answer(folder: str, questions: str, out: str) -> None:
     """Answer greedily what the JSON file `questions` asks, and write `out`: for each the ids [A] and the logits [A,V].
 
-    The file holds `longest`, in tokens, and `asked`: a file with a picture, and the whole text of the prompt. The end
+    The file holds `longest`, in tokens, and `asked`: a file with an image, and the whole text of the prompt. The end
     token belongs to an answer.
     """
     processor = AutoProcessor.from_pretrained(folder)
     model: Any = LlavaForConditionalGeneration.from_pretrained(folder).eval()
     told = json.loads(Path(questions).read_text(encoding="utf-8"))
     found = {}
-    for number, (picture, text) in enumerate(told["asked"]):
-        given = processor(images=Image.open(picture), text=text, return_tensors="pt")
+    for number, (image, text) in enumerate(told["asked"]):
+        given = processor(images=Image.open(image), text=text, return_tensors="pt")
         made = model.generate(
             **given, max_new_tokens=told["longest"], do_sample=False, return_dict_in_generate=True, output_logits=True
         )

@@ -1,6 +1,6 @@
 """The other peer: the same model as one writes it for this one purpose, without any workbench.
 
-Plain modules in the order of ours, so that weights can be copied over by position. A row is one picture and one
+Plain modules in the order of ours, so that weights can be copied over by position. A row is one image and one
 question: start token, image tokens, question, answer. Rows are padded at the right, so that attention is just causal.
 """
 

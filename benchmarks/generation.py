@@ -57,7 +57,7 @@ NONE, OURS, THEIRS = "ours, without a cache", "ours, with the KV cache", "Huggin
 
 
 class Patches(Encoder):
-    """49 tokens of a picture, as CLIP ViT-B/32 gives; the encoder itself is not what is measured here."""
+    """49 tokens of an image, as CLIP ViT-B/32 gives; the encoder itself is not what is measured here."""
 
     def __init__(self):
         super().__init__()
@@ -89,7 +89,7 @@ def stories(folder: Path, precision: str, rows: int, repeats: int, device: str) 
     """Print the three ways side by side, what they say of the goals, and whether they tell the same stories."""
     model, theirs = storyteller(folder).to(device), transformers_model(folder, precision).to(device)
     batch = prompts(model, rows).to(device)
-    vision = torch.empty(rows, 0, device=device)  # there is no picture, and the fusion is one that changes nothing
+    vision = torch.empty(rows, 0, device=device)  # there is no image, and the fusion is one that changes nothing
     seconds: list[float] = []
     with answering(model, precision) as ours:
         ways: dict[str, Callable[[], list[list[int]]]] = {
@@ -165,7 +165,7 @@ def without_cache(model: VisionLanguageModel, vision: Any, batch: Batch, new: in
     """Append the most likely token of each row and run the whole sequence again."""
     ids, positions, segments, prompt = batch.ids, batch.positions, batch.segments, batch.prompt
     for _ in range(new):
-        longer = Batch(batch.images, ids, positions, segments, ids, prompt, batch.picture)
+        longer = Batch(batch.images, ids, positions, segments, ids, prompt, batch.image_set)
         token = model.language_model.head(model.hidden(vision, longer)[:, -1]).float().argmax(-1, keepdim=True)
         ids, positions = torch.cat([ids, token], 1), torch.cat([positions, positions[:, -1:] + 1], 1)
         segments = torch.cat([segments, torch.ones_like(token)], 1)
@@ -200,7 +200,7 @@ def flat(rows: list[list[int]]) -> list[int]:
 
 
 def fusion(name: str, device: str, new: int = 64) -> None:
-    """The cache against none with a picture, fp32, batch 1."""
+    """The cache against none with an image, fp32, batch 1."""
     registry, encoder = load_registry(), Patches()
     decoder = registry.create("language_model", "gpt", Corpus(lambda: [QUESTION]), width=256, depth=6, heads=8)
     decoder.tokenizer.end = -1

@@ -32,7 +32,7 @@ class Size:
 
     @property
     def image_tokens(self) -> int:
-        """How many the decoder gets for a picture."""
+        """How many the decoder gets for an image."""
         return (self.image_size // self.patch_size) ** 2
 
 

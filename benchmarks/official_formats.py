@@ -1,7 +1,7 @@
 """Writes files in the official formats of public data sets, of any length: for the tests, and to time the readers.
 
-Each `write_...` makes `count` training examples and a few of another split, about pictures that are written with them
-when `pictures` is true, and returns the options of the reader. Keys and sizes of entries are those of the real files.
+Each `write_...` makes `count` training examples and a few of another split, and returns the options of the reader;
+`with_images`, it writes the images they are about as well. Keys and sizes of entries are those of the real files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def sentence(number: int, words: int = 12) -> str:
     return " ".join(WORDS[(number * 7 + place * 3) % len(WORDS)] for place in range(words)).capitalize() + "."
 
 
-def write_pictures(names: Iterable[Path]) -> None:
+def write_images(names: Iterable[Path]) -> None:
     for number, name in enumerate(dict.fromkeys(names)):
         name.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (12, 10), (40 * number % 256, 80, 160)).save(name)
@@ -48,7 +48,7 @@ def splits(count: int, names: tuple[str, str]) -> list[tuple[str, str, range]]:
     return [("train", names[0], range(count)), ("test", names[1], range(10**6, 10**6 + TEST))]
 
 
-def write_llava_json(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_llava_json(folder: Path, count: int, with_images: bool = True) -> Options:
     def entry(number: int) -> dict:
         turns = [5, 1, 1][number % 3]
         said = []
@@ -60,13 +60,13 @@ def write_llava_json(folder: Path, count: int, pictures: bool = True) -> Options
         return {"id": f"{number:012}", "image": f"{number:012}.jpg", "conversations": said}
 
     file = write_json(folder / "llava_instruct_150k.json", [entry(number) for number in range(count)])
-    if pictures:
-        write_pictures(folder / f"train2017/{number:012}.jpg" for number in range(count))
+    if with_images:
+        write_images(folder / f"train2017/{number:012}.jpg" for number in range(count))
     (folder / "train2017").mkdir(exist_ok=True)
-    return {"conversations": {"train": file}, "images": folder / "train2017", "test_share": 0.3 if pictures else 0.0}
+    return {"conversations": {"train": file}, "images": folder / "train2017", "test_share": 0.3 if with_images else 0.0}
 
 
-def _vqa(folder: Path, count: int, pictures: bool, kinds: Callable[[int], dict], file: str, extra: dict) -> Options:
+def _vqa(folder: Path, count: int, with_images: bool, kinds: Callable[[int], dict], file: str, extra: dict) -> Options:
     options: Options = {"questions": {}, "annotations": {}, "images": {}}
     for ours, theirs, numbers in splits(count, ("train2014", "val2014")):
         questions, annotations = [], []
@@ -92,29 +92,29 @@ def _vqa(folder: Path, count: int, pictures: bool, kinds: Callable[[int], dict],
         )
         options["images"][ours] = folder / theirs
         (folder / theirs).mkdir(exist_ok=True)
-        if pictures:
-            write_pictures(folder / f"{theirs}/COCO_{theirs}_{each['image_id']:012}.jpg" for each in questions)
+        if with_images:
+            write_images(folder / f"{theirs}/COCO_{theirs}_{each['image_id']:012}.jpg" for each in questions)
     return options
 
 
-def write_vqav2(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_vqav2(folder: Path, count: int, with_images: bool = True) -> Options:
     def kinds(number: int) -> dict:
         kind = ("yes/no", "number", "other")[number % 3]
         return {"question_type": "what is", "answer_type": kind, "multiple_choice_answer": "net"}
 
-    return _vqa(folder, count, pictures, kinds, "v2_mscoco_{}", {})
+    return _vqa(folder, count, with_images, kinds, "v2_mscoco_{}", {})
 
 
-def write_okvqa(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_okvqa(folder: Path, count: int, with_images: bool = True) -> Options:
     fields = {"one": "Vehicles and Transportation", "two": "Brands, Companies and Products", "other": "Other"}
 
     def kinds(number: int) -> dict:
         return {"question_type": list(fields)[number % 3], "answer_type": "other", "confidence": 3}
 
-    return _vqa(folder, count, pictures, kinds, "mscoco_{}", {"question_types": fields})
+    return _vqa(folder, count, with_images, kinds, "mscoco_{}", {"question_types": fields})
 
 
-def write_aokvqa(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_aokvqa(folder: Path, count: int, with_images: bool = True) -> Options:
     options: Options = {"annotations": {}, "images": {}}
     for ours, theirs, numbers in splits(count, ("train", "val")):
         entries = [
@@ -134,12 +134,12 @@ def write_aokvqa(folder: Path, count: int, pictures: bool = True) -> Options:
         options["annotations"][ours] = write_json(folder / f"aokvqa_v1p0_{theirs}.json", entries)
         options["images"][ours] = folder / f"{theirs}2017"
         (folder / f"{theirs}2017").mkdir(exist_ok=True)
-        if pictures:
-            write_pictures(folder / f"{theirs}2017/{number:012}.jpg" for number in numbers)
+        if with_images:
+            write_images(folder / f"{theirs}2017/{number:012}.jpg" for number in numbers)
     return options
 
 
-def write_coco_captions(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_coco_captions(folder: Path, count: int, with_images: bool = True) -> Options:
     options: Options = {"annotations": {}, "images": {}}
     for ours, theirs, numbers in splits(count, ("train2017", "val2017")):
         ids = list(dict.fromkeys(number // 5 * 5 for number in numbers))
@@ -163,12 +163,12 @@ def write_coco_captions(folder: Path, count: int, pictures: bool = True) -> Opti
         options["annotations"][ours] = write_json(folder / f"captions_{theirs}.json", whole)
         options["images"][ours] = folder / theirs
         (folder / theirs).mkdir(exist_ok=True)
-        if pictures:
-            write_pictures(folder / theirs / image["file_name"] for image in images)
+        if with_images:
+            write_images(folder / theirs / image["file_name"] for image in images)
     return options
 
 
-def _karpathy(folder: Path, count: int, pictures: bool, name: str, parts: Mapping[str, str | None]) -> Path:
+def _karpathy(folder: Path, count: int, with_images: bool, name: str, parts: Mapping[str, str | None]) -> Path:
     images = []
     for number in range(max(count // 5, 1) + TEST):
         split = list(parts)[0] if number < count // 5 else list(parts)[1 + number % (len(parts) - 1)]
@@ -181,37 +181,37 @@ def _karpathy(folder: Path, count: int, pictures: bool, name: str, parts: Mappin
         ]  # fmt: skip
         image = {"sentids": [each["sentid"] for each in said], "imgid": number, "sentences": said, "split": split}
         images.append({**({"filepath": place, "cocoid": number} if place else {}), **image, "filename": file})
-        if pictures:
-            write_pictures([folder / "images" / (place or "") / file])
+        if with_images:
+            write_images([folder / "images" / (place or "") / file])
     (folder / "images").mkdir(exist_ok=True)
     return write_json(folder / f"dataset_{name}.json", {"images": images, "dataset": name})
 
 
-def write_karpathy_coco(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_karpathy_coco(folder: Path, count: int, with_images: bool = True) -> Options:
     parts = {"train": "train2014", "restval": "val2014", "val": "val2014", "test": "val2014"}
-    return {"karpathy": _karpathy(folder, count, pictures, "coco", parts), "images": folder / "images"}
+    return {"karpathy": _karpathy(folder, count, with_images, "coco", parts), "images": folder / "images"}
 
 
-def write_karpathy_flickr30k(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_karpathy_flickr30k(folder: Path, count: int, with_images: bool = True) -> Options:
     parts = {"train": None, "val": None, "test": None}
-    return {"karpathy": _karpathy(folder, count, pictures, "flickr30k", parts), "images": folder / "images"}
+    return {"karpathy": _karpathy(folder, count, with_images, "flickr30k", parts), "images": folder / "images"}
 
 
-def write_flickr30k(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_flickr30k(folder: Path, count: int, with_images: bool = True) -> Options:
     file = folder / "results_20130124.token"
     with file.open("w", encoding="utf-8") as out:
         for number in range(count):
             out.write(f"{1000092795 + number // 5}.jpg#{number % 5}\t{sentence(number)}\n")
     (folder / "flickr30k-images").mkdir(exist_ok=True)
-    if pictures:
-        write_pictures(folder / f"flickr30k-images/{1000092795 + number // 5}.jpg" for number in range(count))
-    return {"captions": file, "images": folder / "flickr30k-images", "test_share": 0.3 if pictures else 0.0}
+    if with_images:
+        write_images(folder / f"flickr30k-images/{1000092795 + number // 5}.jpg" for number in range(count))
+    return {"captions": file, "images": folder / "flickr30k-images", "test_share": 0.3 if with_images else 0.0}
 
 
-def write_localized_narratives(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_localized_narratives(folder: Path, count: int, with_images: bool = True) -> Options:
     def entry(number: int, split: str) -> dict:
         caption = sentence(number, 40)
-        points = 900 if not pictures else 3  # as many as a real narrative has
+        points = 900 if not with_images else 3  # as many as a real narrative has
         timed = [{"utterance": word, "start_time": 0.4, "end_time": 0.9} for word in caption.split()]
         trace = [{"x": 0.2086, "y": -0.0533, "t": 0.022 * point} for point in range(points)]
         return {
@@ -231,12 +231,12 @@ def write_localized_narratives(folder: Path, count: int, pictures: bool = True) 
         ]
         options["images"][ours] = folder / f"{theirs}2017"
         (folder / f"{theirs}2017").mkdir(exist_ok=True)
-        if pictures:
-            write_pictures(folder / f"{theirs}2017/{number:012}.jpg" for number in numbers)
+        if with_images:
+            write_images(folder / f"{theirs}2017/{number:012}.jpg" for number in numbers)
     return options
 
 
-def write_pope(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_pope(folder: Path, count: int, with_images: bool = True) -> Options:
     questions = {}
     for strategy in ("random", "popular", "adversarial"):
         questions[strategy] = write_lines(
@@ -252,12 +252,12 @@ def write_pope(folder: Path, count: int, pictures: bool = True) -> Options:
             ),
         )
     (folder / "val2014").mkdir(exist_ok=True)
-    if pictures:
-        write_pictures(folder / f"val2014/COCO_val2014_{number // 6:012}.jpg" for number in range(count))
+    if with_images:
+        write_images(folder / f"val2014/COCO_val2014_{number // 6:012}.jpg" for number in range(count))
     return {"questions": questions, "images": folder / "val2014"}
 
 
-def write_gqa(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_gqa(folder: Path, count: int, with_images: bool = True) -> Options:
     def entry(number: int) -> dict:
         steps = [{"operation": "select", "dependencies": [], "argument": "sky (2486325)"}] * 3
         return {
@@ -274,13 +274,13 @@ def write_gqa(folder: Path, count: int, pictures: bool = True) -> Options:
     for ours, theirs, numbers in splits(count, ("train_balanced", "testdev_balanced")):
         file = folder / f"{theirs}_questions.json"
         options["questions"][ours] = write_json(file, {f"{number:08}": entry(number) for number in numbers})
-        if pictures:
-            write_pictures(folder / f"images/{2354786 + number // 5}.jpg" for number in numbers)
+        if with_images:
+            write_images(folder / f"images/{2354786 + number // 5}.jpg" for number in numbers)
     (folder / "images").mkdir(exist_ok=True)
     return options
 
 
-def write_scienceqa(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_scienceqa(folder: Path, count: int, with_images: bool = True) -> Options:
     problems, by_split = {}, {"train": [], "test": []}
     for number in range(count + TEST):
         split = "train" if number < count else "test"
@@ -294,8 +294,8 @@ def write_scienceqa(folder: Path, count: int, pictures: bool = True) -> Options:
             "category": "Geography", "skill": "Read a map", "lecture": sentence(number, 60),
             "solution": sentence(number, 40), "split": split,
         }  # fmt: skip
-        if pictures and number % 4:
-            write_pictures([folder / f"images/{split}/{number}/image.png"])
+        if with_images and number % 4:
+            write_images([folder / f"images/{split}/{number}/image.png"])
     (folder / "images").mkdir(exist_ok=True)
     return {
         "problems": write_json(folder / "problems.json", problems),
@@ -304,9 +304,9 @@ def write_scienceqa(folder: Path, count: int, pictures: bool = True) -> Options:
     }
 
 
-def write_folder(folder: Path, count: int, pictures: bool = True) -> Options:
+def write_folder(folder: Path, count: int, with_images: bool = True) -> Options:
     languages = ("en", "de", "fr")
-    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / "images").mkdir(exist_ok=True)
     with (folder / "train.csv").open("w", encoding="utf-8") as out:
         out.write("file,ask,reply,language\n")
         for number in range(count):
@@ -316,13 +316,13 @@ def write_folder(folder: Path, count: int, pictures: bool = True) -> Options:
         for number in range(TEST)
     ]
     write_lines(folder / "test.jsonl", test)
-    if pictures:
-        write_pictures(folder / f"pictures/{number}.png" for number in range(count))
-        write_pictures(folder / "pictures" / each["file"] for each in test)
+    if with_images:
+        write_images(folder / f"images/{number}.png" for number in range(count))
+        write_images(folder / "images" / each["file"] for each in test)
     return {
         "tables": {"train": folder / "train.csv", "test": folder / "test.jsonl"},
-        "images": folder / "pictures",
-        "columns": {"picture": "file", "question": "ask", "answers": "reply", "group": "language"},
+        "images": folder / "images",
+        "columns": {"image": "file", "question": "ask", "answers": "reply", "group": "language"},
     }
 
 

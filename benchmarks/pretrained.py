@@ -61,7 +61,7 @@ def continuation(language_model: Any, beginning: str) -> str:
 
 
 def questions() -> tuple[Tensor, list[list[Example]]]:
-    """Two pictures with three questions each."""
+    """Two images with three questions each."""
     words = ("what shape is in the image?", "is there a red shape?", "which color is present in this picture?")
     rows = [
         [Example(f"{row}/{number}", str(row), word, ("a blue circle",)) for number, word in enumerate(words)]
@@ -71,16 +71,16 @@ def questions() -> tuple[Tensor, list[list[Example]]]:
 
 
 @torch.no_grad()
-def equal_tokens(model: VisionLanguageModel, pictures: Tensor, rows: list[list[Example]]) -> tuple[int, int]:
+def equal_tokens(model: VisionLanguageModel, images: Tensor, rows: list[list[Example]]) -> tuple[int, int]:
     """How many tokens generated from the cache are the most likely ones of full passes, and how many there are."""
     collate = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)
-    answers = generate(model, model.see(pictures), collate(pictures, rows, answered=False), NEW_TOKENS)
+    answers = generate(model, model.see(images), collate(images, rows, answered=False), NEW_TOKENS)
     flat = iter([answer for row in answers for answer in row])
     same = count = 0
-    for picture, examples in zip(pictures.split(1), rows, strict=True):
+    for image, examples in zip(images.split(1), rows, strict=True):
         for example in examples:
             answer = next(flat)
-            batch = collate(picture, [[example]], answered=False)
+            batch = collate(image, [[example]], answered=False)
             logits = model.logits(_with_answer(batch, answer))[0]
             start = batch.ids.shape[1] - 1
             likely = logits[start : start + len(answer)].argmax(-1).tolist()
@@ -100,23 +100,23 @@ def _with_answer(batch: Batch, answer: list[int]) -> Batch:
         torch.cat([batch.segments, last.expand(1, len(answer))], 1),
         torch.full((1, batch.ids.shape[1] + len(answer)), -100),
         torch.cat([batch.prompt, torch.zeros_like(end, dtype=torch.bool)], 1),
-        batch.picture,
+        batch.image_set,
     )
 
 
 @torch.no_grad()
-def unchanged_to_the_bit(model: VisionLanguageModel, alone: Any, pictures: Tensor, rows: list[list[Example]]) -> bool:
-    """Whether the logits of text read beside a picture are those of the decoder by itself."""
-    batch = Collator(alone.tokenizer, PROMPT, model.fusion.reads_text)(pictures, rows)
+def unchanged_to_the_bit(model: VisionLanguageModel, alone: Any, images: Tensor, rows: list[list[Example]]) -> bool:
+    """Whether the logits of text read beside an image are those of the decoder by itself."""
+    batch = Collator(alone.tokenizer, PROMPT, model.fusion.reads_text)(images, rows)
     plain = alone(alone.embed(batch.ids), batch.positions, visible(batch.segments, batch.segments))
     return torch.equal(model.logits(batch), alone.head(plain))
 
 
-def train(model: VisionLanguageModel, pictures: Tensor, rows: list[list[Example]], steps: int = 3) -> None:
+def train(model: VisionLanguageModel, images: Tensor, rows: list[list[Example]], steps: int = 3) -> None:
     """Everything but the frozen decoder; the gates open."""
     model.language_model.requires_grad_(False)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-3)
-    batch = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)(pictures, rows)
+    batch = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)(images, rows)
     for _ in range(steps):
         optimizer.zero_grad()
         model.loss(batch).backward()
@@ -131,16 +131,16 @@ def report(name: str, file: Path, registry: Registry) -> None:
     print(f"\n{name}: {parameters:,} parameters, perplexity of a plain text {before:.4f}")
     print(f"  {continuation(language_model, BEGINNING)!r}")
     print("  fusion             cached = full pass (goal: all)   closed gates: bits kept   frozen, trained: perplexity")
-    pictures, rows = questions()
+    images, rows = questions()
     for fusion, scheme in SCHEMES.items():
         torch.manual_seed(0)
         encoder = registry.create("encoder", "vit")
         connector = registry.create("connector", "mlp", encoder.shape, language_model.shape.width)
         chosen = registry.create("fusion", fusion, connector.shape, language_model.shape)
         model = VisionLanguageModel(encoder, connector, chosen, language_model).eval()
-        kept = "-" if scheme == "A" else "yes" if unchanged_to_the_bit(model, language_model, pictures, rows) else "NO"
-        train(model, pictures, rows)
-        same, count = equal_tokens(model, pictures, rows)
+        kept = "-" if scheme == "A" else "yes" if unchanged_to_the_bit(model, language_model, images, rows) else "NO"
+        train(model, images, rows)
+        same, count = equal_tokens(model, images, rows)
         after = perplexity(model.language_model, TEXT)
         change = "the same to the bit" if after == before else f"CHANGED by {after - before:+.6f}"
         print(f"  {fusion:<19}{same:>4} of {count:<24}{kept:<26}{after:.4f}, {change}")

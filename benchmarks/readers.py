@@ -1,4 +1,4 @@
-"""How fast the readers read, on files of the official formats and sizes: parsing alone, no picture is decoded.
+"""How fast the readers read, on files of the official formats and sizes: parsing alone, no image is decoded.
 
 Seconds of one process, one thread; file caches are warm, since the files were just written.
 """
@@ -67,13 +67,13 @@ def main() -> None:
 
 
 def write_parquet(folder: Path, count: int) -> dict[str, Any]:
-    """A parquet file with pictures in it, some 20 kB each, as data sets of the hub have them."""
+    """A parquet file with images in it, some 20 kB each, as data sets of the hub have them."""
     import datasets
     import datasets.config
 
     datasets.config.HF_DATASETS_CACHE = folder / "cache"
-    picture = {"bytes": bytes(20_000), "path": None}
-    rows = {"image": [picture] * count, "question": ["What is it?"] * count, "answers": [["bus"] * 10] * count}
+    image = {"bytes": bytes(20_000), "path": None}
+    rows = {"image": [image] * count, "question": ["What is it?"] * count, "answers": [["bus"] * 10] * count}
     table = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image(decode=False))
     table.to_parquet(folder / "train.parquet")
     return {"source": {"train": folder / "train.parquet"}}

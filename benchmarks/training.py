@@ -1,7 +1,7 @@
 """Training on easy-VQA: one step on identical batches, and questions a second end to end, against two peers.
 
 The peers are transformers' LlavaForConditionalGeneration and a loop written by hand; all have the same weights, the
-same AdamW and the same clipping. Then: what packing the questions of a picture gives for each fusion.
+same AdamW and the same clipping. Then: what packing the questions of an image gives for each fusion.
 
 python benchmarks/training.py [--repeats 9] [--device cuda]
 """
@@ -26,7 +26,7 @@ from workbench.compose import build_dataset, build_model, corpus_of
 from workbench.contracts import Dataset, Example
 from workbench.experiment import load_experiment
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.precision import autocast
 from workbench.registry import Registry, load_registry
 from workbench.train import TrainingData, train
@@ -38,7 +38,7 @@ SIZES = (
     Size("10 M parameters", 256, 688, 6, 6, 4, 8, 512),
 )
 PROMPT = "<image>{question}\n"
-PICTURES, QUESTIONS = 32, 5
+IMAGES, QUESTIONS = 32, 5
 STEPS = 2  # of a measured stretch end to end
 
 
@@ -75,7 +75,7 @@ def against_peers(size: Size, registry: Registry, dataset: Dataset, repeats: int
     assert max(counts) <= 1.03 * min(counts)
     grouped: dict[str, list[Example]] = {}
     for example in dataset.examples("train", "questions"):
-        grouped.setdefault(example.picture, []).append(example)
+        grouped.setdefault(example.image, []).append(example)
     same_batches(size, ours, llava, hand, dataset, grouped, repeats)
     end_to_end(size, ours, llava, dataset, grouped, repeats)
 
@@ -89,10 +89,10 @@ def same_batches(
     grouped: dict[str, list[Example]],
     repeats: int,
 ) -> None:
-    """One optimizer step on 32 pictures with one question each: the same tokens for all three."""
-    keys = list(grouped)[:PICTURES]
+    """One optimizer step on 32 images with one question each: the same tokens for all three."""
+    keys = list(grouped)[:IMAGES]
     device = next(ours.parameters()).device
-    images = torch.cat(Pictures(dataset, ours.encoder.views).plain(keys)).to(device)
+    images = torch.cat(ImageLoader(dataset, ours.encoder.views).plain(keys)).to(device)
     tokenizer = ours.language_model.tokenizer
     collate = Collator(tokenizer, PROMPT)
     questions = [grouped[key][:1] for key in keys]
@@ -109,7 +109,7 @@ def same_batches(
     torch.testing.assert_close(values[1:], values[:1] * 2, rtol=1e-5, atol=1e-5)
     for precision in native_precisions(str(device)):
         ways = {name: Step(model, precision, loss) for name, (model, loss) in losses.items()}
-        ratios = compare(f"{size.name}, {precision}: one step, {PICTURES} pictures with a question each", ways, repeats)
+        ratios = compare(f"{size.name}, {precision}: one step, {IMAGES} images with a question each", ways, repeats)
         print(f"  ours against Llava: {ratios['ours']:.2f} (goal: at least 1.1)")
         print(f"  ours against by hand: {ratios['ours'] / ratios['by hand']:.2f} (goal: at least 0.97)")
 
@@ -141,44 +141,44 @@ def end_to_end(
     grouped: dict[str, list[Example]],
     repeats: int,
 ) -> None:
-    """Pictures opened, changed, batched, trained on: 32 pictures with 5 questions each, against 160 pictures with one.
+    """Images opened, changed, batched, trained on: 32 images with 5 questions each, against 160 images with one.
 
-    Ours is the workbench's own `train`, its start included. Llava's pictures are as quick to open as ours.
+    Ours is the workbench's own `train`, its start included. Llava's images are as quick to open as ours.
     """
     collate = Collator(ours.language_model.tokenizer, PROMPT)
-    pictures = Pictures(dataset, ours.encoder.views)
+    images = ImageLoader(dataset, ours.encoder.views)
     plenty = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS]
     some = Subset(dataset, [each for key in plenty for each in grouped[key]])
-    data = TrainingData(some, pictures, collate)
+    data = TrainingData(some, images, collate)
     for precision in native_precisions(str(next(ours.parameters()).device)):
         phase = Phase(
             name="tune",
             train=("encoder", "connector", "fusion", "language_model"),
             steps=STEPS,
-            batch=PICTURES,
+            batch=IMAGES,
             questions=QUESTIONS,
             precision=precision,
             rate=1e-5,
         )
-        usual = Usual(size, llava, pictures, collate, some.questions, precision)
+        usual = Usual(size, llava, images, collate, some.questions, precision)
         ways = {"Llava": usual, "ours": partial(train, ours, [], phase, data, 0, ignore)}
-        ratios = compare(f"{size.name}, {precision}: {STEPS} steps of {PICTURES * QUESTIONS} questions", ways, repeats)
+        ratios = compare(f"{size.name}, {precision}: {STEPS} steps of {IMAGES * QUESTIONS} questions", ways, repeats)
         print(f"  questions a second against Llava: {ratios['ours']:.2f} (goal: at least 3)")
 
 
 class Usual:
-    """Llava's training: each question is a row with its own picture, in random order."""
+    """Llava's training: each question is a row with its own image, in random order."""
 
     def __init__(
         self,
         size: Size,
         llava: Any,
-        pictures: Pictures,
+        images: ImageLoader,
         collate: Collator,
         examples: list[Example],
         precision: str,
     ):
-        self.size, self.pictures, self.collate = size, pictures, collate
+        self.size, self.images, self.collate = size, images, collate
         self.chance = random.Random(0)
         self.device = next(llava.parameters()).device
         self.batches = self._batches(examples)
@@ -186,9 +186,9 @@ class Usual:
 
     def _batches(self, examples: list[Example]) -> Iterator[dict[str, Tensor]]:
         while True:
-            chosen = self.chance.sample(examples, PICTURES * QUESTIONS)
+            chosen = self.chance.sample(examples, IMAGES * QUESTIONS)
             texts = [self.collate.encode(each.question, each.answers[0]) for each in chosen]
-            images = torch.cat(self.pictures.augmented([each.picture for each in chosen], self.chance))
+            images = torch.cat(self.images.augmented([each.image for each in chosen], self.chance))
             yield on(self.device, llava_batch(images, texts, self.size.image_tokens, self.collate.tokenizer.image))
 
     def __call__(self) -> None:
@@ -201,7 +201,7 @@ def on(device: torch.device, batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Subset(Dataset):
-    """Some questions of a dataset: those of pictures that have enough of them."""
+    """Some questions of a dataset: those of images that have enough of them."""
 
     def __init__(self, whole: Dataset, questions: list[Example]):
         self.whole, self.questions = whole, questions
@@ -219,17 +219,17 @@ def ignore(step: object) -> None:
 
 
 def packing(registry: Registry, repeats: int, device: str) -> None:
-    """Forward and backward of the quickstart's vit models: a row for every picture against a row for every question."""
+    """Forward and backward of the quickstart's vit models: a row for every image against a row for every question."""
     experiment = load_experiment(EXPERIMENT, registry, ["grid.encoder=[vit]", "grid.quantizer=[none]"])
     for trial in experiment.trials:
         dataset = build_dataset(trial, registry)
         model = build_model(trial, registry, corpus_of(trial, dataset)).to(device)
         grouped: dict[str, list[Example]] = {}
         for example in dataset.examples("train", "questions"):
-            grouped.setdefault(example.picture, []).append(example)
-        keys = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS][:PICTURES]
+            grouped.setdefault(example.image, []).append(example)
+        keys = [key for key, examples in grouped.items() if len(examples) >= QUESTIONS][:IMAGES]
         examples = [grouped[key][:QUESTIONS] for key in keys]
-        images = torch.cat(Pictures(dataset, model.encoder.views).plain(keys))
+        images = torch.cat(ImageLoader(dataset, model.encoder.views).plain(keys))
         tokenizer = model.language_model.tokenizer
         packed = Collator(tokenizer, trial.prompt)(images, examples).to(device)
         apart = Collator(tokenizer, trial.prompt, separate=True)(images, examples).to(device)
@@ -240,12 +240,12 @@ def packing(registry: Registry, repeats: int, device: str) -> None:
             losses = [model.loss(batch) for batch in (usual, apart, packed)]
         torch.testing.assert_close(losses[1:], losses[:1] * 2, rtol=1e-4, atol=1e-5)
         compare(
-            f"{trial.components['fusion'].name}: one pass, {PICTURES} pictures with {QUESTIONS} questions each",
+            f"{trial.components['fusion'].name}: one pass, {IMAGES} images with {QUESTIONS} questions each",
             {
-                "a picture for every question, fp32": partial(one_pass, model, usual, "fp32"),
-                "pictures once, a row for every question, fp32": partial(one_pass, model, apart, "fp32"),
+                "an image for every question, fp32": partial(one_pass, model, usual, "fp32"),
+                "images once, a row for every question, fp32": partial(one_pass, model, apart, "fp32"),
                 **{
-                    f"pictures once, a row for every picture, {each}": partial(one_pass, model, packed, each)
+                    f"images once, a row for every image, {each}": partial(one_pass, model, packed, each)
                     for each in native_precisions(device)
                 },
             },

@@ -38,13 +38,13 @@ class OnADevice(ReferenceEncoder):
 
 
 class KeepsTheMode(ReferenceEncoder):
-    def transform(self, picture):
-        return super().transform(picture) if picture.mode == "RGB" else torch.zeros(1, 8, 8)
+    def transform(self, image):
+        return super().transform(image) if image.mode == "RGB" else torch.zeros(1, 8, 8)
 
 
 class DividesByTheSpread(ReferenceEncoder):
-    def transform(self, picture):
-        pixels = super().transform(picture)
+    def transform(self, image):
+        pixels = super().transform(image)
         return (pixels - pixels.mean()) / pixels.std()
 
 
@@ -168,10 +168,10 @@ class NotFinite(ReferenceEncoder):
         return super().forward(images) / 0
 
 
-class ShrinksPictures(ReferenceEncoder):
-    def transform(self, picture):
-        picture.thumbnail((8, 8))
-        return super().transform(picture)
+class ShrinksImages(ReferenceEncoder):
+    def transform(self, image):
+        image.thumbnail((8, 8))
+        return super().transform(image)
 
 
 class CentresInPlace(ReferenceEncoder):
@@ -280,7 +280,7 @@ class SeesNothingToNaN(Attending):
         return hidden if prompt is None else hidden / (prompt.any(1).float()[:, None, None]), vision
 
 
-class AveragesThePictures(Attending):
+class AveragesTheImages(Attending):
     def prepare(self, vision, mask):
         return vision.mean(0), mask
 
@@ -290,7 +290,7 @@ class LooksAtWhatIsNotThere(Attending):
         return vision, None
 
 
-class LooksAtTheFirstPicture(Attending):
+class LooksAtTheFirstImage(Attending):
     def prepare(self, vision, mask):
         return vision[:, :4], None
 
@@ -340,7 +340,7 @@ class ScalesItsVision(Attending):
 
 
 class BatchStatistics(Attending):
-    """By the pictures of the batch, in eval mode too."""
+    """By the images of the batch, in eval mode too."""
 
     def prepare(self, vision, mask):
         return vision - vision.mean(0, keepdim=True), mask
@@ -695,14 +695,14 @@ class SameIds(Squares):
         return [type(each)("0", *list(vars(each).values())[1:]) for each in super().examples(split, task)[:5]]
 
 
-class SamePictures(Squares):
+class SameImages(Squares):
     def examples(self, split, task):
         return super().examples("train", task)[:5]
 
 
 class NoQuestions(Squares):
     def examples(self, split, task):
-        return [type(each)(each.id, each.picture, "", ("yes",)) for each in super().examples(split, task)[:5]]
+        return [type(each)(each.id, each.image, "", ("yes",)) for each in super().examples(split, task)[:5]]
 
 
 class WrongPlaces(Squares):
@@ -710,9 +710,9 @@ class WrongPlaces(Squares):
         return [replace(each, question="is <image> like <image> ?") for each in super().examples(split, task)]
 
 
-class GreyPictures(Squares):
-    def picture(self, key):
-        return super().picture(key).convert("L")
+class GreyImages(Squares):
+    def image(self, key):
+        return super().image(key).convert("L")
 
 
 class Restless(Squares):
@@ -723,17 +723,17 @@ class Restless(Squares):
 
 
 class DrawsElsewhere(Squares):
-    def augment(self, picture, random: random.Random):
-        return Image.new(picture.mode, picture.size, (next(Restless.count), 0, 0))
+    def augment(self, image, random: random.Random):
+        return Image.new(image.mode, image.size, (next(Restless.count), 0, 0))
 
 
-class HandsOutItsPicture(Squares):
+class HandsOutItsImage(Squares):
     def __init__(self):
         super().__init__()
         self.kept = {}
 
-    def picture(self, key):
-        return self.kept.setdefault(key, super().picture(key))
+    def image(self, key):
+        return self.kept.setdefault(key, super().image(key))
 
 
 class HandsOutItsList(Squares):
@@ -758,8 +758,8 @@ class AsksOtherwiseTomorrow(Squares):
 class ShowsAnotherOnceInFifty(Squares):
     own = random.Random(LATE)
 
-    def picture(self, key):
-        return Image.new("RGB", (16, 16)) if self.own.random() < 0.02 else super().picture(key)
+    def image(self, key):
+        return Image.new("RGB", (16, 16)) if self.own.random() < 0.02 else super().image(key)
 
 
 class SortsPredictions(Metric):

@@ -1,6 +1,6 @@
 """A made-up results folder whose true differences are known: 2 encoders x 3 fusions x 2 quantizers.
 
-Every (picture, question) has a difficulty; a configuration answers rightly when its skill exceeds it. Differences
+Every (image, question) has a difficulty; a configuration answers rightly when its skill exceeds it. Differences
 between configurations are therefore known by construction: see `SKILL`.
 """
 
@@ -16,7 +16,7 @@ import numpy
 from workbench.records import DONE, FAILED, Record, write_summary, write_trial
 
 NAME = "made"
-QUESTION = "Which fusion reads the picture best, with which encoder, and what does INT8 cost?"
+QUESTION = "Which fusion reads the image best, with which encoder, and what does INT8 cost?"
 AXES = {
     "encoder": ["vit", "clip"],
     "fusion": ["concat_projection", "cross_attention", "gated"],
@@ -33,12 +33,12 @@ CONTROL_SKILL = 0.55
 
 def write_results(
     results: Path,
-    pictures: int = 120,
+    images: int = 120,
     seeds: Sequence[int] = (0,),
     failed: tuple[int, ...] = (),
     left_out: tuple[int, ...] = (),
     axes: dict[str, list[str]] | None = None,
-    conditions: tuple[str, ...] = ("picture", "no_picture", "shuffled"),
+    conditions: tuple[str, ...] = ("image", "no_image", "shuffled"),
 ) -> Path:
     """Write `results/made` and return it. `failed` and `left_out` are places of trials in the grid."""
     axes = AXES if axes is None else axes
@@ -62,7 +62,7 @@ def write_results(
             record = _record(id_, labels, {}, seeds[0], _error())
             write_trial(folder / "trials" / id_, record, [], [])
             continue
-        lines = _predictions(labels, pictures, place, conditions)
+        lines = _predictions(labels, images, place, conditions)
         record = _record(id_, labels, _metrics(labels, lines, conditions), int(labels.get("seed", seeds[0])), None)
         write_trial(folder / "trials" / id_, record, lines, _curve(labels, place))
     return folder
@@ -107,24 +107,24 @@ def _record(
     return Record(id_, FAILED if error else DONE, NAME, axes, spec, metrics, scales, provenance, error)
 
 
-def _predictions(axes: dict[str, str], pictures: int, place: int, conditions: tuple[str, ...]) -> list[dict]:
+def _predictions(axes: dict[str, str], images: int, place: int, conditions: tuple[str, ...]) -> list[dict]:
     """Difficulties are shared by all trials, so that pairing them pays; a little noise is the trial's own."""
     shared, own = numpy.random.default_rng(7), numpy.random.default_rng(100 + place)
     skill = sum(SKILL.get(label, 0.0) for label in axes.values()) + (0.0 if "encoder" in axes else ENCODER_SKILL["vit"])
     lines = []
-    for picture in range(pictures):
+    for image in range(images):
         hard = 0.15 * shared.standard_normal()
         color, shape = COLORS[shared.integers(5)], SHAPES[shared.integers(3)]
         for number, (group, question, answer, wrong) in enumerate(_questions(color, shape)):
             need, bias = shared.uniform() + (hard if group == "shape" else hard / 3), 0.08 * (group == "shape")
             for condition in conditions:
-                chance = skill - bias if condition == "picture" else CONTROL_SKILL - bias
+                chance = skill - bias if condition == "image" else CONTROL_SKILL - bias
                 right = bool(need + 0.05 * own.standard_normal() < chance)
                 lines.append(
                     {
                         "condition": condition,
-                        "id": f"test-{picture}-{number}",
-                        "picture": f"{picture}-{color}-{shape}",
+                        "id": f"test-{image}-{number}",
+                        "image": f"{image}-{color}-{shape}",
                         "group": group,
                         "question": question,
                         "answers": [answer],
@@ -152,11 +152,11 @@ def _metrics(axes: dict[str, str], lines: list[dict], conditions: tuple[str, ...
     for name in ("vqa_accuracy", "loss"):
         for condition in conditions:
             scores = [line["scores"][name] for line in lines if line["condition"] == condition]
-            metrics[name if condition == "picture" else f"{name}.{condition}"] = float(numpy.mean(scores))
+            metrics[name if condition == "image" else f"{name}.{condition}"] = float(numpy.mean(scores))
         for group in ("color", "shape", "yes/no"):
-            scores = [x["scores"][name] for x in lines if x["group"] == group and x["condition"] == "picture"]
+            scores = [x["scores"][name] for x in lines if x["group"] == group and x["condition"] == "image"]
             metrics[f"{name}.group.{group}"] = float(numpy.mean(scores))
-    controls = [metrics[f"vqa_accuracy.{each}"] for each in conditions if each != "picture"]
+    controls = [metrics[f"vqa_accuracy.{each}"] for each in conditions if each != "image"]
     if controls:
         metrics["visual_gain"] = metrics["vqa_accuracy"] - max(controls)
     small, cross = axes.get("quantizer") == "int8", axes.get("fusion") == "cross_attention"
@@ -187,7 +187,7 @@ def _curve(axes: dict[str, str], place: int) -> list[dict]:
                     "steps": steps,
                     "loss": loss,
                     "rate": 1e-3,
-                    "pictures": 32 * step,
+                    "images": 32 * step,
                     "seconds": 0.1 * step,
                 }
             )
@@ -195,7 +195,7 @@ def _curve(axes: dict[str, str], place: int) -> list[dict]:
 
 
 def write_dataset_plugin(folder: Path) -> Path:
-    """The dataset `made_shapes` as a user's plugin: it draws the pictures of the made-up questions."""
+    """The dataset `made_shapes` as a user's plugin: it draws the images of the made-up questions."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "made_shapes.py").write_text(PLUGIN, encoding="utf-8")
     return folder
@@ -213,17 +213,17 @@ class MadeShapes(Dataset):
     def __init__(self, *, size: int = 32):
         self.size = size
 
-    def picture(self, key):
+    def image(self, key):
         _, color, shape = key.split("-")
-        picture = Image.new("RGB", (self.size, self.size), (245, 240, 250))
-        pen, low, high = ImageDraw.Draw(picture), self.size // 5, self.size - self.size // 4
+        image = Image.new("RGB", (self.size, self.size), (245, 240, 250))
+        pen, low, high = ImageDraw.Draw(image), self.size // 5, self.size - self.size // 4
         if shape == "circle":
             pen.ellipse((low, low, high, high), fill=color)
         elif shape == "rectangle":
             pen.rectangle((low, low, high, high - 5), fill=color)
         else:
             pen.polygon([(low, high), (high, high), (self.size // 2, low)], fill=color)
-        return picture
+        return image
 
 
 @hookimpl

@@ -94,14 +94,14 @@ def test_lines_are_told_by_their_number(tmp_path):
 
 def test_tables_are_read_as_csv_reads_them(tmp_path):
     file = tmp_path / "a.csv"
-    cells = [["picture", "said"], ["1.png", 'two\nlines, "quoted"'], ["2.png", "ü"]]
+    cells = [["image", "said"], ["1.png", 'two\nlines, "quoted"'], ["2.png", "ü"]]
     with file.open("w", newline="", encoding="utf-8-sig") as out:
         csv.writer(out).writerows(cells)
     assert [list(entry.value.values()) for entry in csv_rows(file)] == cells[1:]
-    file = written(tmp_path, "picture\tsaid\n1.png\ta, b\n", "a.tsv")
-    assert [dict(entry.value) for entry in read_entries(file)] == [{"picture": "1.png", "said": "a, b"}]
-    with pytest.raises(DataError, match=r"line 3: it has not as many cells as there are columns \(picture, said\)"):
-        list(csv_rows(written(tmp_path, "picture,said\n1.png,a\n2.png\n", "a.csv")))
+    file = written(tmp_path, "image\tsaid\n1.png\ta, b\n", "a.tsv")
+    assert [dict(entry.value) for entry in read_entries(file)] == [{"image": "1.png", "said": "a, b"}]
+    with pytest.raises(DataError, match=r"line 3: it has not as many cells as there are columns \(image, said\)"):
+        list(csv_rows(written(tmp_path, "image,said\n1.png,a\n2.png\n", "a.csv")))
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

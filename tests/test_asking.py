@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
-from workbench.asking import Asked, open_picture
+from workbench.asking import Asked, open_image
 from workbench.compose import build_dataset
 from workbench.finished import FinishedError, find_trial, read_finished
 from workbench.records import read_predictions
@@ -55,12 +55,12 @@ def test_every_answer_of_the_evaluation_is_given_again(finished):
         assert found.trial.id == folder.name
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
-        told = read_predictions(folder).query("condition == 'picture'")
-        for key, rows in told.groupby("picture"):
+        told = read_predictions(folder).query("condition == 'image'")
+        for key, rows in told.groupby("image"):
             questions = list(rows["question"])
-            answers = asked.answers([dataset.picture(str(key))], questions)
+            answers = asked.answers([dataset.image(str(key))], questions)
             assert answers == list(rows["answer"])
-            assert "".join(asked.stream([dataset.picture(str(key))], questions[0])) == answers[0]
+            assert "".join(asked.stream([dataset.image(str(key))], questions[0])) == answers[0]
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def workbench(finished, monkeypatch, capsys) -> CommandLine:
     return CommandLine(finished, monkeypatch, capsys)
 
 
-def picture(folder: Path, name: str = "red.png", size: tuple[int, int] = (40, 30)) -> Path:
+def image_file(folder: Path, name: str = "red.png", size: tuple[int, int] = (40, 30)) -> Path:
     Image.new("RGB", size, (220, 20, 20)).save(folder / name)
     return folder / name
 
 
 def test_one_answer_or_several_are_printed(workbench):
     folder = trials(workbench.folder)[0]
-    image = picture(workbench.folder, "red.webp")
+    image = image_file(workbench.folder, "red.webp")
     one = workbench("ask", folder.name[:7], image, "what color is it?", "--plugins", PLUGINS)
     assert one.code == 0
     both = workbench("ask", folder, image, "what color is it?", "is it red?", "--plugins", PLUGINS)
@@ -87,7 +87,7 @@ def test_one_answer_or_several_are_printed(workbench):
 
 
 def test_an_unknown_trial_is_refused_with_what_there_is(workbench):
-    told = workbench("ask", "zzz", picture(workbench.folder), "is it red?")
+    told = workbench("ask", "zzz", image_file(workbench.folder), "is it red?")
     assert told.code == 2
     assert "there is no trial 'zzz'" in told.errors
     assert trials(workbench.folder)[0].name in told.errors
@@ -107,7 +107,7 @@ def test_an_id_that_is_not_unique_is_refused(finished):
 
 def test_a_trial_whose_stage_is_gone_says_that_it_has_to_run_again(workbench, tmp_path):
     shutil.copytree(workbench.folder / "results/small", tmp_path / "results/small")
-    image = picture(tmp_path)
+    image = image_file(tmp_path)
     name = trials(workbench.folder)[0].name
     told = workbench("ask", name, image, "is it red?", "--results", tmp_path / "results", "--plugins", PLUGINS)
     assert told.code == 2
@@ -121,33 +121,33 @@ def test_a_failed_trial_says_why(workbench, tmp_path):
     record = json.loads((folder / "record.json").read_text())
     record |= {"status": "failed", "error": {"type": "OSError", "message": "the disk is full\nmore"}}
     (folder / "record.json").write_text(json.dumps(record))
-    told = workbench("ask", folder, picture(tmp_path), "is it red?", "--plugins", PLUGINS)
+    told = workbench("ask", folder, image_file(tmp_path), "is it red?", "--plugins", PLUGINS)
     assert told.code == 2
     assert "failed: the disk is full. Run it again with --retry failed" in told.errors
 
 
 def test_a_trial_with_a_plugin_that_is_not_given_says_so(workbench):
-    told = workbench("ask", trials(workbench.folder)[0], picture(workbench.folder), "is it red?")
+    told = workbench("ask", trials(workbench.folder)[0], image_file(workbench.folder), "is it red?")
     assert told.code == 2
     assert "there is no dataset 'squares'" in told.errors
     assert "--plugins" in told.errors
 
 
-def test_what_is_no_picture_or_no_question_is_refused(workbench):
+def test_what_is_no_image_or_no_question_is_refused(workbench):
     name = trials(workbench.folder)[0].name
     (workbench.folder / "note.txt").write_text("red")
     for image, question, message in (
-        ("nothing.png", "is it red?", "there is no picture nothing.png"),
-        ("note.txt", "is it red?", "note.txt is no picture that can be read"),
-        (picture(workbench.folder), " ", "nothing is asked"),
+        ("nothing.png", "is it red?", "there is no image nothing.png"),
+        ("note.txt", "is it red?", "note.txt is no image that can be read"),
+        (image_file(workbench.folder), " ", "nothing is asked"),
     ):
         told = workbench("ask", name, image, question, "--plugins", PLUGINS)
         assert told.code == 2
         assert message in told.errors
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_an_image_is_turned_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
-    assert open_picture(tmp_path / "turned.jpg").size == (30, 40)
+    assert open_image(tmp_path / "turned.jpg").size == (30, 40)

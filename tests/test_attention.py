@@ -28,14 +28,14 @@ from workbench.contracts import Corpus, DecoderShape, Example, Fusion, VisionSha
 from workbench.layers import rotate
 from workbench.looking import Recorder, kernel_weights
 from workbench.model import VisionLanguageModel, visible
-from workbench.seen_picture import seen_picture
+from workbench.seen_picture import seen_image
 from workbench.trial import Evaluation, Trial
 
 QUESTION = "what color is it?"
 
 
 def asked(model: VisionLanguageModel, prompt: str = "<image>{question}\n") -> Asked:
-    model.encoder.transform = lambda picture: images(1)[0]
+    model.encoder.transform = lambda image: images(1)[0]
     return Asked(model.eval(), Trial("", {}, {}, (), (), Evaluation(precision="fp32"), prompt, 0))
 
 
@@ -109,7 +109,7 @@ def test_every_fusion_gives_a_map_a_word_and_stays_as_it_was(fusion, decoder):
 
 @pytest.mark.parametrize("fusion", ["cross_attention", "bidirectional"])
 @torch.no_grad()
-def test_a_text_as_long_as_the_picture_is_told_from_it(fusion):
+def test_a_text_as_long_as_the_image_is_told_from_it(fusion):
     model = tiny_model(fusion).eval()
     open_gates(model)
     batch, _ = answered(model, "{question}")
@@ -214,17 +214,17 @@ def test_queries_of_a_connector_are_followed_back_to_the_patches(connector):
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @torch.no_grad()
-def test_maps_of_several_pictures_lie_side_by_side(fusion):
+def test_maps_of_several_images_lie_side_by_side(fusion):
     model = tiny_model(fusion)
     open_gates(model)
     pair = images(2)
-    pictures = [Image.new("RGB", (8, 8), shade) for shade in ("red", "blue")]
+    opened = [Image.new("RGB", (8, 8), shade) for shade in ("red", "blue")]
     both = asked(model)
-    model.encoder.transform = lambda picture: pair[int(picture.getpixel((0, 0)) == (0, 0, 255))]
-    maps = word_maps(both, pictures, QUESTION, max_new_tokens=4)
+    model.encoder.transform = lambda image: pair[int(image.getpixel((0, 0)) == (0, 0, 255))]
+    maps = word_maps(both, opened, QUESTION, max_new_tokens=4)
     assert maps.maps.shape == (len(maps.words), 2, 4)
     torch.testing.assert_close(maps.maps.sum((1, 2)), torch.ones(len(maps.words)))
-    swapped = word_maps(both, pictures[::-1], QUESTION, max_new_tokens=4)
+    swapped = word_maps(both, opened[::-1], QUESTION, max_new_tokens=4)
     if fusion != "concat_projection":  # beside the sequence their order is not seen
         torch.testing.assert_close(swapped.maps, maps.maps.roll(2, 2), rtol=1e-4, atol=1e-5)
     figure = draw_maps(Image.new("RGB", (16, 8), "red"), QUESTION, maps)
@@ -241,19 +241,19 @@ def test_tokens_are_put_together_to_words():
     assert len(ids) > 3
 
 
-def test_a_picture_is_seen_as_the_encoder_gets_it():
+def test_an_image_is_seen_as_the_encoder_gets_it():
     from tests.tiny import builtin_registry
 
-    picture = Image.effect_noise((90, 60), 60).convert("RGB")
+    image = Image.effect_noise((90, 60), 60).convert("RGB")
     for name, options in (("clip", {"image_size": 32}), ("vit", {"image_size": 32})):
         encoder = builtin_registry().create("encoder", name, **options)
-        seen = seen_picture(encoder.views, picture)
+        seen = seen_image(encoder.views, image)
         assert seen.size == (32, 32)
         again = encoder.transform(seen)
-        torch.testing.assert_close(again, encoder.transform(picture), atol=0.02, rtol=0)
+        torch.testing.assert_close(again, encoder.transform(image), atol=0.02, rtol=0)
 
 
-def test_the_plot_shows_the_picture_and_every_word(tmp_path):
+def test_the_plot_shows_the_image_and_every_word(tmp_path):
     model = tiny_model("concat_projection")
     maps = word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, max_new_tokens=6)
     figure = draw_maps(Image.new("RGB", (8, 8), "red"), QUESTION, maps)

@@ -146,7 +146,7 @@ BROKEN_PHASES = {
         "base.phases.tune.precision",
         "one of: auto, fp32, bf16, fp16",
     ),
-    "all pictures are held out": (
+    "all images are held out": (
         "epochs: 2",
         "epochs: 2\n      held_out: 1 #!",
         "base.phases.tune.held_out",
@@ -176,7 +176,7 @@ BROKEN_PHASES = {
         "base.phases.tune",
         "'finish_with: best' needs 'keep_best: 1' or more",
     ),
-    "more pieces than pictures": (
+    "more pieces than images": (
         LAST,
         LAST.replace("tune", "tune #!") + "\n      batch: 4\n      accumulate: 5",
         "base.phases.tune",

@@ -43,8 +43,8 @@ def test_every_question_continues_the_positions_of_the_shared_beginning():
 def test_a_fusion_that_reads_text_gets_a_row_for_each_question():
     model = tiny_model("bidirectional")
     batch = collator(model, "<image>{question}\n")(images(2), QUESTIONS)
-    assert batch.picture is not None
-    assert batch.picture.tolist() == [0, 0, 1, 1, 1]
+    assert batch.image_set is not None
+    assert batch.image_set.tolist() == [0, 0, 1, 1, 1]
     assert batch.ids.shape[0] == 5
     assert int(batch.segments.max()) == 1
 
@@ -56,7 +56,7 @@ def test_without_answers_a_row_ends_with_its_prompts():
     assert bool((batch.labels == IGNORED).all())
 
 
-def test_a_template_whose_picture_stands_behind_the_question_repeats_it_for_each_question():
+def test_a_template_whose_image_stands_behind_the_question_repeats_it_for_each_question():
     model = tiny_model("concat_projection")
     batch = collator(model, "{question}<image>\n")(images(2), QUESTIONS)
     assert (batch.ids == model.language_model.tokenizer.image).sum(1).tolist() == [2, 3]

@@ -164,7 +164,7 @@ def test_templates_are_found_in_lists_and_kept_by_copies(plain, tmp_path):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ raise_exception('no pictures, please') }}", "no pictures, please"),
+        ("{{ raise_exception('no images, please') }}", "no images, please"),
         ("{% for message in messages %}{{ message.role }}{% endfor %}", "leaves out, or changes"),
         ("{% for message in messages %}{{ message.content }}{% endfor %}", "with no special token"),
         ("{% for message in messages %}", "refuses this conversation"),

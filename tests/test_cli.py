@@ -55,8 +55,8 @@ def test_plugins_lists_every_kind_with_options_defaults_and_origin(workbench):
     for kind in KINDS:
         assert any(line.startswith(f"{kind} ") for line in lines), kind
     squares = next(line for line in lines if " squares " in line)
-    assert "Pictures of one colour, with questions and captions about it." in squares
-    assert "pictures: int = 16" in squares
+    assert "Images of one colour, with questions and captions about it." in squares
+    assert "images: int = 16" in squares
     assert "squares.py" in squares
 
 

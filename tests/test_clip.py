@@ -80,7 +80,7 @@ def expected(model: CLIPVisionModel, images: Tensor) -> tuple[tuple[Tensor, ...]
 
 
 def noise(size: int, count: int = 1) -> Tensor:
-    """Pictures [P,3,H,W]."""
+    """Images [P,3,H,W]."""
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
@@ -304,11 +304,11 @@ def test_options_that_do_not_fit_are_refused(options, message):
 def test_the_preprocessing_is_that_of_CLIPImageProcessor(size, mode):
     generator = numpy.random.default_rng(0)
     pixels = generator.integers(0, 256, (*size[::-1], 4), dtype=numpy.uint8)
-    picture = Image.fromarray(pixels).convert(mode)
+    image = Image.fromarray(pixels).convert(mode)
     # transformers 5 has one processor with torchvision and one without; transformers 4 only the latter
     processor = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
-    theirs = processor()(picture, return_tensors="np")["pixel_values"][0]
-    ours = clip(image_size=224, patch_size=112, width=8, depth=1, heads=1).transform(picture)
+    theirs = processor()(image, return_tensors="np")["pixel_values"][0]
+    ours = clip(image_size=224, patch_size=112, width=8, depth=1, heads=1).transform(image)
     assert ours.shape == (3, 224, 224) and ours.dtype == torch.float32
     numpy.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)
 

@@ -97,10 +97,10 @@ def test_a_place_where_nothing_lies_is_not_looked_for_on_the_hub(place):
 
 def test_components_of_a_component_are_built_before_it(tmp_path):
     known = registry(tmp_path)
-    file = written(tmp_path, f"{{name: both, parts: {{words: {WORDS}, colors: {{name: squares, pictures: 4}}}}}}")
+    file = written(tmp_path, f"{{name: both, parts: {{words: {WORDS}, colors: {{name: squares, images: 4}}}}}}")
     [trial] = load_experiment(file, known).trials
     assert len(build_dataset(trial, known).examples("test", "questions")) == 2 + 24
-    assert trial.spec()["dataset"]["parts"]["colors"] == {"name": "squares", "pictures": 4}
+    assert trial.spec()["dataset"]["parts"]["colors"] == {"name": "squares", "images": 4}
     made_of = chain(trial, known, lambda _: "data")[0].made_of
     assert {"plugin:dataset both", "plugin:dataset words", "plugin:dataset squares"} <= set(made_of)
 
@@ -110,7 +110,7 @@ def test_components_of_a_component_are_built_before_it(tmp_path):
     [
         ("{name: both, parts: {first: {name: sqares}}}", "parts.first.name", "Did you mean 'squares'"),
         ("{name: both, parts: {first: {name: squares, picures: 2}}}", "parts.first.picures", "no option 'picures'"),
-        ("{name: both, parts: {first: {name: squares, pictures: x}}}", "parts.first.pictures", "does not fit"),
+        ("{name: both, parts: {first: {name: squares, images: x}}}", "parts.first.images", "does not fit"),
         ("{name: both, parts: {first: words}}", "parts.first", "needs the option 'files'"),
         ("{name: both, parts: [squares]}", "parts", "give each dataset a name of your own"),
     ],

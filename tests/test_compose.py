@@ -141,8 +141,8 @@ MISFITS = {
     "phase 'tune': the dataset 'squares' has no task 'caption'. Did you mean 'captions'? Tasks: questions, captions": [
         "base.phases.tune.tasks=[caption, questions]"
     ],
-    "dataset 'squares' cannot be used: the dataset has no training examples": ["base.dataset.pictures=0"],
-    "dataset 'squares' cannot be used: the split 'test' gives 1 picture": ["evaluation.limit=1"],
+    "dataset 'squares' cannot be used: the dataset has no training examples": ["base.dataset.images=0"],
+    "dataset 'squares' cannot be used: the split 'test' gives 1 image": ["evaluation.limit=1"],
 }
 
 

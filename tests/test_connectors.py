@@ -42,7 +42,7 @@ def test_pixel_shuffle_says_which_tokens_it_cannot_take(tokens, factor, message)
 
 @pytest.mark.parametrize("name", ["resampler", "qformer"])
 @torch.no_grad()
-def test_learned_queries_give_as_many_tokens_whatever_the_picture_has_and_in_whatever_order(name):
+def test_learned_queries_give_as_many_tokens_whatever_the_image_has_and_in_whatever_order(name):
     for count in (4, 50):
         ours = connector(name, VisionShape(12, count), queries=7).eval()
         tokens = torch.randn(2, count, 12)

@@ -219,7 +219,7 @@ def test_an_experiment_is_checked_with_the_options_of_its_trials(workbench):
     file = experiment(workbench.folder)
     told = workbench("check", file, "--plugins", PLUGINS)
     assert told.code == 1
-    assert "dataset squares(pictures=16): 10 of 10 rules kept" in told.output
+    assert "dataset squares(images=16): 10 of 10 rules kept" in told.output
     assert f"metric mine(share=2, folder=null): 8 of 9 rules kept\n  {RULE}: " in told.output
     told = workbench("check", file, "--plugins", PLUGINS, "--set", "metrics=[mine]", "--kind", "metric")
     assert (told.code, told.output) == (0, "metric mine(share=1, folder=null): 9 of 9 rules kept\n")

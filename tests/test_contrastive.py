@@ -21,7 +21,7 @@ CAPTIONS = [f"a {color} square" for color in COLORS]
 
 
 def squares(count: int, seed: int = 0) -> tuple[Tensor, list[str]]:
-    """Noisy pictures [P,3,8,8] with a coloured square somewhere, and their captions."""
+    """Noisy images [P,3,8,8] with a coloured square somewhere, and their captions."""
     chance = torch.Generator().manual_seed(seed)
     images = 0.1 * torch.randn(count, 3, 8, 8, generator=chance)
     captions = []
@@ -71,7 +71,7 @@ def test_identical_captions_attract_and_do_not_repel():
     torch.testing.assert_close(downhill[0, 2], downhill[0, 0])
 
 
-def test_a_batch_of_one_caption_asks_for_nothing_of_pictures_that_are_alike():
+def test_a_batch_of_one_caption_asks_for_nothing_of_images_that_are_alike():
     model = contrastive()
     image, _ = squares(1)
     loss = model(image.expand(4, -1, -1, -1), [CAPTIONS[0]] * 4)
@@ -122,7 +122,7 @@ def test_empty_and_endless_captions_are_taken():
     assert vectors.shape == (2, 32) and vectors.isfinite().all()
 
 
-def test_the_loss_falls_to_its_floor_and_new_pictures_are_told_apart():
+def test_the_loss_falls_to_its_floor_and_new_images_are_told_apart():
     model = contrastive()
     images, captions = squares(64)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
@@ -134,7 +134,7 @@ def test_the_loss_falls_to_its_floor_and_new_pictures_are_told_apart():
         optimizer.step()
         losses.append(loss.item())
     owner = [captions.count(caption) for caption in captions]
-    floor = sum(map(math.log, owner)) / len(owner)  # the target's entropy: each picture has so many right captions
+    floor = sum(map(math.log, owner)) / len(owner)  # the target's entropy: each image has so many right captions
     assert losses[0] > floor + 0.5
     assert floor - 1e-4 < losses[-1] < floor + 0.1
     images, captions = squares(100, seed=1)

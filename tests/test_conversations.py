@@ -76,8 +76,8 @@ def test_a_turn_costs_in_a_conversation_what_it_costs_as_the_last_one(name, deco
 def test_a_fusion_that_reads_text_trains_on_a_row_for_each_turn():
     model = tiny_model("bidirectional").eval()
     batch = collator(model, PROMPT)(images(1), [[TALK, ALONE]])
-    assert batch.picture is not None
-    assert batch.picture.tolist() == [0, 0, 0, 0]
+    assert batch.image_set is not None
+    assert batch.image_set.tolist() == [0, 0, 0, 0]
     tokenizer = model.language_model.tokenizer
     for row, answer in enumerate(("yes", "a circle", "blue", ALONE.answer)):
         assert [after for _, after in labelled(batch, row)] == [*tokenizer.encode(answer), tokenizer.end]
@@ -100,7 +100,7 @@ def test_the_last_question_is_asked_behind_the_given_turns(name):
     assert first == [*tokenizer.encode("blue"), tokenizer.end]
 
 
-def test_the_picture_stands_in_the_first_turn_alone_where_it_comes_behind_the_question():
+def test_the_image_stands_in_the_first_turn_alone_where_it_comes_behind_the_question():
     model = tiny_model("concat_projection")
     batch = collator(model, "{question}<image>\n")(images(1), [[TALK]])
     assert int((batch.ids == model.language_model.tokenizer.image).sum()) == 1

@@ -89,12 +89,12 @@ def test_a_training_is_that_of_the_cpu_within_rounding(tmp_path, fusion):
 @torch.no_grad()
 def test_cached_generation_equals_the_full_forward_pass(fusion, decoder):
     model = loud_model(fusion, decoder)
-    pictures = images(2)
-    wanted = answers_without_cache(model, pictures, 5)
+    pixels = images(2)
+    wanted = answers_without_cache(model, pixels, 5)
     model.cuda()
-    prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False).to("cuda")
+    prompts = collator(model, "<image>{question}\n")(pixels, QUESTIONS, answered=False).to("cuda")
     with ready_to_answer(model):
-        got = generate(model, model.see(pictures.cuda()), prompts, max_new_tokens=5)
+        got = generate(model, model.see(pixels.cuda()), prompts, max_new_tokens=5)
     assert one_by_one(model, got) == wanted
 
 
@@ -186,12 +186,12 @@ def test_memory_that_runs_out_may_be_there_another_time():
 
 
 def test_what_cannot_be_repeated_is_done_all_the_same_and_told(caplog):
-    pictures = torch.randn(1, 2, 8, 8, device="cuda", requires_grad=True)
+    pixels = torch.randn(1, 2, 8, 8, device="cuda", requires_grad=True)
     told = []
 
     def work(unrepeatable: str | None) -> None:
         told.append(unrepeatable)
-        nn.functional.adaptive_avg_pool2d(pictures, 3).sum().backward()
+        nn.functional.adaptive_avg_pool2d(pixels, 3).sum().backward()
 
     repeatably_if_possible(work)
     assert told[0] is None

@@ -26,7 +26,7 @@ def test_the_answer_grows_and_ends_with_a_map_for_each_word():
     assert titles(steps[-1][1]) == ["as the model sees it", *texts[-1].split()]
 
 
-def test_several_pictures_are_asked_about_together():
+def test_several_images_are_asked_about_together():
     model = asked(tiny_model("concat_projection"))
     text, maps = list(reply(model, [RED, BLUE], "what has changed?"))[-1]
     assert maps is not None
@@ -41,7 +41,7 @@ def titles(figure: Any) -> list[str]:
 
 def test_what_is_missing_is_said_in_the_place_of_an_answer():
     model = asked(tiny_model("gated"))
-    assert list(reply(model, [], "what is it?")) == [("Upload a picture first.", None)]
+    assert list(reply(model, [], "what is it?")) == [("Upload an image first.", None)]
     [(text, maps)] = reply(model, [RED], "  ")
     assert text.startswith("nothing is asked")
     assert maps is None

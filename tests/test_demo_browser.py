@@ -1,4 +1,4 @@
-"""The page of the demo in a real browser: upload a picture, ask, read the answer, see a map for each word."""
+"""The page of the demo in a real browser: upload an image, ask, read the answer, see a map for each word."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.parametrize("pictures", [[RED], [RED, BLUE]])
-def test_pictures_are_uploaded_asked_about_and_mapped(browser, tmp_path, pictures):
+@pytest.mark.parametrize("images", [[RED], [RED, BLUE]])
+def test_images_are_uploaded_asked_about_and_mapped(browser, tmp_path, images):
     model = asked(tiny_model("cross_attention"))
     question = "what color is it?"
-    [answer] = model.answers(pictures, [question])
-    files = [tmp_path / f"{number}.png" for number in range(len(pictures))]
-    for file, picture in zip(files, pictures, strict=True):
-        picture.save(file)
+    [answer] = model.answers(images, [question])
+    files = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        image.save(file)
     served = demo_page(model, "a trial")
     _, address, _ = served.queue().launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     try:
@@ -46,7 +46,7 @@ def test_pictures_are_uploaded_asked_about_and_mapped(browser, tmp_path, picture
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.goto(address)
         page.get_by_role("button", name="Ask").click()
-        playwright.expect(page.get_by_label("answer")).to_have_value("Upload a picture first.", timeout=SLOWEST)
+        playwright.expect(page.get_by_label("answer")).to_have_value("Upload an image first.", timeout=SLOWEST)
         upload(page, files)
         page.get_by_label("question").fill(question)
         page.get_by_role("button", name="Ask").click()
@@ -60,6 +60,6 @@ def test_pictures_are_uploaded_asked_about_and_mapped(browser, tmp_path, picture
 
 
 def upload(page: Any, files: list[Path]) -> None:
-    """Give the page pictures, and wait until it shows them."""
+    """Give the page images, and wait until it shows them."""
     page.locator("input[type=file]").first.set_input_files(files)
     page.locator(".gallery-item img").nth(len(files) - 1).wait_for()

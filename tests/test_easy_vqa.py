@@ -35,9 +35,9 @@ def plain() -> Dataset:
 
 @cache
 def seen(key: str) -> tuple[str, str]:
-    """Colour and shape of a picture, from its pixels."""
-    picture = plain().picture(key)
-    pixels, backdrop = np.asarray(picture).astype(int), most_frequent(picture)
+    """Colour and shape of an image, from its pixels."""
+    image = plain().image(key)
+    pixels, backdrop = np.asarray(image).astype(int), most_frequent(image)
     distance = np.abs(pixels - backdrop).sum(-1)
     inside = pixels[distance == distance.max()]
     color = min(COLORS, key=lambda name: np.abs(inside[0] - ImageColor.getrgb(name)).sum())
@@ -48,17 +48,17 @@ def seen(key: str) -> tuple[str, str]:
     return color, shape
 
 
-def most_frequent(picture: Image.Image) -> np.ndarray:
+def most_frequent(image: Image.Image) -> np.ndarray:
     """The colour [3] of most pixels: the background's."""
-    return np.array(max(picture.getcolors(64 * 64) or [])[1])
+    return np.array(max(image.getcolors(64 * 64) or [])[1])
 
 
-def folder(root: Path, questions: object, pictures: int = 1) -> str:
+def folder(root: Path, questions: object, images: int = 1) -> str:
     """A small dataset in the format of easy-VQA, both splits alike."""
     for split in ("train", "test"):
         (root / split / "images").mkdir(parents=True)
         (root / split / "questions.json").write_text(questions if isinstance(questions, str) else json.dumps(questions))
-        for number in range(pictures):
+        for number in range(images):
             Image.new("RGB", (64, 64), (240, 240, 240)).save(root / split / "images" / f"{number}.png")
     return str(root)
 
@@ -68,13 +68,13 @@ def captions(root: Path, *facts: tuple[str, str]) -> list[str]:
     return [example.answers[0] for example in dataset.examples("train", "captions")]
 
 
-@pytest.mark.parametrize(("split", "questions", "pictures"), [("train", 38_575, 4_000), ("test", 9_673, 1_000)])
-def test_the_official_splits_have_all_their_questions_and_pictures(split: str, questions: int, pictures: int):
+@pytest.mark.parametrize(("split", "questions", "images"), [("train", 38_575, 4_000), ("test", 9_673, 1_000)])
+def test_the_official_splits_have_all_their_questions_and_images(split: str, questions: int, images: int):
     examples = plain().examples(split, "questions")
     assert len(examples) == len({example.id for example in examples}) == questions
-    assert len({example.picture for example in examples}) == pictures
+    assert len({example.image for example in examples}) == images
     assert all(
-        example.picture.startswith(f"{split}/") and example.id.startswith(f"{example.picture}/") for example in examples
+        example.image.startswith(f"{split}/") and example.id.startswith(f"{example.image}/") for example in examples
     )
 
 
@@ -85,7 +85,7 @@ def test_questions_and_answers_are_those_of_the_package_in_order():
     examples = plain().examples("test", "questions")
     assert [example.question for example in examples] == texts
     assert [example.answers for example in examples] == [(answer,) for answer in answers]
-    assert [example.picture for example in examples] == [f"test/{number}" for number in numbers]
+    assert [example.image for example in examples] == [f"test/{number}" for number in numbers]
 
 
 def test_the_data_is_found_without_importing_the_package():
@@ -97,7 +97,7 @@ def test_the_data_is_found_without_importing_the_package():
 def look_without_the_package() -> None:
     dataset = load_registry().create("dataset", "easy_vqa")
     dataset.examples("test", "captions")
-    dataset.picture("test/3")
+    dataset.image("test/3")
     sys.exit("easy_vqa" in sys.modules)
 
 
@@ -126,18 +126,18 @@ def test_groups_are_the_types_of_question():
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_caption_agrees_with_the_pixels(split: str):
     for example in plain().examples(split, "captions"):
-        color, shape = seen(example.picture)
+        color, shape = seen(example.image)
         assert set(example.answers[0].split()) <= {"a", color, shape, "shape"}, example
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_most_pictures_have_a_complete_caption(split: str):
+def test_most_images_have_a_complete_caption(split: str):
     examples = plain().examples(split, "captions")
-    pictures = len({example.picture for example in plain().examples(split, "questions")})
+    images = len({example.image for example in plain().examples(split, "questions")})
     words = [example.answers[0].split() for example in examples]
     complete = [each for each in words if each[1] in COLORS and each[-1] in SHAPES]
-    assert len(examples) == len({example.picture for example in examples}) > 0.97 * pictures
-    assert len(complete) > 0.85 * pictures
+    assert len(examples) == len({example.image for example in examples}) > 0.97 * images
+    assert len(complete) > 0.85 * images
     assert {example.question for example in examples} == {"describe the picture"}
 
 
@@ -165,7 +165,7 @@ def test_augmentation_moves_the_shape_whole_and_keeps_its_colour():
     dataset, chance = easy_vqa(shift=8), random.Random(3)
     moved = 0
     for number in range(100):
-        before = np.asarray(plain().picture(f"train/{number}"))
+        before = np.asarray(plain().image(f"train/{number}"))
         after = np.asarray(dataset.augment(Image.fromarray(before), chance))
         assert after.shape == before.shape
         colors = [sorted(Image.fromarray(each).getcolors(64 * 64) or []) for each in (before, after)]
@@ -176,11 +176,11 @@ def test_augmentation_moves_the_shape_whole_and_keeps_its_colour():
     assert moved > 90
 
 
-def test_flipping_mirrors_about_half_of_the_pictures():
+def test_flipping_mirrors_about_half_of_the_images():
     dataset, chance = easy_vqa(flip=True), random.Random(3)
     flipped = 0
     for number in range(100):
-        before = np.asarray(plain().picture(f"train/{number}"))
+        before = np.asarray(plain().image(f"train/{number}"))
         after = np.asarray(dataset.augment(Image.fromarray(before), chance))
         mirrored = np.array_equal(after, before[:, ::-1])
         assert mirrored or np.array_equal(after, before)
@@ -191,10 +191,10 @@ def test_flipping_mirrors_about_half_of_the_pictures():
 def test_a_tinted_background_leaves_the_inside_of_the_shape_exact():
     dataset, chance = easy_vqa(background=20.0), random.Random(3)
     for number in range(100):
-        picture = plain().picture(f"train/{number}")
-        before = np.asarray(picture).astype(int)
-        after = np.asarray(dataset.augment(picture, chance)).astype(int)
-        distance = np.abs(before - most_frequent(picture)).sum(-1)
+        image = plain().image(f"train/{number}")
+        before = np.asarray(image).astype(int)
+        after = np.asarray(dataset.augment(image, chance)).astype(int)
+        distance = np.abs(before - most_frequent(image)).sum(-1)
         inside, outside = distance == distance.max(), distance == 0
         assert np.array_equal(after[inside], before[inside])
         assert len(np.unique(after[outside], axis=0)) == 1
@@ -202,9 +202,9 @@ def test_a_tinted_background_leaves_the_inside_of_the_shape_exact():
         assert (np.abs(after - before)[~outside] <= 20).all()
 
 
-def test_the_same_random_numbers_give_the_same_pictures_and_others_other_ones():
-    dataset, picture = easy_vqa(shift=8, flip=True, background=20.0), plain().picture("train/0")
-    first, again, other = (dataset.augment(picture, random.Random(seed)).tobytes() for seed in (1, 1, 2))
+def test_the_same_random_numbers_give_the_same_images_and_others_other_ones():
+    dataset, image = easy_vqa(shift=8, flip=True, background=20.0), plain().image("train/0")
+    first, again, other = (dataset.augment(image, random.Random(seed)).tobytes() for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -213,7 +213,7 @@ def test_augmentation_is_off_by_default():
     assert easy_vqa(shift=1).augments and easy_vqa(flip=True).augments and easy_vqa(background=1.0).augments
 
 
-def test_a_picture_without_a_shape_is_left_alone():
+def test_an_image_without_a_shape_is_left_alone():
     empty = Image.new("RGB", (64, 64), (240, 240, 240))
     assert easy_vqa(shift=8, flip=True, background=9.0).augment(empty, random.Random(0)).tobytes() == empty.tobytes()
 
@@ -274,14 +274,14 @@ def test_a_missing_folder_split_or_task_is_named(tmp_path: Path):
         plain().examples("test", "captoins")
 
 
-def test_missing_truncated_and_foreign_pictures_are_named(tmp_path: Path):
+def test_missing_truncated_and_foreign_images_are_named(tmp_path: Path):
     dataset = easy_vqa(root=folder(tmp_path, [["what shape is present?", "circle", 0]]))
     file = tmp_path / "train" / "images" / "0.png"
     whole = file.read_bytes()
-    for content in (whole[: len(whole) // 2], b"no picture", b""):
+    for content in (whole[: len(whole) // 2], b"no image", b""):
         file.write_bytes(content)
         with pytest.raises(UserError, match=r"train.images.0\.png cannot be read"):
-            dataset.picture("train/0")
+            dataset.image("train/0")
     file.unlink()
     with pytest.raises(UserError, match=r"train.images.0\.png is missing"):
-        dataset.picture("train/0")
+        dataset.image("train/0")

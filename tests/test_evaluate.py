@@ -21,22 +21,20 @@ PROMPT = "<image>{question}\n"
 
 
 class Numbered(Dataset):
-    """Pictures that differ in one even shade, so that what was seen tells whose picture it was."""
+    """Images that differ in one even shade, so that what was seen tells whose image it was."""
 
-    def __init__(self, pictures: int, questions: int = 2):
-        self.pictures = pictures
+    def __init__(self, images: int, questions: int = 2):
+        self.images = images
         self.questions = questions
 
     def examples(self, split: str, task: str) -> list[Example]:
         return [
-            Example(
-                f"{picture}/{number}", str(picture), f"what is number {number}?", (f"it is {picture}",), f"g{number}"
-            )
+            Example(f"{image}/{number}", str(image), f"what is number {number}?", (f"it is {image}",), f"g{number}")
             for number in range(self.questions)
-            for picture in range(self.pictures)
+            for image in range(self.images)
         ]
 
-    def picture(self, key: str) -> Any:
+    def image(self, key: str) -> Any:
         return Image.new("RGB", (16, 16), (30 * int(key), 255 - 30 * int(key), 97 * int(key) % 256))
 
 
@@ -56,7 +54,7 @@ def model(tmp_path) -> VisionLanguageModel:
 
 @pytest.fixture(params=["concat_projection", "cross_attention", "gated", "bidirectional"])
 def any_model(request, tmp_path) -> VisionLanguageModel:
-    """Connector and fusion are open, so that pictures matter."""
+    """Connector and fusion are open, so that images matter."""
     model = build(load(tmp_path, f"base.fusion={request.param}").trials[0]).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -65,61 +63,61 @@ def any_model(request, tmp_path) -> VisionLanguageModel:
     return model
 
 
-def loss_by_loop(model: VisionLanguageModel, dataset: Dataset, example: Example, picture: Any) -> float:
-    """The mean loss of one answer with one picture, alone in its batch."""
+def loss_by_loop(model: VisionLanguageModel, dataset: Dataset, example: Example, image: Any) -> float:
+    """The mean loss of one answer with one image, alone in its batch."""
     collate = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)
     with torch.no_grad():
-        batch = collate(model.encoder.transform(picture)[None], [[example]])
+        batch = collate(model.encoder.transform(image)[None], [[example]])
         return float(model.loss(batch))
 
 
 def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_model):
-    """A loop over single questions finds the right picture, the even grey one, and another's for the shuffled."""
+    """A loop over single questions finds the right image, the even grey one, and another's for the shuffled."""
     dataset = Numbered(5)
     outcome, _ = ask(any_model, dataset, batch=2)
     grey = Image.new("RGB", (16, 16), (128, 128, 128))
-    for place, prediction in enumerate(outcome.predictions["picture"]):
+    for place, prediction in enumerate(outcome.predictions["image"]):
         example = prediction.example
-        alone = {key: loss_by_loop(any_model, dataset, example, dataset.picture(key)) for key in "01234"}
-        assert max(alone.values()) - min(alone.values()) > 1e-3, "pictures matter to this model"
-        own = alone.pop(example.picture)
+        alone = {key: loss_by_loop(any_model, dataset, example, dataset.image(key)) for key in "01234"}
+        assert max(alone.values()) - min(alone.values()) > 1e-3, "images matter to this model"
+        own = alone.pop(example.image)
         assert prediction.loss == pytest.approx(own, abs=2e-5)
         empty = loss_by_loop(any_model, dataset, example, grey)
-        assert outcome.predictions["no_picture"][place].loss == pytest.approx(empty, abs=2e-5)
+        assert outcome.predictions["no_image"][place].loss == pytest.approx(empty, abs=2e-5)
         shuffled = outcome.predictions["shuffled"][place].loss
         assert min(abs(shuffled - other) for other in alone.values()) < 2e-5
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 64])
-@pytest.mark.parametrize("pictures", [2, 3, 5, 8])
-def test_batches_hold_every_picture_once_and_never_one_alone(pictures, batch):
-    keys = [(str(number),) for number in range(pictures)]
+@pytest.mark.parametrize("images", [2, 3, 5, 8])
+def test_batches_hold_every_image_once_and_never_one_alone(images, batch):
+    keys = [(str(number),) for number in range(images)]
     for seed in range(5):
         batches = list(_mixed_batches(dict.fromkeys(keys, ()), batch, seed))
         assert sorted(key for each in batches for key in each) == keys
         assert all(2 <= len(each) <= max(batch, 2) + 1 for each in batches)
 
 
-@pytest.mark.parametrize(("pictures", "batch"), [(2, 1), (3, 2), (5, 2), (7, 3), (7, 64)])
-def test_the_shuffled_control_shows_no_picture_its_own_questions(model, pictures, batch):
+@pytest.mark.parametrize(("images", "batch"), [(2, 1), (3, 2), (5, 2), (7, 3), (7, 64)])
+def test_the_shuffled_control_shows_no_image_its_own_questions(model, images, batch):
     shown = Shown(model)
-    ask(model, Numbered(pictures), batch=batch)
+    ask(model, Numbered(images), batch=batch)
     shown.remove()
     for true, shuffled in shown.pairs():
         assert len(true) == len(shuffled)
         assert all(mine != theirs for mine, theirs in zip(true, shuffled, strict=True))
-        assert sorted(true) == sorted(shuffled), "pictures are exchanged, none is made up"
+        assert sorted(true) == sorted(shuffled), "images are exchanged, none is made up"
 
 
 def test_the_grey_control_is_the_same_for_all(model):
     shown = Shown(model)
     ask(model, Numbered(5), batch=3)
     shown.remove()
-    assert len({value for each in shown.by_condition("no_picture") for value in each}) == 1
+    assert len({value for each in shown.by_condition("no_image") for value in each}) == 1
 
 
 class Shown:
-    """Notes, by the pictures' values, what the decoder is given of them: three conditions a batch, in their order."""
+    """Notes, by the images' values, what the decoder is given of them: three conditions a batch, in their order."""
 
     def __init__(self, model: VisionLanguageModel):
         self.visions: list[tuple[float, ...]] = []
@@ -136,16 +134,16 @@ class Shown:
 
     def by_condition(self, condition: str) -> list[tuple[float, ...]]:
         """What was shown under a condition, batch by batch."""
-        batches = [each for each in self.visions if len(each) > 1]  # the latency asks one picture at a time
+        batches = [each for each in self.visions if len(each) > 1]  # the latency asks one image at a time
         return batches[CONDITIONS.index(condition) :: 3]
 
     def pairs(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
-        return list(zip(self.by_condition("picture"), self.by_condition("shuffled"), strict=True))
+        return list(zip(self.by_condition("image"), self.by_condition("shuffled"), strict=True))
 
 
-def test_predictions_are_grouped_by_picture_in_the_order_of_the_data(model):
+def test_predictions_are_grouped_by_image_in_the_order_of_the_data(model):
     outcome, progress = ask(model, Numbered(4, questions=3), batch=3)
-    expected = [f"{picture}/{number}" for picture in range(4) for number in range(3)]
+    expected = [f"{image}/{number}" for image in range(4) for number in range(3)]
     for condition in CONDITIONS:
         assert [each.example.id for each in outcome.predictions[condition]] == expected
     assert progress[-1] == (4, 4)
@@ -155,11 +153,9 @@ def test_predictions_are_grouped_by_picture_in_the_order_of_the_data(model):
 def test_answers_do_not_depend_on_the_batch_nor_on_the_seed(any_model):
     first, _ = ask(any_model, Numbered(5), batch=2)
     second, _ = ask(any_model, Numbered(5), batch=64, seed=3)
-    assert [each.answer for each in first.predictions["picture"]] == [
-        each.answer for each in second.predictions["picture"]
-    ]
-    assert [each.loss for each in first.predictions["picture"]] == pytest.approx(
-        [each.loss for each in second.predictions["picture"]], abs=2e-4
+    assert [each.answer for each in first.predictions["image"]] == [each.answer for each in second.predictions["image"]]
+    assert [each.loss for each in first.predictions["image"]] == pytest.approx(
+        [each.loss for each in second.predictions["image"]], abs=2e-4
     )
 
 
@@ -169,16 +165,16 @@ def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
     assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) != list(_mixed_batches(dict.fromkeys(keys, ()), 3, 2))
 
 
-def test_a_limit_takes_the_first_pictures_with_all_their_questions(model):
+def test_a_limit_takes_the_first_images_with_all_their_questions(model):
     outcome, progress = ask(model, Numbered(6), limit=3)
-    assert [each.example.id for each in outcome.predictions["picture"]] == ["0/0", "0/1", "1/0", "1/1", "2/0", "2/1"]
+    assert [each.example.id for each in outcome.predictions["image"]] == ["0/0", "0/1", "1/0", "1/1", "2/0", "2/1"]
     assert progress == [(3, 3)]
 
 
-@pytest.mark.parametrize(("pictures", "limit"), [(1, None), (0, None), (5, 1)])
-def test_one_picture_alone_cannot_be_evaluated(model, pictures, limit):
-    with pytest.raises(EvaluationError, match=r"split 'test' gives [01] picture.*needs at least 2"):
-        ask(model, Numbered(pictures), limit=limit)
+@pytest.mark.parametrize(("images", "limit"), [(1, None), (0, None), (5, 1)])
+def test_one_image_alone_cannot_be_evaluated(model, images, limit):
+    with pytest.raises(EvaluationError, match=r"split 'test' gives [01] image.*needs at least 2"):
+        ask(model, Numbered(images), limit=limit)
 
 
 def test_an_answer_takes_time(model):
@@ -208,12 +204,12 @@ def predictions(groups: list[str]) -> dict[str, list[Prediction]]:
     }
 
 
-TABLE = {"picture": [1.0, 0.5, 0.0, 0.9], "no_picture": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
+TABLE = {"image": [1.0, 0.5, 0.0, 0.9], "no_image": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
 
 
 def test_the_visual_gain_is_over_the_better_control():
     flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
-    assert flat == pytest.approx({"right": 0.6, "right.no_picture": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
+    assert flat == pytest.approx({"right": 0.6, "right.no_image": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
     assert {each: scores[each]["right"].scores for each in CONDITIONS} == TABLE
 
 
@@ -227,7 +223,7 @@ def test_the_gain_is_that_of_the_first_metric():
     assert summarize(predictions([""] * 4), metrics)[0]["visual_gain"] == pytest.approx(0.3)
 
 
-def test_each_group_has_its_own_mean_of_the_answers_with_the_picture():
+def test_each_group_has_its_own_mean_of_the_answers_with_the_image():
     flat, _ = summarize(predictions(["a", "b", "a", ""]), {"right": Scored(TABLE, True)})
     assert {name: value for name, value in flat.items() if ".group." in name} == pytest.approx(
         {"right.group.a": 0.5, "right.group.b": 0.5}
@@ -236,8 +232,8 @@ def test_each_group_has_its_own_mean_of_the_answers_with_the_picture():
 
 def test_bf16_answers_are_close_to_those_of_fp32(model):
     full, half = ask(model, Numbered(4))[0], ask(model, Numbered(4), precision="bf16")[0]
-    assert [each.loss for each in half.predictions["picture"]] == pytest.approx(
-        [each.loss for each in full.predictions["picture"]], rel=2e-2
+    assert [each.loss for each in half.predictions["image"]] == pytest.approx(
+        [each.loss for each in full.predictions["image"]], rel=2e-2
     )
 
 

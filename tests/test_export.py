@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.small import PLUGINS, CommandLine
-from tests.test_asking import finished, picture, trials
+from tests.test_asking import finished, image_file, trials
 from workbench.artifacts import TOKENIZER
-from workbench.asking import Asked, open_picture
+from workbench.asking import Asked, open_image
 from workbench.compose import count_bytes
 from workbench.exported import ExportError, export, is_exported, read_exported
 from workbench.finished import Finished, read_finished
@@ -43,7 +43,7 @@ def test_an_exported_trial_computes_the_same_bits_from_its_folder_alone(finished
         own, theirs = found.model().state_dict(), model.state_dict()
         assert own.keys() == theirs.keys()
         assert all(torch.equal(own[name], theirs[name]) for name in own)
-        image = open_picture(picture(tmp_path))
+        image = open_image(image_file(tmp_path))
         questions = ["is it red?", "what color is it?"]
         assert Asked(model, again.trial).answers([image], questions) == Asked(found.model(), found.trial).answers(
             [image], questions
@@ -92,7 +92,7 @@ def test_the_card_has_the_record_s_numbers(finished, tmp_path):
     card = (tmp_path / "out/README.md").read_text()
     assert f"{found.record.metrics['parameters']:,.0f} parameters" in card
     assert f"{100 * found.record.metrics['vqa_accuracy']:.1f} [" in card
-    assert "| VQA accuracy % | no picture |" in card
+    assert "| VQA accuracy % | no image |" in card
     assert "| encoder | mit |" in card
     assert "| adapt | adapter | questions | 2 steps | 0.01 | 4 |" in card
     assert json.loads((tmp_path / "out/config.json").read_text())["record"]["id"] == found.record.id
@@ -104,7 +104,7 @@ def workbench(finished, monkeypatch, capsys) -> CommandLine:
 
 
 def test_an_exported_folder_is_asked_like_a_trial(workbench, tmp_path):
-    trial, image = trials(workbench.folder)[0].name, picture(tmp_path)
+    trial, image = trials(workbench.folder)[0].name, image_file(tmp_path)
     told = workbench("export", trial, tmp_path / "out", "--plugins", PLUGINS, "--separate-adapter")
     assert told.code == 0
     assert is_exported(tmp_path / "out")
@@ -125,7 +125,7 @@ def test_what_cannot_be_exported_says_why(workbench, tmp_path):
 
 def test_code_in_an_exported_folder_is_not_run_by_itself(workbench, tmp_path):
     assert workbench("export", trials(workbench.folder)[0], tmp_path / "out", "--plugins", PLUGINS).code == 0
-    told = workbench("ask", tmp_path / "out", picture(tmp_path), "is it red?")
+    told = workbench("ask", tmp_path / "out", image_file(tmp_path), "is it red?")
     assert told.code == 2
     assert "there is no dataset 'squares'" in told.errors
     assert "--plugins" in told.errors

@@ -47,7 +47,7 @@ def trials_of(workbench: CommandLine) -> dict[str, bytes]:
 
 
 def made_data(root: Path) -> Path:
-    """A folder with data as easy-VQA's: four pictures a split."""
+    """A folder with data as easy-VQA's: four images a split."""
     for split in ("train", "test"):
         (root / split / "images").mkdir(parents=True)
         for number in range(4):
@@ -57,7 +57,7 @@ def made_data(root: Path) -> Path:
     return root
 
 
-def test_a_missing_picture_is_told_before_anything_runs(workbench):
+def test_a_missing_image_is_told_before_anything_runs(workbench):
     root = made_data(workbench.folder / "data")
     (root / "test/images/2.png").unlink()
     before = trials_of(workbench)
@@ -70,10 +70,10 @@ def test_a_missing_picture_is_told_before_anything_runs(workbench):
     assert trials_of(workbench) == before
 
 
-def test_a_corrupt_picture_fails_its_trials_with_its_name_and_keeps_the_others(workbench):
+def test_a_corrupt_image_fails_its_trials_with_its_name_and_keeps_the_others(workbench):
     root = made_data(workbench.folder / "data")
-    picture = root / "test/images/2.png"
-    picture.write_bytes(picture.read_bytes()[:60])
+    image = root / "test/images/2.png"
+    image.write_bytes(image.read_bytes()[:60])
     before = trials_of(workbench)
     told = workbench.run(
         workbench.folder / "small.yaml", "--set", f"grid.dataset=[squares, {{name: easy_vqa, root: {root}}}]"
@@ -83,9 +83,9 @@ def test_a_corrupt_picture_fails_its_trials_with_its_name_and_keeps_the_others(w
     failed = [record for record in records(workbench.folder) if record["status"] == "failed"]
     assert len(failed) == 2
     for record in failed:
-        assert f"the picture {picture} cannot be read" in record["error"]["message"]
-        assert record["error"]["stage"] == "features", "both trials look at the same pictures with the same encoder"
-        assert not record["error"]["transient"], "the picture stays damaged"
+        assert f"the image {image} cannot be read" in record["error"]["message"]
+        assert record["error"]["stage"] == "features", "both trials look at the same images with the same encoder"
+        assert not record["error"]["transient"], "the image stays damaged"
         assert record["error"]["traceback"] == ""
     after = trials_of(workbench)
     assert {name: content for name, content in after.items() if not name.endswith("record.json")}.items() >= {

@@ -14,7 +14,7 @@ from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_inside, sm
 from workbench.contracts import Encoder
 from workbench.experiment import Experiment
 from workbench.features import FrozenTokens, encode
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.plan import Plan, Planner
 from workbench.probe import Probe
 from workbench.run import RunOptions
@@ -22,7 +22,7 @@ from workbench.stages import FeatureStage
 
 TEXT = (
     SMALL.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}", "sociable")
-    .replace("dataset: squares", "dataset: {name: squares, pictures: 40}")
+    .replace("dataset: squares", "dataset: {name: squares, images: 40}")
     .replace("train: [encoder, connector, fusion, language_model], steps: 2, batch: 4",
              "train: [connector, fusion, language_model], epochs: 2, batch: 9")
 )  # fmt: skip
@@ -35,7 +35,7 @@ def planned(experiment: Experiment, folder: Path, **options: object) -> Plan:
 
 
 def passes(plan: Plan) -> list[str]:
-    """The passes of the encoder over which pictures, one each."""
+    """The passes of the encoder over which images, one each."""
     stages = [stage for stage in plan.missing.values() if isinstance(stage, FeatureStage)]
     return sorted(stage.look.split for stage in stages)
 
@@ -52,7 +52,7 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def test_kept_features_give_the_bits_of_recomputed_ones(tmp_path):
-    """In both precisions, and with pictures that are held out."""
+    """In both precisions, and with images that are held out."""
     found = []
     for name, limit, count in (("kept", None, 3), ("recomputed", 0, 0)):
         folder = tmp_path / name
@@ -77,7 +77,7 @@ def test_a_probe_runs_the_encoder_only_where_the_stage_will(tmp_path, limit):
         for stage in plan.missing.values():
             called.clear()
             assert probe.seconds(stage) > 0
-            # One picture at a time is the grey control and the measured latency, whatever is kept.
+            # One image at a time is the grey control and the measured latency, whatever is kept.
             encodes = any(isinstance(module, Encoder) and len(given[0]) > 1 for module, given in called)
             assert encodes == (limit == 0 or isinstance(stage, FeatureStage)), stage.name
     finally:
@@ -130,7 +130,7 @@ def test_an_adapter_inside_the_encoder_uses_no_kept_features(tmp_path):
 
 
 def test_an_adapter_behind_the_encoder_shares_what_came_before_it(tmp_path):
-    """Both phases and both ranks look at the same pictures."""
+    """Both phases and both ranks look at the same images."""
     phases = "    - {name: adapt, train: [adapter], epochs: 1, batch: 9, precision: fp32}\nmetrics:"
     experiment = load(tmp_path, "grid.adapter.rank=[2, 4]", text=LORA.replace("metrics:", phases))
     assert passes(planned(experiment, tmp_path)) == ["test", "train"]
@@ -147,12 +147,12 @@ def test_seeds_share_features_when_files_give_the_encoder_its_weights(tmp_path):
 
 def test_tokens_that_would_fill_the_memory_are_computed_when_they_are_asked_for(tmp_path):
     trial = load(tmp_path, text=TEXT).trials[0]
-    encoder, dataset = build(trial).encoder, small_registry().create("dataset", "squares", pictures=40)
+    encoder, dataset = build(trial).encoder, small_registry().create("dataset", "squares", images=40)
     order = [f"train/{number}" for number in range(40)]
-    pictures, cpu = Pictures(dataset, encoder.views), torch.device("cpu")
+    images, cpu = ImageLoader(dataset, encoder.views), torch.device("cpu")
     asked = ["train/3", "train/35"]
-    alone = encode(encoder, torch.cat(pictures.plain(asked)), "fp32")
+    alone = encode(encoder, torch.cat(images.plain(asked)), "fp32")
     for budget, added in ((0, 0.0), (40 * 4 * 16 * 4, 0.1)):
-        tokens = FrozenTokens(encoder, pictures, "fp32", cpu, None, order, budget=budget).of(asked)
+        tokens = FrozenTokens(encoder, images, "fp32", cpu, None, order, budget=budget).of(asked)
         others = torch.tensor([30, 6])[:, None, None]  # in the company of 32 and of 8
         torch.testing.assert_close(torch.cat(tokens), alone + added * others)

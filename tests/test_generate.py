@@ -21,7 +21,7 @@ def loud_model(fusion: str, decoder: str = "gpt"):
     return model
 
 
-def answer_without_cache(model, pictures, example: Example, tokens: int) -> list[int]:
+def answer_without_cache(model, pixels, example: Example, tokens: int) -> list[int]:
     """The oracle: append the most likely token and run everything again."""
     tokenizer = model.language_model.tokenizer
     collate = collator(model, "<image>{question}\n")
@@ -31,7 +31,7 @@ def answer_without_cache(model, pictures, example: Example, tokens: int) -> list
         collate._encoded[example.question, example.answers[0]] = type(encoded)(
             encoded.shared, encoded.prompt, (*found, tokenizer.end)
         )
-        batch = collate(pictures, [[example]])
+        batch = collate(pixels, [[example]])
         logits = model.logits(batch)[0]
         found.append(int(logits[int((batch.segments[0] >= 0).sum()) - 1].argmax()))
         if found[-1] == tokenizer.end:
@@ -39,10 +39,10 @@ def answer_without_cache(model, pictures, example: Example, tokens: int) -> list
     return found
 
 
-def answers_without_cache(model, pictures, tokens: int) -> list[list[int]]:
+def answers_without_cache(model, pixels, tokens: int) -> list[list[int]]:
     """The same for every question."""
     return [
-        answer_without_cache(model, pictures[index : index + 1], example, tokens)
+        answer_without_cache(model, pixels[index : index + 1], example, tokens)
         for index, row in enumerate(QUESTIONS)
         for example in row
     ]
@@ -58,10 +58,10 @@ def one_by_one(model, answers: list[list[list[int]]]) -> list[list[int]]:
 @torch.no_grad()
 def test_batched_cached_generation_equals_one_question_at_a_time_without_a_cache(fusion, decoder):
     model = loud_model(fusion, decoder)
-    pictures = images(2)
-    prompts = collator(model, "<image>{question}\n")(pictures, QUESTIONS, answered=False)
-    got = generate(model, model.see(pictures), prompts, max_new_tokens=5)
-    wanted = answers_without_cache(model, pictures, 5)
+    pixels = images(2)
+    prompts = collator(model, "<image>{question}\n")(pixels, QUESTIONS, answered=False)
+    got = generate(model, model.see(pixels), prompts, max_new_tokens=5)
+    wanted = answers_without_cache(model, pixels, 5)
     assert one_by_one(model, got) == wanted
     assert len({tuple(answer) for answer in wanted}) > 1
 

@@ -147,7 +147,7 @@ def test_parts_of_the_hub_are_kept_by_content_share_features_and_are_told_in_the
     experiment = load(tmp_path, "seeds=[0, 1]", text=TEXT.replace("CHECKPOINT", NAME))
     plan = Planner(experiment, small_registry(), tmp_path / "results").plan()
     assert f"file:{NAME}/model.safetensors" in next(iter(plan.chains.values()))[0].made_of
-    assert sum(isinstance(stage, FeatureStage) for stage in plan.missing.values()) == 1, "seeds share the test pictures"
+    assert sum(isinstance(stage, FeatureStage) for stage in plan.missing.values()) == 1, "seeds share the test images"
     assert run_inside(experiment, tmp_path / "results").failed == {}
     for weights in (tmp_path / "results/artifacts").glob("*/weights.safetensors"):
         assert not any(name.startswith("encoder.") for name in load_file(weights)), "they lie in the hub's cache"

@@ -141,7 +141,7 @@ def test_gradient_checkpointing_changes_no_gradient(folders, fusion):
     def gradients(**options: Any) -> dict[str, Tensor]:
         if isinstance(fusion, str):
             model = model_with(fusion, folders["Gemma3"], **options)
-        else:  # it looks at the picture inside the blocks, which are computed twice
+        else:  # it looks at the image inside the blocks, which are computed twice
             torch.manual_seed(0)
             parts = TinyEncoder(), nn.Linear(12, 32), fusion(VisionShape(32, 4), DecoderShape(32, 3, 4))
             model = VisionLanguageModel(*parts, decoder(folders["Gemma3"], **options))  # pyright: ignore

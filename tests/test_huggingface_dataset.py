@@ -57,7 +57,7 @@ def build(files: dict[str, Path], **options: Any) -> Dataset:
     return entry.factory(**resolve_options(entry, written))
 
 
-COLUMNS = {"picture": "img", "question": "ask", "group": "language"}
+COLUMNS = {"image": "img", "question": "ask", "group": "language"}
 
 
 @pytest.mark.parametrize("more", [{}, {"streaming": True, "limit": 3}])
@@ -68,19 +68,19 @@ def test_it_keeps_the_rules_of_datasets(parquet, more):
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_rows_are_examples_and_their_pictures_are_those_of_the_file(parquet, streaming):
+def test_rows_are_examples_and_their_images_are_those_of_the_file(parquet, streaming):
     dataset = build(parquet, streaming=streaming, limit=COUNT)
     found = dataset.examples("test", "questions")
     assert [each.question for each in found] == [f"what is {number}?" for number in range(10, 10 + COUNT)]
     assert {each.answers for each in found} == {("red", "dark red")}
     assert [each.group for each in found] == ["en", "de", "en", "de", "en"]
-    assert [dataset.picture(each.picture).getpixel((0, 0)) for each in found] == [
+    assert [dataset.image(each.image).getpixel((0, 0)) for each in found] == [
         (40 * (number % 6), 0, 0) for number in range(10, 10 + COUNT)
     ]
 
 
 @pytest.mark.parametrize("more", [{}, {"streaming": True, "limit": 4}, {"limit": 3}])
-def test_the_column_of_pictures_may_hold_lists(tmp_path, monkeypatch, more):
+def test_the_column_of_images_may_hold_lists(tmp_path, monkeypatch, more):
     import datasets
     import datasets.config
 
@@ -92,8 +92,8 @@ def test_the_column_of_pictures_may_hold_lists(tmp_path, monkeypatch, more):
     table.to_parquet(tmp_path / "train.parquet")
     dataset = build({"train": tmp_path / "train.parquet"}, **more)
     found = dataset.examples("train", "questions")
-    assert [len(each.pictures) for each in found] == [1, 2, 3, 4][: more.get("limit", 4)]
-    assert [dataset.picture(key).getpixel((0, 0)) for key in found[2].pictures] == [(0, 0, 0), (40, 0, 0), (80, 0, 0)]
+    assert [len(each.images) for each in found] == [1, 2, 3, 4][: more.get("limit", 4)]
+    assert [dataset.image(key).getpixel((0, 0)) for key in found[2].images] == [(0, 0, 0), (40, 0, 0), (80, 0, 0)]
 
 
 def test_answers_may_be_objects_or_classes(parquet):
@@ -114,8 +114,8 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(parquet):
         build(parquet, columns=COLUMNS | {"question": "asked"}).examples("train", "questions")
     with pytest.raises(DataError, match="there is no column 'image'.*There are: img, ask"):
         build(parquet, columns={"question": "ask"}).examples("train", "questions")
-    with pytest.raises(UserError, match="columns: 'pictures' is none. Did you mean 'picture'"):
-        build(parquet, columns={"pictures": "img"})
+    with pytest.raises(UserError, match="columns: 'images' is none. Did you mean 'image'"):
+        build(parquet, columns={"images": "img"})
 
 
 def test_what_is_missing_in_the_experiment_is_told(parquet, tmp_path):

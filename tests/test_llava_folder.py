@@ -58,12 +58,12 @@ metrics: [loss]
 def same_as_transformers(model: VisionLanguageModel, folder: Path) -> None:
     theirs: Any = transformers.LlavaForConditionalGeneration.from_pretrained(folder).eval()
     size = model.encoder.image_size
-    pictures = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
     tokenizer = model.language_model.tokenizer
     with torch.no_grad():
         for row, questions in enumerate(QUESTIONS):
             for example in questions:
-                batch = collator(model, "<image>{question}\n")(pictures[row : row + 1], [[example]], answered=False)
+                batch = collator(model, "<image>{question}\n")(images[row : row + 1], [[example]], answered=False)
                 ids = batch.ids[0].tolist()
                 place, count = ids.index(tokenizer.image), model.connector.shape.tokens
                 expanded = torch.tensor([ids[:place] + [tokenizer.image] * count + ids[place + 1 :]])
@@ -97,7 +97,7 @@ def test_the_native_decoder_is_told_in_the_same_terms(decoder, tmp_path):
 
 
 @pytest.mark.parametrize("encoder", ["", ", class_token: true"])
-def test_transformers_processor_prepares_text_and_picture_as_the_workbench_does(encoder, tmp_path):
+def test_transformers_processor_prepares_text_and_image_as_the_workbench_does(encoder, tmp_path):
     trial, model = built(tmp_path, NATIVE, encoder=encoder)
     write_llava(model, trial, tmp_path / "llava")
     same_input(model, tmp_path / "llava")
@@ -109,9 +109,9 @@ def same_input(model: VisionLanguageModel, folder: Path) -> None:
     processor: Any = transformers.AutoProcessor.from_pretrained(folder)
     own, text = model.language_model.tokenizer, "<image>is it red?\n"
     assert processor.tokenizer.eos_token_id == own.end
-    picture = Image.effect_mandelbrot((40, 30), (-2, -1, 1, 1), 50).convert("RGB")
-    given = processor(images=picture, text=text, return_tensors="pt")
-    torch.testing.assert_close(given["pixel_values"][0], model.encoder.transform(picture))
+    opened = Image.effect_mandelbrot((40, 30), (-2, -1, 1, 1), 50).convert("RGB")
+    given = processor(images=opened, text=text, return_tensors="pt")
+    torch.testing.assert_close(given["pixel_values"][0], model.encoder.transform(opened))
     image, *rest = own.encode(text)
     assert given["input_ids"][0].tolist() == [image] * model.connector.shape.tokens + rest
 
@@ -168,7 +168,7 @@ def test_a_tower_of_transformers_is_told_with_its_layer_and_class_token(name, op
         ("SigLIP 2", ", layer: -2", "takes rows of patches"),
     ],
 )
-def test_a_tower_that_llava_cannot_show_pictures_to_is_refused(name, options, message, tmp_path):
+def test_a_tower_that_llava_cannot_show_images_to_is_refused(name, options, message, tmp_path):
     trial, model = built_with_tower(tmp_path, name, options)
     with pytest.raises(LlavaError, match=f"the encoder 'huggingface' has no counterpart .*{message}"):
         write_llava(model, trial, tmp_path / "llava")

@@ -43,9 +43,9 @@ def test_packed_questions_are_answered_as_if_each_stood_alone(model, prompt):
     together = batch_for(model, prompt=prompt)
     losses = model.token_losses(model.see(together.images), together)
     alone = []
-    for picture, questions in enumerate(QUESTIONS):
+    for image, questions in enumerate(QUESTIONS):
         for question in questions:
-            batch = collator(model, prompt)(images(len(QUESTIONS))[picture : picture + 1], [[question]])
+            batch = collator(model, prompt)(images(len(QUESTIONS))[image : image + 1], [[question]])
             alone.append(model.token_losses(model.see(batch.images), batch))
     torch.testing.assert_close(losses, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
@@ -93,7 +93,7 @@ def test_the_last_answer_token_changes_no_earlier_logit(model):
     assert (changed[:, -1] - logits[:, -1]).abs().max() > 1e-4
 
 
-def test_another_picture_changes_the_loss(model):
+def test_another_image_changes_the_loss(model):
     batch = batch_for(model)
     vision = model.see(batch.images)
     other = model.see(batch.images.flip(0))
@@ -159,7 +159,7 @@ def test_a_prompt_with_nothing_visible_gives_no_nan(model):
     batch = batch_for(model)
     hidden = Batch(
         batch.images, batch.ids, batch.positions, torch.full_like(batch.segments, -1), batch.labels,
-        torch.zeros_like(batch.prompt), batch.picture,
+        torch.zeros_like(batch.prompt), batch.image_set,
     )  # fmt: skip
     loss = model.loss(hidden)
     loss.backward()
@@ -168,7 +168,7 @@ def test_a_prompt_with_nothing_visible_gives_no_nan(model):
 
 
 class Adding(Fusion):
-    """Adds the mean of the picture to every attention's output."""
+    """Adds the mean of the image to every attention's output."""
 
     def __init__(self):
         super().__init__()
@@ -182,7 +182,7 @@ class Adding(Fusion):
         return vision.expand_as(hidden)
 
 
-def test_a_fusion_inside_attention_reaches_the_logits_and_prepares_once_a_picture():
+def test_a_fusion_inside_attention_reaches_the_logits_and_prepares_once_an_image():
     model = tiny_model("concat_projection", fusion=Adding()).eval()
     batch = batch_for(model)
     vision = model.see(batch.images)

@@ -1,4 +1,4 @@
-"""Pictures from outside: how strange each looks, and what withholding answers gains."""
+"""Images from outside: how strange each looks, and what withholding answers gains."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from workbench.outside import (
     Strangeness,
     auroc,
     measure_strangeness,
-    outside_pictures,
+    outside_images,
 )
 from workbench.report import write_report
-from workbench.samples import PICTURE, auroc_sample
+from workbench.samples import WITH_IMAGE, auroc_sample
 from workbench.stages import chain
-from workbench.statistics import picture_draws
+from workbench.statistics import image_draws
 from workbench.study import read_study
 from workbench.summary import score
 from workbench.trial import Evaluation
@@ -38,10 +38,10 @@ PROMPT = "<image>{question}\n"
 
 
 class Noise(Dataset):
-    """Pictures of noise, one question each."""
+    """Images of noise, one question each."""
 
-    def __init__(self, pictures: int = 6):
-        self.count = pictures
+    def __init__(self, images: int = 6):
+        self.count = images
 
     def examples(self, split: str, task: str) -> list[Example]:
         return [Example(f"{place}", f"{place}", "what?", ("noise",)) for place in range(self.count)]
@@ -49,7 +49,7 @@ class Noise(Dataset):
     def splits(self):
         return ("validation",)
 
-    def picture(self, key: str) -> Image.Image:
+    def image(self, key: str) -> Image.Image:
         pixels = numpy.random.default_rng(int(key)).integers(0, 256, (16, 16, 3), dtype=numpy.uint8)
         return Image.fromarray(pixels)
 
@@ -67,21 +67,21 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
     assert (auroc(inside, inside), auroc(inside, inside + 10)) == (0.5, 1.0)
 
 
-def test_an_auroc_is_resampled_over_pictures_with_the_questions_they_share():
+def test_an_auroc_is_resampled_over_images_with_the_questions_they_share():
     chance = numpy.random.default_rng(5)
     count = 60
     inside, outside = chance.normal(0, 1, count), chance.normal(1, 1, count)
-    lines = [(PICTURE, inside[place], f"p{place // 2}") for place in range(count)]
+    lines = [(WITH_IMAGE, inside[place], f"p{place // 2}") for place in range(count)]
     lines += [(OUTSIDE, outside[place], f"o{place // 2}") for place in range(count)]
     frame = pandas.DataFrame(
-        [{"condition": what, "strangeness": {"energy": each}, "picture": key} for what, each, key in lines]
+        [{"condition": what, "strangeness": {"energy": each}, "image": key} for what, each, key in lines]
     )
-    nothing = frame.loc[frame["condition"] == PICTURE]
+    nothing = frame.loc[frame["condition"] == WITH_IMAGE]
     sample = auroc_sample([frame, nothing], "energy", ["0", "0"], 7)
     assert sample.estimates[0] == pytest.approx(auroc(inside, outside))
     assert numpy.isnan(sample.estimates[1])
-    for draw, found in zip(numpy.concatenate(list(picture_draws(30, 7))), sample.replicates[:, 0], strict=True):
-        taken = [question for picture in range(30) for question in (2 * picture, 2 * picture + 1) * int(draw[picture])]
+    for draw, found in zip(numpy.concatenate(list(image_draws(30, 7))), sample.replicates[:, 0], strict=True):
+        taken = [question for image in range(30) for question in (2 * image, 2 * image + 1) * int(draw[image])]
         assert found == pytest.approx(auroc(inside[taken], outside[taken]))
 
 
@@ -89,21 +89,21 @@ def test_energy_and_distance_are_those_of_each_question_alone(model):
     squares = small_registry().create("dataset", "squares")
     found = measure_strangeness(model, squares, Noise(), PROMPT, Evaluation(batch=3, precision="fp32"))
     collate = Collator(model.language_model.tokenizer, PROMPT)
-    training = list(dict.fromkeys(each.picture for each in squares.examples("train", "questions")))
+    training = list(dict.fromkeys(each.image for each in squares.examples("train", "questions")))
 
-    def pooled(picture: Image.Image) -> torch.Tensor:
-        return functional.normalize(model.encoder(model.encoder.transform(picture)[None]).mean(1), dim=-1)[0]
+    def pooled(image: Image.Image) -> torch.Tensor:
+        return functional.normalize(model.encoder(model.encoder.transform(image)[None]).mean(1), dim=-1)[0]
 
     with torch.no_grad():
-        known = torch.stack([pooled(squares.picture(key)) for key in training])
-        asked = [(each, squares.picture(each.picture)) for each in squares.examples("test", "questions")]
-        shown = [(each, Noise().picture(key)) for each, key in found.shown]
+        known = torch.stack([pooled(squares.image(key)) for key in training])
+        asked = [(each, squares.image(each.image)) for each in squares.examples("test", "questions")]
+        shown = [(each, Noise().image(key)) for each, key in found.shown]
         for pairs, measured in ((asked, found.inside), (shown, found.outside)):
             assert len(pairs) == len(measured["energy"]) == 24
-            for place, (example, picture) in enumerate(pairs):
-                batch = collate(model.encoder.transform(picture)[None], [[example]], answered=False)
+            for place, (example, image) in enumerate(pairs):
+                batch = collate(model.encoder.transform(image)[None], [[example]], answered=False)
                 energy = -float(model.logits(batch)[0, -1].logsumexp(-1))
-                distances = sorted(float((pooled(picture) - each).norm()) for each in known)
+                distances = sorted(float((pooled(image) - each).norm()) for each in known)
                 assert measured["energy"][place] == pytest.approx(energy, abs=2e-4)
                 assert measured["distance"][place] == pytest.approx(distances[NEIGHBOUR - 1], abs=2e-3)
 
@@ -131,18 +131,18 @@ def test_the_strangest_answers_are_withheld():
     )
 
 
-def test_pictures_from_outside_come_from_the_split_there_is():
-    assert outside_pictures(Noise(), Evaluation(), 4) == ["0", "1", "2", "3"]
-    with pytest.raises(OutsideError, match=r"1 picture.*'validation': give at least 2"):
-        outside_pictures(Noise(1), Evaluation(), 4)
+def test_images_from_outside_come_from_the_split_there_is():
+    assert outside_images(Noise(), Evaluation(), 4) == ["0", "1", "2", "3"]
+    with pytest.raises(OutsideError, match=r"1 image.*'validation': give at least 2"):
+        outside_images(Noise(1), Evaluation(), 4)
 
 
-def test_an_experiment_tells_pictures_from_outside_and_its_report_shows_how_well(tmp_path: Path):
-    experiment = load(tmp_path, "evaluation={outside: {name: squares, pictures: 9}, max_new_tokens: 1}")
+def test_an_experiment_tells_images_from_outside_and_its_report_shows_how_well(tmp_path: Path):
+    experiment = load(tmp_path, "evaluation={outside: {name: squares, images: 9}, max_new_tokens: 1}")
     run_inside(experiment, tmp_path / "results")
     [record] = records(tmp_path)
     assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5
-    assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "pictures": 9}
+    assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "images": 9}
     finished = read_finished(record["id"], tmp_path / "results", [PLUGINS])
     assert (finished.trial.id, finished.trial.outside is None) == (record["id"], False)
     study = read_study(tmp_path / "results/small", resamples=5)
@@ -151,33 +151,33 @@ def test_an_experiment_tells_pictures_from_outside_and_its_report_shows_how_well
     assert [(row["measure"], row["auroc"].estimate) for row in table.rows] == [("energy", 0.5), ("distance", 0.5)]
     assert study.disagreements() == []
     [frame] = study.predictions.values()
-    assert len(frame.loc[frame["condition"] == "outside"]) == len(frame.loc[frame["condition"] == "picture"]) == 24
+    assert len(frame.loc[frame["condition"] == "outside"]) == len(frame.loc[frame["condition"] == "image"]) == 24
 
 
-def test_other_pictures_from_outside_are_another_evaluation_and_no_other_training(tmp_path: Path):
+def test_other_images_from_outside_are_another_evaluation_and_no_other_training(tmp_path: Path):
     keys = []
-    for pictures in (9, 10):
-        trial = load(tmp_path, f"evaluation.outside={{name: squares, pictures: {pictures}}}").trials[0]
-        assert trial.elsewhere.components["dataset"].options == {"pictures": pictures}
+    for images in (9, 10):
+        trial = load(tmp_path, f"evaluation.outside={{name: squares, images: {images}}}").trials[0]
+        assert trial.elsewhere.components["dataset"].options == {"images": images}
         keys.append([stage.key for stage in chain(trial, small_registry(), lambda _: "data")])
     assert (keys[0][0] == keys[1][0], keys[0][1] == keys[1][1]) == (True, False)
 
 
-def test_pictures_from_outside_are_an_axis_that_trains_nothing_again(tmp_path: Path):
-    few, many = ("{name: squares, pictures: 9}", "{name: squares, pictures: 10}")
+def test_images_from_outside_are_an_axis_that_trains_nothing_again(tmp_path: Path):
+    few, many = ("{name: squares, images: 9}", "{name: squares, images: 10}")
     experiment = load(tmp_path, f"grid.evaluation.outside=[null, {few}, {many}]")
     labels = [trial.axes["evaluation.outside"] for trial in experiment.trials]
-    assert labels == ["null", "squares(pictures=9)", "squares(pictures=10)"]
+    assert labels == ["null", "squares(images=9)", "squares(images=10)"]
     keys = [[stage.key for stage in chain(each, small_registry(), lambda _: "data")] for each in experiment.trials]
     assert [len(set(column)) for column in zip(*keys, strict=True)] == [1, 3]
     run_inside(experiment, tmp_path / "results")
     measured = [any(name.startswith("outside.") for name in each["metrics"]) for each in records(tmp_path)]
     assert measured == [False, True, True]
     page = write_report(tmp_path / "results/small").read_text()
-    assert "squares(pictures=10)" in page
+    assert "squares(images=10)" in page
 
 
-def test_a_variant_has_the_pictures_from_outside_that_the_evaluation_names(tmp_path: Path):
+def test_a_variant_has_the_images_from_outside_that_the_evaluation_names(tmp_path: Path):
     text = SMALL + "variants: [{quantizer: int8}, {evaluation.outside: null}, {evaluation.outside: pairs}]\n"
     trials = load(tmp_path, "evaluation.outside=squares", text=text).trials
     assert [trial.axes["evaluation.outside"] for trial in trials] == ["squares", "null", "pairs"]

@@ -1,4 +1,4 @@
-"""Missing and damaged pictures: found without decoding, left out for every trial alike, told, and limited."""
+"""Missing and damaged images: found without decoding, left out for every trial alike, told, and limited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry, write
 from workbench.annotations import DataError
 from workbench.compose import CompositionError, build_dataset
-from workbench.picture_files import PictureFiles
+from workbench.picture_files import ImageFiles
 from workbench.plan import Planner
 from workbench.records import read_records
 from workbench.report import write_report
@@ -23,7 +23,7 @@ FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BM
 COUNT = 16
 TEXT = SMALL.replace(
     "dataset: squares",
-    "dataset: {name: folder, tables: {train: train.csv, test: test.csv}, images: pictures, most_broken: SHARE}",
+    "dataset: {name: folder, tables: {train: train.csv, test: test.csv}, images: images, most_broken: SHARE}",
 )
 
 
@@ -33,31 +33,31 @@ def encoded(suffix: str, size: int = 40) -> bytes:
     return out.getvalue()
 
 
-def pictures(folder: Path) -> Path:
-    """An experiment's data: two tables and their pictures."""
-    (folder / "pictures").mkdir(parents=True)
+def images(folder: Path) -> Path:
+    """An experiment's data: two tables and their images."""
+    (folder / "images").mkdir(parents=True)
     for split in ("train", "test"):
         rows = [f"{split}{number}.png,what color is it?,c{number % 4}" for number in range(COUNT)]
-        (folder / f"{split}.csv").write_text("\n".join(["picture,question,answers", *rows]))
+        (folder / f"{split}.csv").write_text("\n".join(["image,question,answers", *rows]))
         for number in range(COUNT):
             color = (number % 4 * 80, 100, 50)
-            Image.new("RGB", (16, 16), color).save(folder / f"pictures/{split}{number}.png")
-    return folder / "pictures"
+            Image.new("RGB", (16, 16), color).save(folder / f"images/{split}{number}.png")
+    return folder / "images"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_whole_pictures_have_no_fault_and_open(tmp_path, suffix):
+def test_whole_images_have_no_fault_and_open(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(encoded(suffix))
-    files = PictureFiles(tmp_path)
+    files = ImageFiles(tmp_path)
     assert files.fault(f"a.{suffix}") is None
     assert files.open(f"a.{suffix}").mode == "RGB"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_picture_that_is_cut_off_has_a_fault_with_its_path(tmp_path, suffix):
+def test_an_image_that_is_cut_off_has_a_fault_with_its_path(tmp_path, suffix):
     content = encoded(suffix)
     (tmp_path / f"a.{suffix}").write_bytes(content[: len(content) // 2])
-    fault = PictureFiles(tmp_path).fault(f"a.{suffix}")
+    fault = ImageFiles(tmp_path).fault(f"a.{suffix}")
     assert fault is not None
     assert fault.startswith(f"{tmp_path}/a.{suffix} cannot be decoded")
 
@@ -66,7 +66,7 @@ def test_missing_empty_and_other_files_have_faults(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "page.jpg").write_text("<html>404</html>")
     (tmp_path / "folder.jpg").mkdir()
-    files = PictureFiles(tmp_path)
+    files = ImageFiles(tmp_path)
     assert str(files.fault("none.jpg")).endswith("none.jpg is missing")
     assert str(files.fault("empty.jpg")).endswith("empty.jpg is empty")
     assert "page.jpg cannot be decoded" in str(files.fault("page.jpg"))
@@ -75,15 +75,15 @@ def test_missing_empty_and_other_files_have_faults(tmp_path):
 
 def test_a_jpeg_with_something_behind_its_end_is_decoded_to_be_sure(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded("jpg") + b"some camera's remark")
-    assert PictureFiles(tmp_path).fault("a.jpg") is None
+    assert ImageFiles(tmp_path).fault("a.jpg") is None
 
 
-def test_a_picture_that_fails_later_is_told_with_its_path(tmp_path):
+def test_an_image_that_fails_later_is_told_with_its_path(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded("png")[:200])
     with pytest.raises(DataError, match=r"a\.png cannot be decoded .* Delete it: then it counts as missing"):
-        PictureFiles(tmp_path).open("a.png")
+        ImageFiles(tmp_path).open("a.png")
     with pytest.raises(DataError, match=r"b\.png is missing"):
-        PictureFiles(tmp_path).open("b.png")
+        ImageFiles(tmp_path).open("b.png")
 
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
@@ -91,18 +91,18 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
     exif = lying.getexif()
     exif[0x0112] = 6
     lying.save(tmp_path / "a.jpg", exif=exif)
-    assert PictureFiles(tmp_path).open("a.jpg").size == (4, 8)
+    assert ImageFiles(tmp_path).open("a.jpg").size == (4, 8)
 
 
 def test_keys_name_the_folder_where_there_are_several(tmp_path):
     for folder in ("coco/train", "coco/val", "other/val"):
         (tmp_path / folder).mkdir(parents=True)
-    two = PictureFiles({"train": tmp_path / "coco/train", "test": tmp_path / "coco/val", "val": tmp_path / "coco/val"})
+    two = ImageFiles({"train": tmp_path / "coco/train", "test": tmp_path / "coco/val", "val": tmp_path / "coco/val"})
     assert [two.key(split, image="1.jpg") for split in ("train", "test", "val")] == [
         *("train/1.jpg", "val/1.jpg", "val/1.jpg"),
     ]
     assert two.path("val/1.jpg") == tmp_path / "coco/val/1.jpg"
-    alike = PictureFiles({"train": tmp_path / "coco/val", "test": tmp_path / "other/val"})
+    alike = ImageFiles({"train": tmp_path / "coco/val", "test": tmp_path / "other/val"})
     assert alike.path(alike.key("test", image="1.jpg")) == tmp_path / "other/val/1.jpg"
 
 
@@ -111,20 +111,20 @@ def test_a_dataset_without_a_check_of_its_own_is_left_as_it_is():
     assert sound(squares) is squares
 
 
-def test_one_broken_picture_stops_everything_unless_a_share_may_be(tmp_path):
-    (pictures(tmp_path) / "train3.png").unlink()
+def test_one_broken_image_stops_everything_unless_a_share_may_be(tmp_path):
+    (images(tmp_path) / "train3.png").unlink()
     experiment = load(tmp_path, text=TEXT.replace("SHARE", "0.0"))
     with pytest.raises(CompositionError) as told:
         Planner(experiment, small_registry(), tmp_path / "results").plan()
-    assert "1 of 16 pictures (" in str(told.value)
+    assert "1 of 16 images (" in str(told.value)
     assert "train3.png is missing) of 'train' (task questions) cannot be shown, more than most_broken: 0" in str(
         told.value
     )
     assert "write most_broken: 0.063" in str(told.value)
 
 
-def test_every_trial_leaves_out_the_same_pictures_and_its_record_says_which(tmp_path):
-    folder = pictures(tmp_path)
+def test_every_trial_leaves_out_the_same_images_and_its_record_says_which(tmp_path):
+    folder = images(tmp_path)
     (folder / "train3.png").unlink()
     (folder / "test5.png").write_bytes((folder / "test5.png").read_bytes()[:60])
     text = TEXT.replace("SHARE", "0.1") + "grid:\n  fusion: [concat_projection, gated]\n"
@@ -132,35 +132,35 @@ def test_every_trial_leaves_out_the_same_pictures_and_its_record_says_which(tmp_
     assert isinstance(build_dataset(experiment.trials[0], small_registry()), Sound)
     planned = Planner(experiment, small_registry(), tmp_path / "results").plan()
     assert len(planned.notes) == 2
-    assert "folder, train/questions: 1 picture(s) (" in planned.notes[1]
+    assert "folder, train/questions: 1 image(s) (" in planned.notes[1]
     outcome = run_inside(experiment, tmp_path / "results")
     assert not outcome.failed
     found = read_records(tmp_path / "results/small")
     assert len(found) == 2
     for record in found:
-        skipped = record.provenance["skipped_pictures"]
+        skipped = record.provenance["skipped_images"]
         assert {where: list(each) for where, each in skipped.items()} == {
             "train/questions": ["train3.png"],
             "test/questions": ["test5.png"],
         }
         assert skipped["train/questions"]["train3.png"] == f"{folder}/train3.png is missing"
         lines = (tmp_path / f"results/small/trials/{record.id}/predictions.jsonl").read_text().split("\n")
-        assert "test5.png" not in {json.loads(line)["picture"] for line in lines if line}
+        assert "test5.png" not in {json.loads(line)["image"] for line in lines if line}
     page = write_report(tmp_path / "results/small", small_registry()).read_text()
-    assert "pictures left out" in page
+    assert "images left out" in page
     assert "train/questions: 1" in page
 
 
 def test_what_is_left_out_does_not_train(tmp_path):
-    (pictures(tmp_path) / "train3.png").unlink()
+    (images(tmp_path) / "train3.png").unlink()
     experiment = load(tmp_path, text=TEXT.replace("SHARE", "0.1"))
     dataset = build_dataset(experiment.trials[0], small_registry())
     assert ("train3.png",) not in training_examples(dataset, ["questions"])
     assert len(training_examples(dataset, ["questions"])) == COUNT - 1
 
 
-def test_a_picture_that_comes_back_makes_other_data(tmp_path):
-    folder = pictures(tmp_path)
+def test_an_image_that_comes_back_makes_other_data(tmp_path):
+    folder = images(tmp_path)
     content = (folder / "train3.png").read_bytes()
     (folder / "train3.png").unlink()
     [trial] = load(tmp_path, text=TEXT.replace("SHARE", "0.1")).trials
@@ -169,12 +169,12 @@ def test_a_picture_that_comes_back_makes_other_data(tmp_path):
     assert build_dataset(trial, small_registry()).fingerprint() != before
 
 
-def test_damage_within_a_picture_is_found_by_decoding_all(tmp_path, monkeypatch, capsys):
-    folder = pictures(tmp_path)
+def test_damage_within_an_image_is_found_by_decoding_all(tmp_path, monkeypatch, capsys):
+    folder = images(tmp_path)
     write(tmp_path, TEXT.replace("SHARE", "0.0"))
     command = CommandLine(tmp_path, monkeypatch, capsys)
     told = command("plan", "small.yaml", "--plugins", PLUGINS, "--decode")
-    assert f"{2 * COUNT} pictures decoded" in told.output
+    assert f"{2 * COUNT} images decoded" in told.output
     for name in ("train3.png", "test5.png"):
         content = bytearray((folder / name).read_bytes())
         content[content.index(b"IDAT") + 8] ^= 0xFF
@@ -183,5 +183,5 @@ def test_damage_within_a_picture_is_found_by_decoding_all(tmp_path, monkeypatch,
     told = command("plan", "small.yaml", "--plugins", PLUGINS, "--decode")
     assert told.code == 2
     for name in ("train3.png", "test5.png"):
-        assert f"the picture {folder / name} cannot be decoded" in told.errors
+        assert f"the image {folder / name} cannot be decoded" in told.errors
     assert told.errors.count("Delete it") == 2

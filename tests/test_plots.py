@@ -20,16 +20,16 @@ from workbench.trial_plots import curves_plot, groups_plot, pareto_front, pareto
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return read_study(write_results(tmp_path_factory.mktemp("plots"), pictures=30, failed=(5,)), resamples=100)
+    return read_study(write_results(tmp_path_factory.mktemp("plots"), images=30, failed=(5,)), resamples=100)
 
 
 def test_each_plot_is_a_png_of_150_dpi_and_an_svg_without_a_date(study: Study, tmp_path: Path):
     plot = groups_plot(study)
     assert plot is not None
     write_plots([plot], tmp_path)
-    with Image.open(tmp_path / "groups.png") as picture:
+    with Image.open(tmp_path / "groups.png") as opened:
         width = round(150 * plot.figure.get_figwidth())
-        assert abs(picture.size[0] - width) <= 1
+        assert abs(opened.size[0] - width) <= 1
     text = (tmp_path / "groups.svg").read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert "dc:date" not in text
@@ -134,12 +134,12 @@ def test_trials_that_share_a_training_share_its_curve(study: Study):
         {"axes": {}},
         {"axes": {"fusion": ["concat_projection", "gated"]}},
         {"axes": {"fusion": ["gated"]}, "seeds": (0, 1)},
-        {"conditions": ("picture",), "left_out": tuple(range(1, 11))},
+        {"conditions": ("image",), "left_out": tuple(range(1, 11))},
         {"failed": tuple(range(12))},
     ],
 )
 def test_small_and_broken_experiments_are_drawn_as_far_as_they_go(tmp_path: Path, results: dict):
-    small = read_study(write_results(tmp_path, pictures=8, **results), resamples=20)
+    small = read_study(write_results(tmp_path, images=8, **results), resamples=20)
     plots = all_plots(small)
     assert bool(plots) == bool(small.done)
     for plot in plots[:2]:
@@ -148,7 +148,7 @@ def test_small_and_broken_experiments_are_drawn_as_far_as_they_go(tmp_path: Path
 
 def test_dollars_in_names_are_no_mathematics(tmp_path):
     axes = {"fusion": ["concat_projection", "$x)_$"], "$r$": ["$2^", "$4$"], "quantizer": ["none", "int8"]}
-    drawn = all_plots(read_study(write_results(tmp_path, pictures=12, axes=axes), resamples=50))
+    drawn = all_plots(read_study(write_results(tmp_path, images=12, axes=axes), resamples=50))
     assert {"interaction_fusion_quantizer", "pareto", "curves"} <= {plot.name for plot in drawn}
     for plot in drawn:
         assert image(plot.figure, "png")

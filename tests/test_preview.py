@@ -48,8 +48,8 @@ def test_a_preview_counts_what_the_decoder_reads(tmp_path):
     assert inside.length == beside.length + 3, "four image tokens in the place of one"
     assert (inside.in_sequence, beside.in_sequence) == (True, False)
     assert inside.others == 2
-    assert inside.picture.size == (16, 16)
-    assert inside.picture.getpixel((3, 3)) == (220, 20, 20), "the colour of the first square, as it was"
+    assert inside.image.size == (16, 16)
+    assert inside.image.getpixel((3, 3)) == (220, 20, 20), "the colour of the first square, as it was"
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def workbench(tmp_path, monkeypatch, capsys) -> CommandLine:
     return CommandLine(tmp_path, monkeypatch, capsys)
 
 
-def test_the_command_shows_the_tokens_and_writes_the_picture(workbench):
+def test_the_command_shows_the_tokens_and_writes_the_image(workbench):
     file = write(workbench.folder, SMALL + "grid: {fusion: [concat_projection, gated]}\n")
     told = workbench("preview", file, "--plugins", PLUGINS, "--trial", "2", "--example", "3", "--out", "seen.png")
     assert told.code == 0
@@ -75,8 +75,8 @@ def test_what_is_not_there_is_refused(workbench):
     for words, message in (
         (("--trial", "9"), "there is no trial 9: the experiment has 1"),
         (("--example", "999"), "there is no example 999: questions of 'train' have 48"),
-        (("--out", "nowhere/seen.png"), "cannot write the picture"),
-        (("--out", "seen.nothing"), "cannot write the picture"),
+        (("--out", "nowhere/seen.png"), "cannot write the image"),
+        (("--out", "seen.nothing"), "cannot write the image"),
     ):
         told = workbench("preview", file, "--plugins", PLUGINS, *words)
         assert told.code == 2

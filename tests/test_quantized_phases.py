@@ -16,7 +16,7 @@ from tests.small import PLUGINS, SMALL, load, run_here, small_registry
 from tests.test_train import data_for
 from tests.tiny import builtin_registry
 from workbench.artifacts import ArtifactStore
-from workbench.asking import Asked, open_picture
+from workbench.asking import Asked, open_image
 from workbench.built import build_on
 from workbench.compose import CompositionError, build_dataset, corpus_of
 from workbench.experiment import load_experiment
@@ -129,11 +129,11 @@ def test_a_finished_trial_answers_as_in_its_evaluation_and_so_does_its_export(wh
     own, theirs = found.model().state_dict(), again.model().state_dict()
     assert own.keys() == theirs.keys()
     assert all(torch.equal(own[name], each) for name, each in theirs.items())
-    told = read_predictions(the_trial(folder)).query("condition == 'picture'")
+    told = read_predictions(the_trial(folder)).query("condition == 'image'")
     dataset = build_dataset(found.trial, small_registry())
-    for key, rows in list(told.groupby("picture"))[:3]:
-        dataset.picture(str(key)).save(tmp_path / "it.png")
-        asked = Asked(again.model(), again.trial).answers([open_picture(tmp_path / "it.png")], list(rows["question"]))
+    for key, rows in list(told.groupby("image"))[:3]:
+        dataset.image(str(key)).save(tmp_path / "it.png")
+        asked = Asked(again.model(), again.trial).answers([open_image(tmp_path / "it.png")], list(rows["question"]))
         assert asked == list(rows["answer"])
 
 

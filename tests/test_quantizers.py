@@ -90,10 +90,10 @@ def test_layers_compute_what_the_dequantized_weight_computes():
     with torch.no_grad():
         for name in ("patches", "embedding", "mlp.up", "mlp.down"):
             plain.get_parameter(f"{name}.weight").copy_(part(model, name).weight)
-    ids, pictures = torch.tensor([[3, 1], [9, 3]]), torch.randn(2, 4, 7, 7)
+    ids, pixels = torch.tensor([[3, 1], [9, 3]]), torch.randn(2, 4, 7, 7)
     assert torch.allclose(model.mlp(hidden()), plain.mlp(hidden()), atol=0.03)
     assert torch.equal(model.embedding(ids), plain.embedding(ids))
-    assert torch.equal(model.patches(pictures), plain.patches(pictures))
+    assert torch.equal(model.patches(pixels), plain.patches(pixels))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -51,14 +51,14 @@ def test_every_reader_keeps_every_rule(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_fingerprint_follows_annotations_pictures_and_options(name, tmp_path):
+def test_the_fingerprint_follows_annotations_images_and_options(name, tmp_path):
     dataset, options = made(name, tmp_path)
     before = dataset.fingerprint()
-    picture = next(tmp_path.rglob("*.[jp][pn]g"))
-    content = picture.read_bytes()
-    picture.write_bytes(content + b" ")
+    image = next(tmp_path.rglob("*.[jp][pn]g"))
+    content = image.read_bytes()
+    image.write_bytes(content + b" ")
     assert build(name, options).fingerprint() != before
-    picture.write_bytes(content)
+    image.write_bytes(content)
     assert build(name, options).fingerprint() == before
     annotation = next(file for file in sorted(tmp_path.iterdir()) if file.is_file())
     annotation.write_bytes(annotation.read_bytes() + b"\n")
@@ -70,7 +70,7 @@ def test_a_missing_file_or_folder_is_told_when_the_reader_is_built(name, tmp_pat
     options = FORMATS[name](tmp_path, COUNT, True)
     folders = {path for path in tmp_path.iterdir() if path.is_dir()}
     next(iter(folders)).rename(tmp_path / "moved")
-    with pytest.raises(DataError, match="there is no folder of pictures"):
+    with pytest.raises(DataError, match="there is no folder of images"):
         build(name, options)
     (tmp_path / "moved").rename(next(iter(folders)))
     first = next(file for file in sorted(tmp_path.iterdir()) if file.is_file())
@@ -104,8 +104,8 @@ def test_llava_gives_conversations_without_the_image_mark(tmp_path):
             },
         ],
     )
-    (tmp_path / "pictures").mkdir()
-    dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path / "pictures"})
+    (tmp_path / "images").mkdir()
+    dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path / "images"})
     assert list(dataset.examples("train", "questions")) == [
         Example("train/0", "1.jpg", "Which color?", ("Red.",), "", (Turn("What is it?", "A bus."),)),
         Example("train/2", "1.jpg", "Describe it.", ("Big.",)),
@@ -128,16 +128,16 @@ def test_a_conversation_out_of_order_is_told(tmp_path, said, message):
         list(dataset.examples("train", "questions"))
 
 
-def test_a_share_of_the_pictures_can_be_the_test(tmp_path):
+def test_a_share_of_the_images_can_be_the_test(tmp_path):
     dataset, options = made("llava_json", tmp_path)
     whole = build("llava_json", options | {"test_share": 0.0})
     parts = [dataset.examples(split, "questions") for split in ("train", "test")]
     assert all(len(part) > 1 for part in parts)
-    pictures = [{each.picture for each in part} for part in parts]
-    assert pictures[0].isdisjoint(pictures[1])
-    assert pictures[0] | pictures[1] == {each.picture for each in whole.examples("train", "questions")}
+    images = [{each.image for each in part} for part in parts]
+    assert images[0].isdisjoint(images[1])
+    assert images[0] | images[1] == {each.image for each in whole.examples("train", "questions")}
     more = build("llava_json", options | {"test_share": 0.6}).examples("test", "questions")
-    assert pictures[1] <= {each.picture for each in more}
+    assert images[1] <= {each.image for each in more}
     with pytest.raises(DataError, match="test_share takes 'test' out of 'train'"):
         files = {"train": options["conversations"]["train"], "test": options["conversations"]["train"]}
         build("llava_json", options | {"conversations": files})
@@ -157,7 +157,7 @@ def test_questions_and_annotations_are_joined_by_their_number_in_any_order(name,
         annotation = by_number[int(example.id.partition("/")[2])]
         assert example.answers == tuple(each["answer"] for each in annotation["answers"])
         assert len(example.answers) == 10
-        assert example.picture == f"train2014/COCO_train2014_{annotation['image_id']:012}.jpg"
+        assert example.image == f"train2014/COCO_train2014_{annotation['image_id']:012}.jpg"
     write_json(file, {**whole, "annotations": whole["annotations"][::-1]})
     assert list(build(name, options).examples("train", "questions")) == expected
     write_json(file, {**whole, "annotations": whole["annotations"][1:]})
@@ -179,9 +179,9 @@ def test_files_of_other_splits_are_told(tmp_path):
     with pytest.raises(DataError, match="there is no split 'val'. There are: train, test"):
         build("vqav2", options).examples("val", "questions")
     with pytest.raises(
-        DataError, match=r"'\{id\}\.jpg' is no name of a picture .* It may hold \{folder\}, \{image_id\}"
+        DataError, match=r"'\{id\}\.jpg' is no name of an image .* It may hold \{folder\}, \{image_id\}"
     ):
-        build("vqav2", options | {"picture": "{id}.jpg"})
+        build("vqav2", options | {"image": "{id}.jpg"})
 
 
 def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):
@@ -191,32 +191,32 @@ def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):
     ):
         assert example.answers == tuple(entry["direct_answers"])
         assert example.answer == "ride"
-        assert example.picture == f"train2017/{entry['image_id']:012}.jpg"
+        assert example.image == f"train2017/{entry['image_id']:012}.jpg"
     choice = dataset.examples("train", "choices")[2]
     assert choice.question.endswith("?\nA. ride\nB. sit\nC. throw\nD. skate")
     assert choice.answers == ("C",)
 
 
 @pytest.mark.parametrize("name", ["coco_captions", "coco_captions/karpathy", "flickr30k", "flickr30k/karpathy"])
-def test_each_caption_trains_and_a_picture_is_tested_once_with_all(name, tmp_path):
+def test_each_caption_trains_and_an_image_is_tested_once_with_all(name, tmp_path):
     dataset, _ = made(name, tmp_path)
     train, test = (dataset.examples(split, "captions") for split in ("train", "test"))
     assert all(len(each.answers) == 1 for each in train)
-    assert len({each.picture for each in train}) < len(train)
-    assert len({each.picture for each in test}) == len(test)
+    assert len({each.image for each in train}) < len(train)
+    assert len({each.image for each in test}) == len(test)
     assert max(len(each.answers) for each in test) > 1
     assert {each.question for each in train} == {"Describe the picture."}
 
 
-def test_coco_captions_belong_to_their_pictures(tmp_path):
+def test_coco_captions_belong_to_their_images(tmp_path):
     dataset, options = made("coco_captions", tmp_path)
     whole = read(options["annotations"]["train"])
     names = {image["id"]: image["file_name"] for image in whole["images"]}
     expected = [(f"train2017/{names[each['image_id']]}", each["caption"]) for each in whole["annotations"]]
-    assert [(each.picture, each.answer) for each in dataset.examples("train", "captions")] == expected
+    assert [(each.image, each.answer) for each in dataset.examples("train", "captions")] == expected
     whole["annotations"][1]["image_id"] = 77
     write_json(options["annotations"]["train"], whole)
-    with pytest.raises(DataError, match="entry 1: 'images' holds no picture with the id 77"):
+    with pytest.raises(DataError, match="entry 1: 'images' holds no image with the id 77"):
         list(build("coco_captions", options).examples("train", "captions"))
 
 
@@ -247,7 +247,7 @@ def test_a_line_of_flickr30k_that_is_no_caption_is_told(tmp_path):
 def test_narratives_are_read_from_all_files_of_a_split(tmp_path):
     dataset, _ = made("localized_narratives", tmp_path)
     train = dataset.examples("train", "captions")
-    assert [each.picture for each in train] == [f"train2017/{number:012}.jpg" for number in range(COUNT)]
+    assert [each.image for each in train] == [f"train2017/{number:012}.jpg" for number in range(COUNT)]
     assert len(train[0].answer.split()) == 40
 
 
@@ -280,7 +280,7 @@ def test_scienceqa_asks_for_a_letter_behind_its_hint(tmp_path):
         number: each for number, each in read(options["problems"]).items() if each["image"] and each["split"] == "train"
     }
     found = list(dataset.examples("train", "questions"))
-    assert [each.picture for each in found] == [f"train/{number}/image.png" for number in problems]
+    assert [each.image for each in found] == [f"train/{number}/image.png" for number in problems]
     assert [each.answers for each in found] == [("ABC"[each["answer"]],) for each in problems.values()]
     assert found[0].question.startswith(f"{problems['1']['hint']}\nWhich of these")
     assert found[0].question.endswith("?\nA. West Virginia\nB. Louisiana\nC. Iowa")
@@ -296,14 +296,14 @@ def test_a_folder_maps_columns_of_any_name(tmp_path):
     assert train[1].question.startswith("What, ")
     assert test[2] == Example("test/2", "t2.png", "What is it?", ("bus", "a bus"), "fr")
     with pytest.raises(DataError, match=r"train\.csv: line 2: the key 'question' is missing"):
-        list(build("folder", {**options, "columns": {"picture": "file"}}).examples("train", "questions"))
-    with pytest.raises(UserError, match="columns: 'picure' is none. Did you mean 'picture'"):
+        list(build("folder", {**options, "columns": {"image": "file"}}).examples("train", "questions"))
+    with pytest.raises(UserError, match="columns: 'picure' is none. Did you mean 'image'"):
         build("folder", {**options, "columns": {"picure": "file"}})
 
 
 def test_a_folder_can_hold_captions_alone(tmp_path):
     _, options = made("folder", tmp_path)
-    columns = {"picture": "file", "answers": "ask"}
+    columns = {"image": "file", "answers": "ask"}
     dataset = build("folder", {**options, "columns": columns, "question": "Describe it.", "task": "captions"})
     assert dataset.tasks() == ("captions",)
     first = dataset.examples("train", "captions")[0]
@@ -345,13 +345,13 @@ def test_the_documentation_shows_every_reader():
 
 
 def test_examples_are_read_as_far_as_they_are_looked_at(tmp_path):
-    lines = [{"picture": f"{number}.png", "question": "what?", "answers": "x"} for number in range(40)]
-    file = write_lines(tmp_path / "train.jsonl", [*lines, {"picture": "no question"}])
+    lines = [{"image": f"{number}.png", "question": "what?", "answers": "x"} for number in range(40)]
+    file = write_lines(tmp_path / "train.jsonl", [*lines, {"image": "no question"}])
     dataset = build("folder", {"tables": {"train": file}, "images": tmp_path})
     found = dataset.examples("train", "questions")
-    assert found[3].picture == "3.png"
-    assert [each.picture for each in found[:2]] == ["0.png", "1.png"]
-    assert next(iter(found)).picture == "0.png"
+    assert found[3].image == "3.png"
+    assert [each.image for each in found[:2]] == ["0.png", "1.png"]
+    assert next(iter(found)).image == "0.png"
     for look in (len, list, lambda each: each[-1]):
         with pytest.raises(DataError, match="line 41: the key 'question' is missing"):
             look(found)

@@ -47,9 +47,9 @@ RECORD = Record(
     provenance={"torch": "2"},
     error=None,
 )
-LINE = {"condition": "picture", "id": "q", "picture": "p", "group": "g", "question": "é?", "answers": ["a", "b"]}
+LINE = {"condition": "image", "id": "q", "image": "p", "group": "g", "question": "é?", "answers": ["a", "b"]}
 LINE |= {"answer": "a", "loss": 0.25, "scores": {"vqa_accuracy": 1.0}}
-STEP = {"phase": "tune", "step": 1, "steps": 2, "loss": 1.5, "rate": 0.1, "pictures": 4, "seconds": 0.5}
+STEP = {"phase": "tune", "step": 1, "steps": 2, "loss": 1.5, "rate": 0.1, "images": 4, "seconds": 0.5}
 
 
 def outline(folder: Path) -> Outline:
@@ -216,7 +216,7 @@ def test_truncated_predictions_are_an_error_that_names_file_and_line(tmp_path: P
 
 
 def test_records_come_in_the_order_of_the_experiment(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=3, failed=(1,), left_out=(4,))
+    folder = write_results(tmp_path, images=3, failed=(1,), left_out=(4,))
     records = read_records(folder)
     assert [record.id for record in records] == [id_ for id_ in read_summary(folder).trials if not id_.endswith("04")]
     frame = records_frame(records)
@@ -230,7 +230,7 @@ def test_a_folder_without_trials_has_no_records(tmp_path: Path):
 
 
 def test_results_of_another_experiment_are_not_touched(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=3, left_out=tuple(range(1, 12)))
+    folder = write_results(tmp_path, images=3, left_out=tuple(range(1, 12)))
     claim_results(folder, "made")
     with pytest.raises(ResultsError, match="results of the experiment 'made', not of 'other'"):
         claim_results(folder, "other")

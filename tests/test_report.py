@@ -58,7 +58,7 @@ def page_of(folder: Path, registry: Registry | None = None) -> Page:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
-    folder = write_results(root, pictures=150, failed=(5,))
+    folder = write_results(root, images=150, failed=(5,))
     write_report(folder, load_registry([write_dataset_plugin(root / "plugins")]))
     return folder
 
@@ -82,7 +82,7 @@ def test_every_tag_of_the_page_is_closed(page: Page):
 
 def test_the_page_has_all_its_parts(page: Page):
     for words in (
-        "Which fusion reads the picture best",
+        "Which fusion reads the image best",
         "Best of what was tried: encoder clip and fusion cross_attention",
         "11 of 12 trials have finished, 1 failed",
         "fusion: cross_attention is best",
@@ -102,9 +102,9 @@ def test_the_page_has_all_its_parts(page: Page):
         assert words in page.text, words
 
 
-def test_examples_carry_their_pictures(page: Page):
+def test_examples_carry_their_images(page: Page):
     assert sum(address.startswith("data:image/png") for address in page.addresses) == 18
-    assert "no picture" not in page.text.replace("no picture %", "")
+    assert "no image" not in page.text.replace("no image %", "")
 
 
 def test_tables_and_plots_lie_beside_the_page(folder: Path):
@@ -115,7 +115,7 @@ def test_tables_and_plots_lie_beside_the_page(folder: Path):
 
 
 def test_a_second_report_replaces_the_first_with_the_same_bytes(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=10, axes={})
+    folder = write_results(tmp_path, images=10, axes={})
     first = write_report(folder).read_bytes()
     (folder / "report" / "stale.txt").write_text("")
     assert write_report(folder).read_bytes() == first
@@ -124,7 +124,7 @@ def test_a_second_report_replaces_the_first_with_the_same_bytes(tmp_path: Path):
 
 
 def test_text_from_data_cannot_become_markup(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=4, axes={"fusion": ["gated"]})
+    folder = write_results(tmp_path, images=4, axes={"fusion": ["gated"]})
     trial = next((folder / "trials").iterdir())
     lines = [json.loads(line) for line in (trial / "predictions.jsonl").read_text().splitlines()]
     evil = "<script>alert(1)</script>"
@@ -149,40 +149,40 @@ def test_text_from_data_cannot_become_markup(tmp_path: Path):
         ({"left_out": tuple(range(12))}, "There is no answer yet: none of 12 trials has finished"),
         ({"left_out": (1, 2, 3), "failed": (4,)}, "8 of 12 trials have finished, 1 failed and 3 have no result yet"),
         ({"left_out": (0, 1, 2, 3, 4, 5)}, "has no finished trial, so nothing can be compared with it"),
-        ({"axes": {"quantizer": ["none", "int8"]}, "conditions": ("picture",)}, "cannot be told from none"),
+        ({"axes": {"quantizer": ["none", "int8"]}, "conditions": ("image",)}, "cannot be told from none"),
         ({"axes": {"fusion": ["concat_projection", "gated"]}, "seeds": (0, 1, 2)}, "the luck of 3 seeds"),
     ],
 )
 def test_whatever_a_run_left_is_reported(tmp_path: Path, results: dict, said: str):
-    page = page_of(write_results(tmp_path, pictures=12, **results))
+    page = page_of(write_results(tmp_path, images=12, **results))
     assert said in page.text
     assert not re.search(r"\bnan\b", page.text.replace("became nan", ""), re.IGNORECASE)
     assert page.open == []
 
 
 def test_examples_without_their_dataset_say_so(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=10, axes={"fusion": ["gated"]})
+    folder = write_results(tmp_path, images=10, axes={"fusion": ["gated"]})
     assert "no plugins were loaded" in page_of(folder).text
     assert "there is no dataset 'made_shapes'" in page_of(folder, load_registry()).text
 
 
-def test_a_picture_that_cannot_be_opened_is_named(tmp_path: Path):
+def test_an_image_that_cannot_be_opened_is_named(tmp_path: Path):
     plugin = write_dataset_plugin(tmp_path / "plugins")
     file = plugin / "made_shapes.py"
     file.write_text(file.read_text().replace('key.split("-")', "open(key)"))
-    folder = write_results(tmp_path / "results", pictures=10, axes={"fusion": ["gated"]})
+    folder = write_results(tmp_path / "results", images=10, axes={"fusion": ["gated"]})
     assert "cannot be opened" in page_of(folder, load_registry([plugin])).text
 
 
 def test_trials_without_predictions_are_listed_and_not_compared(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=6, axes={"fusion": ["gated", "cross_attention"]})
+    folder = write_results(tmp_path, images=6, axes={"fusion": ["gated", "cross_attention"]})
     for trial in (folder / "trials").iterdir():
         (trial / "predictions.jsonl").unlink()
     assert "nothing can be compared" in page_of(folder).text
 
 
 def test_a_record_that_disagrees_with_its_predictions_is_called_out(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=6, axes={"fusion": ["gated"]})
+    folder = write_results(tmp_path, images=6, axes={"fusion": ["gated"]})
     file = next((folder / "trials").iterdir()) / "record.json"
     record = json.loads(file.read_text())
     record["metrics"]["vqa_accuracy"] = 0.99
@@ -196,7 +196,7 @@ def test_a_folder_that_holds_no_results_is_an_error(tmp_path: Path):
 
 
 def test_a_report_that_cannot_be_written_keeps_the_one_before(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=4, axes={})
+    folder = write_results(tmp_path, images=4, axes={})
     (folder / "report").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="cannot write"):
         write_report(folder)
@@ -217,7 +217,7 @@ def test_the_answer_is_made_of_the_numbers_of_the_tables(folder: Path):
 
 def test_values_behind_a_better_baseline_are_called_worse(tmp_path: Path):
     axes = {"fusion": ["cross_attention", "gated"], "quantizer": ["none", "int8"]}
-    folder = write_results(tmp_path, pictures=200, axes=axes)
+    folder = write_results(tmp_path, images=200, axes=axes)
     summary = json.loads((folder / "experiment.json").read_text())
     baseline = {**summary["baseline"], "fusion": "cross_attention"}
     (folder / "experiment.json").write_text(json.dumps({**summary, "baseline": baseline}))
@@ -229,7 +229,7 @@ def test_values_behind_a_better_baseline_are_called_worse(tmp_path: Path):
 
 def test_values_that_share_the_lead_are_said_to(tmp_path: Path):
     axes = {"fusion": ["concat_projection", "cross_attention", "bidirectional"]}
-    folder = write_results(tmp_path, pictures=300, axes=axes)
+    folder = write_results(tmp_path, images=300, axes=axes)
     for trial in (folder / "trials").iterdir():
         record = json.loads((trial / "record.json").read_text())
         if record["axes"]["fusion"] == "bidirectional":
@@ -244,7 +244,7 @@ def test_values_that_share_the_lead_are_said_to(tmp_path: Path):
 
 def test_a_difference_that_holds_with_one_value_of_another_axis_alone_is_told(tmp_path: Path):
     axes = {"fusion": ["concat_projection", "cross_attention"], "quantizer": ["none", "int8"]}
-    folder = write_results(tmp_path, pictures=300, axes=axes)
+    folder = write_results(tmp_path, images=300, axes=axes)
     trials = {each.name[-1]: each for each in (folder / "trials").iterdir()}
     (trials["3"] / "predictions.jsonl").write_text((trials["1"] / "predictions.jsonl").read_text())
     study = read_study(folder, resamples=300)
@@ -266,7 +266,7 @@ def test_a_difference_that_holds_with_one_value_of_another_axis_alone_is_told(tm
 
 
 def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+    folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
     told = finding(read_study(folder, resamples=20), "fusion").details
     assert "the latency" in told
     assert "the training time" in told
@@ -282,16 +282,16 @@ def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: 
 
 
 def test_values_with_the_same_answers_are_said_to_have_the_same_scores(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=20, axes={"quantizer": ["none", "int8"]})
+    folder = write_results(tmp_path, images=20, axes={"quantizer": ["none", "int8"]})
     one, other = sorted(folder.glob("trials/*/predictions.jsonl"))
     other.write_bytes(one.read_bytes())
     told = finding(read_study(folder, resamples=20), "quantizer").details
-    assert "none and int8 have the same scores, picture by picture." in told
+    assert "none and int8 have the same scores, image by image." in told
 
 
 def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
     labels = ["none", "int8", *(f"scheme {number}" for number in range(6))]
-    study = read_study(write_results(tmp_path, pictures=40, axes={"quantizer": labels}), resamples=200)
+    study = read_study(write_results(tmp_path, images=40, axes={"quantizer": labels}), resamples=200)
     told = finding(study, "quantizer")
     assert [effect.verdict for effect in study.effects("quantizer")[1:]] == [UNCLEAR] * 7
     lead, evidence, *_ = answer(study)
@@ -305,7 +305,7 @@ def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
 
 
 def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+    folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
     assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details
     assert "Trials ran on" not in write_report(folder).read_text()
     for trial in (folder / "trials").iterdir():
@@ -324,7 +324,7 @@ def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_
 
 
 def test_differences_that_add_up_are_not_said_to_depend_on_anything(tmp_path: Path):
-    study = read_study(write_results(tmp_path, pictures=200), resamples=300)
+    study = read_study(write_results(tmp_path, images=200), resamples=300)
     assert len(study.interactions) == 2 * 5
     assert "depends on" not in " ".join(answer(study))
     assert "on average" not in " ".join(answer(study))

@@ -36,7 +36,7 @@ PHASES: dict[str, dict[str, Any]] = {
     "few questions": {"questions": 1, "batch": 5},
     "dropout in LoRA": {"train": ("adapter",)},
     "a frozen encoder": {"train": ("connector", "language_model"), "batch": 5},
-    "a frozen encoder that sees some of the pictures": {"train": ("connector", "language_model"), "batch": 2},
+    "a frozen encoder that sees some of the images": {"train": ("connector", "language_model"), "batch": 2},
     "augmented": {},
     "fp16": {"precision": "fp16"},
     "bf16 in pieces": {"precision": "bf16", "accumulate": 3, "batch": 8},
@@ -61,9 +61,9 @@ class Augmenting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)
 
-    def augment(self, picture: Any, chance: random.Random) -> Any:
+    def augment(self, image: Any, chance: random.Random) -> Any:
         drawn = (chance.random(), random.random(), numpy.random.random())
-        return ImageOps.expand(picture, 1, tuple(int(255 * each) for each in drawn))
+        return ImageOps.expand(image, 1, tuple(int(255 * each) for each in drawn))
 
 
 def _in_company(module: Any, arguments: Any, tokens: torch.Tensor) -> torch.Tensor:

@@ -85,8 +85,8 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
         trial = folder / "results/small/trials" / record["id"]
         lines = [json.loads(line) for line in (trial / "predictions.jsonl").read_text().splitlines()]
         assert len(lines) == 3 * 24
-        assert {line["condition"] for line in lines} == {"picture", "no_picture", "shuffled"}
-        right = [line["scores"]["vqa_accuracy"] for line in lines if line["condition"] == "picture"]
+        assert {line["condition"] for line in lines} == {"image", "no_image", "shuffled"}
+        right = [line["scores"]["vqa_accuracy"] for line in lines if line["condition"] == "image"]
         assert record["metrics"]["vqa_accuracy"] == pytest.approx(sum(right) / len(right))
         assert len((trial / "curve.jsonl").read_text().splitlines()) == 6
         for cost in (

@@ -23,7 +23,7 @@ YES_NO = builtin_registry().create("metric", "yes_no")
 
 
 def asked(count: int, seed: int, skill: float = 0.8) -> list[Prediction]:
-    """Yes/no questions in two groups, three a picture, answered rightly that often."""
+    """Yes/no questions in two groups, three an image, answered rightly that often."""
     chance = numpy.random.default_rng(seed)
     made = []
     for place in range(count):
@@ -53,8 +53,8 @@ def frame(predictions: list[Prediction], metric) -> pandas.DataFrame:
     """As `read_predictions` gives it."""
     return pandas.DataFrame(
         {
-            "condition": "picture",
-            "picture": [each.example.picture for each in predictions],
+            "condition": "image",
+            "image": [each.example.image for each in predictions],
             "group": [each.example.group for each in predictions],
             SCORE + "m": metric.scores(predictions),
             COUNTS + "m": [list(each) for each in metric.counts(predictions)],
@@ -71,10 +71,10 @@ def test_a_mean_that_is_counted_has_the_very_resamples_of_a_mean_of_scores():
     assert numpy.array_equal(by_score.replicates, by_count.replicates)
 
 
-def test_f1_spreads_over_pictures_as_the_delta_method_says():
+def test_f1_spreads_over_images_as_the_delta_method_says():
     predictions = asked(900, 1)
     found = read_samples([Reading("m", True, YES_NO)], [frame(predictions, YES_NO)], ["0"], 4_000)["m"]
-    counts = numpy.array(YES_NO.counts(predictions)).reshape(300, 3, 5).sum(1)  # by picture
+    counts = numpy.array(YES_NO.counts(predictions)).reshape(300, 3, 5).sum(1)  # by image
     said, true, both = counts[:, 2], counts[:, 3], counts[:, 4]
     f1 = 2 * both.sum() / (said + true).sum()
     pull = (2 * both - f1 * (said + true)) / (said + true).sum()
@@ -86,7 +86,7 @@ def test_what_the_records_say_can_be_made_again_from_the_predictions(tmp_path):
     study = read_study(write(tmp_path), resamples=20)
     assert study.disagreements() == []
     assert study.measures == ["yes_no", *(f"yes_no.{each}" for each in ("accuracy", "precision", "recall", "yes_rate"))]
-    for name in (*study.measures, "yes_no.no_picture", "visual_gain"):
+    for name in (*study.measures, "yes_no.no_image", "visual_gain"):
         assert study.samples[name].estimates == pytest.approx(study.numbers(name))
     for group in study.groups:
         for name, sample in study.grouped[group].items():
@@ -97,13 +97,13 @@ def test_the_report_shows_every_group_with_its_counts(tmp_path):
     folder = write(tmp_path)
     table = group_table(read_study(folder, resamples=20))
     assert table
-    assert [(row["group"], row["fusion"], row["questions"], row["pictures"]) for row in table.rows] == [
+    assert [(row["group"], row["fusion"], row["questions"], row["images"]) for row in table.rows] == [
         (group, fusion, 30, 20) for group in ("popular", "random") for fusion in "01"
     ]
-    assert table.csv().startswith("group,fusion,questions,pictures,yes_no,yes_no.low,yes_no.high,yes_no.accuracy,")
+    assert table.csv().startswith("group,fusion,questions,images,yes_no,yes_no.low,yes_no.high,yes_no.accuracy,")
     page = write_report(folder).read_text()
     assert "By group of questions" in page
-    assert "made of the answers together to 60 questions about 20 pictures" in page
+    assert "made of the answers together to 60 questions about 20 images" in page
     assert (folder / "report/tables/groups.csv").is_file()
 
 

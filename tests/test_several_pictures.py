@@ -1,4 +1,4 @@
-"""Several pictures a row: which tokens stand where, who sees what, and that rows with fewer are as if alone."""
+"""Several images a row: which tokens stand where, who sees what, and that rows with fewer are as if alone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from workbench.example import Turn
 from workbench.generate import generate
 from workbench.views import distinct, gather, one_view_each, views_from
 
-PAIR = [replace(each, picture="a", more=("b",)) for each in QUESTIONS[0]]
-ONE = [replace(each, picture="c") for each in QUESTIONS[1]]
-THREE = [replace(QUESTIONS[0][1], id="2/0", picture="d", more=("e", "f"))]
+PAIR = [replace(each, image="a", more=("b",)) for each in QUESTIONS[0]]
+ONE = [replace(each, image="c") for each in QUESTIONS[1]]
+THREE = [replace(QUESTIONS[0][1], id="2/0", image="d", more=("e", "f"))]
 MIXED = [PAIR, ONE, THREE]
 COUNTS = [2, 1, 3]
 PROMPTS = ["<image>{question}\n", "{question}\n", "look: <image> {question}\n", "{question}<image>\n"]
@@ -36,11 +36,11 @@ def model(request):
     return open_model(*request.param)
 
 
-def by_hand(model, batch, pictures: list[int]) -> torch.Tensor:
+def by_hand(model, batch, order: list[int]) -> torch.Tensor:
     """The oracle for concatenation, one row: image tokens put between the embeddings one by one, read by the plain
     causal decoder -> hidden states of the text tokens but `<image>`."""
     tokens = model.connector(model.encoder(batch.images))
-    sequence, text, left = [], [], list(pictures)
+    sequence, text, left = [], [], list(order)
     for id_ in batch.ids[0]:
         if id_ == model.language_model.tokenizer.image:
             sequence += list(tokens[left.pop(0)])
@@ -73,7 +73,7 @@ def test_under_concatenation_a_row_is_the_sequence_composed_by_hand(prompt, deco
 
 
 @torch.no_grad()
-def test_places_in_the_questions_themselves_take_the_pictures_instead_of_the_prompt_s():
+def test_places_in_the_questions_themselves_take_the_images_instead_of_the_prompt_s():
     model = open_model("concat_projection")
     asked = Example("0", "a", "is <image> like <image> now?", ("no",), more=("b",))
     batch = collator(model, "look: <image>{question}\n")(images(2), [[asked]])
@@ -84,7 +84,7 @@ def test_places_in_the_questions_themselves_take_the_pictures_instead_of_the_pro
 
 
 @torch.no_grad()
-def test_a_conversation_shows_a_later_picture_where_it_is_spoken_of():
+def test_a_conversation_shows_a_later_image_where_it_is_spoken_of():
     model = open_model("concat_projection")
     history = (Turn("what is <image> ?", "a bus"),)
     talk = Example("0", "a", "and <image> ?", ("a car",), history=history, more=("b",))
@@ -92,7 +92,7 @@ def test_a_conversation_shows_a_later_picture_where_it_is_spoken_of():
     text = batch.ids[0] != model.language_model.tokenizer.image
     found = model.hidden(model.see(batch.images, batch.views), batch)[0]
     torch.testing.assert_close(found[text], by_hand(model, batch, [0, 1]), rtol=1e-4, atol=1e-5)
-    # The first answer was given before the second picture came.
+    # The first answer was given before the second image came.
     other = model.hidden(model.see(batch.images * torch.tensor([1, -1])[:, None, None, None], batch.views), batch)[0]
     first = int((batch.ids[0] == model.language_model.tokenizer.image).nonzero()[1])
     assert torch.equal(other[:first], found[:first])
@@ -113,7 +113,7 @@ def test_a_row_may_mix_questions_with_places_of_their_own_and_questions_without(
 
 
 @torch.no_grad()
-def test_the_text_looks_at_all_pictures_of_its_row_and_at_no_filling():
+def test_the_text_looks_at_all_images_of_its_row_and_at_no_filling():
     """Cross-attention written out by hand over the tokens that are there."""
     model = open_model("cross_attention")
     batch = collator(model, "<image>{question}\n")(images(6), MIXED)
@@ -137,20 +137,20 @@ def test_the_text_looks_at_all_pictures_of_its_row_and_at_no_filling():
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 @torch.no_grad()
-def test_rows_with_fewer_pictures_are_read_as_if_each_stood_alone(model, prompt):
+def test_rows_with_fewer_images_are_read_as_if_each_stood_alone(model, prompt):
     collate = collator(model, prompt)
     together = collate(images(6), MIXED)
     losses = model.token_losses(model.see(together.images, together.views), together)
     alone = []
-    for pictures, questions in zip(images(6).split(COUNTS), MIXED, strict=True):
+    for pixels, questions in zip(images(6).split(COUNTS), MIXED, strict=True):
         for question in questions:
-            batch = collate(pictures, [[question]])
-            alone.append(model.token_losses(model.see(pictures, batch.views), batch))
+            batch = collate(pixels, [[question]])
+            alone.append(model.token_losses(model.see(pixels, batch.views), batch))
     torch.testing.assert_close(losses, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_the_order_of_pictures_is_seen_in_the_sequence_and_by_no_attention_beside_it():
+def test_the_order_of_images_is_seen_in_the_sequence_and_by_no_attention_beside_it():
     for fusion in FUSIONS:
         model = open_model(fusion)
         batch = collator(model, "<image>{question}\n")(images(2), [PAIR])
@@ -161,7 +161,7 @@ def test_the_order_of_pictures_is_seen_in_the_sequence_and_by_no_attention_besid
 
 
 @pytest.mark.parametrize("fusion", [each for each in FUSIONS if each != "concat_projection"])
-def test_beside_the_sequence_learned_places_tell_which_picture_is_the_first(fusion):
+def test_beside_the_sequence_learned_places_tell_which_image_is_the_first(fusion):
     plain = open_model(fusion)
     registry, shape = builtin_registry(), plain.connector.shape
     placed = tiny_model(fusion, registry.create("fusion", fusion, shape, plain.language_model.shape, views=2)).eval()
@@ -183,7 +183,7 @@ def test_beside_the_sequence_learned_places_tell_which_picture_is_the_first(fusi
 
 
 @torch.no_grad()
-def test_cached_answers_about_different_numbers_of_pictures_are_those_of_full_passes(model):
+def test_cached_answers_about_different_numbers_of_images_are_those_of_full_passes(model):
     for parameter in model.language_model.parameters():
         parameter.mul_(2.0)  # so that different prompts get different answers
     found = set()
@@ -191,8 +191,8 @@ def test_cached_answers_about_different_numbers_of_pictures_are_those_of_full_pa
         prompts = collator(model, prompt)(images(6), MIXED, answered=False)
         got = [answer for row in generate(model, model.see(images(6), prompts.views), prompts, 4) for answer in row]
         wanted = [
-            answer_without_cache(model, pictures, question, 4, prompt)
-            for pictures, questions in zip(images(6).split(COUNTS), MIXED, strict=True)
+            answer_without_cache(model, pixels, question, 4, prompt)
+            for pixels, questions in zip(images(6).split(COUNTS), MIXED, strict=True)
             for question in questions
         ]
         assert got == wanted
@@ -200,10 +200,10 @@ def test_cached_answers_about_different_numbers_of_pictures_are_those_of_full_pa
     assert len(found) > 1
 
 
-def answer_without_cache(model, pictures, example: Example, count: int, prompt: str) -> list[int]:
+def answer_without_cache(model, pixels, example: Example, count: int, prompt: str) -> list[int]:
     """The oracle: append the most likely token and run everything again."""
     tokenizer = model.language_model.tokenizer
-    batch = collator(model, prompt)(pictures, [[example]], answered=False)
+    batch = collator(model, prompt)(pixels, [[example]], answered=False)
     found: list[int] = []
     for _ in range(count):
         more = torch.tensor([found], dtype=torch.long)
@@ -221,7 +221,7 @@ def answer_without_cache(model, pictures, example: Example, count: int, prompt: 
 
 
 @torch.no_grad()
-def test_the_last_answer_token_changes_no_earlier_logit_about_several_pictures(model):
+def test_the_last_answer_token_changes_no_earlier_logit_about_several_images(model):
     batch = collator(model, "<image>{question}\n")(images(2), [PAIR[:1]])
     logits = model.logits(batch)
     batch.ids[0, -1] = (batch.ids[0, -1] + 7) % 256 + 4
@@ -230,12 +230,12 @@ def test_the_last_answer_token_changes_no_earlier_logit_about_several_pictures(m
     assert (changed[:, -1] - logits[:, -1]).abs().max() > 1e-4
 
 
-def test_gradients_reach_every_picture_and_none_the_filling(model):
-    pictures = images(6).requires_grad_()
-    model.loss(collator(model, "<image>{question}\n")(pictures, MIXED)).backward()
-    assert pictures.grad is not None
-    assert bool(pictures.grad.isfinite().all())
-    assert bool((pictures.grad.flatten(1).abs().sum(1) > 0).all())
+def test_gradients_reach_every_image_and_none_the_filling(model):
+    pixels = images(6).requires_grad_()
+    model.loss(collator(model, "<image>{question}\n")(pixels, MIXED)).backward()
+    assert pixels.grad is not None
+    assert bool(pixels.grad.isfinite().all())
+    assert bool((pixels.grad.flatten(1).abs().sum(1) > 0).all())
 
 
 def test_there_is_a_mask_only_where_rows_differ():
@@ -250,7 +250,7 @@ def test_there_is_a_mask_only_where_rows_differ():
     assert mixed.there.tolist() == [[True, True], [True, False]]
 
 
-def test_a_picture_of_several_rows_is_loaded_once_and_single_ones_are_taken_as_they_are():
+def test_an_image_of_several_rows_is_loaded_once_and_single_ones_are_taken_as_they_are():
     loaded: list[str] = []
 
     def load(keys: list[str]) -> list[torch.Tensor]:
@@ -282,12 +282,12 @@ def test_shuffled_views_are_those_of_others_as_many_as_before():
         assert not own & set(shown)
 
 
-def test_pictures_that_do_not_fit_the_places_are_refused_by_name():
+def test_images_that_do_not_fit_the_places_are_refused_by_name():
     tokenizer = tiny_model("gated").language_model.tokenizer
     collate = Collator(tokenizer, "<image><image>{question}")
     for example, message in (
-        (THREE[0], r"example '2/0': the prompt has 2 places <image>, and it has 3 picture\(s\): write as many, or one"),
-        (ONE[0], r"example '1/0': the prompt has 2 places <image>, and it has 1 picture\(s\)"),
+        (THREE[0], r"example '2/0': the prompt has 2 places <image>, and it has 3 image\(s\): write as many, or one"),
+        (ONE[0], r"example '1/0': the prompt has 2 places <image>, and it has 1 image\(s\)"),
         (replace(PAIR[0], question="is <image> red?"), "example '0/0': its text has 1 places <image>, and it has 2"),
         (replace(ONE[0], question="<image>, <image>?"), "example '1/0': its text has 2 places <image>, and it has 1"),
     ):

@@ -1,4 +1,4 @@
-"""Experiments on several pictures an example, from the file to the answer about pictures from files."""
+"""Experiments on several images an example, from the file to the answer about images from files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workbench.finished import read_finished
 from workbench.fit import Bench, sizes_of
 from workbench.gallery import make_gallery
 from workbench.objectives import Answers, TrainingData
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.plan import Planner
 from workbench.preview import preview
 from workbench.probe import Probe
@@ -58,18 +58,18 @@ def test_every_fusion_trains_is_evaluated_and_answers_the_same_when_asked(finish
         found = read_finished(folder.name, finished / "results", [PLUGINS])
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
-        told = read_predictions(folder).query("condition == 'picture'")
+        told = read_predictions(folder).query("condition == 'image'")
         examples = {each.id: each for each in dataset.examples("test", "questions")}
         assert set(told["id"]) == set(examples)
         for line in told.to_dict("records"):
             example = examples[line["id"]]
-            pictures = [dataset.picture(key) for key in example.pictures]
-            assert asked.answers(pictures, [example.question]) == [line["answer"]]
-            more = line["more_pictures"]
+            images = [dataset.image(key) for key in example.images]
+            assert asked.answers(images, [example.question]) == [line["answer"]]
+            more = line["more_images"]
             assert (tuple(more) if isinstance(more, list) else ()) == example.more
 
 
-def test_a_report_shows_all_pictures_of_an_example_side_by_side(finished):
+def test_a_report_shows_all_images_of_an_example_side_by_side(finished):
     gallery = make_gallery(read_study(finished / "results/small", resamples=20), small_registry())
     assert gallery is not None
     sizes = set()
@@ -87,11 +87,11 @@ def test_kept_features_give_the_bits_of_recomputed_ones(finished, tmp_path):
     assert outcome(tmp_path) == outcome(finished)
 
 
-def test_the_encoder_sees_each_picture_of_a_batch_once(tmp_path):
+def test_the_encoder_sees_each_image_of_a_batch_once(tmp_path):
     trial = load(tmp_path, text=TEXT.replace("train: [", "train: [encoder, ")).trials[0]
     model, dataset = build(trial), build_dataset(trial, small_registry())
     collate = Collator(model.language_model.tokenizer, trial.prompt)
-    data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate)
+    data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate)
     model.encoder.requires_grad_(True)
     objective = Answers(model, data, torch.device("cpu"), trial.phases[0])
     grouped = training_examples(dataset, ["questions"])
@@ -101,7 +101,7 @@ def test_the_encoder_sees_each_picture_of_a_batch_once(tmp_path):
     assert all(each.grad is not None for each in model.encoder.parameters())
 
 
-def test_a_prompt_may_name_a_place_for_each_picture_or_the_questions_do(tmp_path):
+def test_a_prompt_may_name_a_place_for_each_image_or_the_questions_do(tmp_path):
     for number, overrides in enumerate((["prompt='{question}'"], ["base.dataset={name: pairs, own: true}"])):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -111,7 +111,7 @@ def test_a_prompt_may_name_a_place_for_each_picture_or_the_questions_do(tmp_path
 REFUSED = {
     "prompt='<image> and <image> {question}'": r"example 'train/0/0': the prompt has 2 places <image>, and it has 1",
     "base.phases=[{name: see, objective: contrastive, train: [encoder], steps: 1}]": (
-        "phase 'see': contrast is that of one picture with its caption; example 'train/1/0' has 2"
+        "phase 'see': contrast is that of one image with its caption; example 'train/1/0' has 2"
     ),
 }
 
@@ -123,10 +123,10 @@ def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, change):
         sizes_of(experiment.trials, Bench(small_registry()))
 
 
-def test_a_preview_shows_all_pictures_side_by_side_and_counts_their_tokens(tmp_path):
+def test_a_preview_shows_all_images_side_by_side_and_counts_their_tokens(tmp_path):
     trial = load(tmp_path, text=TEXT).trials[0]
     shown = preview(trial, small_registry(), number=2)
-    assert (shown.views, shown.picture.size) == (2, (32, 16))
+    assert (shown.views, shown.image.size) == (2, (32, 16))
     assert shown.others == 1
     text = len(shown.tokens) - 1 - 2
     assert shown.length == text + 2 * shown.image_tokens
@@ -143,19 +143,19 @@ def files(folder, *colors: str) -> list[Any]:
     return [f"{color}.png" for color in colors]
 
 
-def test_several_pictures_can_be_asked_about_and_looked_at(workbench):
-    folder, pictures = trials(workbench.folder)[0], files(workbench.folder, "red", "blue")
-    told = workbench("ask", folder, *pictures, "what color is the second?", "--plugins", PLUGINS)
+def test_several_images_can_be_asked_about_and_looked_at(workbench):
+    folder, images = trials(workbench.folder)[0], files(workbench.folder, "red", "blue")
+    told = workbench("ask", folder, *images, "what color is the second?", "--plugins", PLUGINS)
     assert told.code == 0
-    both = workbench("ask", folder, *pictures, "what color is the second?", "and the first?", "--plugins", PLUGINS)
+    both = workbench("ask", folder, *images, "what color is the second?", "and the first?", "--plugins", PLUGINS)
     assert both.output.splitlines()[1].strip() == told.output.strip()
     drawn = workbench(
-        "attention", folder, *pictures, "what color is the second?", "--out", "maps.png", "--plugins", PLUGINS
+        "attention", folder, *images, "what color is the second?", "--out", "maps.png", "--plugins", PLUGINS
     )
     assert drawn.code == 0 or "is empty" in drawn.errors
     missing = workbench("ask", folder, "red.png", "none.png", "what color is the second?", "--plugins", PLUGINS)
-    assert (missing.code, "there is no picture none.png" in missing.errors) == (2, True)
-    two = workbench("attention", folder, *pictures, "one?", "two?", "--out", "maps.png", "--plugins", PLUGINS)
+    assert (missing.code, "there is no image none.png" in missing.errors) == (2, True)
+    two = workbench("attention", folder, *images, "one?", "two?", "--out", "maps.png", "--plugins", PLUGINS)
     assert (two.code, "one question is drawn at a time; there are 2" in two.errors) == (2, True)
 
 
@@ -164,7 +164,7 @@ def test_the_preview_command_tells_the_views(workbench):
     told = workbench("preview", file, "--plugins", PLUGINS, "--example", "2", "--out", "seen.png")
     assert told.code == 0
     assert "2 views of 16x16, side by side" in told.output
-    assert "picture train/1, train/3" in told.output
+    assert "image train/1, train/3" in told.output
 
 
 @pytest.mark.parametrize("limit", [None, 0])

@@ -61,7 +61,7 @@ class Counted(Squares):
     """As many squares as a file says."""
 
     def __init__(self, *, file: Path):
-        super().__init__(pictures=int(file.read_text()))
+        super().__init__(images=int(file.read_text()))
         self.file = file
 
     def fingerprint(self):
@@ -282,7 +282,7 @@ def test_where_a_plugin_is_missing_the_rest_is_compared_and_that_is_told(finishe
 
 
 def test_records_that_do_not_say_what_they_were_made_of_are_told(tmp_path):
-    study = with_staleness(read_study(write_results(tmp_path, pictures=4, axes={}), 20), None)
+    study = with_staleness(read_study(write_results(tmp_path, images=4, axes={}), 20), None)
     assert "1 of 1 trials do not say what they were made of" in not_compared(study)
 
 

@@ -30,7 +30,7 @@ from workbench.study import GAIN, read_study
 
 
 def sample_of(scores: numpy.ndarray, seeds: list[str] | None = None, resamples: int = 2000) -> Sample:
-    """scores [T,P], one question a picture."""
+    """scores [T,P], one question an image."""
     means = resampled_means(scores, numpy.ones_like(scores), resamples)
     return Sample(scores.mean(1), means, seeds or ["0"] * len(scores), scores.shape[1])
 
@@ -46,7 +46,7 @@ def test_the_interval_of_a_mean_is_the_normal_interval_of_the_textbook():
 
 
 def test_with_seed_noise_alone_the_interval_is_students():
-    """Every picture scores alike, so only the three seeds differ: the t interval of three numbers."""
+    """Every image scores alike, so only the three seeds differ: the t interval of three numbers."""
     values = numpy.array([0.70, 0.74, 0.69])
     sample = sample_of(numpy.repeat(values[:, None], 50, axis=1), ["0", "1", "2"], resamples=50_000)
     found = infer(sample, numpy.full(3, 1 / 3), ["cell"] * 3)
@@ -56,8 +56,8 @@ def test_with_seed_noise_alone_the_interval_is_students():
     assert found.p == pytest.approx(stats.ttest_1samp(values, 0)[1], rel=1e-6)
 
 
-def test_questions_of_one_picture_are_not_counted_as_independent():
-    """Ten equal questions a picture say no more than one: the interval must not shrink."""
+def test_questions_of_one_image_are_not_counted_as_independent():
+    """Ten equal questions an image say no more than one: the interval must not shrink."""
     scores = (numpy.random.default_rng(1).uniform(size=(1, 200)) < 0.7).astype(float)
     one = infer(sample_of(scores), numpy.ones(1), ["only"])
     means = resampled_means(10 * scores, numpy.full_like(scores, 10))
@@ -65,7 +65,7 @@ def test_questions_of_one_picture_are_not_counted_as_independent():
     assert ten.error == pytest.approx(one.error)
 
 
-def test_pictures_with_more_questions_weigh_more():
+def test_images_with_more_questions_weigh_more():
     sums, counts = numpy.array([[3.0, 0.0]]), numpy.array([[3.0, 1.0]])
     means = resampled_means(sums, counts, 500)
     assert set(numpy.round(means[:, 0], 6)) == {0.0, 0.75, 1.0}
@@ -88,13 +88,13 @@ def test_resamples_are_the_same_each_time():
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
-    """Simulated studies whose truth is known; with seeds, their noise is as large as that of the pictures."""
+    """Simulated studies whose truth is known; with seeds, their noise is as large as that of the images."""
     random = numpy.random.default_rng(11 + seeds)
-    studies, pictures, covered = 400, 100, 0
+    studies, images, covered = 400, 100, 0
     for _ in range(studies):
-        hard = random.normal(size=pictures)
+        hard = random.normal(size=images)
         luck = random.normal(size=(seeds, 1)) * (0.1 if seeds > 1 else 0.0)
-        scores = hard + luck + 0.3 * random.normal(size=(seeds, pictures))
+        scores = hard + luck + 0.3 * random.normal(size=(seeds, images))
         names = [str(each) for each in range(seeds)]
         interval = infer(sample_of(scores, names, 300), numpy.full(seeds, 1 / seeds), ["cell"] * seeds).interval
         covered += interval.low <= 0 <= interval.high
@@ -103,16 +103,16 @@ def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
 
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_seeds_that_agree_by_luck_prove_nothing(seeds: int):
-    """Studies of two equal values. The luck of a seed is five times that of the pictures; in a few studies the seeds
-    happen to agree, and nothing but the pictures would seem to be uncertain."""
+    """Studies of two equal values. The luck of a seed is five times that of the images; in a few studies the seeds
+    happen to agree, and nothing but the images would seem to be uncertain."""
     random = numpy.random.default_rng(seeds)
     studies, ps, covered = 3000, [], 0
     weights = numpy.repeat([1 / seeds, -1 / seeds], seeds)
     names, groups = [str(each) for each in range(seeds)] * 2, ["one"] * seeds + ["other"] * seeds
     for _ in range(studies):
         luck = numpy.concatenate([5 * random.normal(size=seeds), numpy.zeros(seeds)]) + random.normal() * (weights > 0)
-        pictures = random.normal(size=(100, 1)) * (weights > 0)
-        found = infer(Sample(luck, luck + pictures, names, 1000), weights, groups)
+        images = random.normal(size=(100, 1)) * (weights > 0)
+        found = infer(Sample(luck, luck + images, names, 1000), weights, groups)
         ps.append(found.p)
         covered += found.interval.low <= 0 <= found.interval.high
     assert 0.93 <= covered / studies <= 0.97
@@ -174,8 +174,8 @@ def test_equal_answers_are_not_distinguishable():
     assert (effects[1].p, effects[1].verdict) == (1.0, UNCLEAR)
 
 
-def test_a_handful_of_pictures_is_never_proof():
-    """Always right against always wrong, but on four pictures: signs alone come out so in 2 of 16 ways."""
+def test_a_handful_of_images_is_never_proof():
+    """Always right against always wrong, but on four images: signs alone come out so in 2 of 16 ways."""
     scores = numpy.array([[0.0] * 4, [1.0] * 4])
     effects = axis_effects(Design(grid(["base", "up"], 1), "axis", ["base", "up"]), sample_of(scores), "base", True)
     assert (effects[1].p, effects[1].verdict) == (0.125, UNCLEAR)
@@ -198,11 +198,11 @@ def test_every_cell_counts_the_same_however_many_seeds_it_has():
     assert design.weights("base", design.cells).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
 
-def two_axes(skills: dict[tuple[str, str], float], pictures: int, random: numpy.random.Generator, seeds: int = 1):
+def two_axes(skills: dict[tuple[str, str], float], images: int, random: numpy.random.Generator, seeds: int = 1):
     """Two axes whose every pair of values has this skill; what is hard for one pair is hard for all."""
     rows = [{"fusion": a, "train": b, "seed": str(seed)} for a, b in skills for seed in range(seeds)]
     axes = pandas.DataFrame(rows)
-    need, noise = random.uniform(size=pictures), 0.05 * random.normal(size=(len(rows), pictures))
+    need, noise = random.uniform(size=images), 0.05 * random.normal(size=(len(rows), images))
     chances = numpy.array([skill for skill in skills.values() for _ in range(seeds)])
     sample = sample_of((need + noise < chances[:, None]).astype(float), list(axes["seed"]), resamples=400)
     return [Design(axes, name, list(dict.fromkeys(axes[name]))) for name in ("fusion", "train")], sample
@@ -246,7 +246,7 @@ def test_an_interval_stays_within_what_the_metric_can_be():
     """Two seeds far apart: Student's interval alone would leave 0..1, and -1..1 for a difference."""
     axes = grid(["base", "a"], cells=1, seeds=2)
     free = sample_of(numpy.repeat([[0.2], [0.9], [0.1], [0.3]], 30, axis=1), list(axes["seed"]))
-    sample = Sample(free.estimates, free.replicates, free.seeds, free.pictures, (0.0, 1.0))
+    sample = Sample(free.estimates, free.replicates, free.seeds, free.images, (0.0, 1.0))
     effects = axis_effects(Design(axes, "axis", ["base", "a"]), sample, "base", True)
     assert (effects[0].mean.low, effects[0].mean.high) == (0.0, 1.0)
     assert (effects[1].difference.low, effects[1].difference.high) == (-1.0, 1.0)
@@ -261,7 +261,7 @@ def test_seeds_that_disagree_widen_the_interval():
 
 
 def test_a_study_recomputes_what_the_records_say(tmp_path: Path):
-    study = read_study(write_results(tmp_path, pictures=40), resamples=50)
+    study = read_study(write_results(tmp_path, images=40), resamples=50)
     assert study.disagreements() == []
     assert study.samples[GAIN].estimates == pytest.approx(study.numbers(GAIN))
     assert study.by_group("vqa_accuracy").loc[study.done[0].id, "shape"] == pytest.approx(
@@ -270,7 +270,7 @@ def test_a_study_recomputes_what_the_records_say(tmp_path: Path):
 
 
 def test_a_study_finds_the_differences_that_were_put_in(tmp_path: Path):
-    study = read_study(write_results(tmp_path, pictures=400), resamples=400)
+    study = read_study(write_results(tmp_path, images=400), resamples=400)
     verdicts = {axis: {each.value: each.verdict for each in study.effects(axis)} for axis in study.compared}
     assert verdicts["encoder"] == {"vit": BASELINE, "clip": BETTER}
     assert verdicts["fusion"] == {"concat_projection": BASELINE, "cross_attention": BETTER, "gated": UNCLEAR}
@@ -278,8 +278,8 @@ def test_a_study_finds_the_differences_that_were_put_in(tmp_path: Path):
 
 
 def test_a_gain_needs_a_control_and_takes_the_one_there_is(tmp_path: Path):
-    none = read_study(write_results(tmp_path / "a", pictures=10, conditions=("picture",)), resamples=20)
-    one = read_study(write_results(tmp_path / "b", pictures=10, conditions=("picture", "shuffled")), resamples=20)
+    none = read_study(write_results(tmp_path / "a", images=10, conditions=("image",)), resamples=20)
+    one = read_study(write_results(tmp_path / "b", images=10, conditions=("image", "shuffled")), resamples=20)
     assert not none.has_gain
     assert one.samples[GAIN].estimates == pytest.approx(
         one.samples["vqa_accuracy"].estimates - one.samples["vqa_accuracy.shuffled"].estimates
@@ -287,8 +287,8 @@ def test_a_gain_needs_a_control_and_takes_the_one_there_is(tmp_path: Path):
 
 
 def test_trials_that_the_experiment_no_longer_has_are_left_out(tmp_path: Path):
-    folder = write_results(tmp_path, pictures=5)
-    write_results(tmp_path / "now", pictures=5, axes={"quantizer": ["none", "int8"]})
+    folder = write_results(tmp_path, images=5)
+    write_results(tmp_path / "now", images=5, axes={"quantizer": ["none", "int8"]})
     for name in ("experiment.json", "experiment.yaml"):
         (folder / name).write_text((tmp_path / "now" / "made" / name).read_text())
     study = read_study(folder, resamples=20)

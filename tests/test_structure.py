@@ -29,7 +29,7 @@ LAYERS = (
     {"run", "report", "scaffold", "conformance", "catalogue"},
     {"cli"},
 )
-# Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of pictures, words
+# Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of images, words
 # of metrics' names that reports spell in capitals.
 WORDS = {"bleu", "cider", "folder", "loss", "none"}
 

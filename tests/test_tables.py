@@ -21,7 +21,7 @@ from workbench.tables import axis_table, trials_table
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return read_study(write_results(tmp_path_factory.mktemp("tables"), pictures=60, failed=(5,)), resamples=200)
+    return read_study(write_results(tmp_path_factory.mktemp("tables"), images=60, failed=(5,)), resamples=200)
 
 
 def test_csv_holds_raw_numbers_that_pandas_reads_back(study: Study):
@@ -41,7 +41,7 @@ def test_the_trials_table_lists_every_trial_with_the_best_first_and_failed_ones_
     assert table.rows[-1]["status"] == "failed"
     assert "1 failed" in " ".join(table.notes)
     keys = {column.key for column in table.columns}
-    assert {"vqa_accuracy", "loss", "visual_gain", "vqa_accuracy.no_picture", "vqa_accuracy.shuffled"} <= keys
+    assert {"vqa_accuracy", "loss", "visual_gain", "vqa_accuracy.no_image", "vqa_accuracy.shuffled"} <= keys
     assert {"parameters", "trainable_share", "bytes", "latency_ms", "training_seconds"} <= keys
 
 

@@ -1,4 +1,4 @@
-"""Tiles: the grid of transformers, every pixel in its place, and experiments whose pictures have different numbers."""
+"""Tiles: the grid of transformers, every pixel in its place, and experiments whose images have different numbers."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def test_views_are_the_whole_picture_and_the_tiles_line_by_line():
-    picture = noise(40, 20)
-    whole, *tiles = views_of(picture, 20, 4)
+def test_views_are_the_whole_image_and_the_tiles_line_by_line():
+    image = noise(40, 20)
+    whole, *tiles = views_of(image, 20, 4)
     assert [each.size for each in (whole, *tiles)] == [(20, 20)] * 3
-    assert numpy.array_equal(numpy.hstack([numpy.asarray(each) for each in tiles]), numpy.asarray(picture))
-    assert numpy.array_equal(numpy.asarray(whole), numpy.asarray(picture.resize((20, 20), Image.Resampling.BICUBIC)))
+    assert numpy.array_equal(numpy.hstack([numpy.asarray(each) for each in tiles]), numpy.asarray(image))
+    assert numpy.array_equal(numpy.asarray(whole), numpy.asarray(image.resize((20, 20), Image.Resampling.BICUBIC)))
     four = views_of(noise(40, 40), 20, 4)[1:]
     lines = [numpy.hstack([numpy.asarray(each) for each in four[start : start + 2]]) for start in (0, 2)]
     assert numpy.array_equal(numpy.vstack(lines), numpy.asarray(noise(40, 40)))
 
 
-def test_a_picture_that_one_square_holds_has_one_view_and_without_tiles_it_is_left_as_it_is():
+def test_an_image_that_one_square_holds_has_one_view_and_without_tiles_it_is_left_as_it_is():
     for size in ((20, 20), (20, 7), (3, 3)):
         assert [each.size for each in views_of(noise(*size), 20, 4)] == [(20, 20)]
-    picture = noise(90, 30)
-    assert views_of(picture, 20, 0) == [picture]
+    image = noise(90, 30)
+    assert views_of(image, 20, 0) == [image]
 
 
 @pytest.mark.parametrize("size", [(90, 70), (70, 90), (200, 60), (130, 128)])
@@ -72,9 +72,9 @@ def test_tiles_are_those_of_transformers_llava_next(size):
         image_grid_pinpoints=[[64, 128], [128, 64], [128, 128], [64, 192], [192, 64], [64, 256], [256, 64]],
         do_normalize=False,
     )
-    picture = noise(*size)
-    wanted = numpy.asarray(processor(picture)["pixel_values"][0])  # [views,3,64,64]
-    found = [numpy.asarray(each, dtype=numpy.float32) / 255 for each in views_of(picture, 64, 4)]
+    image = noise(*size)
+    wanted = numpy.asarray(processor(image)["pixel_values"][0])  # [views,3,64,64]
+    found = [numpy.asarray(each, dtype=numpy.float32) / 255 for each in views_of(image, 64, 4)]
     assert len(found) == len(wanted)
     for ours, theirs in zip(found, wanted, strict=True):
         assert abs(ours - theirs.transpose(1, 2, 0)).max() < 0.02
@@ -112,7 +112,7 @@ TEXT = (
 FUSIONS = "grid.fusion=[concat_projection, cross_attention, gated, bidirectional]"
 
 
-def test_pictures_with_different_numbers_of_tiles_train_are_kept_as_features_and_asked_about(tmp_path):
+def test_images_with_different_numbers_of_tiles_train_are_kept_as_features_and_asked_about(tmp_path):
     kept, anew = tmp_path / "kept", tmp_path / "anew"
     for folder, options in ((kept, RunOptions()), (anew, RunOptions(feature_bytes=0))):
         folder.mkdir()
@@ -123,21 +123,21 @@ def test_pictures_with_different_numbers_of_tiles_train_are_kept_as_features_and
         found = read_finished(folder.name, kept / "results", [PLUGINS])
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
-        told = read_predictions(folder).query("condition == 'picture'").set_index("id")["answer"]
+        told = read_predictions(folder).query("condition == 'image'").set_index("id")["answer"]
         for example in dataset.examples("test", "questions"):
-            pictures = [dataset.picture(key) for key in example.pictures]
-            assert asked.answers(pictures, [example.question]) == [told[example.id]]
+            images = [dataset.image(key) for key in example.images]
+            assert asked.answers(images, [example.question]) == [told[example.id]]
 
 
 def test_features_with_tiles_are_planned_with_room_for_all_of_them(tmp_path):
     experiment = load(tmp_path, FUSIONS, text=TEXT)
     size = Planner(experiment, small_registry(), tmp_path / "results").sizes()[experiment.trials[0].id]
-    assert size.bytes_of_a_picture("fp32") == (1 + 3) * 4 * 16 * 4
+    assert size.bytes_of_an_image("fp32") == (1 + 3) * 4 * 16 * 4
 
 
 def test_a_preview_shows_the_tiles(tmp_path):
     trial = load(tmp_path, text=TEXT).trials[0]
-    shown = preview(trial, small_registry(), number=2)  # a wide picture and a small one
+    shown = preview(trial, small_registry(), number=2)  # a wide image and a small one
     assert shown.original == [(48, 16), (48, 16)]
     assert shown.views == 8
-    assert shown.picture.size == (8 * 16, 16)
+    assert shown.image.size == (8 * 16, 16)

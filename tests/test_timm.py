@@ -79,7 +79,7 @@ def test_every_tower_keeps_every_rule(name, folders):
 
 
 @torch.no_grad()
-def test_pictures_may_be_larger_than_those_it_was_trained_on(folders):
+def test_images_may_be_larger_than_those_it_was_trained_on(folders):
     assert tower(folders["ViT"], image_size=32)(torch.randn(1, 3, 32, 32)).shape == (1, 64, 32)
 
 
@@ -96,7 +96,7 @@ def test_what_a_tower_cannot_do_is_told(name, options, message, folders):
 
 
 @torch.no_grad()
-def test_large_pictures_are_seen_in_tiles_whose_edges_are_not_cut(folders):
+def test_large_images_are_seen_in_tiles_whose_edges_are_not_cut(folders):
     numbers = numpy.random.default_rng(0).integers(0, 256, (24, 72, 3), dtype=numpy.uint8)
     wide = Image.fromarray(numbers)
     ours = tower(folders["ViT"], tiles=4)

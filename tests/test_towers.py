@@ -155,7 +155,7 @@ def test_the_class_token_is_kept_when_asked_for_and_patches_are_averaged_in_squa
 
 @pytest.mark.parametrize("name", ["SigLIP", "DINOv2", "ViT", "SigLIP 2"])
 @torch.no_grad()
-def test_pictures_may_be_larger_than_those_it_was_trained_on(name, folders):
+def test_images_may_be_larger_than_those_it_was_trained_on(name, folders):
     ours = tower(folders[name], image_size=32)
     assert ours.transform(Image.new("RGB", (50, 40), (200, 10, 10))).shape == (3, 32, 32)
     assert ours(torch.randn(1, 3, 32, 32)).shape == (1, 64, 32)
@@ -169,17 +169,17 @@ PROCESSORS |= {"CLIP": "clip.image_processing_pil_clip.CLIPImageProcessorPil"}
 
 @pytest.mark.parametrize("name", PROCESSORS)
 @pytest.mark.parametrize("size", [(40, 31), (24, 24), (17, 90), (24, 60)])
-def test_pictures_are_prepared_as_transformers_prepares_them(name, size, folders):
+def test_images_are_prepared_as_transformers_prepares_them(name, size, folders):
     module, _, kind = PROCESSORS[name].rpartition(".")
     processor = getattr(importlib.import_module(f"transformers.models.{module}"), kind)(**TOWERS[name][1])
     pixels = numpy.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
-    picture = Image.fromarray(pixels)
-    wanted = torch.as_tensor(numpy.asarray(processor(picture)["pixel_values"][0]))
-    torch.testing.assert_close(tower(folders[name]).transform(picture), wanted, atol=1e-5, rtol=1e-5)
+    image = Image.fromarray(pixels)
+    wanted = torch.as_tensor(numpy.asarray(processor(image)["pixel_values"][0]))
+    torch.testing.assert_close(tower(folders[name]).transform(image), wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_tiles_lose_no_edge_however_pictures_are_cut_otherwise(name, folders):
+def test_tiles_lose_no_edge_however_images_are_cut_otherwise(name, folders):
     ours = tower(folders[name], tiles=2)
     pixels = numpy.random.default_rng(2).integers(0, 256, (24, 48, 3), dtype=numpy.uint8)
     views = ours.views(Image.fromarray(pixels))
@@ -196,7 +196,7 @@ def test_tiles_lose_no_edge_however_pictures_are_cut_otherwise(name, folders):
         ({"layer": -5}, "layer -5 is not among"),
         ({"class_token": True}, "has no class token"),
         ({"pool": 4}, "no whole number of squares of 4 by 4 patches"),
-        ({"image_size": 26}, "pictures of 26 pixels make no whole number"),
+        ({"image_size": 26}, "images of 26 pixels make no whole number"),
     ],
 )
 def test_what_a_tower_cannot_do_is_told(options, message, folders):
@@ -208,7 +208,7 @@ def test_a_folder_without_preprocessing_is_told(tmp_path):
     with pytest.raises(UserError, match="preprocessor_config.json"):
         read_preprocessing(tmp_path, 24)
     (tmp_path / "preprocessor_config.json").write_text('{"do_resize": true}')
-    with pytest.raises(UserError, match="does not say how pictures are prepared: KeyError"):
+    with pytest.raises(UserError, match="does not say how images are prepared: KeyError"):
         read_preprocessing(tmp_path, 24)
     (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 3, "width": 4}}')
     with pytest.raises(UserError, match="does not make squares"):

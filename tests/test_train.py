@@ -25,7 +25,7 @@ from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData, pieces
 from workbench.optimization import groups, schedule, steps_of
 from workbench.passes import Passes, sample
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.snapshots import Snapshots
 from workbench.train import Trained, Training, TrainingError, compiling, train, training_examples
 from workbench.trial import Phase
@@ -51,7 +51,7 @@ def phase_of(**settings: Any) -> Phase:
 
 
 class Squares:
-    """The dataset of the tests, counting which pictures it opens."""
+    """The dataset of the tests, counting which images it opens."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
@@ -60,15 +60,15 @@ class Squares:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)
 
-    def picture(self, key: str) -> Any:
+    def image(self, key: str) -> Any:
         self.opened[key] += 1
-        return self.dataset.picture(key)
+        return self.dataset.image(key)
 
 
 def data_for(model: VisionLanguageModel, dataset: Any = None) -> TrainingData:
     dataset = dataset or small_registry().create("dataset", "squares")
     collate = Collator(model.language_model.tokenizer, "<image>{question}\n", model.fusion.reads_text)
-    return TrainingData(dataset, Pictures(dataset, model.encoder.views), collate)
+    return TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate)
 
 
 def trained(
@@ -102,10 +102,10 @@ def test_the_rate_rises_in_a_line_and_falls_along_half_a_cosine(warmup, final):
         assert schedule(steps, steps, phase) == pytest.approx(final, abs=1e-12)
 
 
-def test_the_curve_has_every_step_with_its_rate_and_the_pictures_so_far(model):
+def test_the_curve_has_every_step_with_its_rate_and_the_images_so_far(model):
     _, curve = trained(model, steps=5, rate=0.02, warmup=0.4)
     assert [step.step for step in curve] == [1, 2, 3, 4, 5]
-    assert [step.pictures for step in curve] == [4, 8, 12, 16, 20]
+    assert [step.images for step in curve] == [4, 8, 12, 16, 20]
     assert {(step.phase, step.steps) for step in curve} == {("tune", 5)}
     phase = phase_of(steps=5, rate=0.02, warmup=0.4)
     assert [step.rate for step in curve] == pytest.approx([0.02 * schedule(each, 5, phase) for each in range(1, 6)])
@@ -139,7 +139,7 @@ def test_steps_are_those_of_torchs_AdamW_on_clipped_gradients(model):
     twin, dataset = copy.deepcopy(model), Squares(small_registry().create("dataset", "squares"))
     phase = phase_of(steps=3, rate=1e-2, warmup=1.0, weight_decay=0.1, clip=0.5)
     train(model, [], phase, data_for(model, dataset), 0, lambda step: None)
-    taken = list(dataset.opened)  # in the order of the batches, which hold no picture twice in one pass
+    taken = list(dataset.opened)  # in the order of the batches, which hold no image twice in one pass
     norms = _steps_by_hand(twin, [taken[:4], taken[4:8], taken[8:]], [1e-2 / 3, 2e-2 / 3, 1e-2])
     assert min(norms) > 0.5, "the gradients were large enough to be clipped"
     for (name, mine), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
@@ -155,9 +155,9 @@ def _steps_by_hand(model: VisionLanguageModel, batches: list[list[str]], rates: 
     optimizer = torch.optim.AdamW([matrices, vectors], betas=(0.9, 0.98))
     examples, norms = data.dataset.examples("train", "questions"), []
     for keys, rate in zip(batches, rates, strict=True):
-        questions = [[each for each in examples if each.picture == key] for key in keys]
+        questions = [[each for each in examples if each.image == key] for key in keys]
         optimizer.zero_grad()
-        model.loss(data.collate(torch.cat(data.pictures.plain(keys)), questions)).backward()
+        model.loss(data.collate(torch.cat(data.images.plain(keys)), questions)).backward()
         gradients = [each.grad for each in parameters if each.grad is not None]
         norms.append(math.sqrt(sum(float(each.square().sum()) for each in gradients)))
         for gradient in gradients:
@@ -181,7 +181,7 @@ def test_weight_decay_is_for_matrices_alone(model):
 
 
 @pytest.mark.parametrize(
-    ("settings", "pictures", "steps"),
+    ("settings", "images", "steps"),
     [
         ({"steps": 7}, 1000, 7),
         ({"steps": None, "epochs": 1.0}, 16, 4),
@@ -191,18 +191,18 @@ def test_weight_decay_is_for_matrices_alone(model):
         ({"steps": None, "epochs": 1.0, "batch": 64}, 16, 1),
     ],
 )
-def test_epochs_are_passes_over_the_pictures(settings, pictures, steps):
-    assert steps_of(phase_of(**settings), pictures) == steps
+def test_epochs_are_passes_over_the_images(settings, images, steps):
+    assert steps_of(phase_of(**settings), images) == steps
 
 
-def test_a_phase_of_epochs_sees_as_many_pictures(model):
+def test_a_phase_of_epochs_sees_as_many_images(model):
     summary, curve = trained(model, steps=None, epochs=1.5)
-    assert (summary.steps, summary.pictures, summary.examples) == (6, 24, 72)
+    assert (summary.steps, summary.images, summary.examples) == (6, 24, 72)
     assert len(curve) == 6
     assert summary.trainable_parameters == sum(map(torch.numel, model.parameters()))
 
 
-def test_every_pass_takes_every_picture_once_in_a_new_order():
+def test_every_pass_takes_every_image_once_in_a_new_order():
     keys = [(str(number),) for number in range(10)]
     order = Passes(keys, random.Random(3))
     taken = [key for _ in range(10) for key in order.next(4)]
@@ -219,7 +219,7 @@ def test_a_batch_larger_than_the_data_is_filled_from_several_passes():
     assert Counter(key for batch in batches for (key,) in batch) == {"a": 8, "b": 8, "c": 8}
 
 
-def test_at_most_so_many_questions_of_a_picture_are_asked_in_a_step(model):
+def test_at_most_so_many_questions_of_an_image_are_asked_in_a_step(model):
     examples = [example for example in small_registry().create("dataset", "squares").examples("train", "questions")][:3]
     for most in (1, 2):
         drawn = [tuple(each.id for each in sample(examples, most, random.Random(seed))) for seed in range(30)]
@@ -257,8 +257,8 @@ class Augmenting(Squares):
 
     augments = True
 
-    def augment(self, picture: Any, random: random.Random) -> Any:
-        return picture
+    def augment(self, image: Any, random: random.Random) -> Any:
+        return image
 
 
 def test_remembered_tokens_of_a_frozen_encoder_train_as_recomputed_ones_do(model):
@@ -272,7 +272,7 @@ def test_remembered_tokens_of_a_frozen_encoder_train_as_recomputed_ones_do(model
     assert curves[0][-1].loss < curves[0][0].loss
 
 
-def test_a_frozen_encoder_opens_each_picture_once(model):
+def test_a_frozen_encoder_opens_each_image_once(model):
     dataset = Squares(small_registry().create("dataset", "squares"))
     data = data_for(model, dataset)
     train(model, [], phase_of(train=("connector",), steps=12), data, 0, lambda step: None)
@@ -371,7 +371,7 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model, count):
     assert count == 8 or len(set(weights)) > 1
 
 
-def test_pieces_hold_every_picture_once_and_differ_by_one_at_most():
+def test_pieces_hold_every_image_once_and_differ_by_one_at_most():
     for size, count in ((8, 3), (32, 5), (7, 7), (4, 1)):
         cut = [list(range(size))[each] for each in pieces(size, count)]
         assert [place for piece in cut for place in piece] == list(range(size))
@@ -418,10 +418,10 @@ def test_a_share_of_the_data_holds_every_smaller_share_and_trains_on_nothing_els
     seen = Squares(dataset)
     train(model, [], phase_of(data_share=0.25, steps=4, batch=2), data_for(model, seen), 0, lambda step: None)
     assert set(seen.opened) == set(distinct(quarter))
-    assert Look("train", ("questions",), None, "fp32", 0.25).pictures(dataset) == tuple(distinct(quarter))
+    assert Look("train", ("questions",), None, "fp32", 0.25).images(dataset) == tuple(distinct(quarter))
 
 
-def test_held_out_pictures_are_opened_for_validation_alone(model):
+def test_held_out_images_are_opened_for_validation_alone(model):
     dataset = Squares(small_registry().create("dataset", "squares"))
     phase = phase_of(held_out=0.25, steps=3)
     _, held = hold_out(training_examples(dataset.dataset, phase.tasks), 0.25, 0)
@@ -439,7 +439,7 @@ def test_the_validation_loss_is_the_mean_over_all_held_out_answer_tokens(model):
     _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.4, 0)
     assert len(held) == 6
     with torch.no_grad():
-        expected = model.loss(data.collate(gather(list(held), data.pictures.plain)[0], list(held.values())))
+        expected = model.loss(data.collate(gather(list(held), data.images.plain)[0], list(held.values())))
     assert curve[-1].validation_loss == pytest.approx(float(expected), rel=1e-5)
     assert summary.curve == curve
 
@@ -479,7 +479,7 @@ def test_the_best_weights_are_kept_with_their_losses_and_the_phase_can_finish_wi
     data = data_for(twin)
     _, held = hold_out(training_examples(data.dataset, ["questions"]), 0.3, 0)
     with torch.no_grad():
-        loss = float(twin.loss(data.collate(gather(list(held), data.pictures.plain)[0], list(held.values()))))
+        loss = float(twin.loss(data.collate(gather(list(held), data.images.plain)[0], list(held.values()))))
     assert loss == pytest.approx(ranked[0][0], rel=1e-5)
 
 
@@ -531,17 +531,17 @@ def test_what_a_phase_computed_is_told_apart_from_the_time_it_waited():
 
 
 @pytest.mark.parametrize("augments", [False, True])
-def test_pictures_made_by_several_threads_are_the_same(model, augments):
+def test_images_made_by_several_threads_are_the_same(model, augments):
     dataset = small_registry().create("dataset", "squares")
     keys = [key for [key] in training_examples(dataset, ("questions",))]
     found = []
     for threads in (1, 4):
         source: Any = Noisy(dataset) if augments else dataset
-        pictures = Pictures(source, model.encoder.views, threads=threads)
+        images = ImageLoader(source, model.encoder.views, threads=threads)
         asked = [*keys[:5], *keys[3:9], keys[0]]
-        found.append([*pictures.augmented(asked, random.Random(0)), *pictures.plain(asked), *pictures.once(keys[:3])])
+        found.append([*images.augmented(asked, random.Random(0)), *images.plain(asked), *images.once(keys[:3])])
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
-    assert torch.equal(found[0][0], found[0][11]) != augments, "the same picture, augmented twice"
+    assert torch.equal(found[0][0], found[0][11]) != augments, "the same image, augmented twice"
 
 
 class Noisy(Squares):
@@ -549,5 +549,5 @@ class Noisy(Squares):
 
     augments = True
 
-    def augment(self, picture: Any, chance: random.Random) -> Any:
-        return picture.rotate(90 * chance.randrange(4)).point([chance.randrange(256) for _ in range(3 * 256)])
+    def augment(self, image: Any, chance: random.Random) -> Any:
+        return image.rotate(90 * chance.randrange(4)).point([chance.randrange(256) for _ in range(3 * 256)])

@@ -27,7 +27,7 @@ def vit(**options: Any) -> Any:
 
 
 def images(size: int = 16, count: int = 2) -> Tensor:
-    """Pictures [P,3,H,W]."""
+    """Images [P,3,H,W]."""
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
@@ -121,16 +121,16 @@ def test_options_that_do_not_fit_are_refused(options, message):
         vit(**options)
 
 
-def test_a_picture_becomes_a_tensor_between_minus_one_and_one():
+def test_an_image_becomes_a_tensor_between_minus_one_and_one():
     pixels = numpy.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=numpy.uint8)
     tensor = vit(**SMALL).transform(Image.fromarray(pixels))
     assert tensor.dtype == torch.float32 and tensor.shape == (3, 16, 16)
     numpy.testing.assert_allclose(tensor.numpy(), (pixels.transpose(2, 0, 1) / 255 - 0.5) / 0.5, atol=1e-6)
 
 
-def test_a_picture_of_another_size_or_mode_is_made_square_and_rgb():
-    picture = Image.new("L", (40, 10), 255)
-    tensor = vit(**SMALL).transform(picture)
+def test_an_image_of_another_size_or_mode_is_made_square_and_rgb():
+    image = Image.new("L", (40, 10), 255)
+    tensor = vit(**SMALL).transform(image)
     torch.testing.assert_close(tensor, torch.ones(3, 16, 16))
     halves = Image.new("RGB", (32, 8))
     halves.paste((255, 255, 255), (16, 0, 32, 8))
@@ -138,11 +138,11 @@ def test_a_picture_of_another_size_or_mode_is_made_square_and_rgb():
     assert tensor[:, :, 0].max() == -1 and tensor[:, :, -1].min() == 1
 
 
-def test_a_transformed_picture_is_its_own_memory():
-    encoder, picture = vit(**SMALL), Image.new("RGB", (16, 16), (10, 20, 30))
-    encoder.transform(picture).zero_()
-    assert picture.getpixel((3, 3)) == (10, 20, 30)
-    assert encoder.transform(picture)[0, 0, 0] == pytest.approx(10 / 127.5 - 1)
+def test_a_transformed_image_is_its_own_memory():
+    encoder, image = vit(**SMALL), Image.new("RGB", (16, 16), (10, 20, 30))
+    encoder.transform(image).zero_()
+    assert image.getpixel((3, 3)) == (10, 20, 30)
+    assert encoder.transform(image)[0, 0, 0] == pytest.approx(10 / 127.5 - 1)
 
 
 def test_copies_and_pickles_work_for_themselves():

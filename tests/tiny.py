@@ -51,7 +51,7 @@ def texts() -> list[str]:
 
 
 def images(count: int) -> Tensor:
-    """Pictures [P,3,8,8]."""
+    """Images [P,3,8,8]."""
     return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 

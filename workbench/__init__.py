@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     )
     from workbench.machine import free_memory, usable_cores
     from workbench.peft_files import adapted_part, adapter_files, part_with, read_adapter, write_adapter
-    from workbench.picture_files import PictureFiles
+    from workbench.picture_files import ImageFiles
     from workbench.preprocessing import Preprocessing, read_preprocessing
     from workbench.pretrained import read_pretrained
     from workbench.tiles import Tiles
@@ -112,7 +112,7 @@ _HOME = {
     "workbench.capabilities": ("has_int8_rows", "multiplies", "multiplies_int8"),
     "workbench.captions": ("KarpathySplits", "caption_examples"),
     "workbench.file_dataset": ("FileDataset",),
-    "workbench.picture_files": ("PictureFiles",),
+    "workbench.picture_files": ("ImageFiles",),
     "workbench.trial": ("Checkpoint", "Share"),
     "workbench.tiles": ("Tiles",),
     "workbench.vqa_files": ("COCO_2014", "vqa_dataset"),
@@ -195,6 +195,7 @@ __all__ = [
     "FileDataset",
     "Finished",
     "Fusion",
+    "ImageFiles",
     "Inputs",
     "Job",
     "KarpathySplits",
@@ -205,7 +206,6 @@ __all__ = [
     "Launcher",
     "MLP",
     "Metric",
-    "PictureFiles",
     "Prediction",
     "Preprocessing",
     "QuantizedLinear",

@@ -159,9 +159,9 @@ class ArtifactStore:
             (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
         shutil.rmtree(self.partial(key), ignore_errors=True)
 
-    def write_features(self, key: str, pictures: Sequence[str], tokens: Tensor, summary: dict[str, Any]) -> None:
-        """Keep the tokens [P,N,Dv] of views, each with its picture; all of them or none."""
-        with self._new(key, {**summary, "pictures": list(pictures)}) as folder:
+    def write_features(self, key: str, images: Sequence[str], tokens: Tensor, summary: dict[str, Any]) -> None:
+        """Keep the tokens [P,N,Dv] of views, each with its image; all of them or none."""
+        with self._new(key, {**summary, "images": list(images)}) as folder:
             _save({"tokens": tokens.contiguous()}, folder / FEATURES)
 
     def read(self, key: str) -> Artifact:
@@ -181,13 +181,13 @@ class ArtifactStore:
             )
 
     def read_features(self, key: str) -> tuple[dict[str, Any], list[str], Tensor]:
-        """Summary, the pictures of views and these' tokens [P,N,Dv], mapped from the file: only rows that are looked at
+        """Summary, the images of views and these' tokens [P,N,Dv], mapped from the file: only rows that are looked at
         are read."""
         from safetensors.torch import load_file
 
         with self._reading(key):
             summary = self._verify(key)
-            return summary, summary["pictures"], load_file(self.folder / key / FEATURES)["tokens"]
+            return summary, summary["images"], load_file(self.folder / key / FEATURES)["tokens"]
 
     def remove(self, key: str) -> int:
         """Remove a stage; returns how many bytes it took. It is gone at once, whatever is killed in between."""

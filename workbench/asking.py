@@ -1,4 +1,4 @@
-"""Asks a finished trial about pictures from files: the answers, one after the other or token by token."""
+"""Asks a finished trial about images from files: the answers, one after the other or token by token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workbench.features import encode
 from workbench.generate import generate, stream
 from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
-from workbench.picture_files import PictureFiles
+from workbench.picture_files import ImageFiles
 from workbench.precision import autocast
 from workbench.trial import Trial
 from workbench.views import Keys, Places, gather
@@ -29,7 +29,7 @@ UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until 
 
 
 class AskingError(UserError):
-    """A picture that cannot be opened, or nothing that is asked."""
+    """An image that cannot be opened, or nothing that is asked."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,21 @@ class Asked:
         return Collator(self.model.language_model.tokenizer, self.trial.prompt, self.model.fusion.reads_text)
 
     def answers(
-        self, pictures: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int | None = None
+        self, images: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int | None = None
     ) -> list[str]:
-        """The answers to all questions about the pictures, found together."""
+        """The answers to all questions about the images, found together."""
         with self.ready():
-            vision, batch = self.prepare(pictures, questions)
+            vision, batch = self.prepare(images, questions)
             rows = generate(self.model, vision, batch, self.length(max_new_tokens))
         return [self.model.language_model.tokenizer.decode(ids) for row in rows for ids in row]
 
-    def stream(
-        self, pictures: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
-    ) -> Iterator[str]:
+    def stream(self, images: Sequence[Image.Image], question: str, max_new_tokens: int | None = None) -> Iterator[str]:
         """The answer in pieces, as they come."""
         tokenizer = self.model.language_model.tokenizer
         ids: list[int] = []
         told = ""
         with self.ready():
-            for token in stream(self.model, *self.prepare(pictures, [question]), self.length(max_new_tokens)):
+            for token in stream(self.model, *self.prepare(images, [question]), self.length(max_new_tokens)):
                 ids.append(token)
                 text = tokenizer.decode(ids)
                 if text.startswith(told) and not text.endswith(UNFINISHED):
@@ -77,20 +75,20 @@ class Asked:
         with torch.inference_mode(), autocast(self.device, precision), ready_to_answer(self.model):
             yield
 
-    def prepare(self, pictures: Sequence[Image.Image], questions: Sequence[str]) -> tuple[Any, Batch]:
-        """What the fusion needs of the pictures, and the prompts."""
-        tokens, places = self.tokens(pictures)
+    def prepare(self, images: Sequence[Image.Image], questions: Sequence[str]) -> tuple[Any, Batch]:
+        """What the fusion needs of the images, and the prompts."""
+        tokens, places = self.tokens(images)
         batch = self.batch(questions, places)
         return self.model.see_tokens(tokens, batch.views), batch
 
-    def tokens(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, list[Places]]:
-        """The encoder's tokens [P,N,Dv] of all views of the pictures, and which are whose."""
+    def tokens(self, images: Sequence[Image.Image]) -> tuple[Tensor, list[Places]]:
+        """The encoder's tokens [P,N,Dv] of all views of the images, and which are whose."""
         encoder = self.model.encoder
-        views, places = gather([_keys(len(pictures))], lambda _: [encoder.views(picture) for picture in pictures])
+        views, places = gather([_keys(len(images))], lambda _: [encoder.views(image) for image in images])
         return encode(encoder, views.to(self.device), self.trial.evaluation.precision), places
 
     def batch(self, questions: Sequence[str], places: list[Places]) -> Batch:
-        """The prompts of these questions about pictures at these places, without answers."""
+        """The prompts of these questions about images at these places, without answers."""
         if not questions or not all(question.strip() for question in questions):
             raise AskingError('nothing is asked: write a question, as "what color is it?"')
         first, *more = _keys(len(places[0]))
@@ -113,11 +111,11 @@ def _keys(count: int) -> Keys:
     return tuple(map(str, range(count)))
 
 
-def open_picture(file: Path) -> Image.Image:
-    """The RGB picture of any file that Pillow reads, turned as its camera says."""
+def open_image(file: Path) -> Image.Image:
+    """The RGB image of any file that Pillow reads, turned as its camera says."""
     if not file.is_file():
-        raise AskingError(f"there is no picture {file}")
+        raise AskingError(f"there is no image {file}")
     try:
-        return PictureFiles(file.parent).open(file.name)
+        return ImageFiles(file.parent).open(file.name)
     except DataError as error:
-        raise AskingError(f"{file} is no picture that can be read: {error.__cause__}") from error
+        raise AskingError(f"{file} is no image that can be read: {error.__cause__}") from error

@@ -1,7 +1,7 @@
-"""Where a model looks while it writes each word of its answer, as a map over the picture.
+"""Where a model looks while it writes each word of its answer, as a map over the image.
 
 What counts is the attention of the text to the image tokens: of the decoder's own attention where image tokens stand
-in the sequence, and of the fusion's where it looks at the picture itself; the mean over all heads and blocks. A word's
+in the sequence, and of the fusion's where it looks at the image itself; the mean over all heads and blocks. A word's
 weights are those of the tokens that wrote it: the places whose next token it is.
 """
 
@@ -29,13 +29,13 @@ DECODER, FUSION, CONNECTOR = "decoder", "fusion", "connector"
 
 
 class AttentionError(UserError):
-    """No map can be made: nothing was answered, or the image tokens have no place in the picture."""
+    """No map can be made: nothing was answered, or the image tokens have no place in the image."""
 
 
 @dataclass(frozen=True)
 class WordMaps:
     """The words of an answer, the map of each [W,G,PG] (each sums to 1) over P views side by side, and the share of the
-    word's attention that is on the pictures [W]: 1 where the fusion looks at nothing else."""
+    word's attention that is on the images [W]: 1 where the fusion looks at nothing else."""
 
     words: tuple[str, ...]
     maps: Tensor
@@ -48,12 +48,12 @@ class WordMaps:
 
 
 def word_maps(
-    asked: Asked, pictures: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
+    asked: Asked, images: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
 ) -> WordMaps:
     """Answer the question, and look at what each word of the answer looked at."""
     model = asked.model
     with asked.ready():
-        tokens, places = asked.tokens(pictures)
+        tokens, places = asked.tokens(images)
         prompt = asked.batch([question], places)
         with Recorder(CONNECTOR) as recorder:
             vision = model.see_tokens(tokens, prompt.views)
@@ -138,7 +138,7 @@ def on_grid(weights: Tensor) -> Tensor:
         weights = weights[..., 1:] / weights[..., 1:].sum((1, 2), keepdim=True).clamp(min=1e-12)
     elif side * side != weights.shape[2]:
         raise AttentionError(
-            f"{weights.shape[2]} image tokens are no square of patches, so where in the picture they lie is not known"
+            f"{weights.shape[2]} image tokens are no square of patches, so where in the image they lie is not known"
         )
     return weights.unflatten(2, (side, side))
 
@@ -146,20 +146,20 @@ def on_grid(weights: Tensor) -> Tensor:
 def _to_encoder(weights: Tensor, looks: Sequence[Tensor], tokens: int) -> Tensor:
     """weights [A,P,M] of the connector's tokens -> of the encoder's [A,P,N], where the connector has looked at these.
 
-    A connector's queries may look at themselves as well: behind the picture, as in a perceiver.
+    A connector's queries may look at themselves as well: behind the image, as in a perceiver.
     """
     if not looks:
         return weights
     count = weights.shape[2]
     own = [each[..., :tokens] for each in looks if each.shape[-2:] in ((count, tokens), (count, tokens + count))]
     if not own:
-        raise AttentionError("the connector mixes the picture's patches in a way that is not known: there is no map")
+        raise AttentionError("the connector mixes the image's patches in a way that is not known: there is no map")
     seen = torch.stack(own).mean(0)  # [P,M,N]
     return torch.einsum("apm,pmn->apn", weights, seen / seen.sum(2, keepdim=True).clamp(min=1e-12))
 
 
 def _distinct(batch: Batch, tokens: int) -> Batch:
-    """With padding behind the text where it is as long as the picture: who looks at whom is told by these lengths."""
+    """With padding behind the text where it is as long as the image: who looks at whom is told by these lengths."""
     if batch.ids.shape[1] != tokens:
         return batch
     fills = {"ids": 0, "positions": 0, "segments": -1, "labels": -100, "prompt": False}

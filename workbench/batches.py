@@ -1,4 +1,4 @@
-"""Examples to tensors: one row a picture (or a set of them), all its questions in it one after the other.
+"""Examples to tensors: one row an image (or a set of them), all its questions in it one after the other.
 
 A row is `[shared beginning of the prompt][rest of prompt 1][answer 1][rest of prompt 2][answer 2] ...`. Each
 question with its answer is a segment 1, 2, ...; the shared beginning (with `<image>`) is segment 0, seen by all.
@@ -9,9 +9,9 @@ no answer sees a later question. Trained are all its answers, each with its end.
 fusion that reads text (which would carry a later question to an earlier answer), the answers before the last one are
 part of the prompt: there a training has a row for each turn.
 
-Several pictures take the places `<image>` of the prompt one each, or all of them the only one there is. Where questions
-have places of their own, those of the prompt are left out. In the ids, `<image>` stands once for each view of a
-picture.
+Several images take the places `<image>` of the prompt one each, or all of them the only one there is. Where questions
+have places of their own, those of the prompt are left out. In the ids, `<image>` stands once for each view of an
+image.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ MOST_REMEMBERED = 200_000  # texts, some 100 bytes to 4 kB each
 
 
 class BatchError(UserError):
-    """An example whose pictures do not fit the places that there are for them."""
+    """An example whose images do not fit the places that there are for them."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """P views of pictures, G sets of pictures and R rows of T text tokens.
+    """P views of images, G sets of images and R rows of T text tokens.
 
     images [P,3,H,W]; ids, positions, segments, labels [R,T] (segments: -1 padding; labels: the token that should
-    come next, or -100); prompt [R,T] bool; picture [R], the set that each row looks at, or None when row i has set i;
+    come next, or -100); prompt [R,T] bool; image_set [R], the set that each row looks at, or None when row i has set i;
     views: those of each set, or None when set i is view i alone.
     """
 
@@ -53,7 +53,7 @@ class Batch:
     segments: Tensor
     labels: Tensor
     prompt: Tensor
-    picture: Tensor | None = None
+    image_set: Tensor | None = None
     views: Views | None = None
 
     def to(self, device: torch.device | str) -> Batch:
@@ -86,7 +86,7 @@ class Collator:
     """Turns examples into batches; every text is encoded once and remembered, up to `MOST_REMEMBERED` of them.
 
     `prompt` is the template of the experiment, with `{question}` in it and possibly `<image>`, or `chat` for the
-    tokenizer's own. With `separate`, every question is a row of its own (for a fusion whose picture is changed by the
+    tokenizer's own. With `separate`, every question is a row of its own (for a fusion whose image is changed by the
     text). Each turn of a conversation is put into the template; its `<image>`s stand in the first one alone.
     """
 
@@ -105,13 +105,13 @@ class Collator:
         self._encoded: dict[tuple[str, ...], Encoded] = {}
 
     def misfit(self, example: Example) -> str | None:
-        """Why an example's pictures do not fit the places `<image>` there are for them; None when they do."""
-        own, pictures = own_places(example), len(example.pictures)
-        if own and own != pictures:
-            return f"its text has {own} places {IMAGE}, and it has {pictures} picture(s)"
-        if not own and self.places not in (0, 1, pictures):
+        """Why an example's images do not fit the places `<image>` there are for them; None when they do."""
+        own, images = own_places(example), len(example.images)
+        if own and own != images:
+            return f"its text has {own} places {IMAGE}, and it has {images} image(s)"
+        if not own and self.places not in (0, 1, images):
             return (
-                f"the prompt has {self.places} places {IMAGE}, and it has {pictures} picture(s): write as many, or one"
+                f"the prompt has {self.places} places {IMAGE}, and it has {images} image(s): write as many, or one"
                 " where all of them go"
             )
         return None
@@ -140,15 +140,15 @@ class Collator:
         history_trains: bool = True,
         places: Sequence[Places] | None = None,
     ) -> Batch:
-        """images [P,3,H,W] and the examples of each set of pictures -> a batch; without answers when they are to be
+        """images [P,3,H,W] and the examples of each set of images -> a batch; without answers when they are to be
         found.
 
         `history_trains` labels the answers of earlier turns as well, which an evaluation takes as given. `places` says
-        which of the images are the views of which picture; by default each has one, in order.
+        which of the images are the views of which image; by default each has one, in order.
         """
         trains = answered and history_trains
-        places = places or one_view_each([questions[0].pictures for questions in examples])
-        rows, picture = [], []
+        places = places or one_view_each([questions[0].images for questions in examples])
+        rows, image_set = [], []
         for index, questions in enumerate(examples):
             counts = [len(views) for views in places[index]]
             owns = [self._has_own_places(example) for example in questions]
@@ -159,21 +159,21 @@ class Collator:
             ]
             for row in [[each] for each in encoded] if self.separate else [encoded]:
                 rows.append(_row(row, answered, trains and not self.separate))
-                picture.append(index)
+                image_set.append(index)
         columns = [_padded([row[column] for row in rows], fill) for column, fill in enumerate(_FILL)]
         ids, positions, segments, labels, prompt = columns
-        separate = torch.tensor(picture) if self.separate else None
+        separate = torch.tensor(image_set) if self.separate else None
         return Batch(images, ids, positions, segments, labels, prompt.bool(), separate, views_from(places))
 
     def _has_own_places(self, example: Example) -> bool:
-        """Whether its questions say where its pictures stand; `BatchError` when they do not fit."""
+        """Whether its questions say where its images stand; `BatchError` when they do not fit."""
         problem = self.misfit(example)
         if problem:
             raise BatchError(f"example '{example.id}': {problem}")
         return own_places(example) > 0
 
     def _conversation(self, example: Example, counts: Sequence[int], own: bool, alone: bool) -> Encoded:
-        """The ids of an example with its earlier turns; counts: how many views each of its pictures has.
+        """The ids of an example with its earlier turns; counts: how many views each of its images has.
 
         With places of its `own` those of the prompt are left out; `alone`: one of its row has, which then shares none.
         """

@@ -1,4 +1,4 @@
-"""Captions as examples: one of each caption to train on, all of a picture's captions to be held against."""
+"""Captions as examples: one of each caption to train on, all of an image's captions to be held against."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from workbench.annotations import DataError, json_entries
 from workbench.contracts import Example
 from workbench.file_dataset import TRAIN, FileDataset
-from workbench.picture_files import PictureFiles
+from workbench.picture_files import ImageFiles
 
 GROUP = "caption"
 
 
 def caption_examples(split: str, captions: Iterable[tuple[str, str]], question: str) -> Iterator[Example]:
-    """Captions behind the keys of their pictures -> of the split `train` an example for each caption, in their order;
-    of others one for each picture, with all its captions as answers."""
+    """Captions behind the keys of their images -> of the split `train` an example for each caption, in their order;
+    of others one for each image, with all its captions as answers."""
     if split == TRAIN:
         counts: dict[str, int] = {}
-        for picture, caption in captions:
-            counts[picture] = number = counts.get(picture, -1) + 1
-            yield Example(f"{split}/{picture}/{number}", picture, question, (caption,), GROUP)
+        for image, caption in captions:
+            counts[image] = number = counts.get(image, -1) + 1
+            yield Example(f"{split}/{image}/{number}", image, question, (caption,), GROUP)
         return
     together: dict[str, list[str]] = {}
-    for picture, caption in captions:
-        together.setdefault(picture, []).append(caption)
-    for picture, each in together.items():
-        yield Example(f"{split}/{picture}", picture, question, tuple(each), GROUP)
+    for image, caption in captions:
+        together.setdefault(image, []).append(caption)
+    for image, each in together.items():
+        yield Example(f"{split}/{image}", image, question, tuple(each), GROUP)
 
 
 class KarpathySplits:
@@ -36,7 +36,7 @@ class KarpathySplits:
     `names` maps our splits to those of the file, as {train: [train, restval], test: [test]}.
     """
 
-    def __init__(self, file: Path, images: PictureFiles, question: str, names: Mapping[str, Sequence[str]]):
+    def __init__(self, file: Path, images: ImageFiles, question: str, names: Mapping[str, Sequence[str]]):
         self.file = file
         self.images = images
         self.question = question

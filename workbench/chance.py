@@ -13,7 +13,7 @@ from workbench.compose import seed_of
 
 
 class Chance:
-    """`data` draws pictures, questions and augmentations. Dropout and the like draw from torch's own generators, and a
+    """`data` draws images, questions and augmentations. Dropout and the like draw from torch's own generators, and a
     plugin may draw from Python's or numpy's: those are seeded and kept too."""
 
     def __init__(self, seed: int, phase: str, device: torch.device):

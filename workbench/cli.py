@@ -111,7 +111,7 @@ def plan(
         bool, typer.Option("--probe", help="measure a few steps of what is to do, to say how long it will take")
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode", help="decode every picture first, and tell which are damaged within")
+        bool, typer.Option("--decode", help="decode every image first, and tell which are damaged within")
     ] = False,
     feature_gb: FeatureSize = None,
 ) -> None:
@@ -125,7 +125,7 @@ def plan(
     experiment, registry = _load(file, overrides, folders, results, device)
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
     if decode:
-        _console().print(f"{planner.decode():,} pictures decoded", highlight=False)
+        _console().print(f"{planner.decode():,} images decoded", highlight=False)
     notes = precision_notes(experiment, results / experiment.name, find_device(device))
     show_plan(_console(), experiment, planner, probe, notes)
     judgement = judge(experiment, registry, results / ARTIFACTS)
@@ -226,7 +226,7 @@ def make_vqa(
         typer.Argument(metavar="COCO_ANNOTATIONS... OUT", help="instances or captions, or both; then *.jsonl"),
     ],
     seed: Annotated[int, typer.Option(help="another choice of questions")] = 0,
-    most: Annotated[int, typer.Option(min=1, help="questions of each kind about a picture")] = 3,
+    most: Annotated[int, typer.Option(min=1, help="questions of each kind about an image")] = 3,
 ) -> None:
     """Make questions and answers of COCO annotations: is there, how many, what color."""
     from workbench.errors import UserError

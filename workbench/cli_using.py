@@ -34,7 +34,7 @@ MostTokens = Annotated[
 def ask(
     trial: TrialName,
     words: Annotated[
-        list[str], typer.Argument(metavar="IMAGE... QUESTION...", help="pictures that Pillow reads, then questions")
+        list[str], typer.Argument(metavar="IMAGE... QUESTION...", help="images that Pillow reads, then questions")
     ],
     max_new_tokens: MostTokens = None,
     map_file: Annotated[
@@ -44,19 +44,19 @@ def ask(
     results: Results = Path("results"),
     device: Device = "auto",
 ) -> None:
-    """Ask a finished trial about a picture, or several. A single answer is shown while it is written."""
-    pictures, questions = _opened(words)
+    """Ask a finished trial about an image, or several. A single answer is shown while it is written."""
+    images, questions = _opened(words)
     if map_file is not None and len(questions) > 1:
         raise UserError("--attention draws the maps of one question: ask one, or use `workbench attention` for each")
     asked = _asked(trial, results, folders, device)
     if len(questions) == 1:
-        for piece in asked.stream(pictures, questions[0], max_new_tokens):
+        for piece in asked.stream(images, questions[0], max_new_tokens):
             typer.echo(piece, nl=False)
         typer.echo()
         if map_file is not None:
-            _draw_attention(asked, pictures, questions[0], map_file, max_new_tokens)
+            _draw_attention(asked, images, questions[0], map_file, max_new_tokens)
         return
-    for question, answer in zip(questions, asked.answers(pictures, questions, max_new_tokens), strict=True):
+    for question, answer in zip(questions, asked.answers(images, questions, max_new_tokens), strict=True):
         typer.echo(f"{question}\n  {answer}")
 
 
@@ -64,19 +64,19 @@ def ask(
 def attention(
     trial: TrialName,
     words: Annotated[
-        list[str], typer.Argument(metavar="IMAGE... QUESTION", help="pictures that Pillow reads, then one question")
+        list[str], typer.Argument(metavar="IMAGE... QUESTION", help="images that Pillow reads, then one question")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the picture is written")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the image is written")],
     max_new_tokens: MostTokens = None,
     folders: PluginFolders = None,
     results: Results = Path("results"),
     device: Device = "auto",
 ) -> None:
     """Draw where a finished trial looks while it writes each word of its answer."""
-    pictures, questions = _opened(words)
+    images, questions = _opened(words)
     if len(questions) != 1:
         raise UserError(f"one question is drawn at a time; there are {len(questions)}")
-    answer = _draw_attention(_asked(trial, results, folders, device), pictures, questions[0], out, max_new_tokens)
+    answer = _draw_attention(_asked(trial, results, folders, device), images, questions[0], out, max_new_tokens)
     typer.echo(answer)
     typer.echo(f"wrote {out}")
 
@@ -86,13 +86,13 @@ def preview(
     file: ExperimentFile,
     trial: Annotated[int, typer.Option(min=1, help="which trial, in the order of the plan")] = 1,
     example: Annotated[int, typer.Option(min=1, help="which training example")] = 1,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the picture is written")] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="where the image is written")] = Path(
         "preview.png"
     ),
     overrides: Overrides = None,
     folders: PluginFolders = None,
 ) -> None:
-    """Show one example as the model will see it: its picture, and which tokens are image, prompt and trained."""
+    """Show one example as the model will see it: its image, and which tokens are image, prompt and trained."""
     from rich.console import Console
 
     from workbench.experiment import load_experiment, plugin_folders
@@ -108,7 +108,7 @@ def preview(
     console = Console()
     console.print(f"trial {trial}: {chosen.label}", markup=False, highlight=False, soft_wrap=True)
     shown = look(chosen, registry, example)
-    _written(out, shown.picture.save)
+    _written(out, shown.image.save)
     show_preview(console, shown, out)
 
 
@@ -150,36 +150,36 @@ def export(
 
 
 def _written(out: Path, save: Callable[[Path], object]) -> None:
-    """Save a picture; a name or a place that cannot be used is the user's mistake."""
+    """Save an image; a name or a place that cannot be used is the user's mistake."""
     try:
         save(out)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write the picture {out}: {error}. Give a file such as maps.png") from error
+        raise UserError(f"cannot write the image {out}: {error}. Give a file such as maps.png") from error
 
 
 def _opened(words: list[str]) -> tuple[list[Image], list[str]]:
-    """The pictures that the first words name, and the questions behind them. A word with a picture's ending is one."""
+    """The images that the first words name, and the questions behind them. A word with an image's ending is one."""
     from itertools import takewhile
 
     from PIL.Image import registered_extensions
 
-    from workbench.asking import open_picture
+    from workbench.asking import open_image
 
-    def is_picture(word: str) -> bool:
+    def is_image(word: str) -> bool:
         return Path(word).suffix.lower() in registered_extensions() or Path(word).is_file()
 
-    files = [words[0], *takewhile(is_picture, words[1:])]
-    return [open_picture(Path(file)) for file in files], words[len(files) :]
+    files = [words[0], *takewhile(is_image, words[1:])]
+    return [open_image(Path(file)) for file in files], words[len(files) :]
 
 
-def _draw_attention(asked: Asked, pictures: list[Image], question: str, out: Path, max_new_tokens: int | None) -> str:
+def _draw_attention(asked: Asked, images: list[Image], question: str, out: Path, max_new_tokens: int | None) -> str:
     """Write the maps of one question; returns its answer."""
     from workbench.attention_maps import word_maps
     from workbench.attention_plot import draw_maps, save_maps
-    from workbench.seen_picture import seen_picture
+    from workbench.seen_picture import seen_image
 
-    maps = word_maps(asked, pictures, question, max_new_tokens)
-    figure = draw_maps(seen_picture(asked.model.encoder.views, *pictures), question, maps)
+    maps = word_maps(asked, images, question, max_new_tokens)
+    figure = draw_maps(seen_image(asked.model.encoder.views, *images), question, maps)
     _written(out, partial(save_maps, figure))
     return maps.answer
 

@@ -1,14 +1,14 @@
 """What each kind of plugin provides: one small base class a kind, and the values that cross between them.
 
-Letters in shapes: P pictures, R rows, G sets of pictures, N image tokens, M image tokens after the connector, T text
+Letters in shapes: P images, R rows, G sets of images, N image tokens, M image tokens after the connector, T text
 tokens, S sequence (text and, under scheme A, image tokens), Dv vision width, D text width, V vocabulary.
 
-A **row** holds one picture, or a set of several, and one or more questions about it, one after the other. Each
+A **row** holds one image, or a set of several, and one or more questions about it, one after the other. Each
 question with its answer is a *segment* 1, 2, ...; what they share (the beginning of the prompt with `<image>`) is
-segment 0. A token sees segment 0 and the earlier tokens of its own segment, so all questions of a picture are trained
+segment 0. A token sees segment 0 and the earlier tokens of its own segment, so all questions of an image are trained
 in one pass without seeing each other.
 
-A picture has one **view**, or with tiles several; for encoder and connector each is a picture of its own. A fusion gets
+An image has one **view**, or with tiles several; for encoder and connector each is an image of its own. A fusion gets
 the tokens of all views of a set one after the other [G,M,Dv], each with as many tokens as `VisionShape` says.
 
 In every factory, positional parameters come from the workbench and keyword-only parameters from the YAML.
@@ -109,9 +109,9 @@ class Inputs:
 
 
 class Encoder(nn.Module):
-    """Pictures to image tokens. Sets `shape` and `image_size` in its constructor.
+    """Images to image tokens. Sets `shape` and `image_size` in its constructor.
 
-    Factory: `Encoder(*, options)`. With `tiles` a large picture is seen as a whole and in up to so many parts.
+    Factory: `Encoder(*, options)`. With `tiles` a large image is seen as a whole and in up to so many parts.
     """
 
     shape: VisionShape
@@ -123,20 +123,20 @@ class Encoder(nn.Module):
         """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
         return ()
 
-    def transform(self, picture: Image.Image) -> Tensor:
-        """An RGB picture of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
+    def transform(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
         raise NotImplementedError
 
-    def views(self, picture: Image.Image) -> Tensor:
-        """An RGB picture of any size -> its views [1,3,H,W]; with `tiles` [1 to 1 + tiles,3,H,W], the whole first."""
-        return torch.stack([self.transform(each) for each in views_of(picture, self.image_size, self.tiles)])
+    def views(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size -> its views [1,3,H,W]; with `tiles` [1 to 1 + tiles,3,H,W], the whole first."""
+        return torch.stack([self.transform(each) for each in views_of(image, self.image_size, self.tiles)])
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""
         raise NotImplementedError
 
     def pool(self, images: Tensor) -> Tensor:
-        """images [P,3,H,W] -> one vector a picture [P,Dv], for contrastive training."""
+        """images [P,3,H,W] -> one vector an image [P,Dv], for contrastive training."""
         return self(images).mean(1)
 
 
@@ -154,21 +154,21 @@ class Connector(nn.Module):
 
 
 class Fusion(nn.Module):
-    """How a decoder gets to see the picture. Every method's default changes nothing; override what you need.
+    """How a decoder gets to see the image. Every method's default changes nothing; override what you need.
 
     Factory: `Fusion(vision: VisionShape, decoder: DecoderShape, *, options)`.
 
     `reads_text = True` says that the image tokens are changed by the text (bidirectional fusion). Then each
-    question is a row of its own, so that no question's text reaches another's answer through the picture.
-    Such a fusion may let the picture look at `prompt` tokens only, or it would see the answer.
+    question is a row of its own, so that no question's text reaches another's answer through the image.
+    Such a fusion may let the image look at `prompt` tokens only, or it would see the answer.
     """
 
     reads_text = False
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> Any:
         """vision [G,M,Dv] -> what the other methods get as `vision`: a tensor, or a tuple, list or dict of
-        tensors with G first. Work that depends on the pictures alone (keys, values) belongs here: it runs once
-        a set of pictures, never once a question or a generated token.
+        tensors with G first. Work that depends on the images alone (keys, values) belongs here: it runs once
+        a set of images, never once a question or a generated token.
 
         mask [G,1,1,M] bool says which tokens are there, where sets have different numbers of views: nothing may look
         at the others. None: all are there."""
@@ -293,10 +293,10 @@ class Quantizer:
 
 
 class Dataset:
-    """Questions about pictures. Factory: `Dataset(*, options)`."""
+    """Questions about images. Factory: `Dataset(*, options)`."""
 
     most_broken: float = 0.0
-    """The share of a split's pictures that may have a `fault`: they are left out; when there are more, nothing runs."""
+    """The share of a split's images that may have a `fault`: they are left out; when there are more, nothing runs."""
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """The examples of `split` (`train`, `test`, ...) for `task` (one of `tasks()`)."""
@@ -310,24 +310,24 @@ class Dataset:
         """The tasks there are: `questions`, and `captions` where there are any."""
         return ("questions",)
 
-    def picture(self, key: str) -> Image.Image:
-        """The RGB picture of that key. On a GPU several threads may ask at once."""
+    def image(self, key: str) -> Image.Image:
+        """The RGB image of that key. On a GPU several threads may ask at once."""
         raise NotImplementedError
 
     def fault(self, key: str) -> str | None:
-        """Why that picture cannot be shown, with its path, or None; asked for every picture before anything runs.
+        """Why that image cannot be shown, with its path, or None; asked for every image before anything runs.
 
-        Override it for pictures that may be missing or damaged; it should be quick.
+        Override it for images that may be missing or damaged; it should be quick.
         """
         return None
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
-        """The pictures that were left out, and why; only a dataset made of others has any to tell."""
+        """The images that were left out, and why; only a dataset made of others has any to tell."""
         return {}
 
-    def augment(self, picture: Image.Image, random: random.Random) -> Image.Image:
+    def augment(self, image: Image.Image, random: random.Random) -> Image.Image:
         """A changed copy for training whose answers stay true. Called only when `augments` is True."""
-        return picture
+        return image
 
     @property
     def augments(self) -> bool:
@@ -357,7 +357,7 @@ class Metric:
     def counts(self, predictions: Sequence[Prediction]) -> list[tuple[float, ...]] | None:
         """C numbers a prediction that add up to what `summary` needs; None for a metric that is the mean of its scores.
 
-        Adding up is what gives such a metric intervals: they are drawn over pictures, and each draw is a sum.
+        Adding up is what gives such a metric intervals: they are drawn over images, and each draw is a sum.
         """
         return None
 

@@ -1,7 +1,7 @@
-"""Contrastive pretraining of an encoder on pictures and captions, as CLIP's.
+"""Contrastive pretraining of an encoder on images and captions, as CLIP's.
 
-Radford et al. 2021, https://arxiv.org/abs/2103.00020, section 2.3: pictures and captions of a batch are projected into
-one space, and each picture has to find its caption among all of them, and each caption its picture.
+Radford et al. 2021, https://arxiv.org/abs/2103.00020, section 2.3: images and captions of a batch are projected into
+one space, and each image has to find its caption among all of them, and each caption its image.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ class TextTower(nn.Module):
 
 
 def info_nce(logits: Tensor, owner: Tensor) -> Tensor:
-    """Symmetric InfoNCE of logits [P,P] (picture i with caption j), where equal `owner` [P] means equal captions.
+    """Symmetric InfoNCE of logits [P,P] (image i with caption j), where equal `owner` [P] means equal captions.
 
-    A caption that says the same as the picture's own is no negative: it is right too. Such pairs share the target
+    A caption that says the same as the image's own is no negative: it is right too. Such pairs share the target
     evenly (Khosla et al. 2020, https://arxiv.org/abs/2004.11362, the outside-sum loss); with distinct captions this
     is CLIP's loss.
     """
     same = (owner[:, None] == owner[None, :]).float()
     target = same / same.sum(1, keepdim=True)
-    by_picture = -(target * logits.log_softmax(1)).sum(1)
+    by_image = -(target * logits.log_softmax(1)).sum(1)
     by_caption = -(target * logits.log_softmax(0)).sum(0)
-    return 0.5 * (by_picture.mean() + by_caption.mean())
+    return 0.5 * (by_image.mean() + by_caption.mean())

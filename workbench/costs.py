@@ -66,7 +66,7 @@ class Costs:
         size = self.plan.sizes[stage.trial.id]
         if isinstance(stage, FeatureStage):
             first, behind = stage.part
-            return (behind - first) * size.bytes_of_a_picture(stage.look.precision)
+            return (behind - first) * size.bytes_of_an_image(stage.look.precision)
         return 0 if stage.evaluates else FLOAT * (size.parameters - size.read + min(size.read, size.most_trainable))
 
     def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:

@@ -13,14 +13,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the training curve. `seconds` since the phase began, `pictures` seen so far."""
+    """One line of the training curve. `seconds` since the phase began, `images` seen so far."""
 
     phase: str
     step: int
     steps: int
     loss: float
     rate: float
-    pictures: int
+    images: int
     seconds: float
     validation_loss: float | None = None
 
@@ -37,12 +37,12 @@ class Stopwatch:
 
 
 def table_of(curve: Sequence[Step]) -> Tensor:
-    """The curve [steps,5]: loss, rate, pictures, seconds, validation loss (NaN where there is none)."""
+    """The curve [steps,5]: loss, rate, images, seconds, validation loss (NaN where there is none)."""
     lines = [
         (
             each.loss,
             each.rate,
-            each.pictures,
+            each.images,
             each.seconds,
             math.nan if each.validation_loss is None else each.validation_loss,
         )
@@ -54,6 +54,6 @@ def table_of(curve: Sequence[Step]) -> Tensor:
 def curve_of(table: Tensor, phase: str, steps: int) -> list[Step]:
     """The curve of such a table."""
     return [
-        Step(phase, number, steps, loss, rate, int(pictures), seconds, None if math.isnan(validation) else validation)
-        for number, (loss, rate, pictures, seconds, validation) in enumerate(table.tolist(), start=1)
+        Step(phase, number, steps, loss, rate, int(images), seconds, None if math.isnan(validation) else validation)
+        for number, (loss, rate, images, seconds, validation) in enumerate(table.tolist(), start=1)
     ]

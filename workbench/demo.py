@@ -1,4 +1,4 @@
-"""A page in the browser: upload pictures, ask, read the answer while it is written, see where each word looked."""
+"""A page in the browser: upload images, ask, read the answer while it is written, see where each word looked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workbench.asking import Asked
 from workbench.attention_maps import word_maps
 from workbench.attention_plot import draw_maps
 from workbench.errors import UserError
-from workbench.seen_picture import seen_picture
+from workbench.seen_picture import seen_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,18 +21,18 @@ class DemoError(UserError):
     """gradio is not installed, or the page cannot be served."""
 
 
-def reply(asked: Asked, pictures: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
-    """The answer as it grows; at its end, for each word, the map over the pictures. A mistake is told in its place."""
-    if not pictures:
-        yield "Upload a picture first.", None
+def reply(asked: Asked, images: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
+    """The answer as it grows; at its end, for each word, the map over the images. A mistake is told in its place."""
+    if not images:
+        yield "Upload an image first.", None
         return
-    shown = [picture.convert("RGB") for picture in pictures]
+    shown = [image.convert("RGB") for image in images]
     answer = ""
     try:
         for piece in asked.stream(shown, question):
             answer += piece
             yield answer, None
-        seen = seen_picture(asked.model.encoder.views, *shown)
+        seen = seen_image(asked.model.encoder.views, *shown)
         yield answer, draw_maps(seen, question, word_maps(asked, shown, question))
     except UserError as error:
         yield answer or str(error), None
@@ -44,8 +44,8 @@ def demo_page(asked: Asked, title: str) -> Any:
     with gradio.Blocks(title=f"workbench: {title}", analytics_enabled=False) as page:
         gradio.Markdown(f"### {title}\nThe model answers as it was evaluated; a map shows where each word looked.")
         with gradio.Row():
-            # Several are one example with several pictures, as `workbench ask TRIAL A B "..."` takes them.
-            pictures = gradio.Gallery(type="pil", label="picture, or several", columns=2, file_types=["image"])
+            # Several are one example with several images, as `workbench ask TRIAL A B "..."` takes them.
+            images = gradio.Gallery(type="pil", label="image, or several", columns=2, file_types=["image"])
             with gradio.Column():
                 question = gradio.Textbox(label="question", placeholder="what color is it?")
                 ask = gradio.Button("Ask", variant="primary")
@@ -53,9 +53,9 @@ def demo_page(asked: Asked, title: str) -> Any:
         maps = gradio.Plot(label="where it looked", format="png")
 
         def answering(shown: list[tuple[Image.Image, str | None]] | None, text: str) -> Iterator[tuple[str, Any]]:
-            yield from reply(asked, [picture for picture, _ in shown or []], text)
+            yield from reply(asked, [image for image, _ in shown or []], text)
 
-        gradio.on([ask.click, question.submit], answering, [pictures, question], [answer, maps], api_name="ask")
+        gradio.on([ask.click, question.submit], answering, [images, question], [answer, maps], api_name="ask")
     return page
 
 

@@ -1,7 +1,7 @@
-"""Asks a trained model every question, with the picture and under two controls, and measures what it costs.
+"""Asks a trained model every question, with the image and under two controls, and measures what it costs.
 
-The controls say what the picture is worth: `no_picture` shows an even grey one, `shuffled` that of another example.
-The score with the picture minus the better control is the visual gain.
+The controls say what the image is worth: `no_image` shows an even grey one, `shuffled` that of another example.
+The score with the image minus the better control is the visual gain.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workbench.generate import generate, generate_and_judge
 from workbench.inference import ready_to_answer
 from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures, threads_beside
+from workbench.pictures import ImageLoader, threads_beside
 from workbench.precision import autocast
 from workbench.summary import CONDITIONS
 from workbench.trial import Evaluation
@@ -57,53 +57,53 @@ def evaluate(
     on_progress: Callable[[int, int], None],
     features: Features | None = None,
 ) -> Outcome:
-    """Answer the questions of a split; `on_progress` gets the pictures done and their number. Kept `features` spare
+    """Answer the questions of a split; `on_progress` gets the images done and their number. Kept `features` spare
     the encoder; the time of one answer counts it all the same."""
-    grouped = examples_by_picture(dataset, settings)
+    grouped = examples_by_image(dataset, settings)
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
     device = next(model.parameters()).device
-    pictures = Pictures(dataset, model.encoder.views, threads=threads_beside(device))
-    tokens = FrozenTokens(model.encoder, pictures, settings.precision, device, features, distinct(grouped))
+    images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(device))
+    tokens = FrozenTokens(model.encoder, images, settings.precision, device, features, distinct(grouped))
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
     model.eval()
     done = 0
     with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
-        timed = [_latency(model, pictures, grouped, collate, settings.max_new_tokens, device)]
-        grey = encode(model.encoder, pictures.grey(model.encoder.image_size).to(device), settings.precision)
+        timed = [_latency(model, images, grouped, collate, settings.max_new_tokens, device)]
+        grey = encode(model.encoder, images.grey(model.encoder.image_size).to(device), settings.precision)
         empty = model.see_tokens(grey)
         for sets in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[each] for each in sets]
             seen, places = gather(sets, tokens.of)
             seen = seen.to(device)
             batch = collate(torch.empty(0), examples, history_trains=False, places=places).to(device)
-            visions = _visions(model, seen, grey, batch.views) if batch.views else _of_pictures(model, seen, empty)
+            visions = _visions(model, seen, grey, batch.views) if batch.views else _of_images(model, seen, empty)
             for condition, vision in visions:
                 for prediction in _ask(model, vision, examples, batch, settings.max_new_tokens):
                     found[condition][prediction.example.id] = prediction
             done += len(sets)
             on_progress(done, len(grouped))
-        timed.append(_latency(model, pictures, grouped, collate, settings.max_new_tokens, device))
+        timed.append(_latency(model, images, grouped, collate, settings.max_new_tokens, device))
     order = [example.id for examples in grouped.values() for example in examples]
     predictions = {condition: [by_id[each] for each in order] for condition, by_id in found.items()}
     return Outcome(predictions, min(timed), max(timed))
 
 
-def examples_by_picture(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:
-    """What is asked, by the pictures it is about; `EvaluationError` when that is too little."""
+def examples_by_image(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:
+    """What is asked, by the images it is about; `EvaluationError` when that is too little."""
     grouped: dict[Keys, list[Example]] = {}
     for example in dataset.examples(settings.split, settings.task):
-        grouped.setdefault(example.pictures, []).append(example)
+        grouped.setdefault(example.images, []).append(example)
     chosen = dict(list(grouped.items())[: settings.limit])
     if len(chosen) < 2:
         raise EvaluationError(
-            f"the split '{settings.split}' gives {len(chosen)} picture(s) to evaluate; the control with shuffled"
-            " pictures needs at least 2"
+            f"the split '{settings.split}' gives {len(chosen)} image(s) to evaluate; the control with shuffled"
+            " images needs at least 2"
         )
     return chosen
 
 
 def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: int) -> Iterator[list[Keys]]:
-    """Batches of sets of pictures in random order, but those of as many pictures with as many questions together, so
+    """Batches of sets of images in random order, but those of as many images with as many questions together, so
     that little is padded. No batch holds a single set, or it could not be shuffled."""
     order = list(grouped)
     random.Random(seed_of(seed, "controls")).shuffle(order)
@@ -116,19 +116,19 @@ def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: i
         yield order[start:end]
 
 
-def _of_pictures(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterator[tuple[str, Any]]:
-    """Each condition with what the model sees under it: the tokens [P,N,Dv] of a picture each, a grey one for all, that
+def _of_images(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterator[tuple[str, Any]]:
+    """Each condition with what the model sees under it: the tokens [P,N,Dv] of an image each, a grey one for all, that
     of another."""
     seen = model.see_tokens(tokens)
-    yield "picture", seen
-    yield "no_picture", all_tensors(grey, lambda tensor: tensor.expand(len(tokens), *tensor.shape[1:]))
+    yield "image", seen
+    yield "no_image", all_tensors(grey, lambda tensor: tensor.expand(len(tokens), *tensor.shape[1:]))
     yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
 
 
 def _visions(model: VisionLanguageModel, tokens: Tensor, grey: Tensor, views: Views) -> Iterator[tuple[str, Any]]:
     """The same for sets of views: under each condition every set has as many. tokens [P,N,Dv], grey [1,N,Dv]."""
-    yield "picture", model.see_tokens(tokens, views)
-    yield "no_picture", model.see_tokens(grey.expand_as(tokens), views)
+    yield "image", model.see_tokens(tokens, views)
+    yield "no_image", model.see_tokens(grey.expand_as(tokens), views)
     yield "shuffled", model.see_tokens(tokens, views.shuffled())
 
 
@@ -158,21 +158,21 @@ def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[fl
 
 def _latency(
     model: VisionLanguageModel,
-    pictures: Pictures,
+    loader: ImageLoader,
     grouped: dict[Keys, list[Example]],
     collate: Collator,
     max_new_tokens: int,
     device: torch.device,
 ) -> float:
-    """Milliseconds from the pictures of one question to its whole answer: the median after a warm-up. Of a large model
+    """Milliseconds from the images of one question to its whole answer: the median after a warm-up. Of a large model
     fewer answers are timed."""
     seconds: list[float] = []
     for keys in list(grouped)[: WARM_UP + MOST_TIMED]:
         if len(seconds) >= WARM_UP + LEAST_TIMED and sum(seconds) > TIMING_SECONDS:
             break
-        images, places = gather([keys], pictures.plain)
+        pixels, places = gather([keys], loader.plain)
         batch = collate(torch.empty(0), [grouped[keys][:1]], answered=False, places=places).to(device)
         started = time.perf_counter()
-        generate(model, model.see(images.to(device), batch.views), batch, max_new_tokens)
+        generate(model, model.see(pixels.to(device), batch.views), batch, max_new_tokens)
         seconds.append(time.perf_counter() - started)
     return 1000 * statistics.median(seconds[WARM_UP:] or seconds)

@@ -38,7 +38,7 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     if trial.outside:
         other = build(trial.outside, place.registry)
         strange = measure_strangeness(model, dataset, other, trial.prompt, trial.evaluation, features)
-        numbers |= strange.numbers(scores["picture"][next(iter(metrics))], trial.evaluation.withhold)
+        numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)
     corpus = corpus_for(trial, dataset, built.before, place)
     numbers |= text_numbers(trial, model.language_model, corpus, place.registry, place.perplexities)
@@ -72,7 +72,7 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
             **of_trial(place.provenance, trial),
             **({"unrepeatable": beginning.unrepeatable} if beginning.unrepeatable else {}),
             **stage.made_by(),
-            "skipped_pictures": skipped,
+            "skipped_images": skipped,
             "downloads": downloads(trial),
         },
         error=None,

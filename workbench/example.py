@@ -15,16 +15,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Example:
-    """One question about one picture, or about several. `picture` is a key that `Dataset.picture` opens.
+    """One question about one image, or about several. `image` is a key that `Dataset.image` opens.
 
     `answers` are what several people said, or alternatives. `history` are the earlier turns of a conversation: each of
     their answers trains as well; in an evaluation they are given, and the last question is asked. `more` are the
-    pictures behind the first one. They stand where the prompt has `<image>`; or where questions themselves have it,
-    each picture at a place of its own.
+    images behind the first one. They stand where the prompt has `<image>`; or where questions themselves have it,
+    each image at a place of its own.
     """
 
     id: str
-    picture: str
+    image: str
     question: str
     answers: tuple[str, ...]
     group: str = ""
@@ -32,9 +32,9 @@ class Example:
     more: tuple[str, ...] = ()
 
     @property
-    def pictures(self) -> tuple[str, ...]:
-        """The keys of all its pictures, in their order."""
-        return (self.picture, *self.more)
+    def images(self) -> tuple[str, ...]:
+        """The keys of all its images, in their order."""
+        return (self.image, *self.more)
 
     @property
     def answer(self) -> str:

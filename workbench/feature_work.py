@@ -1,4 +1,4 @@
-"""Does a stage of features: the tokens of some pictures, from an encoder as the stages before left it."""
+"""Does a stage of features: the tokens of some images, from an encoder as the stages before left it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.checkpoints import load_into
 from workbench.component_files import files_of
 from workbench.compose import create
 from workbench.features import encode_all, fingerprint
-from workbench.pictures import Pictures, threads_beside
+from workbench.pictures import ImageLoader, threads_beside
 
 if TYPE_CHECKING:
     from workbench.contracts import Encoder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
-    """The tokens of a part of the pictures; they are kept when this returns."""
+    """The tokens of a part of the images; they are kept when this returns."""
     trial = stage.trial
     dataset = place.dataset(trial)
     encoder: Encoder = create(trial, "encoder", place.registry)
@@ -31,10 +31,10 @@ def make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
         from_files = tuple(encoder.state_dict()) if files_of(trial.components["encoder"], place.registry) else ()
         load_into(encoder, _encoder_weights(kept), kept.folder, allow_missing=from_files)
     encoder.to(place.device)
-    keys = stage.look.pictures(dataset)[slice(*stage.part)]
+    keys = stage.look.images(dataset)[slice(*stage.part)]
     started = time.perf_counter()
-    pictures = Pictures(dataset, encoder.views, threads=threads_beside(place.device))
-    owners, tokens = encode_all(encoder, pictures, keys, stage.look.precision, torch.device(place.device), tell)
+    images = ImageLoader(dataset, encoder.views, threads=threads_beside(place.device))
+    owners, tokens = encode_all(encoder, images, keys, stage.look.precision, torch.device(place.device), tell)
     seconds = time.perf_counter() - started
     place.store.write_features(stage.key, owners, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
 

@@ -1,9 +1,9 @@
-"""Image tokens of a frozen encoder, computed once and kept on disk for every stage that looks at the same pictures.
+"""Image tokens of a frozen encoder, computed once and kept on disk for every stage that looks at the same images.
 
-A grid over fusions, adapters or seeds then pays for its encoder once. The pictures are cut into parts of a fixed size,
+A grid over fusions, adapters or seeds then pays for its encoder once. The images are cut into parts of a fixed size,
 each a stage of its own, so that several workers share the pass and the numbers do not depend on how many there are.
 
-The last bits of a product may depend on how many rows it has. So a picture is always encoded together with the same
+The last bits of a product may depend on how many rows it has. So an image is always encoded together with the same
 others, in the order of the dataset, whether its tokens are then kept or not: the numbers are the same to the last bit.
 """
 
@@ -26,16 +26,16 @@ from workbench.trial import Evaluation, Phase
 from workbench.views import distinct
 
 if TYPE_CHECKING:
-    from workbench.pictures import Pictures
+    from workbench.pictures import ImageLoader
 
-BATCH = 32  # pictures the encoder sees at once
-PARTS, SMALLEST, LARGEST = 16, 256, 2048  # parts of a whole, and pictures in one
+BATCH = 32  # images the encoder sees at once
+PARTS, SMALLEST, LARGEST = 16, 256, 2048  # parts of a whole, and images in one
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 
 @dataclass(frozen=True)
 class Look:
-    """Which pictures a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`
+    """Which images a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`
     sets."""
 
     split: str
@@ -44,29 +44,29 @@ class Look:
     precision: str
     share: float = 1.0
 
-    def pictures(self, dataset: Dataset) -> tuple[str, ...]:
-        """The keys of the pictures, in the order of the dataset."""
-        sets = dict.fromkeys(each.pictures for task in self.tasks for each in dataset.examples(self.split, task))
+    def images(self, dataset: Dataset) -> tuple[str, ...]:
+        """The keys of the images, in the order of the dataset."""
+        sets = dict.fromkeys(each.images for task in self.tasks for each in dataset.examples(self.split, task))
         return tuple(distinct(share_of(sets, self.share)[: self.limit]))
 
 
 def look_of(phase: Phase) -> Look:
-    """Which pictures a phase looks at."""
+    """Which images a phase looks at."""
     return Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
 
 
 def look_of_evaluation(evaluation: Evaluation) -> Look:
-    """Which pictures an evaluation asks about."""
+    """Which images an evaluation asks about."""
     return Look(evaluation.split, (evaluation.task,), evaluation.limit, evaluation.precision)
 
 
-def passes_of(phase: Phase, pictures: int) -> float:
-    """How many times a phase looks at each of so many pictures; below 1 it does not look at all of them."""
-    return (phase.epochs or 0) if phase.steps is None else phase.steps * phase.batch / pictures
+def passes_of(phase: Phase, images: int) -> float:
+    """How many times a phase looks at each of so many images; below 1 it does not look at all of them."""
+    return (phase.epochs or 0) if phase.steps is None else phase.steps * phase.batch / images
 
 
 def parts_of(count: int) -> list[tuple[int, int]]:
-    """The parts of `count` pictures, as (first, behind the last)."""
+    """The parts of `count` images, as (first, behind the last)."""
     size = min(max(math.ceil(count / PARTS), SMALLEST), LARGEST)
     size = math.ceil(size / BATCH) * BATCH
     return [(start, min(start + size, count)) for start in range(0, count, size)]
@@ -81,26 +81,26 @@ def encode(encoder: Encoder, images: Tensor, precision: str) -> Tensor:
         return encoder(images).to(dtype_of(precision))
 
 
-def encode_views(encoder: Encoder, pictures: Sequence[Tensor], precision: str, device: torch.device) -> list[Tensor]:
-    """The views [views,3,H,W] of each picture -> their tokens [views,N,Dv], of all pictures at once."""
-    tokens = encode(encoder, torch.cat(list(pictures)).to(device), precision)
-    return list(tokens.split([len(each) for each in pictures]))
+def encode_views(encoder: Encoder, images: Sequence[Tensor], precision: str, device: torch.device) -> list[Tensor]:
+    """The views [views,3,H,W] of each image -> their tokens [views,N,Dv], of all images at once."""
+    tokens = encode(encoder, torch.cat(list(images)).to(device), precision)
+    return list(tokens.split([len(each) for each in images]))
 
 
 def encode_all(
     encoder: Encoder,
-    pictures: Pictures,
+    images: ImageLoader,
     keys: Sequence[str],
     precision: str,
     device: torch.device,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[str], Tensor]:
-    """The tokens [P,N,Dv] of the views of these pictures, on the CPU, and to which picture each belongs."""
+    """The tokens [P,N,Dv] of the views of these images, on the CPU, and to which image each belongs."""
     encoder.eval()
     owners, found = [], []
     for start in range(0, len(keys), BATCH):
         chosen = keys[start : start + BATCH]
-        views = pictures.once(chosen)
+        views = images.once(chosen)
         owners += [key for key, each in zip(chosen, views, strict=True) for _ in each]
         found.append(encode(encoder, torch.cat(views).to(device), precision).cpu())
         on_progress(start + len(chosen), len(keys))
@@ -108,7 +108,7 @@ def encode_all(
 
 
 def bytes_of(shape: VisionShape, tiles: int, precision: str) -> int:
-    """What the tokens of a picture take at most."""
+    """What the tokens of an image take at most."""
     return (1 + tiles) * shape.tokens * shape.width * dtype_of(precision).itemsize
 
 
@@ -122,7 +122,7 @@ def fingerprint(encoder: Encoder) -> str:
 
 
 class Features:
-    """Kept tokens by picture. `parts` are the pictures of views, those of one behind each other, and the views' tokens
+    """Kept tokens by image. `parts` are the images of views, those of one behind each other, and the views' tokens
     [P,N,Dv], which may lie in a memory-mapped file: only what is asked for is read."""
 
     def __init__(self, parts: Iterable[tuple[Sequence[str], Tensor]]):
@@ -132,22 +132,22 @@ class Features:
             self._tokens |= zip(counts, tokens.split(list(counts.values())), strict=True)
 
     def tokens(self, keys: Sequence[str]) -> list[Tensor]:
-        """The tokens [views,N,Dv] of each of these pictures, on the CPU."""
+        """The tokens [views,N,Dv] of each of these images, on the CPU."""
         return [self._tokens[key] for key in keys]
 
 
 class FrozenTokens:
-    """The tokens of an encoder that does not change and always sees the same pictures: kept ones if there are any, or
-    computed once a picture. What would take too much memory is computed again whenever it is asked for.
+    """The tokens of an encoder that does not change and always sees the same images: kept ones if there are any, or
+    computed once an image. What would take too much memory is computed again whenever it is asked for.
 
-    `order` are all pictures that may be asked for, in the order of the dataset. When `some` of them may never be, those
+    `order` are all images that may be asked for, in the order of the dataset. When `some` of them may never be, those
     are encoded together that are new and asked for together; after a resume, again the same ones.
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        pictures: Pictures,
+        images: ImageLoader,
         precision: str,
         device: torch.device,
         kept: Features | None,
@@ -155,7 +155,7 @@ class FrozenTokens:
         some: bool = False,
         budget: int = MEMORY_BUDGET,
     ):
-        self.encoder, self.pictures = encoder, pictures
+        self.encoder, self.images = encoder, images
         self.precision, self.device = precision, device
         self.kept = kept
         self.remembers = len(order) * bytes_of(encoder.shape, encoder.tiles, precision) <= budget
@@ -164,11 +164,11 @@ class FrozenTokens:
         self.restore([] if some else [list(order[start : start + BATCH]) for start in range(0, len(order), BATCH)])
 
     def of(self, keys: Sequence[str]) -> list[Tensor]:
-        """The tokens [views,N,Dv] of each of these pictures; kept ones are on the CPU."""
+        """The tokens [views,N,Dv] of each of these images; kept ones are on the CPU."""
         if self.kept is not None:
             return self.kept.tokens(keys)
         if not self.remembers:
-            return encode_views(self.encoder, self.pictures.plain(keys), self.precision, self.device)
+            return encode_views(self.encoder, self.images.plain(keys), self.precision, self.device)
         new = list(dict.fromkeys(key for key in keys if key not in self._together))
         self._together |= dict.fromkeys(new, new)
         for key in keys:
@@ -177,7 +177,7 @@ class FrozenTokens:
         return [self._tokens[key] for key in keys]
 
     def state(self) -> list[list[str]]:
-        """The pictures that are encoded together."""
+        """The images that are encoded together."""
         return list({id(group): group for group in self._together.values()}.values())
 
     def restore(self, groups: list[list[str]]) -> None:
@@ -185,5 +185,5 @@ class FrozenTokens:
         self._together = {key: group for group in groups for key in group}
 
     def _encode(self, keys: list[str]) -> None:
-        tokens = encode_views(self.encoder, self.pictures.once(keys), self.precision, self.device)
+        tokens = encode_views(self.encoder, self.images.once(keys), self.precision, self.device)
         self._tokens.update(zip(keys, tokens, strict=True))

@@ -1,4 +1,4 @@
-"""A dataset of annotation files and picture files: what readers of the various formats have in common."""
+"""A dataset of annotation files and image files: what readers of the various formats have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workbench.annotations import DataError
 from workbench.contracts import Dataset, Example
 from workbench.errors import did_you_mean
 from workbench.hashing import file_hash
-from workbench.picture_files import PictureFiles
+from workbench.picture_files import ImageFiles
 
 TRAIN, TEST = "train", "test"
 
@@ -23,11 +23,11 @@ Read = Callable[[str, Sequence[Path]], Iterable[Example]]  # a split and its fil
 
 
 class FileDataset(Dataset):
-    """Examples that `tasks` read from `files` (by split), about pictures in folders.
+    """Examples that `tasks` read from `files` (by split), about images in folders.
 
-    `settings` are the options that change what is read. `test_share` takes that share of the pictures of `train` for a
+    `settings` are the options that change what is read. `test_share` takes that share of the images of `train` for a
     split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
-    several pictures the first one decides. Nothing is read before
+    several images the first one decides. Nothing is read before
     it is asked for.
     """
 
@@ -35,7 +35,7 @@ class FileDataset(Dataset):
         self,
         tasks: Mapping[str, Read],
         files: Mapping[str, Path | Sequence[Path]],
-        images: PictureFiles,
+        images: ImageFiles,
         settings: Any = None,
         most_broken: float = 0.0,
         test_share: float = 0.0,
@@ -76,16 +76,16 @@ class FileDataset(Dataset):
         """Those the format has."""
         return tuple(self.readers)
 
-    def picture(self, key: str) -> Image.Image:
-        """The picture of that key."""
+    def image(self, key: str) -> Image.Image:
+        """The image of that key."""
         return self.images.open(key)
 
     def fault(self, key: str) -> str | None:
-        """Why a picture cannot be shown."""
+        """Why an image cannot be shown."""
         return self.images.fault(key)
 
     def fingerprint(self) -> str:
-        """Of the files' content, the pictures' names and sizes, and the settings."""
+        """Of the files' content, the images' names and sizes, and the settings."""
         files = [(split, [file_hash(file) for file in files]) for split, files in self.files.items()]
         made_of = (files, self.images.fingerprint(), self.images.names, self.settings, self.test_share)
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
@@ -94,7 +94,7 @@ class FileDataset(Dataset):
         read = self.readers[task](split, self.files[split])
         if not self.test_share or split not in (TRAIN, TEST):
             return iter(read)
-        return (each for each in read if (_draw(each.picture) < self.test_share) == (split == TEST))
+        return (each for each in read if (_draw(each.image) < self.test_share) == (split == TEST))
 
 
 def _draw(key: str) -> float:

@@ -93,7 +93,7 @@ def key_figures(study: Study) -> list[tuple[str, str, str]]:
     if study.has_gain:
         gain = notation_of(study, GAIN)
         value = float(study.samples[GAIN].estimates[best])
-        figures.append((gain.value(value), gain.difference_unit, "of it from the picture (visual gain)"))
+        figures.append((gain.value(value), gain.difference_unit, "of it from the image (visual gain)"))
     for name, unit, words, show in (
         ("bytes", "MB", "size of that model", megabytes),
         ("latency_ms", "ms", "for an answer", significant),
@@ -272,7 +272,7 @@ def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float
 
 
 def _seeing(study: Study) -> list[str]:
-    """Whether the models look at the picture at all."""
+    """Whether the models look at the image at all."""
     if not study.has_gain:
         return []
     notation, intervals = notation_of(study, GAIN), trial_intervals(study, GAIN)
@@ -283,7 +283,7 @@ def _seeing(study: Study) -> list[str]:
     blind = sum(each.low <= 0 for each in known)
     unit = f" {notation.difference_unit}".rstrip()
     spread = f"{notation.value(low)} to {notation.value(high)}" if len(known) > 1 else notation.value(low)
-    worth = f"The picture is worth {spread}{unit} over the better control."
+    worth = f"The image is worth {spread}{unit} over the better control."
     return [worth, f"In {blind} of {len(known)} trials that gain is not surely above zero."] if blind else [worth]
 
 
@@ -300,7 +300,7 @@ def _lead(leader: Effect, behind: Sequence[Effect], notation: Notation) -> str:
 def _tie(leader: Effect, other: Effect, notation: Notation) -> str:
     gap = other.difference
     if gap.low == gap.high == 0:
-        return f"{leader.value} and {other.value} have the same scores, picture by picture."
+        return f"{leader.value} and {other.value} have the same scores, image by image."
     apart = _apart(other, notation)
     return f"{leader.value} and {other.value} are {apart} apart, which may be chance ({_surely(other, notation)})."
 

@@ -62,8 +62,8 @@ class Size:
     adapts_encoder: bool
     quantizes_encoder: bool
 
-    def bytes_of_a_picture(self, precision: str) -> int:
-        """What a picture's features take at most."""
+    def bytes_of_an_image(self, precision: str) -> int:
+        """What an image's features take at most."""
         return bytes_of(self.tokens, self.tiles, precision)
 
 
@@ -103,9 +103,9 @@ class Bench:
         """That of the trial's data."""
         return self._of_data(trial, "print", lambda: self.dataset(trial).fingerprint())
 
-    def pictures(self, trial: Trial, look: Look) -> tuple[str, ...]:
-        """The keys of the pictures that a stage looks at, in the order of the dataset."""
-        return self._of_data(trial, look, lambda: look.pictures(self.dataset(trial)))
+    def images(self, trial: Trial, look: Look) -> tuple[str, ...]:
+        """The keys of the images that a stage looks at, in the order of the dataset."""
+        return self._of_data(trial, look, lambda: look.images(self.dataset(trial)))
 
     def check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
@@ -114,12 +114,12 @@ class Bench:
         self._same_parts(parts, lambda: self._once(key, lambda: check_data(trial, self.dataset(trial))))
 
     def sorts(self, trial: Trial, split: str, task: str) -> list[Example]:
-        """Of the examples there, one of each number of pictures and of own places for them."""
+        """Of the examples there, one of each number of images and of own places for them."""
         key = ("sorts", _specs(trial, "dataset"), split, task)
         return self._once(key, lambda: sorts(self.dataset(trial).examples(split, task)))
 
     def check_outside(self, trial: Trial) -> None:
-        """The outside dataset has pictures."""
+        """The outside dataset has images."""
         if trial.outside is not None:
             look = partial(check_outside, trial, lambda: self.dataset(trial.elsewhere))
             self._same_parts(("outside", id(trial.outside), id(trial.evaluation)), look)

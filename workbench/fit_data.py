@@ -1,4 +1,4 @@
-"""Whether the data fit a trial: splits and tasks, pictures and their places in the prompt, what a decoder can read."""
+"""Whether the data fit a trial: splits and tasks, images and their places in the prompt, what a decoder can read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from workbench.batches import Collator, own_places
 from workbench.compose import CompositionError, naming
 from workbench.contracts import Dataset, Example, Fusion
 from workbench.errors import did_you_mean
-from workbench.evaluate import examples_by_picture
+from workbench.evaluate import examples_by_image
 from workbench.model import VisionLanguageModel
-from workbench.outside import outside_pictures
+from workbench.outside import outside_images
 from workbench.train import TRAIN, training_examples
 from workbench.trial import Trial
 
@@ -37,21 +37,21 @@ def check_data(trial: Trial, dataset: Dataset) -> None:
     if unknown:
         raise CompositionError("\n".join(unknown))
     with naming("dataset", name):
-        examples_by_picture(dataset, evaluation)
+        examples_by_image(dataset, evaluation)
         for phase in trial.phases:
             training_examples(dataset, phase.tasks)
 
 
 def sorts(examples: Iterable[Example]) -> list[Example]:
-    """Of the examples there, one of each number of pictures and of own places for them."""
+    """Of the examples there, one of each number of images and of own places for them."""
     found: dict[tuple[int, int], Example] = {}
     for example in examples:
-        found.setdefault((len(example.pictures), own_places(example)), example)
+        found.setdefault((len(example.images), own_places(example)), example)
     return list(found.values())
 
 
 def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str, str], Sequence[Example]]) -> None:
-    """Every picture has a place, and every place a picture."""
+    """Every image has a place, and every place an image."""
     with naming("language_model", trial.components["language_model"].name):
         collate = Collator(model.language_model.tokenizer, trial.prompt)
     asked, problems = {(trial.evaluation.split, trial.evaluation.task): None}, []
@@ -62,8 +62,8 @@ def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str,
         several = next((each for task in phase.tasks for each in sorts(TRAIN, task) if each.more), None)
         if several:
             problems.append(
-                f"phase '{phase.name}': contrast is that of one picture with its caption; example '{several.id}' has"
-                f" {len(several.pictures)}. Train the encoder on other tasks"
+                f"phase '{phase.name}': contrast is that of one image with its caption; example '{several.id}' has"
+                f" {len(several.images)}. Train the encoder on other tasks"
             )
     fits = ((each.id, collate.misfit(each)) for place in asked for each in sorts(*place))
     problems += [f"example '{id_}': {problem}" for id_, problem in fits if problem]
@@ -72,9 +72,9 @@ def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str,
 
 
 def check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -> None:
-    """The decoder can read the prompt with its picture and answer, and there is something in it to learn.
+    """The decoder can read the prompt with its image and answer, and there is something in it to learn.
 
-    Tried on the first examples: the longest of all may be longer. Where the encoder makes tiles, every picture is taken
+    Tried on the first examples: the longest of all may be longer. Where the encoder makes tiles, every image is taken
     to have as many as one may have.
     """
     decoder, name = model.language_model, trial.components["language_model"].name
@@ -86,26 +86,26 @@ def check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) ->
     with torch.device("cpu"):
         batch = collate(torch.empty(0), [[example] for example in examples])
         lengths = batch.positions.amax(1) + 1  # [R]
-        counts = torch.tensor([len(example.pictures) for example in examples])
-        counts = counts if batch.picture is None else counts[batch.picture]
+        counts = torch.tensor([len(example.images) for example in examples])
+        counts = counts if batch.image_set is None else counts[batch.image_set]
         silent = (batch.labels < 0).all(1)
     if silent.any():
         example = examples[int(silent.nonzero()[0])]
         raise CompositionError(f"example '{example.id}' has nothing to learn: no token of its answer carries a label")
-    of_picture = model.connector.shape.tokens * (1 + model.encoder.tiles)
-    images = counts * (of_picture if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0)
+    of_image = model.connector.shape.tokens * (1 + model.encoder.tiles)
+    images = counts * (of_image if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0)
     longest = int((lengths + images).argmax())
     length, image = int(lengths[longest]), int(images[longest])
     if decoder.context is not None and length + image > decoder.context:
         raise CompositionError(
             f"the language model '{name}' reads {decoder.context} tokens at most; a question with its answer has"
             f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
-            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, fewer pictures or"
+            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, fewer images or"
             " tiles, or a shorter prompt"
         )
 
 
 def check_outside(trial: Trial, dataset: Callable[[], Dataset]) -> None:
-    """The outside dataset has pictures."""
+    """The outside dataset has images."""
     with naming("dataset", trial.elsewhere.components["dataset"].name):
-        outside_pictures(dataset(), trial.evaluation, most=2)
+        outside_images(dataset(), trial.evaluation, most=2)

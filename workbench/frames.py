@@ -1,4 +1,4 @@
-"""Frames of a video as several pictures: a folder of them, a pattern of file names, or a file that holds many (GIF,
+"""Frames of a video as several images: a folder of them, a pattern of file names, or a file that holds many (GIF,
 TIFF, WebP). Other videos are taken apart before, as by `ffmpeg -i clip.mp4 clip/%05d.jpg`."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBom
 
 
 def frames_of(place: Path, count: int) -> list[Path]:
-    """`count` frames of a folder, a pattern or a file, evenly spaced; those within a file as `clip.gif/12`. A picture
+    """`count` frames of a folder, a pattern or a file, evenly spaced; those within a file as `clip.gif/12`. An image
     is its own frame."""
     if place.is_dir():
         frames = _in_order(place.iterdir())
@@ -26,7 +26,7 @@ def frames_of(place: Path, count: int) -> list[Path]:
         total = _frames_in(place)
         frames = [place / str(number) for number in range(total)] if total > 1 else [place]
     if not frames:
-        raise DataError(f"there are no frames in {place}: no file there has the ending of a picture")
+        raise DataError(f"there are no frames in {place}: no file there has the ending of an image")
     return evenly(frames, count)
 
 
@@ -39,14 +39,14 @@ def evenly(frames: Sequence[Path], count: int) -> list[Path]:
 
 
 def frame_in(place: Path) -> tuple[Path, int]:
-    """The file and the number of a frame that `frames_of` named; 0 for a picture."""
+    """The file and the number of a frame that `frames_of` named; 0 for an image."""
     if place.name.isdecimal() and place.parent.is_file():
         return place.parent, int(place.name)
     return place, 0
 
 
 def _in_order(files: Iterable[Path]) -> list[Path]:
-    """Pictures in the order of the numbers in their names: frame 2 before frame 10."""
+    """Images in the order of the numbers in their names: frame 2 before frame 10."""
     endings = Image.registered_extensions()
     return sorted((each for each in files if each.suffix.lower() in endings), key=_numbers)
 
@@ -57,9 +57,9 @@ def _numbers(file: Path) -> list[tuple[int, str]]:
 
 
 def _frames_in(file: Path) -> int:
-    """How many a file holds. What cannot be read is told when pictures are looked at."""
+    """How many a file holds. What cannot be read is told when images are looked at."""
     try:
-        with Image.open(file) as picture:
-            return getattr(picture, "n_frames", 1)
+        with Image.open(file) as image:
+            return getattr(image, "n_frames", 1)
     except UNREADABLE:
         return 1

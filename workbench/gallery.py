@@ -1,4 +1,4 @@
-"""Questions a reader should see: answered right, answered wrong, and those on which trials disagree, with pictures."""
+"""Questions a reader should see: answered right, answered wrong, and those on which trials disagree, with images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from workbench.findings import best_trial
 from workbench.records import SCORE, Record
 from workbench.registry import Registry, resolve_options
-from workbench.study import PICTURE, Study
+from workbench.study import WITH_IMAGE, Study
 
 if TYPE_CHECKING:
     from PIL import Image
 
 COUNT = 6  # examples of each sort
-SIDE = 256  # pixels; larger pictures are shrunk
+SIDE = 256  # pixels; larger images are shrunk
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def make_gallery(study: Study, registry: Registry | None) -> Gallery | None:
 def _questions(study: Study) -> list[_Question]:
     found: dict[str, _Question] = {}
     for id_, frame in study.predictions.items():
-        shown = frame.loc[frame["condition"] == PICTURE]
+        shown = frame.loc[frame["condition"] == WITH_IMAGE]
         percent = study.scale(study.primary).percent and SCORE + study.primary in shown
         for line in shown.to_dict("records"):
-            key = f"{line['picture']}\n{line['id']}"
+            key = f"{line['image']}\n{line['id']}"
             right = line[SCORE + study.primary] >= 0.5 if percent else _says(line["answer"], line["answers"])
             found.setdefault(key, _Question(line, {})).given[id_] = (str(line["answer"]), bool(right))
     return list(found.values())
@@ -105,23 +105,23 @@ def _says(answer: str, answers: Iterable[str]) -> bool:
 
 
 def _spread(questions: Sequence[_Question]) -> list[_Question]:
-    """The first few, taken from the groups in turn, no picture twice."""
+    """The first few, taken from the groups in turn, no image twice."""
     groups: dict[str, list[_Question]] = {}
     for each in questions:
         groups.setdefault(str(each.line["group"]), []).append(each)
     chosen: list[_Question] = []
     while len(chosen) < COUNT and any(groups.values()):
         for name in sorted(groups):
-            seen = {each.line["picture"] for each in chosen}
-            groups[name] = [each for each in groups[name] if each.line["picture"] not in seen]
+            seen = {each.line["image"] for each in chosen}
+            groups[name] = [each for each in groups[name] if each.line["image"] not in seen]
             if groups[name] and len(chosen) < COUNT:
                 chosen.append(groups[name].pop(0))
     return chosen
 
 
 def _shown(question: _Question, trials: Sequence[str], labels: dict[str, str], album: _Album) -> ShownExample:
-    more = question.line.get("more_pictures")  # missing where no example of a trial has any
-    image, missing = album.open([str(question.line["picture"]), *(more if isinstance(more, list) else ())])
+    more = question.line.get("more_images")  # missing where no example of a trial has any
+    image, missing = album.open([str(question.line["image"]), *(more if isinstance(more, list) else ())])
     answers: dict[tuple[str, bool], list[str]] = {}
     for id_ in trials:
         if id_ in question.given:
@@ -138,7 +138,7 @@ def _shown(question: _Question, trials: Sequence[str], labels: dict[str, str], a
 
 
 class _Album:
-    """Opens a record's pictures through its dataset plugin; what cannot be opened is explained, not hidden."""
+    """Opens a record's images through its dataset plugin; what cannot be opened is explained, not hidden."""
 
     def __init__(self, record: Record, registry: Registry | None):
         self.dataset, self.reason = None, "no plugins were loaded for this report"
@@ -149,33 +149,33 @@ class _Album:
         try:
             entry = registry.entry("dataset", name)
             self.dataset = entry.factory(**resolve_options(entry, options))
-        except Exception as error:  # whatever a user's plugin raises: the report shows it in the picture's place
+        except Exception as error:  # whatever a user's plugin raises: the report shows it in the image's place
             self.reason = f"the dataset '{name}' cannot be opened: {error}"
 
     def open(self, keys: Sequence[str]) -> tuple[str | None, str]:
-        """The pictures side by side as a data URI, or None and the reason."""
+        """The images side by side as a data URI, or None and the reason."""
         if self.dataset is None:
             return None, self.reason
-        pictures = []
+        images = []
         for key in keys:
             try:
-                pictures.append(self.dataset.picture(key).convert("RGB"))
+                images.append(self.dataset.image(key).convert("RGB"))
             except Exception as error:  # as above
-                return None, f"the picture '{key}' cannot be opened: {error}"
-            pictures[-1].thumbnail((SIDE, SIDE))
+                return None, f"the image '{key}' cannot be opened: {error}"
+            images[-1].thumbnail((SIDE, SIDE))
         out = io.BytesIO()
-        _side_by_side(pictures).save(out, format="PNG")
+        _side_by_side(images).save(out, format="PNG")
         return data_uri(out.getvalue(), "image/png"), ""
 
 
-def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+def _side_by_side(images: Sequence[Image.Image]) -> Image.Image:
     """All in a line, on white where one is lower than another."""
-    if len(pictures) == 1:
-        return pictures[0]
-    sheet = pictures[0].resize((sum(each.width for each in pictures), max(each.height for each in pictures)))
+    if len(images) == 1:
+        return images[0]
+    sheet = images[0].resize((sum(each.width for each in images), max(each.height for each in images)))
     sheet.paste((255, 255, 255), (0, 0, *sheet.size))
     left = 0
-    for each in pictures:
+    for each in images:
         sheet.paste(each, (left, 0))
         left += each.width
     return sheet

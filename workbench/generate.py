@@ -1,4 +1,4 @@
-"""Answers, token by token: all questions of a row at once, from one reading of picture and prompts."""
+"""Answers, token by token: all questions of a row at once, from one reading of image and prompts."""
 
 from __future__ import annotations
 

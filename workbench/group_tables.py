@@ -1,5 +1,5 @@
 """Tables of a report that take the questions apart: by their group (language, domain, type of answer, strategy), and by
-whether the picture comes from outside."""
+whether the image comes from outside."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def group_table(study: Study) -> Table | None:
         for place, record in enumerate(study.done):
             axes = {axis: record.axes.get(axis, "") for axis in study.compared}
             row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "group": group}
-            row["questions"], row["pictures"] = study.asked(record.id, group)
+            row["questions"], row["images"] = study.asked(record.id, group)
             row |= stale_cell(study, record)
             rows.append(row | {name: each[place] for name, each in intervals.items()})
-    caption = f"Each group of questions{', with 95 % intervals over its pictures' if drawn else ''}."
+    caption = f"Each group of questions{', with 95 % intervals over its images' if drawn else ''}."
     return Table("groups", caption, [*_columns(study, measures), *stale_columns(study)], rows, legend(study))
 
 
 def outside_table(study: Study) -> Table | None:
-    """How well each trial tells pictures from outside, and what withholding answers gains; None if none was tried."""
+    """How well each trial tells images from outside, and what withholding answers gains; None if none was tried."""
     measures = [each for each in MEASURES if not numpy.isnan(study.numbers(f"outside.{each}.auroc")).all()]
     if not measures or study.primary not in study.samples:
         return None
@@ -66,9 +66,7 @@ def outside_table(study: Study) -> Table | None:
         Column("all", f"{notation.words} of all", notation.unit, notation.value),
         *stale_columns(study),
     ]
-    caption = (
-        "Pictures from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
-    )
+    caption = "Images from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
     return Table(
         "outside",
         f"{caption} answers are withheld, and the score of what is still answered.",
@@ -79,7 +77,7 @@ def outside_table(study: Study) -> Table | None:
 
 
 def told_apart(study: Study, measure: str) -> Sample:
-    """The AUROC of a measure in every trial, from the single questions; resampled over pictures."""
+    """The AUROC of a measure in every trial, from the single questions; resampled over images."""
     frames = [study.predictions[record.id] for record in study.done]
     resamples = len(study.samples[study.primary].replicates)
     return auroc_sample(frames, measure, [seed_of(record) for record in study.done], resamples)
@@ -98,7 +96,7 @@ def _columns(study: Study, measures: Sequence[str]) -> list[Column]:
         Column("group", "group", numeric=False),
         *_trial_columns(study),
         Column("questions", "questions", show="{:,}".format),
-        Column("pictures", "pictures", show="{:,}".format),
+        Column("images", "images", show="{:,}".format),
         *(Column(name, each.words, each.unit, each.interval) for name, each in notations.items()),
     ]
 

@@ -41,7 +41,7 @@ KINDS = (
 
 @hookspec
 def register_encoders(register: Register) -> None:
-    """Image encoders: pictures [P,3,H,W] -> image tokens [P,N,Dv]."""
+    """Image encoders: images [P,3,H,W] -> image tokens [P,N,Dv]."""
 
 
 @hookspec
@@ -51,7 +51,7 @@ def register_connectors(register: Register) -> None:
 
 @hookspec
 def register_fusions(register: Register) -> None:
-    """Fusions: how the decoder sees the picture, in its sequence (scheme A) or its blocks (scheme B)."""
+    """Fusions: how the decoder sees the image, in its sequence (scheme A) or its blocks (scheme B)."""
 
 
 @hookspec
@@ -71,7 +71,7 @@ def register_quantizers(register: Register) -> None:
 
 @hookspec
 def register_datasets(register: Register) -> None:
-    """Datasets: pictures, questions, answers."""
+    """Datasets: images, questions, answers."""
 
 
 @hookspec

@@ -310,7 +310,7 @@ class CrossAttention(nn.Module):
 
 
 class ViewPlaces(nn.Module):
-    """Tells an example's pictures (or the tiles of one) apart, for a fusion that looks at all of them at once.
+    """Tells an example's images (or the tiles of one) apart, for a fusion that looks at all of them at once.
 
     Each of the first `views` has a learned place, which is added to its `tokens` image tokens; those behind share the
     last. Places start at zero, so that a model begins as without them; for one view there is nothing to tell apart.

@@ -82,7 +82,7 @@ def _config(transformers: Any, parts: Mapping[str, TransformersPart], model: Vis
 
 
 def _processor(config: Any, model: VisionLanguageModel) -> dict[str, Any]:
-    """What `AutoProcessor` counts the image tokens of a picture by."""
+    """What `AutoProcessor` counts the image tokens of an image by."""
     patch, strategy = config.vision_config.patch_size, config.vision_feature_select_strategy
     before = model.connector.shape.tokens - (model.encoder.image_size // patch) ** 2 + (strategy == "default")
     return {

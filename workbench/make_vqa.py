@@ -1,6 +1,6 @@
 """Questions and answers made of COCO annotations: is there, how many, what color.
 
-Every answer follows from the annotations. For each category as many pictures are asked that have none as pictures that
+Every answer follows from the annotations. For each category as many images are asked that have none as images that
 have one, so `is there` cannot be answered without looking; and equal seeds give equal files.
 """
 
@@ -30,9 +30,9 @@ _NAMED = re.compile(rf"\b({'|'.join(COLORS)})\b(?! and\b| or\b|,) (\w+(?: \w+)?)
 
 @dataclass(frozen=True)
 class Question:
-    """A line of the file that is made, as a table of pictures and questions."""
+    """A line of the file that is made, as a table of images and questions."""
 
-    picture: str
+    image: str
     question: str
     answers: tuple[str, ...]
     group: str
@@ -43,8 +43,8 @@ class Question:
 
 
 @dataclass
-class Picture:
-    """What is known of a picture: how many there are of each category, whether some stand in a crowd, captions."""
+class CocoImage:
+    """What is known of an image: how many there are of each category, whether some stand in a crowd, captions."""
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -58,37 +58,37 @@ class Picture:
 
 
 def make_vqa(files: Sequence[Path], out: Path, seed: int = 0, most: int = 3) -> Counter[str]:
-    """Write questions about the pictures of annotation files (instances, captions, or both) to `out`, one JSON object a
-    line: picture, question, answers, group. At most so many of each kind ask about a picture, negative answers apart.
+    """Write questions about the images of annotation files (instances, captions, or both) to `out`, one JSON object a
+    line: image, question, answers, group. At most so many of each kind ask about an image, negative answers apart.
     Returns how many there are of each group."""
     if out.suffix != ".jsonl":
         raise DataError(f"{out} should end with .jsonl, as the file of questions that is written")
-    pictures, categories = read_coco(files)
+    images, categories = read_coco(files)
     chance = random.Random(seed)
-    found = [*_whether(pictures, categories, chance, most), *_how_many(pictures, chance, most)]
-    found += _what_color(pictures, categories, chance, most)
+    found = [*_whether(images, categories, chance, most), *_how_many(images, chance, most)]
+    found += _what_color(images, categories, chance, most)
     if not found:
         raise DataError(f"{', '.join(map(str, files))}: no question follows from these annotations")
-    place = {picture.name: number for number, picture in enumerate(pictures)}
-    found.sort(key=lambda each: (place[each.picture], each.group, each.question))
+    place = {image.name: number for number, image in enumerate(images)}
+    found.sort(key=lambda each: (place[each.image], each.group, each.question))
     write_text(out, "".join(f"{each.line()}\n" for each in found))
     return Counter(each.group for each in found)
 
 
-def read_coco(files: Sequence[Path]) -> tuple[list[Picture], list[str]]:
-    """The pictures of COCO annotation files, what all of them say of each, and the categories."""
-    pictures: dict[str, Picture] = {}
+def read_coco(files: Sequence[Path]) -> tuple[list[CocoImage], list[str]]:
+    """The images of COCO annotation files, what all of them say of each, and the categories."""
+    images: dict[str, CocoImage] = {}
     categories: dict[str, str] = {}
     for file in files:
-        for image in json_entries(file, "images"):
-            pictures.setdefault(image.name("id"), Picture(image.text("file_name")))
+        for entry in json_entries(file, "images"):
+            images.setdefault(entry.name("id"), CocoImage(entry.text("file_name")))
         if any(name == "categories" for name, _ in json_values(file)):
             categories |= {each.name("id"): each.text("name") for each in json_entries(file, "categories")}
         for entry in json_entries(file, "annotations"):
-            if entry.name("image_id") not in pictures:
-                raise entry.wrong(f"'images' holds no picture with the id {entry.name('image_id')}")
-            _note(entry, pictures[entry.name("image_id")], categories)
-    return list(pictures.values()), sorted(categories.values())
+            if entry.name("image_id") not in images:
+                raise entry.wrong(f"'images' holds no image with the id {entry.name('image_id')}")
+            _note(entry, images[entry.name("image_id")], categories)
+    return list(images.values()), sorted(categories.values())
 
 
 def plural(name: str) -> str:
@@ -106,61 +106,61 @@ def is_plural(name: str) -> bool:
     return bool(re.search(r"[^su]s$", name))
 
 
-def _note(entry: Entry, picture: Picture, categories: dict[str, str]) -> None:
+def _note(entry: Entry, image: CocoImage, categories: dict[str, str]) -> None:
     """Put down what an annotation says."""
     if "caption" in entry.value:
-        picture.captions.append(entry.text("caption").lower().replace("grey", "gray"))
+        image.captions.append(entry.text("caption").lower().replace("grey", "gray"))
         return
     number = entry.name("category_id")
     if number not in categories:
         raise entry.wrong(f"'categories' holds none with the id {number}")
     if entry.value.get("iscrowd"):
-        picture.crowds.add(categories[number])
+        image.crowds.add(categories[number])
     else:
-        picture.counts[categories[number]] += 1
+        image.counts[categories[number]] += 1
 
 
 def _whether(
-    pictures: Sequence[Picture], categories: Sequence[str], chance: random.Random, most: int
+    images: Sequence[CocoImage], categories: Sequence[str], chance: random.Random, most: int
 ) -> Iterator[Question]:
-    """As many pictures without a category as with it."""
-    having: dict[str, list[Picture]] = defaultdict(list)
-    for picture in pictures:
-        for name in _some(picture.present, most, chance):
-            having[name].append(picture)
+    """As many images without a category as with it."""
+    having: dict[str, list[CocoImage]] = defaultdict(list)
+    for image in images:
+        for name in _some(image.present, most, chance):
+            having[name].append(image)
     for name in categories:
-        without = [picture for picture in pictures if name not in picture.counts and name not in picture.crowds]
+        without = [image for image in images if name not in image.counts and name not in image.crowds]
         count = min(len(having[name]), len(without))
         article = "an" if name[0] in "aeiou" else "a"
         asked = f"are there any {name}" if is_plural(name) else f"is there {article} {name}"
         for answer, some in (("yes", having[name]), ("no", without)):
-            for picture in _some(some, count, chance):
-                yield Question(picture.name, f"{asked} in the picture?", (answer,), "is there")
+            for image in _some(some, count, chance):
+                yield Question(image.name, f"{asked} in the picture?", (answer,), "is there")
 
 
-def _how_many(pictures: Sequence[Picture], chance: random.Random, most: int) -> Iterator[Question]:
+def _how_many(images: Sequence[CocoImage], chance: random.Random, most: int) -> Iterator[Question]:
     """Of what stands in no crowd."""
-    for picture in pictures:
-        sure = [name for name in picture.present if name not in picture.crowds and picture.counts[name] <= MOST_COUNTED]
+    for image in images:
+        sure = [name for name in image.present if name not in image.crowds and image.counts[name] <= MOST_COUNTED]
         for name in _some(sure, most, chance):
-            count = str(picture.counts[name])
-            yield Question(picture.name, f"how many {plural(name)} are in the picture?", (count,), "how many")
+            count = str(image.counts[name])
+            yield Question(image.name, f"how many {plural(name)} are in the picture?", (count,), "how many")
 
 
 def _what_color(
-    pictures: Sequence[Picture], categories: Sequence[str], chance: random.Random, most: int
+    images: Sequence[CocoImage], categories: Sequence[str], chance: random.Random, most: int
 ) -> Iterator[Question]:
     """Of things that all captions which give one give the same color. Several of a category may differ: not asked."""
     known = set(categories)
-    for picture in pictures:
-        colors = _colors(picture.captions, known)
+    for image in images:
+        colors = _colors(image.captions, known)
         sure = [
             (name, next(iter(said)))
             for name, said in sorted(colors.items())
-            if len(said) == 1 and _is_one(name, said, picture, known)
+            if len(said) == 1 and _is_one(name, said, image, known)
         ]
         for name, color in _some(sure, most, chance):
-            yield Question(picture.name, f"what color is the {name}?", (color,), "what color")
+            yield Question(image.name, f"what color is the {name}?", (color,), "what color")
 
 
 def _colors(captions: Sequence[str], known: set[str]) -> dict[str, Counter[str]]:
@@ -173,10 +173,10 @@ def _colors(captions: Sequence[str], known: set[str]) -> dict[str, Counter[str]]
     return colors
 
 
-def _is_one(name: str, said: Counter[str], picture: Picture, known: set[str]) -> bool:
+def _is_one(name: str, said: Counter[str], image: CocoImage, known: set[str]) -> bool:
     """Whether a thing is there once, as far as one can tell."""
     if name in known:
-        return picture.counts[name] == 1 and name not in picture.crowds
+        return image.counts[name] == 1 and name not in image.crowds
     return sum(said.values()) >= AGREE and not name.endswith("s") and name not in COLORS
 
 

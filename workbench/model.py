@@ -25,7 +25,7 @@ from workbench.views import Views
 
 @dataclass
 class FusionPass:
-    """What one forward pass hands to the hooks: the picture as each block sees it, and the prompt.
+    """What one forward pass hands to the hooks: the image as each block sees it, and the prompt.
 
     `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it. `places` [R,L]
     are those where alone the last hidden state is wanted, None for all.
@@ -74,7 +74,7 @@ class Conversation:
 
 
 class VisionLanguageModel(nn.Module):
-    """Pictures and questions to hidden states, logits and loss."""
+    """Images and questions to hidden states, logits and loss."""
 
     def __init__(self, encoder: Encoder, connector: Connector, fusion: Fusion, language_model: LanguageModel):
         super().__init__()
@@ -87,11 +87,11 @@ class VisionLanguageModel(nn.Module):
         language_model.recomputing = self._recomputing
 
     def see(self, images: Tensor, views: Views | None = None) -> Any:
-        """images [P,3,H,W] -> what the fusion needs of them, one entry for each set of pictures."""
+        """images [P,3,H,W] -> what the fusion needs of them, one entry for each set of images."""
         return self.see_tokens(self.encoder(images), views)
 
     def see_tokens(self, tokens: Tensor, views: Views | None = None) -> Any:
-        """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry for each set of pictures."""
+        """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry for each set of images."""
         vision = self.connector(tokens)
         return self.fusion.prepare(*((vision, None) if views is None else views.together(vision)))
 
@@ -151,8 +151,8 @@ class VisionLanguageModel(nn.Module):
 
     def _fused(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:
         """The decoder's input sequence, and what the hooks will need."""
-        if batch.picture is not None:
-            vision = all_tensors(vision, lambda tensor: tensor[batch.picture])
+        if batch.image_set is not None:
+            vision = all_tensors(vision, lambda tensor: tensor[batch.image_set])
         text_at = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand_as(batch.ids)
         image = batch.ids == self.language_model.tokenizer.image
         embeds = self.language_model.embed(batch.ids)

@@ -11,7 +11,7 @@ import pandas
 from workbench.notation import NOTHING, duration, fixed, megabytes, notation_for, spoken
 from workbench.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 from workbench.statistics import Interval, resampled_means
-from workbench.study import CONTROLS, PICTURE, Scale
+from workbench.study import CONTROLS, WITH_IMAGE, Scale
 from workbench.trial import COMPONENTS, Component, Phase
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _evaluation(finished: Finished) -> list[str]:
     rows = []
     for name, told in record.scales.items():
         scale = Scale(told["higher_is_better"], told["percent"])
-        for condition in (PICTURE, *CONTROLS):
-            key = name if condition == PICTURE else f"{name}.{condition}"
+        for condition in (WITH_IMAGE, *CONTROLS):
+            key = name if condition == WITH_IMAGE else f"{name}.{condition}"
             if key in record.metrics:
                 interval = _interval(record.metrics[key], predictions, name, condition)
                 notation = notation_for(name, scale, [interval])
@@ -92,26 +92,26 @@ def _evaluation(finished: Finished) -> list[str]:
                 rows.append((spoken(name) + unit, condition.replace("_", " "), notation.interval(interval)))
     gain = next(iter(record.scales.values()), {"percent": False})["percent"]
     told = record.metrics.get("visual_gain", numpy.nan)
-    rows.append(("visual gain", "picture minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))
-    limit = f", the first {evaluation.limit:,} pictures" if evaluation.limit else ""
+    rows.append(("visual gain", "image minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))
+    limit = f", the first {evaluation.limit:,} images" if evaluation.limit else ""
     return [
         f"Task `{evaluation.task}` of the split `{evaluation.split}`{limit}, answers generated. In brackets: 95 %"
-        " intervals over pictures (they cover neither seeds nor other data).",
+        " intervals over images (they cover neither seeds nor other data).",
         "",
         *_table(("metric", "shown", "value"), rows),
     ]
 
 
 def _interval(value: float, predictions: pandas.DataFrame, metric: str, condition: str) -> Interval:
-    """Resampled over pictures; without an interval where there are no predictions, or the metric is no mean."""
+    """Resampled over images; without an interval where there are no predictions, or the metric is no mean."""
     column = SCORE + metric
     if column not in predictions or COUNTS + metric in predictions:
         return Interval(value, numpy.nan, numpy.nan)
     shown = predictions[(predictions["condition"] == condition) & predictions[column].notna()]
-    by_picture = shown.groupby("picture")[column].agg(["sum", "count"])
-    if len(by_picture) < 2:
+    by_image = shown.groupby("image")[column].agg(["sum", "count"])
+    if len(by_image) < 2:
         return Interval(value, numpy.nan, numpy.nan)
-    sums, counts = (numpy.asarray(by_picture[each], dtype=numpy.float64)[None] for each in ("sum", "count"))
+    sums, counts = (numpy.asarray(by_image[each], dtype=numpy.float64)[None] for each in ("sum", "count"))
     low, high = numpy.quantile(resampled_means(sums, counts), (0.025, 0.975))
     return Interval(value, float(low), float(high))
 

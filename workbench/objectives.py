@@ -1,4 +1,4 @@
-"""What a phase makes smaller: the loss of the answers' next tokens, or the contrast of pictures and captions."""
+"""What a phase makes smaller: the loss of the answers' next tokens, or the contrast of images and captions."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from workbench.contrastive import Contrastive
 from workbench.devices import sent
 from workbench.features import Features, FrozenTokens, look_of, passes_of
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.trial import Phase
 from workbench.views import Keys, gather
 
 
 @dataclass
 class TrainingData:
-    """A split of a dataset, ready for training: its pictures and how to make batches of their questions."""
+    """A split of a dataset, ready for training: its images and how to make batches of their questions."""
 
     dataset: Dataset
-    pictures: Pictures
+    images: ImageLoader
     collate: Collator
-    features: Features | None = None  # the frozen encoder's tokens of all pictures, where they are kept
+    features: Features | None = None  # the frozen encoder's tokens of all images, where they are kept
 
 
 @dataclass(frozen=True)
 class Piece:
     """A batch or a piece of one, on the device. A mean over several pieces weighs each by its `weight`.
 
-    seen [P,3,H,W] views of pictures or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
+    seen [P,3,H,W] views of images or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
     captions.
     """
 
@@ -45,7 +45,7 @@ class Piece:
 
 
 class Answers:
-    """Next-token loss on the answers; all questions of a picture share one pass of the encoder."""
+    """Next-token loss on the answers; all questions of an image share one pass of the encoder."""
 
     extra: tuple[nn.Parameter, ...] = ()
 
@@ -56,9 +56,9 @@ class Answers:
         # An adapter may train weights inside the encoder though the phase does not name it.
         self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.frozen = not self.encoder_trains and not data.dataset.augments
-        order = look_of(phase).pictures(data.dataset) if self.frozen else ()
+        order = look_of(phase).images(data.dataset) if self.frozen else ()
         some = bool(order) and passes_of(phase, len(order)) < 1
-        self.tokens = FrozenTokens(model.encoder, data.pictures, phase.precision, device, data.features, order, some)
+        self.tokens = FrozenTokens(model.encoder, data.images, phase.precision, device, data.features, order, some)
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -68,9 +68,9 @@ class Answers:
             self.module.encoder.eval()
 
     def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
-        """These pictures with these questions; augmented by `chance`, if any is given."""
+        """These images with these questions; augmented by `chance`, if any is given."""
         seen, places = gather(
-            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.pictures, keys, chance)
+            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, chance)
         )
         seen = sent(seen, self.device)
         batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
@@ -88,7 +88,7 @@ class Answers:
 
 
 class Contrast:
-    """Image-text contrast of the encoder with the pictures' captions, one a picture."""
+    """Image-text contrast of the encoder with the images' captions, one an image."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Contrast:
         self.extra = tuple(each for each in self.module.parameters() if id(each) not in encoder)
         self.data = data
         self.device = device
-        self.tokens = FrozenTokens(model.encoder, data.pictures, "fp32", device, None, ())  # none: the encoder trains
+        self.tokens = FrozenTokens(model.encoder, data.images, "fp32", device, None, ())  # none: the encoder trains
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
@@ -111,9 +111,9 @@ class Contrast:
         self.module.train()
 
     def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
-        """These pictures, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
-        pictures = _images(self.data.pictures, [first for first, *_ in sets], chance)
-        images = sent(torch.cat([views[:1] for views in pictures]), self.device)
+        """These images, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
+        views_of_each = _images(self.data.images, [first for first, *_ in sets], chance)
+        images = sent(torch.cat([views[:1] for views in views_of_each]), self.device)
         chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
         return Piece(images, [example.answer for example in chosen], len(sets))
 
@@ -135,5 +135,5 @@ def pieces(size: int, count: int) -> Iterator[slice]:
     yield from (slice(*pair) for pair in zip(edges, edges[1:], strict=False))
 
 
-def _images(pictures: Pictures, keys: Sequence[str], chance: random.Random | None) -> list[Tensor]:
-    return pictures.augmented(keys, chance) if chance else pictures.plain(keys)
+def _images(images: ImageLoader, keys: Sequence[str], chance: random.Random | None) -> list[Tensor]:
+    return images.augmented(keys, chance) if chance else images.plain(keys)

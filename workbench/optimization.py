@@ -87,11 +87,11 @@ def groups(parts: Mapping[Part, Sequence[nn.Parameter]], phase: Phase, extra: Se
     return made
 
 
-def steps_of(phase: Phase, pictures: int) -> int:
-    """How many steps a phase over so many pictures has."""
+def steps_of(phase: Phase, images: int) -> int:
+    """How many steps a phase over so many images has."""
     if phase.steps is not None:
         return phase.steps
-    return max(1, round((phase.epochs or 0) * pictures / phase.batch))
+    return max(1, round((phase.epochs or 0) * images / phase.batch))
 
 
 def schedule(step: int, steps: int, phase: Phase) -> float:

@@ -1,15 +1,15 @@
-"""Is a picture of a kind the model never learned from, so that its answer had better be withheld?
+"""Is an image of a kind the model never learned from, so that its answer had better be withheld?
 
-The same questions are asked about the pictures of another dataset. Two numbers say how strange a picture looks, both
+The same questions are asked about the images of another dataset. Two numbers say how strange an image looks, both
 the higher the stranger:
 
 - **energy**: -log sum exp of the logits of the answer's first token (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
   section 3). It is the decoder's, so it depends on the question too.
-- **distance**: how far the encoder's pooled, normalised tokens are from the k-th nearest of the training pictures (Sun
-  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone. Pictures with tiles count as
-  wholes, and of several pictures the strangest.
+- **distance**: how far the encoder's pooled, normalised tokens are from the k-th nearest of the training images (Sun
+  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone. Images with tiles count as
+  wholes, and of several images the strangest.
 
-How well each tells the two kinds apart is its AUROC: the chance that a picture from outside looks stranger than one of
+How well each tells the two kinds apart is its AUROC: the chance that an image from outside looks stranger than one of
 the evaluation.
 """
 
@@ -28,12 +28,12 @@ from torch.nn import functional
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example
 from workbench.errors import UserError
-from workbench.evaluate import examples_by_picture
+from workbench.evaluate import examples_by_image
 from workbench.features import Features, encode_views
 from workbench.generate import first_logits
 from workbench.inference import ready_to_answer
 from workbench.model import VisionLanguageModel
-from workbench.pictures import Pictures, threads_beside
+from workbench.pictures import ImageLoader, threads_beside
 from workbench.precision import autocast
 from workbench.summary import Scored
 from workbench.trial import Evaluation
@@ -41,7 +41,7 @@ from workbench.views import Keys, distinct, gather
 
 OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
 MEASURES = ("energy", "distance")
-BANK, NEIGHBOUR = 1_000, 10  # training pictures that are compared with, and which nearest of them counts
+BANK, NEIGHBOUR = 1_000, 10  # training images that are compared with, and which nearest of them counts
 
 
 class OutsideError(UserError):
@@ -50,9 +50,9 @@ class OutsideError(UserError):
 
 @dataclass(frozen=True)
 class Strangeness:
-    """How strange the picture of each question looks, by measure: of the evaluation's own, and of those from outside.
+    """How strange the image of each question looks, by measure: of the evaluation's own, and of those from outside.
 
-    `shown` are the questions with the key of the picture from outside.
+    `shown` are the questions with the key of the image from outside.
     """
 
     inside: Mapping[str, list[float]]
@@ -60,7 +60,7 @@ class Strangeness:
     shown: Sequence[tuple[Example, str]]
 
     def numbers(self, primary: Scored, withheld: float) -> dict[str, float]:
-        """For each measure: its AUROC; the share of answers about outside pictures that are withheld when this share of
+        """For each measure: its AUROC; the share of answers about outside images that are withheld when this share of
         the evaluation's own is; and the primary metric of those that are still answered."""
         found: dict[str, float] = {}
         for name in MEASURES:
@@ -77,7 +77,7 @@ class Strangeness:
         for place in range(len(self.inside["energy"])):
             lines[place] |= {"strangeness": self._at(self.inside, place)}
         for place, (example, key) in enumerate(self.shown):
-            line = {"condition": OUTSIDE, "id": example.id, "picture": key, "group": "", "question": example.question}
+            line = {"condition": OUTSIDE, "id": example.id, "image": key, "group": "", "question": example.question}
             lines.append({**line, "strangeness": self._at(self.outside, place)})
         return lines
 
@@ -94,13 +94,13 @@ def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
     return float(wins / (len(inside) * len(outside)))
 
 
-def outside_pictures(outside: Dataset, settings: Evaluation, most: int) -> list[str]:
-    """Its first pictures of the evaluation's split and task; of its last split, its first task where it has no such."""
+def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[str]:
+    """Its first images of the evaluation's split and task; of its last split, its first task where it has no such."""
     split = settings.split if settings.split in outside.splits() else outside.splits()[-1]
     task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
-    found = distinct(example.pictures for example in outside.examples(split, task))[:most]
+    found = distinct(example.images for example in outside.examples(split, task))[:most]
     if len(found) < 2:
-        raise OutsideError(f"it has {len(found)} picture(s) in the split '{split}': give at least 2")
+        raise OutsideError(f"it has {len(found)} image(s) in the split '{split}': give at least 2")
     return found
 
 
@@ -112,17 +112,19 @@ def measure_strangeness(
     settings: Evaluation,
     features: Features | None = None,
 ) -> Strangeness:
-    """Ask the evaluation's questions about its own pictures and about as many from outside, taken in turn."""
-    grouped = examples_by_picture(dataset, settings)
+    """Ask the evaluation's questions about its own images and about as many from outside, taken in turn."""
+    grouped = examples_by_image(dataset, settings)
     sets, device = list(grouped), next(model.parameters()).device
-    others = outside_pictures(outside, settings, sum(map(len, sets)))
+    others = outside_images(outside, settings, sum(map(len, sets)))
     turn = cycle(others)
     paired = [tuple(islice(turn, len(each))) for each in sets]
-    own, foreign = (Pictures(each, model.encoder.views, threads=threads_beside(device)) for each in (dataset, outside))
+    own, foreign = (
+        ImageLoader(each, model.encoder.views, threads=threads_beside(device)) for each in (dataset, outside)
+    )
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
 
-    def tokens_of(pictures: Pictures) -> Callable[[Sequence[str]], list[Tensor]]:
-        return lambda chosen: encode_views(model.encoder, pictures.once(chosen), settings.precision, device)
+    def tokens_of(images: ImageLoader) -> Callable[[Sequence[str]], list[Tensor]]:
+        return lambda chosen: encode_views(model.encoder, images.once(chosen), settings.precision, device)
 
     seen = tokens_of(own) if features is None else features.tokens
     model.eval()
@@ -138,9 +140,9 @@ def measure_strangeness(
 
 
 def _training_keys(dataset: Dataset) -> list[str]:
-    """Training pictures, evenly spread over the split."""
+    """Training images, evenly spread over the split."""
     split = dataset.splits()[0]
-    keys = distinct(each.pictures for task in dataset.tasks() for each in dataset.examples(split, task))
+    keys = distinct(each.images for task in dataset.tasks() for each in dataset.examples(split, task))
     return keys[:: max(1, len(keys) // BANK)][:BANK]
 
 
@@ -164,7 +166,7 @@ def _measured(
     size: int,
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """Both measures for every question, set by set; the distance is that of the strangest picture. known [B,Dv]."""
+    """Both measures for every question, set by set; the distance is that of the strangest image. known [B,Dv]."""
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     neighbour = min(NEIGHBOUR, len(known))
     for part in _parts(list(zip(sets, questions, strict=True)), size):
@@ -174,8 +176,8 @@ def _measured(
         batch = collate(torch.empty(0), examples, answered=False, places=places).to(device)
         logits = first_logits(model, model.see_tokens(tokens, batch.views), batch)  # [questions,V]
         found["energy"] += (-logits.float().logsumexp(-1)).tolist()
-        wholes = tokens[[views[0] for pictures in places for views in pictures]]
+        wholes = tokens[[views[0] for images in places for views in images]]
         distances = iter(torch.cdist(_pooled(wholes), known).kthvalue(neighbour, dim=-1).values.tolist())
-        for pictures, each in zip(places, examples, strict=True):
-            found["distance"] += [max(islice(distances, len(pictures)))] * len(each)
+        for images, each in zip(places, examples, strict=True):
+            found["distance"] += [max(islice(distances, len(images)))] * len(each)
     return found

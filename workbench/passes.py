@@ -1,4 +1,4 @@
-"""Which pictures a phase uses, and in which order they come: pass after pass, each in a new order."""
+"""Which images a phase uses, and in which order they come: pass after pass, each in a new order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workbench.views import Keys
 
 
 class Passes:
-    """Batches of sets of pictures, shuffled anew each pass; a batch may span two passes."""
+    """Batches of sets of images, shuffled anew each pass; a batch may span two passes."""
 
     def __init__(self, sets: Sequence[Keys], chance: random.Random):
         self.sets = tuple(sets)
@@ -42,7 +42,7 @@ class Passes:
 
 
 def share_of(sets: Iterable[Keys], share: float) -> list[Keys]:
-    """That share of some sets of pictures, at least one, in their order. It depends on nothing but their keys, and a
+    """That share of some sets of images, at least one, in their order. It depends on nothing but their keys, and a
     larger share holds a smaller one: so the influence of the amount of data is not mixed with that of the choice."""
     everything = list(sets)
     if share == 1:
@@ -57,7 +57,7 @@ def drawn(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
 
 
 def sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:
-    """At most so many of a picture's examples."""
+    """At most so many of an image's examples."""
     if most is None or len(examples) <= most:
         return examples
     return chance.sample(examples, most)

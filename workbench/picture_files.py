@@ -1,4 +1,4 @@
-"""Pictures in folders: opened by key, listed for the fingerprint, and looked at before anything trains on them."""
+"""Images in folders: opened by key, listed for the fingerprint, and looked at before anything trains on them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from PIL import Image, ImageOps
 from workbench.annotations import DataError
 from workbench.frames import UNREADABLE, frame_in, frames_of
 
-OF_A_FOLDER = "Write frames: 8 to take 8 pictures of it"
-# How files begin and how whole ones end: what is cut off or is no picture is found without decoding any.
+OF_A_FOLDER = "Write frames: 8 to take 8 images of it"
+# How files begin and how whole ones end: what is cut off or is no image is found without decoding any.
 WHOLE = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 
 
-class PictureFiles:
-    """The pictures of a dataset, in one folder for all splits or in one for each.
+class ImageFiles:
+    """The images of a dataset, in one folder for all splits or in one for each.
 
     A key is the name of a file below its folder; where there are several folders, with the folder's own name before it.
     `names` says how files are called, as `COCO_{folder}_{image_id:0>12}.jpg`: `{folder}` is the folder's name, the
@@ -34,7 +34,7 @@ class PictureFiles:
             distinct.setdefault(folder, split)
         for folder in distinct or {self.single: ""}:
             if folder is None or not folder.is_dir():
-                raise DataError(f"there is no folder of pictures {folder}. Give its place in the experiment as images")
+                raise DataError(f"there is no folder of images {folder}. Give its place in the experiment as images")
         unique = len({folder.name for folder in distinct}) == len(distinct)
         self._labels = {folder: folder.name if unique else split for folder, split in distinct.items()}
         self._folders = {label: folder for folder, label in self._labels.items()}
@@ -42,12 +42,12 @@ class PictureFiles:
         _check_names(names, fields)
 
     def lend(self, split: str, other: str) -> None:
-        """Another split has the pictures of this one."""
+        """Another split has the images of this one."""
         if self.single is None:
             self.by_split[other] = self.by_split[split]
 
     def key(self, split: str, **fields: str) -> str:
-        """The key of the picture of a split with these fields."""
+        """The key of the image of a split with these fields."""
         if self.single is not None:
             return self.names.format(folder=self.single.name, **fields)
         if split not in self.by_split:
@@ -56,7 +56,7 @@ class PictureFiles:
         return f"{self._labels[folder]}/{self.names.format(folder=folder.name, **fields)}"
 
     def frames(self, key: str, count: int | None) -> tuple[str, ...]:
-        """The keys of `count` frames, evenly spaced, of a folder, a pattern or a file; with None, that of a picture."""
+        """The keys of `count` frames, evenly spaced, of a folder, a pattern or a file; with None, that of an image."""
         if count is None:
             return (key,)
         place = self.path(key)
@@ -64,31 +64,31 @@ class PictureFiles:
         return tuple(above + each.relative_to(place.parent).as_posix() for each in frames_of(place, count))
 
     def path(self, key: str) -> Path:
-        """Where the picture lies."""
+        """Where the image lies."""
         if self.single is not None:
             return self.single / key
         label, _, name = key.partition("/")
         return self._folders[label] / name
 
     def open(self, key: str) -> Image.Image:
-        """The RGB picture, turned as its camera says."""
+        """The RGB image, turned as its camera says."""
         file, frame = frame_in(self.path(key))
         try:
-            with warnings.catch_warnings(), Image.open(file) as picture:
-                warnings.simplefilter("ignore")  # of palettes with transparency and large pictures: both are fine
+            with warnings.catch_warnings(), Image.open(file) as image:
+                warnings.simplefilter("ignore")  # of palettes with transparency and large images: both are fine
                 if frame:
-                    picture.seek(frame)
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                    image.seek(frame)
+                return ImageOps.exif_transpose(image).convert("RGB")
         except FileNotFoundError as error:
-            raise DataError(f"the picture {file} is missing") from error
+            raise DataError(f"the image {file} is missing") from error
         except IsADirectoryError as error:
             raise DataError(f"{file} cannot be read: it is a folder. {OF_A_FOLDER}") from error
         except UNREADABLE as error:
-            message = f"the picture {file} cannot be decoded ({error}). Delete it: then it counts as missing"
+            message = f"the image {file} cannot be decoded ({error}). Delete it: then it counts as missing"
             raise DataError(message) from error
 
     def fault(self, key: str) -> str | None:
-        """Why the picture cannot be shown; None when it is there and whole.
+        """Why the image cannot be shown; None when it is there and whole.
 
         A JPEG or PNG that begins and ends as it should is taken to be whole; what does not is decoded, to be sure.
         """
@@ -131,7 +131,7 @@ def _check_names(names: str, fields: Sequence[str]) -> None:
         names.format(**dict.fromkeys(known, "1"))
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         there = ", ".join(f"{{{field}}}" for field in known)
-        message = f"'{names}' is no name of a picture ({type(error).__name__}: {error}). It may hold {there}"
+        message = f"'{names}' is no name of an image ({type(error).__name__}: {error}). It may hold {there}"
         raise DataError(message) from error
 
 

@@ -1,4 +1,4 @@
-"""Pictures as tensors: opened once, augmented and transformed when asked, remembered while memory allows."""
+"""Images as tensors: opened once, augmented and transformed when asked, remembered while memory allows."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 
 from workbench.contracts import Dataset
 
-MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered pictures
+MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered images
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 def threads_beside(device: torch.device | str) -> int:
-    """How many threads may prepare pictures: beside a GPU all that this process has; a CPU computes with them."""
+    """How many threads may prepare images: beside a GPU all that this process has; a CPU computes with them."""
     return torch.get_num_threads() if torch.device(device).type != "cpu" else 1
 
 
-class Pictures:
-    """The pictures of a dataset as one encoder takes them: of each its views [views,3,H,W].
+class ImageLoader:
+    """The images of a dataset as one encoder takes them: of each its views [views,3,H,W].
 
-    With more than one of `threads` several pictures are opened and transformed at once. Augmentations are drawn one
-    after the other all the same, so the pictures are the same.
+    With more than one of `threads` several images are opened and transformed at once. Augmentations are drawn one
+    after the other all the same, so the images are the same.
     """
 
     def __init__(
@@ -42,31 +42,31 @@ class Pictures:
         self.views = views
         self._left = budget
         # One of torch's threads for each of ours: they would stand in each other's way.
-        self._pool = ThreadPoolExecutor(threads, "pictures", torch.set_num_threads, (1,)) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads, "images", torch.set_num_threads, (1,)) if threads > 1 else None
         self._opened: dict[str, Image.Image] = {}
         self._transformed: dict[str, Tensor] = {}
 
     def plain(self, keys: Sequence[str]) -> list[Tensor]:
-        """The pictures as they are."""
+        """The images as they are."""
         return self._remembered(self._transformed, keys, self._seen, lambda views: views.nbytes)
 
     def once(self, keys: Sequence[str]) -> list[Tensor]:
-        """The same pictures, not to be asked for again: none is remembered."""
+        """The same images, not to be asked for again: none is remembered."""
         return self._each(self._seen, keys)
 
     def augmented(self, keys: Sequence[str], chance: random.Random) -> list[Tensor]:
-        """Changed copies of the pictures for training; as they are when the dataset changes nothing."""
+        """Changed copies of the images for training; as they are when the dataset changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
-        opened = self._remembered(self._opened, keys, self.dataset.picture, _bytes_of)
-        return self._each(self.views, [self.dataset.augment(picture, chance) for picture in opened])
+        opened = self._remembered(self._opened, keys, self.dataset.image, _bytes_of)
+        return self._each(self.views, [self.dataset.augment(image, chance) for image in opened])
 
     def grey(self, size: int) -> Tensor:
-        """The empty picture of the control condition [1,3,H,W]: even mid-grey."""
+        """The empty image of the control condition [1,3,H,W]: even mid-grey."""
         return self.views(Image.new("RGB", (size, size), (128, 128, 128)))
 
     def _seen(self, key: str) -> Tensor:
-        return self.views(self.dataset.picture(key))
+        return self.views(self.dataset.image(key))
 
     def _remembered(
         self,
@@ -91,5 +91,5 @@ class Pictures:
         return True
 
 
-def _bytes_of(picture: Image.Image) -> int:
-    return 3 * picture.width * picture.height
+def _bytes_of(image: Image.Image) -> int:
+    return 3 * image.width * image.height

@@ -15,7 +15,7 @@ from workbench.features import Look, look_of, look_of_evaluation, parts_of, pass
 from workbench.fit import Bench, Size, sizes_of
 from workbench.keys import MadeOf, differences
 from workbench.records import DONE, FAILED, Outline, ResultsError, is_whole, read_outline, read_record
-from workbench.sound import counted, decode, skipped_pictures
+from workbench.sound import counted, decode, skipped_images
 from workbench.stages import Chains, FeatureStage, Stage
 from workbench.train import TRAIN
 
@@ -117,14 +117,14 @@ class Planner:
         return sizes_of(self.experiment.trials, self.bench)
 
     def decode(self) -> int:
-        """Decode every picture of the trials' data, and return how many; `DataError` names those that cannot be."""
-        pictures: dict[tuple[int, str], Dataset] = {}
+        """Decode every image of the trials' data, and return how many; `DataError` names those that cannot be."""
+        images: dict[tuple[int, str], Dataset] = {}
         for trial in self._trials_of_other_data():
             dataset = self.bench.dataset(trial)
             for look in (look_of_evaluation(trial.evaluation), *map(look_of, trial.phases)):
-                pictures |= {(id(dataset), key): dataset for key in self.bench.pictures(trial, look)}
-        decode((dataset, key) for (_, key), dataset in pictures.items())
-        return len(pictures)
+                images |= {(id(dataset), key): dataset for key in self.bench.images(trial, look)}
+        decode((dataset, key) for (_, key), dataset in images.items())
+        return len(images)
 
     def require(self, plan: Plan, key: str, why: str) -> list[AnyStage]:
         """Add a stage that was thought to be done, and what it needs; returns what was added, first things first."""
@@ -141,14 +141,14 @@ class Planner:
         told: dict[str, None] = {}
         for trial in self._trials_of_other_data():
             data, asked, name = self.bench.dataset(trial), trial.evaluation, trial.components["dataset"].name
-            found = skipped_pictures(data, asked.split, [asked.task])
+            found = skipped_images(data, asked.split, [asked.task])
             for phase in trial.phases:
-                found |= skipped_pictures(data, TRAIN, phase.tasks)
+                found |= skipped_images(data, TRAIN, phase.tasks)
             told |= {f"{name}, {where}: {counted(each)} are left out": None for where, each in found.items()}
         return list(told)
 
     def _trials_of_other_data(self) -> Iterator[Trial]:
-        """One trial for all that look at the same pictures."""
+        """One trial for all that look at the same images."""
         seen: set[tuple] = set()
         for trial in self.experiment.trials:
             parts = (id(trial.components["dataset"]), id(trial.evaluation), *map(id, trial.phases))
@@ -220,13 +220,13 @@ class Planner:
 
     def _add_features(self, plan: Plan, stages: list[Stage], whole: FeatureStage, left: int) -> int:
         """Add the stages that make these features, if they fit into `left` bytes; returns what they take."""
-        pictures = self.bench.pictures(whole.trial, whole.look)
-        parts = [self.chains.features(stages[0], whole.before, whole.look, part) for part in parts_of(len(pictures))]
+        images = self.bench.images(whole.trial, whole.look)
+        parts = [self.chains.features(stages[0], whole.before, whole.look, part) for part in parts_of(len(images))]
         if whole.before and whole.before not in plan.missing and not self._kept(whole.before):
             # What trained the encoder is gone, but a later stage that left it as it was is kept.
             parts = [replace(part, source=stages[0].before) for part in parts]
         todo = [part for part in parts if not self._kept(part.key)]
-        size = len(pictures) * plan.sizes[whole.trial.id].bytes_of_a_picture(whole.look.precision)
+        size = len(images) * plan.sizes[whole.trial.id].bytes_of_an_image(whole.look.precision)
         if todo and size > left:
             name = whole.trial.components["encoder"].name
             plan.notes.append(
@@ -242,7 +242,7 @@ class Planner:
 
     def _whole(self, stage: Stage, stages: list[Stage], size: Size) -> tuple[FeatureStage | None, int]:
         """All features a stage would read, as one stage, and how many times it needs the pass; None if its encoder
-        changes, or sees changed pictures."""
+        changes, or sees changed images."""
         look, passes = self._look(stage, size)
         if look is None:
             return None, 0
@@ -264,7 +264,7 @@ class Planner:
         if changed or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0
         look = look_of(phase)
-        passes = passes_of(phase, len(self.bench.pictures(trial, look)))
+        passes = passes_of(phase, len(self.bench.images(trial, look)))
         return (look if passes >= 1 else None), int(passes)
 
 

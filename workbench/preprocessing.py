@@ -1,4 +1,4 @@
-"""Pictures as a pretrained vision tower was shown them: `preprocessor_config.json`, followed with Pillow and torch."""
+"""Images as a pretrained vision tower was shown them: `preprocessor_config.json`, followed with Pillow and torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = "preprocessor_config.json"
 class Preprocessing:
     """Resize, perhaps crop the middle, scale and normalise; the result is a square of `size` pixels.
 
-    `shortest`: the picture's shorter edge is made so long and the middle is cut out; None: it is squeezed to the
+    `shortest`: the image's shorter edge is made so long and the middle is cut out; None: it is squeezed to the
     square. `filter` is Pillow's number of a resampling filter.
     """
 
@@ -33,21 +33,21 @@ class Preprocessing:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
-    def __call__(self, picture: Image.Image) -> Tensor:
-        """A picture of any size and mode -> [3,size,size]."""
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An image of any size and mode -> [3,size,size]."""
         from PIL import Image
 
-        picture = picture.convert("RGB")
-        width, height = picture.size
+        image = image.convert("RGB")
+        width, height = image.size
         wanted = self.size, self.size
         if self.shortest is not None:
             short = min(width, height)
             wanted = int(self.shortest * width / short), int(self.shortest * height / short)
-        if picture.size != wanted:
-            picture = picture.resize(wanted, Image.Resampling(self.filter))
+        if image.size != wanted:
+            image = image.resize(wanted, Image.Resampling(self.filter))
         if self.shortest is not None:
-            picture = _middle(picture, self.size)
-        pixels = torch.from_numpy(numpy.array(picture, dtype=numpy.float32)).permute(2, 0, 1)
+            image = _middle(image, self.size)
+        pixels = torch.from_numpy(numpy.array(image, dtype=numpy.float32)).permute(2, 0, 1)
         mean, deviation = (torch.tensor(each)[:, None, None] for each in (self.mean, self.deviation))
         return (pixels * self.factor - mean) / deviation
 
@@ -64,7 +64,7 @@ def read_preprocessing(folder: Path, usual_size: int) -> Preprocessing:
     size = _edges(told.get("size", usual_size), usual_size)
     crop = _edges(told.get("crop_size", usual_size), usual_size) if told.get("do_center_crop") else None
     if not told.get("do_resize", True) or len(set(size)) > 1 or (crop and len(set(crop)) > 1):
-        raise HuggingFaceError(f"{file} does not make squares of pictures, which is needed here")
+        raise HuggingFaceError(f"{file} does not make squares of images, which is needed here")
     shortest = isinstance(told.get("size"), int) or "shortest_edge" in (told.get("size") or {})
     normalises = told.get("do_normalize", True)
     try:
@@ -77,7 +77,7 @@ def read_preprocessing(folder: Path, usual_size: int) -> Preprocessing:
             deviation=_three(told["image_std"]) if normalises else (1.0,) * 3,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise HuggingFaceError(f"{file} does not say how pictures are prepared: {error!r}") from error
+        raise HuggingFaceError(f"{file} does not say how images are prepared: {error!r}") from error
 
 
 def _edges(size: Any, usual: int) -> tuple[int, ...]:
@@ -97,8 +97,8 @@ def _three(values: Any) -> tuple[float, ...]:
     return float(first), float(second), float(third)
 
 
-def _middle(picture: Image.Image, size: int) -> Image.Image:
-    """The middle square; a picture that is smaller is set in black, as transformers does it."""
-    width, height = picture.size
+def _middle(image: Image.Image, size: int) -> Image.Image:
+    """The middle square; an image that is smaller is set in black, as transformers does it."""
+    width, height = image.size
     left, top = (width - size) // 2, (height - size) // 2
-    return picture.crop((left, top, left + size, top + size))
+    return image.crop((left, top, left + size, top + size))

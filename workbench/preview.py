@@ -1,4 +1,4 @@
-"""One example as the model will see it, before anything trains: its picture, and every token with what it is for.
+"""One example as the model will see it, before anything trains: its image, and every token with what it is for.
 
 Only tokenizer and preprocessing are needed, so the model is built as a shape, without weights.
 """
@@ -20,7 +20,7 @@ from workbench.compose import create
 from workbench.contracts import Dataset, Encoder, Example, Fusion
 from workbench.errors import UserError
 from workbench.fit import Bench
-from workbench.seen_picture import seen_picture
+from workbench.seen_picture import seen_image
 from workbench.tokenizer import Tokenizer
 from workbench.train import TRAIN
 from workbench.trial import Trial
@@ -49,15 +49,15 @@ class Token:
 
 @dataclass(frozen=True)
 class Preview:
-    """An example with its tokens, and what the encoder gets of its pictures (of these sizes), side by side.
+    """An example with its tokens, and what the encoder gets of its images (of these sizes), side by side.
 
     Each of so many `views` has `image_tokens`: they stand in the sequence where `in_sequence`; else the decoder's
-    blocks look at them. `others` are further questions about the same pictures, which train in the same row.
+    blocks look at them. `others` are further questions about the same images, which train in the same row.
     """
 
     example: Example
     task: str
-    picture: Image.Image
+    image: Image.Image
     original: list[tuple[int, int]]
     tokens: list[Token]
     views: int
@@ -81,15 +81,15 @@ def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
     model = bench.shape_of(trial)
     tokenizer = model.language_model.tokenizer
     encoder = _seeing(trial, model.encoder, registry)
-    pictures = {key: dataset.picture(key) for key in example.pictures}
-    views, places = gather([example.pictures], lambda keys: [encoder.views(pictures[key]) for key in keys])
+    images = {key: dataset.image(key) for key in example.images}
+    views, places = gather([example.images], lambda keys: [encoder.views(images[key]) for key in keys])
     collate = Collator(tokenizer, trial.prompt, model.fusion.reads_text)
     batch = collate(torch.empty(0), [[example]], places=places)
     return Preview(
         example=example,
         task=task,
-        picture=seen_picture(encoder.views, *pictures.values()),
-        original=[picture.size for picture in pictures.values()],
+        image=seen_image(encoder.views, *images.values()),
+        original=[image.size for image in images.values()],
         views=len(views),
         tokens=[token for row in range(len(batch.ids)) for token in tokens_of(batch, row, tokenizer)],
         image_tokens=model.connector.shape.tokens,
@@ -118,10 +118,10 @@ def tokens_of(batch: Batch, row: int, tokenizer: Tokenizer) -> list[Token]:
 
 
 def show_preview(console: Console, shown: Preview, file: Path) -> None:
-    """The tokens as a table, what they come to, and where the picture was written."""
+    """The tokens as a table, what they come to, and where the image was written."""
     example = shown.example
     console.print(
-        f"example {example.id} of task {shown.task}, picture {', '.join(example.pictures)}",
+        f"example {example.id} of task {shown.task}, image {', '.join(example.images)}",
         markup=False,
         highlight=False,
     )
@@ -150,18 +150,18 @@ def _sums(shown: Preview, file: Path) -> list[str]:
     if not trained:
         lines.append("no token carries loss: nothing would be learned from this example")
     if shown.others:
-        lines.append(f"{shown.others} more examples of this picture train with it, none sees another")
-    sizes, (width, height) = [f"{width}x{height}" for width, height in shown.original], shown.picture.size
+        lines.append(f"{shown.others} more examples of this image train with it, none sees another")
+    sizes, (width, height) = [f"{width}x{height}" for width, height in shown.original], shown.image.size
     if shown.views == 1:
-        lines.append(f"wrote {file}: the picture, {sizes[0]}, as the encoder gets it, {width}x{height}")
+        lines.append(f"wrote {file}: the image, {sizes[0]}, as the encoder gets it, {width}x{height}")
     else:
         told = f"{shown.views} views of {width // shown.views}x{height}, side by side"
-        lines.append(f"wrote {file}: the pictures, {', '.join(sizes)}, as the encoder gets them, {told}")
+        lines.append(f"wrote {file}: the images, {', '.join(sizes)}, as the encoder gets them, {told}")
     return lines
 
 
 def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, int]:
-    """The example, its task, and how many others its picture has."""
+    """The example, its task, and how many others its image has."""
     phases = [phase for phase in trial.phases if phase.objective == "answers"]
     split, tasks = (TRAIN, phases[-1].tasks) if phases else (trial.evaluation.split, (trial.evaluation.task,))
     sequences = [(task, dataset.examples(split, task)) for task in tasks]
@@ -169,7 +169,7 @@ def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, 
     for task, examples in sequences:
         if place < len(examples):
             example = examples[place]
-            same = sum(each.pictures == example.pictures for _, others in sequences for each in others)
+            same = sum(each.images == example.images for _, others in sequences for each in others)
             return example, task, same - 1
         place -= len(examples)
     total = sum(len(examples) for _, examples in sequences)

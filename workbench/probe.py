@@ -13,10 +13,10 @@ from workbench.batches import Collator
 from workbench.built import Built, build_on, finish
 from workbench.compose import corpus_of, create
 from workbench.contracts import Dataset, Encoder
-from workbench.evaluate import evaluate, examples_by_picture
+from workbench.evaluate import evaluate, examples_by_image
 from workbench.features import BATCH, Features, encode_all, look_of
 from workbench.objectives import TrainingData
-from workbench.pictures import Pictures
+from workbench.pictures import ImageLoader
 from workbench.precision import dtype_of
 from workbench.stages import FeatureStage, Stage
 from workbench.train import planned_steps, train
@@ -52,7 +52,7 @@ class Probe:
     def _features(self, stage: FeatureStage) -> float:
         dataset = self.planner.bench.dataset(stage.trial)
         encoder = create(stage.trial, "encoder", self.planner.registry)
-        keys = self.planner.bench.pictures(stage.trial, stage.look)[slice(*stage.part)]
+        keys = self.planner.bench.images(stage.trial, stage.look)[slice(*stage.part)]
         clock = _Clock()
         self._encode(keys[: STEPS * BATCH], dataset, encoder, stage.look.precision, clock)
         return clock.each() * len(keys) / BATCH
@@ -65,8 +65,8 @@ class Probe:
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
         kept = None
         if stage.key in self.plan.features:
-            kept = _stand_in(self.planner.bench.pictures(trial, look_of(phase)), model.encoder, phase.precision)
-        data = TrainingData(dataset, Pictures(dataset, model.encoder.views), collate, kept)
+            kept = _stand_in(self.planner.bench.images(trial, look_of(phase)), model.encoder, phase.precision)
+        data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate, kept)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
         train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
@@ -79,7 +79,7 @@ class Probe:
         finish(built, trial, self.planner.registry)
         model = built.model
         asked = trial.evaluation
-        sets = list(examples_by_picture(dataset, asked))
+        sets = list(examples_by_image(dataset, asked))
         few = sets[: STEPS * asked.batch]
         keys, encoding = distinct(few), 0.0
         if stage.key in self.plan.features:
@@ -96,8 +96,8 @@ class Probe:
     def _encode(
         self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock
     ) -> tuple[list[str], Tensor]:
-        pictures = Pictures(dataset, encoder.views)
-        return encode_all(encoder, pictures, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
+        images = ImageLoader(dataset, encoder.views)
+        return encode_all(encoder, images, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
 
     def _built(self, stage: Stage) -> Built:
         """The model with its starting weights, which take as long as others."""
@@ -106,7 +106,7 @@ class Probe:
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
-    """Tokens of one view of these pictures, the same for each, that take no memory of their own."""
+    """Tokens of one view of these images, the same for each, that take no memory of their own."""
     tokens = torch.randn(1, encoder.shape.tokens, encoder.shape.width).to(dtype_of(precision))
     return Features([(keys, tokens.expand(len(keys), -1, -1))])
 

@@ -199,17 +199,17 @@ def read_predictions(folder: Path) -> pandas.DataFrame:
             line[SCORE + name] = score
         for name, numbers in line.pop("counts", {}).items():
             line[COUNTS + name] = numbers
-    columns = ["condition", "id", "picture", "group", "question", "answers", "answer", "loss"]
+    columns = ["condition", "id", "image", "group", "question", "answers", "answer", "loss"]
     return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 
 
 def read_curve(folder: Path) -> pandas.DataFrame:
-    """One row a training step: phase, step, steps, loss, rate, pictures, seconds, validation_loss (missing where a step
+    """One row a training step: phase, step, steps, loss, rate, images, seconds, validation_loss (missing where a step
     has none). Empty when there is no file."""
     import pandas
 
     lines = _read_lines(folder / CURVE)
-    columns = ["phase", "step", "steps", "loss", "rate", "pictures", "seconds", "validation_loss"]
+    columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss"]
     return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 
 

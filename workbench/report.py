@@ -2,7 +2,7 @@
 
     results/<experiment>/report/report.html, tables/*.{csv,md,tex}, plots/*.{png,svg}
 
-The page asks nothing of any network: pictures and style lie inside it.
+The page asks nothing of any network: images and style lie inside it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from workbench.experiment import Experiment
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
-APART = {"groups": "By group of questions", "outside": "Pictures from outside"}  # tables and their headings
+APART = {"groups": "By group of questions", "outside": "Images from outside"}  # tables and their headings
 # Verdict -> class in the style sheet.
 VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "depends"}
 RUN_FACTS = (
@@ -60,7 +60,7 @@ class AxisSection:
 def write_report(
     results_folder: Path, registry: Registry | None = None, experiment: Experiment | None = None, command: str = ""
 ) -> Path:
-    """Write tables, plots and the page; returns the page's path. `registry` opens the pictures of the examples.
+    """Write tables, plots and the page; returns the page's path. `registry` opens the images of the examples.
 
     It is about the trials of the `experiment`, which `command` runs; by default about those that were asked for last.
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
@@ -183,12 +183,12 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
         rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
     rows.append(("seeds", ", ".join(study.seeds) or "–"))
     skipped = {
-        where: len(pictures)
+        where: len(images)
         for record in study.records
-        for where, pictures in record.provenance.get("skipped_pictures", {}).items()
+        for where, images in record.provenance.get("skipped_images", {}).items()
     }
     if skipped:
-        rows.append(("pictures left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
+        rows.append(("images left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
     rows += contract_notes.facts(study)
     downloads = {each: at for record in study.records for each, at in record.provenance.get("downloads", {}).items()}
     for name, at in downloads.items():
@@ -210,18 +210,18 @@ def _methods(study: Study) -> list[str]:
     if not study.samples:
         return ["There are no predictions, so nothing was computed."]
     sample, notation = study.samples[study.primary], notation_of(study, study.primary)
-    asked = max(list(frame["condition"]).count("picture") for frame in study.predictions.values())
+    asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
     seeds = (
         " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few, to"
         " what they alone would give at the least (Bouthillier et al. 2021)."
     )
     paragraphs = [
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {notation.words} is {_made_of(study)} {asked:,} questions about {sample.pictures:,} pictures. Answers are"
+        f" {notation.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
         " generated, not picked from a list.",
         *study.notes,
-        f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole pictures are resampled, as"
-        " questions about one picture are answered right or wrong together, and all trials see the same resamples,"
+        f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole images are resampled, as"
+        " questions about one image are answered right or wrong together, and all trials see the same resamples,"
         " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
         + (seeds if len(study.seeds) > 1 else ""),
         "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
@@ -236,10 +236,10 @@ def _methods(study: Study) -> list[str]:
             " over the same combinations and resamples; p values are corrected for all of these questions together."
         )
     if study.has_gain:
-        controls = [name for name in ("no_picture", "shuffled") if f"{study.primary}.{name}" in study.samples]
-        shown = {"no_picture": "an even grey picture", "shuffled": "the picture of another question"}
+        controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
+        shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
         paragraphs.append(
-            f"The visual gain is {notation.words} with the right picture minus that with"
+            f"The visual gain is {notation.words} with the right image minus that with"
             f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
             " from the question alone does not count."
         )

@@ -1,4 +1,4 @@
-"""Pictures as the model sees them: what an encoder's preprocessing made of them, turned back into colours."""
+"""Images as the model sees them: what an encoder's preprocessing made of them, turned back into colours."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from PIL import Image
 from torch import Tensor
 
 
-def seen_picture(views: Callable[[Image.Image], Tensor], *pictures: Image.Image) -> Image.Image:
-    """All `views` of the pictures side by side, cut and scaled as the encoder gets them.
+def seen_image(views: Callable[[Image.Image], Tensor], *images: Image.Image) -> Image.Image:
+    """All `views` of the images side by side, cut and scaled as the encoder gets them.
 
     An encoder's normalisation is one straight line a channel. What black and white become says which, so it can be
     undone without knowing it.
     """
-    values = torch.cat([each for picture in pictures for each in views(picture)], dim=2)  # [3,H,W]
-    black, white = (views(Image.new("RGB", pictures[0].size, shade))[0] for shade in ((0, 0, 0), (255, 255, 255)))
+    values = torch.cat([each for image in images for each in views(image)], dim=2)  # [3,H,W]
+    black, white = (views(Image.new("RGB", images[0].size, shade))[0] for shade in ((0, 0, 0), (255, 255, 255)))
     low, high = (each.flatten(1).mean(1)[:, None, None] for each in (black, white))  # [3,1,1]
     pixels = ((values - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

@@ -1,4 +1,4 @@
-"""Pictures that are missing or damaged: found before anything trains, left out for every trial alike, and told."""
+"""Images that are missing or damaged: found before anything trains, left out for every trial alike, and told."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from workbench.errors import UserError
 from workbench.views import distinct
 
 THREADS = 8  # looking at files is waiting for the disk
-SHOWN = 3  # pictures that a message names
+SHOWN = 3  # images that a message names
 
 
 class Sound(Dataset):
-    """A dataset without the examples of which a picture cannot be shown.
+    """A dataset without the examples of which an image cannot be shown.
 
-    Which pictures those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
-    than the dataset's `most_broken` of the pictures of a split and task, `DataError` names them.
+    Which images those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
+    than the dataset's `most_broken` of the images of a split and task, `DataError` names them.
     """
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
-        self._faults: dict[str, str | None] = {}  # by picture
+        self._faults: dict[str, str | None] = {}  # by image
         self._sound: dict[tuple[str, str], Sequence[Example]] = {}
         self._skipped: dict[tuple[str, str], dict[str, str]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """Those whose pictures are sound."""
+        """Those whose images are sound."""
         if (split, task) not in self._sound:
             found = self.dataset.examples(split, task)
-            skipped = self._look(split, task, distinct(each.pictures for each in found))
+            skipped = self._look(split, task, distinct(each.images for each in found))
             self._skipped[split, task] = skipped
             self._sound[split, task] = (
-                tuple(each for each in found if skipped.keys().isdisjoint(each.pictures)) if skipped else found
+                tuple(each for each in found if skipped.keys().isdisjoint(each.images)) if skipped else found
             )
         return self._sound[split, task]
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
-        """The pictures that are left out, and why."""
+        """The images that are left out, and why."""
         self.examples(split, task)
         return {**self.dataset.skipped(split, task), **self._skipped[split, task]}
 
@@ -54,13 +54,13 @@ class Sound(Dataset):
         """The dataset's."""
         return self.dataset.tasks()
 
-    def picture(self, key: str) -> Image.Image:
+    def image(self, key: str) -> Image.Image:
         """The dataset's."""
-        return self.dataset.picture(key)
+        return self.dataset.image(key)
 
-    def augment(self, picture: Image.Image, random: random.Random) -> Image.Image:
+    def augment(self, image: Image.Image, random: random.Random) -> Image.Image:
         """As the dataset does it."""
-        return self.dataset.augment(picture, random)
+        return self.dataset.augment(image, random)
 
     @property
     def augments(self) -> bool:
@@ -88,38 +88,38 @@ class Sound(Dataset):
 
 
 def sound(dataset: Dataset) -> Dataset:
-    """The dataset without broken pictures; itself, where it does not look for any."""
+    """The dataset without broken images; itself, where it does not look for any."""
     return dataset if type(dataset).fault is Dataset.fault else Sound(dataset)
 
 
-def decode(pictures: Iterable[tuple[Dataset, str]]) -> None:
-    """Decode pictures, each given as its dataset and key; `DataError` names those that cannot be.
+def decode(images: Iterable[tuple[Dataset, str]]) -> None:
+    """Decode images, each given as its dataset and key; `DataError` names those that cannot be.
 
     `Dataset.fault` is quick and trusts a file that begins and ends well: damage in the middle is found here alone.
     """
 
-    def look(picture: tuple[Dataset, str]) -> str | None:
-        dataset, key = picture
+    def look(image: tuple[Dataset, str]) -> str | None:
+        dataset, key = image
         try:
-            dataset.picture(key).load()
+            dataset.image(key).load()
         except UserError as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        faults = [fault for fault in pool.map(look, pictures) if fault is not None]
+        faults = [fault for fault in pool.map(look, images) if fault is not None]
     if faults:
         raise DataError("\n".join(faults))
 
 
-def skipped_pictures(dataset: Dataset, split: str, tasks: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The pictures of a split that are left out and why, by `split/task`; what leaves out none is not there."""
+def skipped_images(dataset: Dataset, split: str, tasks: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The images of a split that are left out and why, by `split/task`; what leaves out none is not there."""
     found = {f"{split}/{task}": dict(dataset.skipped(split, task)) for task in tasks}
     return {where: skipped for where, skipped in found.items() if skipped}
 
 
 def counted(skipped: Mapping[str, str], total: int | None = None) -> str:
-    """How many, and the first of them: `3 of 1,000 pictures (a.jpg is missing; ...)`."""
+    """How many, and the first of them: `3 of 1,000 images (a.jpg is missing; ...)`."""
     named = "; ".join(list(skipped.values())[:SHOWN]) + ("; ..." if len(skipped) > SHOWN else "")
-    count = f"{len(skipped):,} of {total:,} pictures" if total else f"{len(skipped):,} picture(s)"
+    count = f"{len(skipped):,} of {total:,} images" if total else f"{len(skipped):,} image(s)"
     return f"{count} ({named})"

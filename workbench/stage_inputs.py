@@ -10,7 +10,7 @@ from workbench.built import Built, build_on
 from workbench.compose import corpus_of
 from workbench.errors import UserError
 from workbench.features import Features, fingerprint
-from workbench.sound import skipped_pictures
+from workbench.sound import skipped_images
 
 if TYPE_CHECKING:
     from workbench.artifacts import Artifact
@@ -27,7 +27,7 @@ class EncoderError(UserError):
 @dataclass(frozen=True)
 class Beginning:
     """What a stage begins with. `unrepeatable` names the operation, here or in a stage before, that may give other last
-    bits each time; `features` are those of its pictures, where they are kept."""
+    bits each time; `features` are those of its images, where they are kept."""
 
     dataset: Dataset
     built: Built
@@ -61,8 +61,8 @@ def corpus_for(trial: Trial, dataset: Dataset, before: Artifact | None, place: W
 def skipped_so_far(
     before: Artifact | None, dataset: Dataset, split: str, tasks: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """The pictures that were left out so far and why, by split and task."""
-    return {**(before.summary.get("skipped", {}) if before else {}), **skipped_pictures(dataset, split, tasks)}
+    """The images that were left out so far and why, by split and task."""
+    return {**(before.summary.get("skipped", {}) if before else {}), **skipped_images(dataset, split, tasks)}
 
 
 def _features(job: StageJob, encoder: Encoder, place: Workplace) -> Features | None:

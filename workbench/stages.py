@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from workbench.registry import Registry
 
 ALONE_KINDS = ("dataset", "encoder")
-OUTSIDE = " (outside)"  # behind the name of the data whose pictures should look strange
+OUTSIDE = " (outside)"  # behind the name of the data whose images should look strange
 MODEL = (*ALONE_KINDS, "connector", "fusion", "language_model")
 
 
@@ -81,10 +81,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class FeatureStage:
-    """The tokens of some pictures, from an encoder that no later stage of the chain changes.
+    """The tokens of some images, from an encoder that no later stage of the chain changes.
 
     `before` is the key of the stage that last changed the encoder, if any did, and `source` of the one whose weights
-    are read; `part` are the first picture and the one behind the last, in the order of `look`.
+    are read; `part` are the first image and the one behind the last, in the order of `look`.
     """
 
     key: str
@@ -102,7 +102,7 @@ class FeatureStage:
     def label(self) -> str:
         """The stage in words."""
         encoder, (first, behind) = self.trial.components["encoder"].name, self.part
-        return f"{encoder}: features of pictures {first + 1} to {behind} ({self.look.split})"
+        return f"{encoder}: features of images {first + 1} to {behind} ({self.look.split})"
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,23 @@
 """How sure a number is, and whether two can be told apart: intervals, paired differences, corrected tests.
 
-Two things make a score uncertain: which pictures were asked about, and which seed the training began from.
+Two things make a score uncertain: which images were asked about, and which seed the training began from.
 
-- **Pictures.** Questions about one picture are answered right or wrong together, so whole pictures are drawn with
+- **Images.** Questions about one image are answered right or wrong together, so whole images are drawn with
   replacement (cluster bootstrap; Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, ch. 8 and 13). The same
   draws serve every trial, which makes differences paired: what is hard for all cancels out (Dror et al. 2018,
   https://aclanthology.org/P18-1128).
 - **Seeds.** With K seeds, K of them drawn with replacement would give a variance too small by (K-1)/K and a handful of
   distinct values. Each seed's deviation is multiplied by normal noise of the right variance instead, and the interval
   is stretched by Student's t, because K is small (degrees of freedom by Satterthwaite). Three seeds that agree by luck
-  make their noise look small, and Satterthwaite then trusts the pictures' many degrees of freedom: so an interval is
+  make their noise look small, and Satterthwaite then trusts the images' many degrees of freedom: so an interval is
   never narrower, and p never smaller, than the seeds alone give with their K-1. With one seed nothing can be known of
   training noise: the interval covers the questions only (Bouthillier et al. 2021, arXiv:2103.03098).
 
-What pictures and seeds do together is counted in both, so intervals are a little wide rather than narrow (Owen 2007,
+What images and seeds do together is counted in both, so intervals are a little wide rather than narrow (Owen 2007,
 *The pigeonhole bootstrap*, doi:10.1214/07-AOAS122). Many comparisons are corrected after Holm (1979, *Scand. J.
 Statist.* 6, 65-70).
 
-Letters in shapes: T trials, P pictures, B resamples, K seeds, C columns to be averaged.
+Letters in shapes: T trials, P images, B resamples, K seeds, C columns to be averaged.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Inference:
 
 @dataclass(frozen=True)
 class Sample:
-    """One metric of every trial: estimates [T], replicates [B,T], the seed of each trial, how many pictures, and
+    """One metric of every trial: estimates [T], replicates [B,T], the seed of each trial, how many images, and
     the least and largest value that the metric can have."""
 
     estimates: Array
     replicates: Array
     seeds: Sequence[str]
-    pictures: int
+    images: int
     limits: tuple[float, float] = (-math.inf, math.inf)
 
 
@@ -86,23 +86,23 @@ class Effect:
     verdict: str
 
 
-def picture_draws(pictures: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
-    """How often each picture is drawn in each resample, in pieces [b,P]: with the same seed always the same."""
+def image_draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """How often each image is drawn in each resample, in pieces [b,P]: with the same seed always the same."""
     random = numpy.random.default_rng(seed)
-    even = numpy.full(pictures, 1 / pictures)
-    chunk = max(1, 4_000_000 // pictures)  # bounds the memory of a piece to some 32 MB
+    even = numpy.full(images, 1 / images)
+    chunk = max(1, 4_000_000 // images)  # bounds the memory of a piece to some 32 MB
     for start in range(0, resamples, chunk):
         count = min(chunk, resamples - start)
-        yield random.multinomial(pictures, even, size=count).astype(numpy.float64)
+        yield random.multinomial(images, even, size=count).astype(numpy.float64)
 
 
 def resampled_totals(sums: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """Sums over resampled pictures: sums [C,P] of a column over the questions of each picture -> [B,C]."""
-    return numpy.concatenate([draws @ sums.T for draws in picture_draws(sums.shape[1], resamples, seed)])
+    """Sums over resampled images: sums [C,P] of a column over the questions of each image -> [B,C]."""
+    return numpy.concatenate([draws @ sums.T for draws in image_draws(sums.shape[1], resamples, seed)])
 
 
 def resampled_means(sums: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """Means over resampled pictures: sums [C,P] and counts [C,P] of a column's scores in each picture -> [B,C].
+    """Means over resampled images: sums [C,P] and counts [C,P] of a column's scores in each image -> [B,C].
 
     A column without questions in a resample is NaN there.
     """
@@ -115,21 +115,21 @@ def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int 
     """A weighted sum of trials, weights [T]. Trials of the same group differ in nothing but their seed."""
     used = [int(place) for place in numpy.flatnonzero(weights)]
     estimate = float(weights[used] @ sample.estimates[used])
-    over_pictures = sample.replicates[:, used] @ weights[used]  # [B]
+    over_images = sample.replicates[:, used] @ weights[used]  # [B]
     deviations = _seed_deviations(sample, weights, groups, used)  # [K]
     count = len(deviations)
     growth = math.sqrt(count / (count - 1)) if count > 1 else 0.0
-    noise = numpy.random.default_rng(seed).standard_normal((len(over_pictures), count))
-    replicates = over_pictures + growth * noise @ deviations
-    from_pictures = float(numpy.var(over_pictures))
+    noise = numpy.random.default_rng(seed).standard_normal((len(over_images), count))
+    replicates = over_images + growth * noise @ deviations
+    from_images = float(numpy.var(over_images))
     from_seeds = float(growth**2 * deviations @ deviations)
-    freedom = _freedom([(from_pictures, sample.pictures - 1), (from_seeds, count - 1)])
-    error = math.sqrt(from_pictures + from_seeds)
+    freedom = _freedom([(from_images, sample.images - 1), (from_seeds, count - 1)])
+    error = math.sqrt(from_images + from_seeds)
     ends = numpy.outer(weights[used], sample.limits)  # [T,2]
     possible = float(ends.min(1).sum()), float(ends.max(1).sum())
     chances = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
     interval = _interval(estimate, replicates, freedom, chances[1:], possible)
-    p = max(_two_sided(estimate, each, own, sample.pictures) for each, own in chances)
+    p = max(_two_sided(estimate, each, own, sample.images) for each, own in chances)
     return Inference(interval, error, p)
 
 
@@ -294,11 +294,11 @@ def _interval(
     return Interval(estimate, float(low), float(high))
 
 
-def _two_sided(estimate: float, error: float, freedom: float, pictures: int) -> float:
-    """Student's t, but never surer than changing signs of P pictures could be: 2 of 2^P ways are this extreme."""
+def _two_sided(estimate: float, error: float, freedom: float, images: int) -> float:
+    """Student's t, but never surer than changing signs of P images could be: 2 of 2^P ways are this extreme."""
     if math.isnan(estimate) or math.isnan(error):
         return math.nan
     if estimate == 0:
         return 1.0
     p = 2 * float(stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else 0.0
-    return min(1.0, max(p, 2.0 ** (1 - pictures)))
+    return min(1.0, max(p, 2.0 ** (1 - images)))

@@ -29,7 +29,7 @@ from workbench.records import (
     summary_of,
 )
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
-from workbench.samples import CONTROLS, PICTURE, Reading, group_samples, read_samples
+from workbench.samples import CONTROLS, WITH_IMAGE, Reading, group_samples, read_samples
 from workbench.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects
 
 if TYPE_CHECKING:
@@ -185,10 +185,10 @@ class Study:
         return group_samples(self.readings, frames, group, [seed_of(record) for record in self.done], resamples)
 
     def asked(self, id_: str, group: str) -> tuple[int, int]:
-        """How many questions of a group a trial answered, about how many pictures."""
+        """How many questions of a group a trial answered, about how many images."""
         frame = self.predictions[id_]
-        shown = frame.loc[(frame["condition"] == PICTURE) & (frame["group"] == group)]
-        return len(shown), shown["picture"].nunique()
+        shown = frame.loc[(frame["condition"] == WITH_IMAGE) & (frame["group"] == group)]
+        return len(shown), shown["image"].nunique()
 
     def by_group(self, metric: str) -> pandas.DataFrame:
         """The metric of each finished trial (rows) in each group of questions (columns)."""
@@ -298,7 +298,7 @@ def _metric(name: str, done: Sequence[Record], registry: Registry) -> Metric:
 
 
 def _visual_gain(study: Study) -> Sample | None:
-    """Metric with the picture minus the better control, in every resample as in the estimate."""
+    """Metric with the image minus the better control, in every resample as in the estimate."""
     shown = study.samples.get(study.primary)
     controls = [study.samples[name] for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
     if shown is None or not controls:
@@ -313,6 +313,6 @@ def _visual_gain(study: Study) -> Sample | None:
         sign * (shown.estimates - best([each.estimates for each in controls])),
         sign * (shown.replicates - best([each.replicates for each in controls])),
         shown.seeds,
-        shown.pictures,
+        shown.images,
         (shown.limits[0] - shown.limits[1], shown.limits[1] - shown.limits[0]),
     )

@@ -13,7 +13,7 @@ from workbench.errors import UserError
 if TYPE_CHECKING:
     from workbench.contracts import Metric, Prediction
 
-CONDITIONS = ("picture", "no_picture", "shuffled")
+CONDITIONS = ("image", "no_image", "shuffled")
 
 
 class MetricError(UserError):
@@ -64,11 +64,11 @@ def summarize(
         for condition, each in predictions.items()
     }
     groups: dict[str, list[int]] = {}
-    for place, prediction in enumerate(predictions["picture"]):
+    for place, prediction in enumerate(predictions["image"]):
         groups.setdefault(prediction.example.group, []).append(place)
     flat: dict[str, float] = {}
     for name in metrics:
-        shown = scored["picture"][name]
+        shown = scored["image"][name]
         flat |= {_joined(name, detail): value for detail, value in shown.value().items()}
         for control in CONDITIONS[1:]:
             flat[f"{name}.{control}"] = scored[control][name].value()[""]
@@ -94,8 +94,8 @@ def lines_of(
                 {
                     "condition": condition,
                     "id": example.id,
-                    "picture": example.picture,
-                    **({"more_pictures": list(example.more)} if example.more else {}),
+                    "image": example.image,
+                    **({"more_images": list(example.more)} if example.more else {}),
                     "group": example.group,
                     **({"history": list(map(astuple, example.history))} if example.history else {}),
                     "question": example.question,

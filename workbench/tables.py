@@ -50,7 +50,7 @@ def all_tables(study: Study) -> list[Table]:
 
 
 def trial_intervals(study: Study, metric: str) -> list[Interval]:
-    """The interval of each finished trial, over pictures alone: a trial has one seed."""
+    """The interval of each finished trial, over images alone: a trial has one seed."""
     sample = study.samples.get(metric)
     if sample is None:
         return [Interval(math.nan, math.nan, math.nan)] * len(study.done)

@@ -1,6 +1,6 @@
 """What is left of a decoder's text ability: how surprised it is by plain text, before training and after.
 
-The decoder reads by itself, without any picture: fusions hang on it and do nothing. So a frozen decoder under scheme B
+The decoder reads by itself, without any image: fusions hang on it and do nothing. So a frozen decoder under scheme B
 gives the same number before and after to the last bit, and what scheme A or an adapter costs in text shows.
 """
 

@@ -1,8 +1,8 @@
-"""A large picture as a whole and in tiles, so that an encoder of small squares sees its details.
+"""A large image as a whole and in tiles, so that an encoder of small squares sees its details.
 
-After the any-resolution pictures of LLaVA-NeXT (https://llava-vl.github.io/blog/2024-01-30-llava-next/, "Dynamic High
-Resolution"): a grid of tiles is chosen by the picture's shape, the picture is fitted into it without changing its
-proportions, black at the edges, and cut. Unlike there, all grids of up to so many tiles may be chosen, a picture that
+After the any-resolution images of LLaVA-NeXT (https://llava-vl.github.io/blog/2024-01-30-llava-next/, "Dynamic High
+Resolution"): a grid of tiles is chosen by the image's shape, the image is fitted into it without changing its
+proportions, black at the edges, and cut. Unlike there, all grids of up to so many tiles may be chosen, an image that
 one square holds has no tiles, and neither is a token put at the ends of lines nor are those of the black edges taken
 out.
 """
@@ -17,27 +17,27 @@ from pydantic import Field
 if TYPE_CHECKING:
     from PIL import Image
 
-Tiles = Annotated[int, Field(ge=0)]  # the option of an encoder: how many at most, 0 for the picture alone
+Tiles = Annotated[int, Field(ge=0)]  # the option of an encoder: how many at most, 0 for the image alone
 
 
-def views_of(picture: Image.Image, side: int, tiles: int) -> list[Image.Image]:
-    """The picture itself; with `tiles`, squares of `side` pixels: the whole picture, squeezed, and behind it the tiles
+def views_of(image: Image.Image, side: int, tiles: int) -> list[Image.Image]:
+    """The image itself; with `tiles`, squares of `side` pixels: the whole image, squeezed, and behind it the tiles
     of its grid, line by line."""
     from PIL import Image
 
     if not tiles:
-        return [picture]
-    columns, lines = best_grid(picture.size, side, tiles)
-    whole = picture.resize((side, side), Image.Resampling.BICUBIC)
+        return [image]
+    columns, lines = best_grid(image.size, side, tiles)
+    whole = image.resize((side, side), Image.Resampling.BICUBIC)
     if columns * lines == 1:
         return [whole]
-    fitted = _fitted(picture, columns * side, lines * side)
+    fitted = _fitted(image, columns * side, lines * side)
     corners = [(column * side, line * side) for line in range(lines) for column in range(columns)]
     return [whole, *(fitted.crop((left, top, left + side, top + side)) for left, top in corners)]
 
 
 def best_grid(size: tuple[int, int], side: int, tiles: int) -> tuple[int, int]:
-    """Of the grids of at most so many tiles, the columns and lines that show most pixels of a picture of `size`, and of
+    """Of the grids of at most so many tiles, the columns and lines that show most pixels of an image of `size`, and of
     those the one that wastes least."""
     grids = [
         (columns, lines) for columns in range(1, tiles + 1) for lines in range(1, tiles + 1) if columns * lines <= tiles
@@ -53,14 +53,14 @@ def best_grid(size: tuple[int, int], side: int, tiles: int) -> tuple[int, int]:
     return max(grids, key=shown)
 
 
-def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     """As large as it fits, in the middle of black."""
     from PIL import Image
 
-    scale = min(width / picture.width, height / picture.height)
-    size = min(math.ceil(picture.width * scale), width), min(math.ceil(picture.height * scale), height)
+    scale = min(width / image.width, height / image.height)
+    size = min(math.ceil(image.width * scale), width), min(math.ceil(image.height * scale), height)
     canvas = Image.new("RGB", (width, height))
-    canvas.paste(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC), _middle(size, width, height))
+    canvas.paste(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), _middle(size, width, height))
     return canvas
 
 

@@ -42,7 +42,7 @@ class Trained:
     seconds: float
     own_seconds: float
     steps: int
-    pictures: int
+    images: int
     examples: int
     trainable_parameters: int
     curve: list[Step]
@@ -50,12 +50,12 @@ class Trained:
 
 
 def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[Keys, list[Example]]:
-    """The training examples of these tasks, by their pictures, of a share of these; `TrainingError` when there are
+    """The training examples of these tasks, by their images, of a share of these; `TrainingError` when there are
     none."""
     grouped: dict[Keys, list[Example]] = {}
     for task in tasks:
         for example in dataset.examples(TRAIN, task):
-            grouped.setdefault(example.pictures, []).append(example)
+            grouped.setdefault(example.images, []).append(example)
     if not grouped:
         raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
     return {key: grouped[key] for key in share_of(grouped, share)}
@@ -198,8 +198,8 @@ class Training:
         value = self._finite(loss.item(), "loss", number)  # last, so that a device is waited for once, with all queued
         self.examples += prepared.examples
         validation = self._validate(number) if validates else None
-        pictures, (seconds, _) = number * self.phase.batch, self.watch.read()
-        self.curve.append(Step(self.phase.name, number, self.steps, value, rate, pictures, seconds, validation))
+        images, (seconds, _) = number * self.phase.batch, self.watch.read()
+        self.curve.append(Step(self.phase.name, number, self.steps, value, rate, images, seconds, validation))
         return self.curve[-1]
 
     def compile(self) -> None:
@@ -212,7 +212,7 @@ class Training:
         self.restore(start)
 
     def _draw(self) -> tuple[list[Keys], list[list[Example]]]:
-        """The pictures of the next batch, and the questions about each."""
+        """The images of the next batch, and the questions about each."""
         keys = self.passes.next(self.phase.batch)
         return keys, [sample(self.grouped[key], self.phase.questions, self.chance.data) for key in keys]
 
@@ -261,7 +261,7 @@ class Training:
             seconds=seconds,
             own_seconds=computing / torch.get_num_threads() if self.device.type == "cpu" else seconds,
             steps=self.number,
-            pictures=self.number * self.phase.batch,
+            images=self.number * self.phase.batch,
             examples=self.examples,
             trainable_parameters=self.trainable_parameters,
             curve=self.curve,

@@ -10,7 +10,7 @@ from workbench.batches import Collator
 from workbench.curve import Step
 from workbench.objectives import TrainingData
 from workbench.peak_memory import PeakMemory
-from workbench.pictures import Pictures, threads_beside
+from workbench.pictures import ImageLoader, threads_beside
 from workbench.snapshots import Snapshots
 from workbench.stage_inputs import begin, skipped_so_far
 from workbench.train import TRAIN, train
@@ -34,8 +34,8 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
         tell(step.step, step.steps, step.loss)
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
-    pictures = Pictures(dataset, model.encoder.views, threads=threads_beside(place.device))
-    data = TrainingData(dataset, pictures, collate, beginning.features)
+    images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(place.device))
+    data = TrainingData(dataset, images, collate, beginning.features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)

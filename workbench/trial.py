@@ -87,15 +87,15 @@ class Phase(Settings):
     )
     train: tuple[Part, ...] = Field(description="the parts that train; all others are frozen", min_length=1)
     epochs: Annotated[FiniteFloat, Field(gt=0)] | None = Field(
-        default=None, description="passes over the pictures; or give steps"
+        default=None, description="passes over the images; or give steps"
     )
     steps: PositiveInt | None = Field(default=None, description="optimizer steps; or give epochs")
     data_share: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(
-        default=1.0, description="share of the training pictures that is used, the same one for every seed"
+        default=1.0, description="share of the training images that is used, the same one for every seed"
     )
-    batch: PositiveInt = Field(default=32, description="pictures a step")
+    batch: PositiveInt = Field(default=32, description="images a step")
     questions: PositiveInt | None = Field(
-        default=None, description="at most so many examples of a picture a step; all by default"
+        default=None, description="at most so many examples of an image a step; all by default"
     )
     rate: Rate | dict[Part, Rate] = Field(
         default=1e-3, description="peak learning rate of AdamW, for all parts or by part"
@@ -119,7 +119,7 @@ class Phase(Settings):
         default=False, description="quantize before this phase, not at the end: adapters train on frozen narrow weights"
     )
     held_out: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="share of the training pictures that do not train but validate, chosen by the seed"
+        default=0.0, description="share of the training images that do not train but validate, chosen by the seed"
     )
     validate_every: PositiveInt | None = Field(
         default=None, description="steps between validations; null for one at the end"
@@ -171,8 +171,8 @@ class Evaluation(Settings):
 
     split: str = Field(default="test", description="split of the dataset")
     task: str = Field(default="questions", description="task of the dataset")
-    limit: PositiveInt | None = Field(default=None, description="only the first so many pictures")
-    batch: PositiveInt = Field(default=64, description="pictures at once")
+    limit: PositiveInt | None = Field(default=None, description="only the first so many images")
+    batch: PositiveInt = Field(default=64, description="images at once")
     max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default=AUTO, description="auto: bf16 where the device multiplies it natively, else fp32; bf16: autocast"
@@ -182,7 +182,7 @@ class Evaluation(Settings):
         description="plain text whose perplexity the decoder alone has before and after training: a file, or 'default'",
     )
     withhold: Share = Field(
-        default=0.05, description="share of the answers that are withheld since their pictures look strangest"
+        default=0.05, description="share of the answers that are withheld since their images look strangest"
     )
 
 
@@ -245,7 +245,7 @@ class Trial:
     evaluation: Evaluation
     prompt: str
     seed: int
-    outside: Component | None = None  # the dataset whose pictures the model should find strange
+    outside: Component | None = None  # the dataset whose images the model should find strange
 
     def spec(self) -> dict[str, Any]:
         """Everything the outcome depends on, as plain JSON values."""

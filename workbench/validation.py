@@ -1,4 +1,4 @@
-"""What is held out of the training pictures, and what its loss decides: which weights were best, and when to stop."""
+"""What is held out of the training images, and what its loss decides: which weights were best, and when to stop."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Kept:
 def hold_out(
     grouped: Mapping[Keys, list[Example]], share: float, seed: int
 ) -> tuple[dict[Keys, list[Example]], dict[Keys, list[Example]]]:
-    """The examples that train and those that are held out, by their pictures.
+    """The examples that train and those that are held out, by their images.
 
-    Which pictures are held out depends on the seed and on nothing else, so that phases of one trial hold out the same
+    Which images are held out depends on the seed and on nothing else, so that phases of one trial hold out the same
     ones, and a larger share those of a smaller one and more.
     """
     if not share:
@@ -83,7 +83,7 @@ class Validation:
 
 
 def chunks(sets: Sequence[Keys], size: int) -> list[list[Keys]]:
-    """Sets of pictures in order, so many at once."""
+    """Sets of images in order, so many at once."""
     return [list(sets[start : start + size]) for start in range(0, len(sets), size)]
 
 

@@ -1,6 +1,6 @@
-"""Which views of which pictures each row looks at: several pictures a row, several views a picture.
+"""Which views of which images each row looks at: several images a row, several views an image.
 
-P counts views here as the encoder does. A set are the pictures that an example is about, G of them in a batch; K is the
+P counts views here as the encoder does. A set are the images that an example is about, G of them in a batch; K is the
 most views of one.
 """
 
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from workbench.devices import sent
 
-Keys = tuple[str, ...]  # the pictures of an example
-Places = list[list[int]]  # of each picture of a set, which views it has
+Keys = tuple[str, ...]  # the images of an example
+Places = list[list[int]]  # of each image of a set, which views it has
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Views:
         return tokens[self.index].flatten(1, 2), mask
 
     def shuffled(self) -> Views:
-        """Each set with as many views of other pictures: of the set before it, and of those before that one if it has
+        """Each set with as many views of other images: of the set before it, and of those before that one if it has
         too few."""
         index = self.index.tolist()
         there = [[True] * len(row) for row in index] if self.there is None else self.there.tolist()
@@ -63,16 +63,16 @@ def views_from(places: Sequence[Places]) -> Views | None:
 
 
 def one_view_each(sets: Sequence[Keys]) -> list[Places]:
-    """The places where all pictures have one view and stand one after the other."""
+    """The places where all images have one view and stand one after the other."""
     ends = list(accumulate(map(len, sets)))
     return [[[view] for view in range(end - len(each), end)] for each, end in zip(sets, ends, strict=True)]
 
 
 def gather(sets: Sequence[Keys], load: Callable[[list[str]], list[Tensor]]) -> tuple[Tensor, list[Places]]:
-    """The views (or their tokens) of all pictures of some sets [P,...], and where those of each set are.
+    """The views (or their tokens) of all images of some sets [P,...], and where those of each set are.
 
-    `load` gives each picture's own [views,...]. A picture of several sets is loaded once, unless all sets are single
-    pictures: then they are taken as they are.
+    `load` gives each image's own [views,...]. An image of several sets is loaded once, unless all sets are single
+    images: then they are taken as they are.
     """
     single = all(len(each) == 1 for each in sets)
     keys = list(chain.from_iterable(sets)) if single else distinct(sets)
@@ -85,7 +85,7 @@ def gather(sets: Sequence[Keys], load: Callable[[list[str]], list[Tensor]]) -> t
 
 
 def distinct(sets: Iterable[Keys]) -> list[str]:
-    """Every picture of some sets once, in their order."""
+    """Every image of some sets once, in their order."""
     return list(dict.fromkeys(chain.from_iterable(sets)))
 
 

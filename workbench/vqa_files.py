@@ -8,7 +8,7 @@ from pathlib import Path
 from workbench.annotations import DataError, Entry, json_entries
 from workbench.contracts import Example
 from workbench.file_dataset import FileDataset
-from workbench.picture_files import PictureFiles
+from workbench.picture_files import ImageFiles
 
 COCO_2014 = "COCO_{folder}_{image_id:0>12}.jpg"
 
@@ -16,7 +16,7 @@ COCO_2014 = "COCO_{folder}_{image_id:0>12}.jpg"
 def vqa_dataset(
     questions: Mapping[str, Path],
     annotations: Mapping[str, Path],
-    images: PictureFiles,
+    images: ImageFiles,
     group: Callable[[Entry], str],
     most_broken: float,
 ) -> FileDataset:

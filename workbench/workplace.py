@@ -50,6 +50,6 @@ class Workplace:
         key = digest(trial.components["dataset"].spec())
         if key not in self.datasets:
             self.tokenizers.clear()
-            self.datasets.clear()  # pictures and questions of several would fill the memory
+            self.datasets.clear()  # images and questions of several would fill the memory
             self.datasets[key] = build_dataset(trial, self.registry)
         return self.datasets[key]

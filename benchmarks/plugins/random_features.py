@@ -11,14 +11,14 @@ from workbench import Encoder, VisionShape, hookimpl
 
 
 class RandomFeatures(Encoder):
-    """`tokens` random tokens, each `width` wide, whatever the picture shows."""
+    """`tokens` random tokens, each `width` wide, whatever the image shows."""
 
     def __init__(self, *, width: PositiveInt = 768, tokens: PositiveInt = 49):
         super().__init__()
         self.shape = VisionShape(width, tokens)
         self.image_size = 1
 
-    def transform(self, picture: Image.Image) -> Tensor:
+    def transform(self, image: Image.Image) -> Tensor:
         """Nothing of it: [3,1,1]."""
         return torch.zeros(3, 1, 1)
 

@@ -1,4 +1,4 @@
-"""Learned queries that talk to each other as well as look at the picture."""
+"""Learned queries that talk to each other as well as look at the image."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from workbench import MLP, Attention, Connector, CrossAttention, VisionShape, ho
 
 
 class QFormerBlock(nn.Module):
-    """Self-attention of the queries, in every `every`-th block cross-attention to the picture, then an MLP.
+    """Self-attention of the queries, in every `every`-th block cross-attention to the image, then an MLP.
 
     Each is normalised behind its residual, as in BERT, from which BLIP-2's is initialised.
     """
 
-    def __init__(self, width: int, picture_width: int, heads: int, looks: bool):
+    def __init__(self, width: int, image_width: int, heads: int, looks: bool):
         super().__init__()
         self.attention = Attention(width, heads)
         self.attention_norm = nn.LayerNorm(width)
-        self.look = CrossAttention(width, picture_width, heads, closed=False) if looks else None
+        self.look = CrossAttention(width, image_width, heads, closed=False) if looks else None
         self.look_norm = nn.LayerNorm(width) if looks else None
         self.mlp = MLP(width, 4 * width)
         self.mlp_norm = nn.LayerNorm(width)
 
-    def forward(self, queries: Tensor, picture: Tensor) -> Tensor:
-        """queries [P,M,W], picture [P,N,Dv] -> queries [P,M,W]."""
+    def forward(self, queries: Tensor, image: Tensor) -> Tensor:
+        """queries [P,M,W], image [P,N,Dv] -> queries [P,M,W]."""
         queries = self.attention_norm(queries + self.attention(queries))
         if self.look is not None and self.look_norm is not None:
-            queries = self.look_norm(queries + self.look(queries, picture))
+            queries = self.look_norm(queries + self.look(queries, image))
         return self.mlp_norm(queries + self.mlp(queries))
 
 
 class QFormer(Connector):
     """A Q-Former's image side (BLIP-2, Li et al. 2023, https://arxiv.org/abs/2301.12597, section 3.1).
 
-    `queries` learned tokens of `width` attend to each other, and in every `every`-th block to the picture; a linear
+    `queries` learned tokens of `width` attend to each other, and in every `every`-th block to the image; a linear
     layer takes them to the decoder's width. BLIP-2 has 32 queries, 768 wide, in 12 blocks, and pretrains them with text
     in two stages of its own; here they learn with everything else.
     """

@@ -1,4 +1,4 @@
-"""A fixed number of image tokens, whatever the encoder gives: learned queries look at the picture."""
+"""A fixed number of image tokens, whatever the encoder gives: learned queries look at the image."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from workbench import MLP, Connector, CrossAttention, VisionShape, hookimpl
 
 
 class ResamplerBlock(nn.Module):
-    """Queries look at the picture and at themselves, then an MLP; each around a residual."""
+    """Queries look at the image and at themselves, then an MLP; each around a residual."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.query_norm = nn.LayerNorm(width)
-        self.picture_norm = nn.LayerNorm(width)
+        self.image_norm = nn.LayerNorm(width)
         self.attention = CrossAttention(width, width, heads, closed=False)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = MLP(width, 4 * width)
 
-    def forward(self, queries: Tensor, picture: Tensor) -> Tensor:
-        """queries [P,M,D], picture [P,N,D] -> queries [P,M,D]."""
+    def forward(self, queries: Tensor, image: Tensor) -> Tensor:
+        """queries [P,M,D], image [P,N,D] -> queries [P,M,D]."""
         asking = self.query_norm(queries)
-        seen = torch.cat([self.picture_norm(picture), asking], dim=1)
+        seen = torch.cat([self.image_norm(image), asking], dim=1)
         queries = queries + self.attention(asking, seen)
         return queries + self.mlp(self.mlp_norm(queries))
 
@@ -31,7 +31,7 @@ class ResamplerBlock(nn.Module):
 class Resampler(Connector):
     """Perceiver resampler: learned queries, `depth` blocks of cross-attention (Flamingo, Idefics2).
 
-    Alayrac et al. 2022 (https://arxiv.org/abs/2204.14198, section 3.1.1): keys and values are the picture and the
+    Alayrac et al. 2022 (https://arxiv.org/abs/2204.14198, section 3.1.1): keys and values are the image and the
     queries themselves. Laurencon et al. 2024 (Idefics2, https://arxiv.org/abs/2405.02246, section 3.1.3) use 64 queries
     and depth 3 after projecting to the decoder's width, as is done here; Flamingo depth 6 at the encoder's.
     """
@@ -54,10 +54,10 @@ class Resampler(Connector):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [P,N,Dv] -> [P,M,D], M = queries."""
-        picture = self.projection(tokens)
+        image = self.projection(tokens)
         queries = self.queries.expand(len(tokens), -1, -1)
         for block in self.blocks:
-            queries = block(queries, picture)
+            queries = block(queries, image)
         return self.norm(queries)
 
 

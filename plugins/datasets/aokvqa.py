@@ -1,4 +1,4 @@
-"""A-OKVQA: questions about COCO pictures with ten direct answers and four choices."""
+"""A-OKVQA: questions about COCO images with ten direct answers and four choices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbench import (
     Dataset,
     Example,
     FileDataset,
-    PictureFiles,
+    ImageFiles,
     Share,
     hookimpl,
     json_entries,
@@ -22,7 +22,7 @@ def aokvqa(
     *,
     annotations: dict[str, Path],
     images: Path | dict[str, Path],
-    picture: str = "{image_id:0>12}.jpg",
+    image: str = "{image_id:0>12}.jpg",
     most_broken: Share = 0.0,
 ) -> Dataset:
     """A-OKVQA (Schwenk et al. 2022, https://arxiv.org/abs/2206.01718), from aokvqa_v1p0_train.json and _val.json.
@@ -30,13 +30,13 @@ def aokvqa(
     The task `questions` asks for the direct answer, of which there are ten; `choices` gives the four choices and asks
     for the letter of one. Groups of `questions` are `direct` and `difficult`. The official test file has no answers.
     """
-    reader = _AOKVQA(PictureFiles(images, picture, ["image_id"]))
+    reader = _AOKVQA(ImageFiles(images, image, ["image_id"]))
     tasks = {"questions": reader.questions, "choices": reader.choices}
     return FileDataset(tasks, annotations, reader.images, most_broken=most_broken)
 
 
 class _AOKVQA:
-    def __init__(self, images: PictureFiles):
+    def __init__(self, images: ImageFiles):
         self.images = images
 
     def questions(self, split: str, files: Sequence[Path]) -> Iterator[Example]:

@@ -1,4 +1,4 @@
-"""COCO captions: five captions a picture, in COCO's own files or with Karpathy's splits."""
+"""COCO captions: five captions an image, in COCO's own files or with Karpathy's splits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from workbench import (
     Dataset,
     Example,
     FileDataset,
+    ImageFiles,
     KarpathySplits,
-    PictureFiles,
     Share,
     UserError,
     caption_examples,
@@ -32,12 +32,12 @@ def coco_captions(
 
     Either `annotations` with captions_train2017.json and the like by split, and `images` a folder for each split; or
     `karpathy`, the file dataset_coco.json with the splits train (with its part `restval`, unless told otherwise), val
-    and test, and `images` the folder that holds train2014 and val2014. Each caption trains; a picture is tested once,
+    and test, and `images` the folder that holds train2014 and val2014. Each caption trains; an image is tested once,
     against all its captions.
     """
     if (annotations is None) == (karpathy is None):
         raise UserError("give either annotations: {train: captions_train2017.json, ...} or karpathy: dataset_coco.json")
-    files = PictureFiles(images)
+    files = ImageFiles(images)
     if karpathy is not None:
         names = {"train": ("train", "restval") if restval else ("train",), "val": ("val",), "test": ("test",)}
         return KarpathySplits(karpathy, files, question, names).dataset(most_broken)
@@ -50,12 +50,12 @@ def coco_captions(
 
 
 def _captions(file: Path) -> Iterator[tuple[str, str]]:
-    """Each caption behind the file name of its picture."""
+    """Each caption behind the file name of its image."""
     names = {each.name("id"): each.text("file_name") for each in json_entries(file, "images")}
     for entry in json_entries(file, "annotations"):
         number = entry.name("image_id")
         if number not in names:
-            raise entry.wrong(f"'images' holds no picture with the id {number}")
+            raise entry.wrong(f"'images' holds no image with the id {number}")
         yield names[number], entry.text("caption")
 
 

@@ -1,4 +1,4 @@
-"""easy-VQA: questions about one coloured shape on a pale picture of 64 x 64 pixels."""
+"""easy-VQA: questions about one coloured shape on a pale image of 64 x 64 pixels."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class DataError(UserError):
 
 
 class EasyVQA(Dataset):
-    """Real easy-VQA, from its Python package: 5,000 pictures of one coloured shape, 48,248 questions, 13 answers.
+    """Real easy-VQA, from its Python package: 5,000 images of one coloured shape, 48,248 questions, 13 answers.
 
     Made by Victor Zhou (https://github.com/vzhou842/easy-VQA), MIT licence; its own splits. The groups are the types
-    of question. The task `captions` says of each picture what its own questions and answers prove about its colour
+    of question. The task `captions` says of each image what its own questions and answers prove about its colour
     and shape, directly or by exclusion (`a blue triangle`, `a blue shape`, `a triangle`).
 
     `root` is a folder with `train/` and `test/` in place of the package's. In training, `shift` moves the shape by at
-    most so many pixels each way, never out of the picture; `flip` mirrors half of the pictures left to right;
+    most so many pixels each way, never out of the image; `flip` mirrors half of the images left to right;
     `background` tints the background by at most so many grey levels a channel.
     """
 
@@ -65,7 +65,7 @@ class EasyVQA(Dataset):
         self._captions: dict[str, tuple[Example, ...]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """`questions`: in the order of the file; `captions`: one for each picture of which something is known."""
+        """`questions`: in the order of the file; `captions`: one for each image of which something is known."""
         if split not in SPLITS or task not in TASKS:
             raise DataError(f"easy_vqa has no {split}/{task}. Splits: {', '.join(SPLITS)}; tasks: {', '.join(TASKS)}")
         if split not in self._questions:
@@ -84,26 +84,26 @@ class EasyVQA(Dataset):
         """Questions, and the captions derived from them."""
         return TASKS
 
-    def picture(self, key: str) -> Image.Image:
-        """The picture of a key such as `train/17`."""
-        file = _picture_file(self.root, key)
+    def image(self, key: str) -> Image.Image:
+        """The image of a key such as `train/17`."""
+        file = _image_file(self.root, key)
         try:
-            with Image.open(file) as picture:
-                return picture.convert("RGB")
+            with Image.open(file) as image:
+                return image.convert("RGB")
         except FileNotFoundError as error:
-            raise DataError(f"the picture {file} is missing. {_restore(self.root)}") from error
+            raise DataError(f"the image {file} is missing. {_restore(self.root)}") from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"the picture {file} cannot be read ({error}). {_restore(self.root)}") from error
+            raise DataError(f"the image {file} cannot be read ({error}). {_restore(self.root)}") from error
 
-    def augment(self, picture: Image.Image, random: Random) -> Image.Image:
+    def augment(self, image: Image.Image, random: Random) -> Image.Image:
         """Moved, mirrored, on another tint. The shape is whole, and of its own colour to the last bit."""
-        pixels = np.asarray(picture)  # [H,W,3]
+        pixels = np.asarray(image)  # [H,W,3]
         backdrop = _backdrop(pixels)  # [3]
         differs = pixels != backdrop
         mask = differs[..., 0] | differs[..., 1] | differs[..., 2]  # any(-1) takes four times as long
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if not rows.size:
-            return picture
+            return image
         top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         shape = pixels[top:bottom, left:right]  # [h,w,3]
         if self.flip and random.random() < 0.5:
@@ -126,11 +126,11 @@ class EasyVQA(Dataset):
         return bool(self.shift or self.flip or self.background)
 
     def fingerprint(self) -> str:
-        """Of the questions, the pictures' names and sizes, the rules for captions, and the augmentation."""
+        """Of the questions, the images' names and sizes, the rules for captions, and the augmentation."""
         found = hashlib.sha256(repr((CAPTION_VERSION, self.shift, self.flip, self.background)).encode())
         for split in SPLITS:
             found.update(_read_bytes(self.root, split))
-            found.update(repr(sorted(_picture_sizes(self.root, split).items())).encode())
+            found.update(repr(sorted(_image_sizes(self.root, split).items())).encode())
         return found.hexdigest()[:16]
 
     def _step(self, random: Random, before: int, behind: int) -> int:
@@ -155,13 +155,13 @@ def _read_questions(root: Path, split: str) -> Iterable[Example]:
     except ValueError as error:
         raise DataError(f"{file} is no JSON ({error}). {_restore(root)}") from error
     if not isinstance(entries, list) or not entries:
-        raise DataError(f"{file} must be a list of [question, answer, number of the picture]. {_restore(root)}")
-    pictures = _picture_sizes(root, split)
+        raise DataError(f"{file} must be a list of [question, answer, number of the image]. {_restore(root)}")
+    images = _image_sizes(root, split)
     for index, entry in enumerate(entries):
         question, answer, number = _checked(entry, file, index)
         key = f"{split}/{number}"
-        if f"{number}.png" not in pictures:
-            raise DataError(f"{file} asks about {_picture_file(root, key)}, which is missing. {_restore(root)}")
+        if f"{number}.png" not in images:
+            raise DataError(f"{file} asks about {_image_file(root, key)}, which is missing. {_restore(root)}")
         yield Example(f"{key}/{index}", key, question, (answer,), _group(question))
 
 
@@ -169,7 +169,7 @@ def _checked(entry: Any, file: Path, index: int) -> tuple[str, str, int]:
     match entry:
         case [str() as question, str() as answer, int() as number] if question and answer:
             return question, answer, number
-    raise DataError(f"{file}: entry {index} is {entry!r}, not [question, answer, number of the picture]")
+    raise DataError(f"{file}: entry {index} is {entry!r}, not [question, answer, number of the image]")
 
 
 def _group(question: str) -> str:
@@ -187,7 +187,7 @@ def _group(question: str) -> str:
 def _captions(questions: Sequence[Example]) -> tuple[Example, ...]:
     possible: dict[str, set[str]] = {}
     for example in questions:
-        words = possible.setdefault(example.picture, set(COLORS + SHAPES))
+        words = possible.setdefault(example.image, set(COLORS + SHAPES))
         for named in _proven(example):
             rest = set(COLORS if named in COLORS else SHAPES) - {named}
             words -= rest
@@ -201,7 +201,7 @@ def _captions(questions: Sequence[Example]) -> tuple[Example, ...]:
 
 
 def _proven(example: Example) -> set[str]:
-    """The colours and shapes that a question and its answer say the picture has."""
+    """The colours and shapes that a question and its answer say the image has."""
     answer = example.answers[0]
     asked = ASKS_WHETHER.fullmatch(example.question)
     if asked:
@@ -212,7 +212,7 @@ def _proven(example: Example) -> set[str]:
 
 
 def _excluded(example: Example) -> set[str]:
-    """The colour or shape that a question and its answer say the picture has not."""
+    """The colour or shape that a question and its answer say the image has not."""
     asked = ASKS_WHETHER.fullmatch(example.question)
     return {asked["thing"]} if asked and example.answers[0] == ("yes" if asked["negated"] else "no") else set()
 
@@ -238,18 +238,18 @@ def _on_backdrop(shape: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndar
     return np.rint(shape + open_share * (new.astype(np.int16) - old)).clip(0, 255).astype(np.uint8)
 
 
-def _picture_file(root: Path, key: str) -> Path:
+def _image_file(root: Path, key: str) -> Path:
     split, _, name = key.partition("/")
     return root / split / "images" / f"{name}.png"
 
 
-def _picture_sizes(root: Path, split: str) -> dict[str, int]:
+def _image_sizes(root: Path, split: str) -> dict[str, int]:
     """File name -> bytes."""
     folder = root / split / "images"
     try:
         return {file.name: file.stat().st_size for file in folder.iterdir() if file.suffix == ".png"}
     except OSError as error:
-        raise DataError(f"the pictures in {folder} cannot be listed ({error.strerror}). {_restore(root)}") from error
+        raise DataError(f"the images in {folder} cannot be listed ({error.strerror}). {_restore(root)}") from error
 
 
 def _read_bytes(root: Path, split: str) -> bytes:

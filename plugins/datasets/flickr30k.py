@@ -1,4 +1,4 @@
-"""Flickr30k: five captions a picture, in its own file or with Karpathy's splits."""
+"""Flickr30k: five captions an image, in its own file or with Karpathy's splits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from workbench import (
     Dataset,
     Example,
     FileDataset,
+    ImageFiles,
     KarpathySplits,
-    PictureFiles,
     Share,
     UserError,
     caption_examples,
@@ -31,10 +31,10 @@ def flickr30k(
     """Flickr30k (Young et al. 2014, https://aclanthology.org/Q14-1006), task `captions`.
 
     Either `captions`, its file results_20130124.token with a line `1000092795.jpg#0<tab>Two young guys ...` for each
-    caption, of whose pictures `test_share` become the split `test`; or `karpathy`, the file dataset_flickr30k.json with
-    the splits train, val and test. Each caption trains; a picture is tested once, against all its captions.
+    caption, of whose images `test_share` become the split `test`; or `karpathy`, the file dataset_flickr30k.json with
+    the splits train, val and test. Each caption trains; an image is tested once, against all its captions.
     """
-    files = PictureFiles(images)
+    files = ImageFiles(images)
     if karpathy is not None and captions is None:
         if test_share:
             raise UserError("test_share is for captions: the file of karpathy says what is tested")
@@ -51,13 +51,13 @@ def flickr30k(
 
 
 def _captions(file: Path) -> Iterator[tuple[str, str]]:
-    """Each caption behind the name of its picture."""
+    """Each caption behind the name of its image."""
     for line in text_lines(file):
-        picture, tab, caption = line.text.partition("\t")
-        picture, mark, _ = picture.rpartition("#")
-        if not tab or not mark or not picture or not caption.strip():
+        image, tab, caption = line.text.partition("\t")
+        image, mark, _ = image.rpartition("#")
+        if not tab or not mark or not image or not caption.strip():
             raise line.wrong(f"it should be NAME.jpg#NUMBER, a tab and a caption, not {line.text[:60]!r}")
-        yield picture, caption.strip()
+        yield image, caption.strip()
 
 
 @hookimpl

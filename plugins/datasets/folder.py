@@ -1,4 +1,4 @@
-"""Pictures in a folder and a table about them: CSV or JSON lines, with columns of any names."""
+"""Images in a folder and a table about them: CSV or JSON lines, with columns of any names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workbench import (
     Entry,
     Example,
     FileDataset,
-    PictureFiles,
+    ImageFiles,
     Share,
     UserError,
     did_you_mean,
@@ -21,7 +21,7 @@ from workbench import (
     read_entries,
 )
 
-COLUMNS = {"picture": "picture", "question": "question", "answers": "answers", "group": "group", "id": "id"}
+COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
 
 
 def folder(
@@ -36,12 +36,12 @@ def folder(
     test_share: Share = 0.0,
     most_broken: Share = 0.0,
 ) -> Dataset:
-    """Pictures in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
+    """Images in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
 
-    `columns` says where another name stands for `picture`, `question`, `answers`, `group` (a language, a domain ...) or
-    `id`; groups and ids may be missing. Several answers, or pictures, are a list in JSON, or parted by `separator`.
-    With `frames` a picture may be a folder, a pattern of names or an animated file, of which so many are taken.
-    `question` asks the same of every picture, as of captions (`task: captions`). `test_share` of the pictures become
+    `columns` says where another name stands for `image`, `question`, `answers`, `group` (a language, a domain ...) or
+    `id`; groups and ids may be missing. Several answers, or images, are a list in JSON, or parted by `separator`.
+    With `frames` an image may be a folder, a pattern of names or an animated file, of which so many are taken.
+    `question` asks the same of every image, as of captions (`task: captions`). `test_share` of the images become
     the split `test`.
     """
     columns = columns or {}
@@ -50,13 +50,13 @@ def folder(
             known = ", ".join(COLUMNS)
             raise UserError(f"columns: '{meaning}' is none.{did_you_mean(meaning, COLUMNS)} Write one of: {known}")
     if question is not None and "question" in columns:
-        raise UserError("give either question, asked of every picture, or the column of questions")
-    names, files = {**COLUMNS, **columns}, PictureFiles(images)
+        raise UserError("give either question, asked of every image, or the column of questions")
+    names, files = {**COLUMNS, **columns}, ImageFiles(images)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for number, entry in enumerate(read_entries(paths[0])):
             own = _cell(entry, names["id"], "id" in columns) or str(number)
-            named = [files.key(split, image=name) for name in _parts(entry, names["picture"], separator, "picture")]
+            named = [files.key(split, image=name) for name in _parts(entry, names["image"], separator, "image")]
             first, *more = [key for each in named for key in files.frames(each, frames)]
             yield Example(
                 f"{split}/{own}",
@@ -98,5 +98,5 @@ def _parts(entry: Entry, column: str, separator: str, what: str) -> tuple[str, .
 
 @hookimpl
 def register_datasets(register):
-    """A folder of pictures."""
+    """A folder of images."""
     register("folder", folder)

@@ -1,11 +1,11 @@
-"""GQA: questions about scene graphs of Visual Genome pictures."""
+"""GQA: questions about scene graphs of Visual Genome images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from workbench import Dataset, Entry, Example, FileDataset, PictureFiles, Share, hookimpl, json_members
+from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Share, hookimpl, json_members
 
 
 def gqa(
@@ -20,7 +20,7 @@ def gqa(
     A split may have several files (those of `train_all_questions`). Groups are the structural types: verify, query,
     choose, logical, compare. `full_answers` takes the answer as a sentence.
     """
-    files = PictureFiles(images, "{image_id}.jpg", ["image_id"])
+    files = ImageFiles(images, "{image_id}.jpg", ["image_id"])
     answer = "fullAnswer" if full_answers else "answer"
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:

@@ -13,18 +13,18 @@ from pydantic import PositiveInt
 
 from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl
 
-COLUMNS = {"picture": "image", "question": "question", "answers": "answers", "group": "group"}
+COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
 OPTIONAL = "group"
 
 
 class HuggingFaceDataset(Dataset):
-    """Rows of a data set in the library `datasets` (pip install workbench[data]), each a picture and a question.
+    """Rows of a data set in the library `datasets` (pip install workbench[data]), each an image and a question.
 
     `source` are parquet files here by split, as {train: [FILE, FILE], test: FILE}; or it is a text, an id of the hub
     that is downloaded once (`config` and `revision` as the hub names them). `splits` maps our splits to those of the
-    hub, as {train: train, test: validation}. `columns` says where another name stands for `picture`, `question`,
+    hub, as {train: train, test: validation}. `columns` says where another name stands for `image`, `question`,
     `answers` or `group`; answers may be a text, a number, a class, a list of texts, or of objects with an `answer`; the
-    column of pictures may hold lists of them. `question` asks the same of every picture. `limit` takes the first rows
+    column of images may hold lists of them. `question` asks the same of every image. `limit` takes the first rows
     of each split; with `streaming` only these are fetched, and kept in memory.
     """
 
@@ -70,18 +70,18 @@ class HuggingFaceDataset(Dataset):
         """The one the experiment names."""
         return (self.task,)
 
-    def picture(self, key: str) -> Image.Image:
-        """The picture of a row, `train/12`, or one of its list, `train/12/0`."""
+    def image(self, key: str) -> Image.Image:
+        """The image of a row, `train/12`, or one of its list, `train/12/0`."""
         split, number, *place = key.split("/")
-        cell = self._table(split)[int(number)][self.columns["picture"]]
+        cell = self._table(split)[int(number)][self.columns["image"]]
         if place:
             cell = cell[int(place[0])]
         try:
             source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
-            with Image.open(source) as picture:
-                return picture.convert("RGB")
+            with Image.open(source) as image:
+                return image.convert("RGB")
         except (OSError, SyntaxError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"row {number} of '{split}': its picture cannot be decoded ({error})") from error
+            raise DataError(f"row {number} of '{split}': its image cannot be decoded ({error})") from error
 
     def fingerprint(self) -> str:
         """Of the files' content, or of what the library calls the downloaded data, and the options."""
@@ -113,26 +113,24 @@ class HuggingFaceDataset(Dataset):
         table = self._table(split)
         names = {meaning: column for meaning, column in self.columns.items() if self._wants(meaning)}
         texts: Iterable[Mapping[str, Any]] = table
-        if not self.streaming:  # reading rows without their pictures is many times faster
-            texts = table.remove_columns(self.columns["picture"])
+        if not self.streaming:  # reading rows without their images is many times faster
+            texts = table.remove_columns(self.columns["image"])
         counts = self._counts(split)
         for number, row in enumerate(texts):
             where = f"row {number} of '{split}'"
             own = f"{split}/{number}"
             keys = [own] if counts is None else [f"{own}/{place}" for place in range(counts[number])]
             if not keys:
-                raise DataError(f"{where}: '{self.columns['picture']}' holds no picture")
-            _check_columns(
-                row, [name for meaning, name in names.items() if meaning not in ("picture", OPTIONAL)], where
-            )
+                raise DataError(f"{where}: '{self.columns['image']}' holds no image")
+            _check_columns(row, [name for meaning, name in names.items() if meaning not in ("image", OPTIONAL)], where)
             asked = self.question or _text(row[names["question"]], f"{where}: '{names['question']}'")
             answers = _answers(row[names["answers"]], f"{where}: '{names['answers']}'")
             group = row.get(names[OPTIONAL])
             yield Example(own, keys[0], asked, answers, "" if group is None else str(group), more=tuple(keys[1:]))
 
     def _counts(self, split: str) -> list[int] | None:
-        """How many pictures each row has; None where it is one, and no list."""
-        table, column = self._table(split), self.columns["picture"]
+        """How many images each row has; None where it is one, and no list."""
+        table, column = self._table(split), self.columns["image"]
         if self.streaming:
             cells = [row[column] for row in table]
             return [len(cell) for cell in cells] if any(isinstance(cell, list) for cell in cells) else None
@@ -146,7 +144,7 @@ class HuggingFaceDataset(Dataset):
         return not (meaning == "question" and self.question)
 
     def _table(self, split: str) -> Any:
-        """The rows, their pictures not decoded."""
+        """The rows, their images not decoded."""
         if split not in self._rows:
             self._rows[split] = self._load(split)
         return self._rows[split]
@@ -164,7 +162,7 @@ class HuggingFaceDataset(Dataset):
                 table = datasets.load_dataset(
                     "parquet", data_files=files, split=self.names[split], streaming=self.streaming
                 )
-            column = self.columns["picture"]
+            column = self.columns["image"]
             _check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
             table = _with_names(table, datasets, self.columns)
             encoded = datasets.Image(decode=False)

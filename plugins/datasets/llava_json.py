@@ -1,4 +1,4 @@
-"""LLaVA-Instruct: conversations about pictures, several turns each."""
+"""LLaVA-Instruct: conversations about images, several turns each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
-from workbench import Dataset, Entry, Example, FileDataset, PictureFiles, Share, Turn, hookimpl, read_entries
+from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Share, Turn, hookimpl, read_entries
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 IMAGE = "<image>"
@@ -17,7 +17,7 @@ def llava_json(
     *,
     conversations: dict[str, Path],
     images: Path | dict[str, Path],
-    picture: str = "{image}",
+    image: str = "{image}",
     frames: PositiveInt | None = None,
     test_share: Share = 0.0,
     most_broken: Share = 0.0,
@@ -25,13 +25,13 @@ def llava_json(
     """Conversations as LLaVA has them (Liu et al. 2023, https://arxiv.org/abs/2304.08485), JSON or JSONL.
 
     Every answer of a conversation trains; an evaluation asks the last question. `<image>` is taken out of the text: the
-    experiment's prompt says where the picture goes. But where `image` is a list, and the text has a place for each
-    (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the pictures stand there. With
+    experiment's prompt says where the image goes. But where `image` is a list, and the text has a place for each
+    (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the images stand there. With
     `frames` an image may be a folder, a pattern of names or an animated file, of which so many are taken. Entries
-    without `image` (text alone) are passed over. `test_share` of the pictures become the split `test`, where no file is
+    without `image` (text alone) are passed over. `test_share` of the images become the split `test`, where no file is
     given for it.
     """
-    files = PictureFiles(images, picture)
+    files = ImageFiles(images, image)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for number, entry in enumerate(read_entries(paths[0])):
@@ -41,7 +41,7 @@ def llava_json(
             parts = [files.frames(files.key(split, image=name), frames) for name in names]
             *history, last = _turns(entry, [len(part) for part in parts])
             first, *more = [key for part in parts for key in part]
-            # The ids of the file are those of pictures: several conversations may have one.
+            # The ids of the file are those of images: several conversations may have one.
             own = f"{split}/{number}"
             yield Example(own, first, last.question, (last.answer,), history=tuple(history), more=tuple(more))
 
@@ -49,7 +49,7 @@ def llava_json(
 
 
 def _turns(entry: Entry, counts: Sequence[int]) -> list[Turn]:
-    """The turns; counts: how many pictures each image of the entry is."""
+    """The turns; counts: how many frames each image of the entry is."""
     said = entry.entries("conversations")
     if len(said) % 2:
         raise entry.wrong(f"'conversations' should be questions and answers in turn; there are {len(said)} texts")

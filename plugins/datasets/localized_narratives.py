@@ -1,4 +1,4 @@
-"""Localized Narratives: spoken descriptions of pictures, about 40 words each."""
+"""Localized Narratives: spoken descriptions of images, about 40 words each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workbench import (
     Dataset,
     Example,
     FileDataset,
-    PictureFiles,
+    ImageFiles,
     Share,
     caption_examples,
     hookimpl,
@@ -21,18 +21,18 @@ def localized_narratives(
     *,
     narratives: dict[str, Path | tuple[Path, ...]],
     images: Path | dict[str, Path],
-    picture: str = "{image_id:0>12}.jpg",
+    image: str = "{image_id:0>12}.jpg",
     test_share: Share = 0.0,
     question: str = "Describe the picture in detail.",
     most_broken: Share = 0.0,
 ) -> Dataset:
     """Localized Narratives (Pont-Tuset et al. 2020, https://arxiv.org/abs/1912.03098), task `captions`, JSON lines.
 
-    A split may have several files (`coco_train_localized_narratives-00000-of-00004.jsonl` ...). `picture` is how COCO
+    A split may have several files (`coco_train_localized_narratives-00000-of-00004.jsonl` ...). `image` is how COCO
     2017 calls its files; for Flickr30k and Open Images write "{image_id}.jpg". Traces and recordings are not used.
-    `test_share` of the pictures become the split `test`, where no file is given for it.
+    `test_share` of the images become the split `test`, where no file is given for it.
     """
-    files = PictureFiles(images, picture, ["image_id"])
+    files = ImageFiles(images, image, ["image_id"])
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         told = (entry for path in paths for entry in json_lines(path))

@@ -1,4 +1,4 @@
-"""A mixture of several datasets, each with its share of the pictures."""
+"""A mixture of several datasets, each with its share of the images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TRAIN = "train"
 
 
 class Mixture(Dataset):
-    """Several datasets in one: of the split `train` each gives its share of the pictures, of others everything.
+    """Several datasets in one: of the split `train` each gives its share of the images, of others everything.
 
     `parts` are datasets with names of your own; `weights` their shares, equal ones by default, as {narratives: 1,
-    questions: 2}. A share counts pictures, over all tasks of a part: trained on all these tasks, an epoch shows so many
-    of each. `pictures` is their number in all; by default as many as the shares allow without showing any twice. Which
-    ones depends on nothing but their keys. Of an example with several pictures the first one counts. Groups begin with
+    questions: 2}. A share counts images, over all tasks of a part: trained on all these tasks, an epoch shows so many
+    of each. `images` is their number in all; by default as many as the shares allow without showing any twice. Which
+    ones depends on nothing but their keys. Of an example with several images the first one counts. Groups begin with
     the part's name. A task such as `questions` is that of all parts that have it, `vqav2.questions` that of the part
     `vqav2` alone.
     """
@@ -31,17 +31,17 @@ class Mixture(Dataset):
         *,
         parts: dict[str, Dataset],
         weights: dict[str, Annotated[float, Field(gt=0)]] | None = None,
-        pictures: PositiveInt | None = None,
+        images: PositiveInt | None = None,
     ):
         self.parts = parts
         self.weights = weights or dict.fromkeys(parts, 1.0)
-        self.pictures = pictures
+        self.images = images
         if set(self.weights) != set(parts):
             raise UserError(f"weights names {', '.join(self.weights)}; there are the parts {', '.join(parts)}")
         for name, part in parts.items():
             if part.augments:
-                raise UserError(f"the part '{name}' changes its pictures in training, which a mixture does not pass on")
-        self._chosen: dict[str, frozenset[str]] = {}  # by part, the pictures that train
+                raise UserError(f"the part '{name}' changes its images in training, which a mixture does not pass on")
+        self._chosen: dict[str, frozenset[str]] = {}  # by part, the images that train
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """Part after part, each in its own order."""
@@ -49,11 +49,11 @@ class Mixture(Dataset):
         for name, _, own in self._having(split, task):
             chosen = self._choice()[name] if split == TRAIN else None
             for each in self._of(name, split, own):
-                if chosen is None or each.picture in chosen:
+                if chosen is None or each.image in chosen:
                     group = f"{name}: {each.group}" if each.group else name
-                    key = f"{name}/{each.picture}"
+                    key = f"{name}/{each.image}"
                     more = tuple(f"{name}/{other}" for other in each.more)
-                    found.append(replace(each, id=f"{name}/{each.id}", picture=key, group=group, more=more))
+                    found.append(replace(each, id=f"{name}/{each.id}", image=key, group=group, more=more))
         return found
 
     def splits(self) -> Sequence[str]:
@@ -65,10 +65,10 @@ class Mixture(Dataset):
         alone = [(name, task) for name, part in self.parts.items() for task in part.tasks()]
         return (*dict.fromkeys(task for _, task in alone), *(f"{name}.{task}" for name, task in alone))
 
-    def picture(self, key: str) -> Image.Image:
+    def image(self, key: str) -> Image.Image:
         """That of the part."""
         name, _, own = key.partition("/")
-        return self.parts[name].picture(own)
+        return self.parts[name].image(own)
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
         """What the parts left out."""
@@ -81,7 +81,7 @@ class Mixture(Dataset):
     def fingerprint(self) -> str:
         """Of the parts, in their order, and the shares."""
         parts = [(name, part.fingerprint(), self.weights[name]) for name, part in self.parts.items()]
-        return hashlib.sha256(repr((parts, self.pictures)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((parts, self.images)).encode()).hexdigest()[:16]
 
     def _having(self, split: str, task: str) -> Iterator[tuple[str, Dataset, str]]:
         """The parts that have a task in a split, and what they call it."""
@@ -97,35 +97,35 @@ class Mixture(Dataset):
         except UserError as error:
             raise UserError(f"in the part '{name}': {error}") from error
 
-    def _pictures(self, name: str) -> list[str]:
+    def _images(self, name: str) -> list[str]:
         tasks = self.parts[name].tasks()
-        return list(dict.fromkeys(each.picture for task in tasks for each in self._of(name, TRAIN, task)))
+        return list(dict.fromkeys(each.image for task in tasks for each in self._of(name, TRAIN, task)))
 
     def _choice(self) -> dict[str, frozenset[str]]:
-        """The pictures of each part that train."""
+        """The images of each part that train."""
         if not self._chosen:
-            there = {name: self._pictures(name) for name, part in self.parts.items() if TRAIN in part.splits()}
+            there = {name: self._images(name) for name, part in self.parts.items() if TRAIN in part.splits()}
             counts = self._counts({name: len(keys) for name, keys in there.items()})
             self._chosen = {name: frozenset(_drawn(keys)[: counts[name]]) for name, keys in there.items()}
         return self._chosen
 
     def _counts(self, there: Mapping[str, int]) -> dict[str, int]:
-        """How many pictures of each part, of those that are there."""
+        """How many images of each part, of those that are there."""
         whole = sum(self.weights[name] for name in there)
         shares = {name: self.weights[name] / whole for name in there}
         most = min(count / shares[name] for name, count in there.items())
-        if self.pictures is not None and self.pictures > most + 1e-6:
+        if self.images is not None and self.images > most + 1e-6:
             scarce = min(there, key=lambda name: there[name] / shares[name])
             raise UserError(
-                f"{self.pictures:,} pictures cannot be had: of the part '{scarce}' {shares[scarce]:.1%} are wanted, and"
-                f" it has {there[scarce]:,}. Write pictures: {int(most + 1e-6)} or less, or lower its weight"
+                f"{self.images:,} images cannot be had: of the part '{scarce}' {shares[scarce]:.1%} are wanted, and"
+                f" it has {there[scarce]:,}. Write images: {int(most + 1e-6)} or less, or lower its weight"
             )
-        total = most if self.pictures is None else self.pictures
+        total = most if self.images is None else self.images
         return {name: max(1, round(total * share - 1e-9)) for name, share in shares.items()}
 
 
 def _drawn(keys: Sequence[str]) -> list[str]:
-    """In an order that looks like chance and depends on each key alone: of fewer pictures, the first ones."""
+    """In an order that looks like chance and depends on each key alone: of fewer images, the first ones."""
     return sorted(keys, key=lambda key: hashlib.sha256(f"mixture/{key}".encode()).digest())
 
 

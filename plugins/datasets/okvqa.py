@@ -1,11 +1,11 @@
-"""OK-VQA: questions about COCO pictures that need knowledge from elsewhere."""
+"""OK-VQA: questions about COCO images that need knowledge from elsewhere."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
-from workbench import COCO_2014, Dataset, Entry, PictureFiles, Share, hookimpl, json_values, vqa_dataset
+from workbench import COCO_2014, Dataset, Entry, ImageFiles, Share, hookimpl, json_values, vqa_dataset
 
 
 def okvqa(
@@ -13,7 +13,7 @@ def okvqa(
     questions: dict[str, Path],
     annotations: dict[str, Path],
     images: Path | dict[str, Path],
-    picture: str = COCO_2014,
+    image: str = COCO_2014,
     most_broken: Share = 0.0,
 ) -> Dataset:
     """OK-VQA (Marino et al. 2019, https://arxiv.org/abs/1906.00067), from its two official files a split.
@@ -21,7 +21,7 @@ def okvqa(
     The ten answers (five people, each twice) stay for the metric, the most common one trains. Groups are the ten fields
     of knowledge, by name.
     """
-    files = PictureFiles(images, picture, ["image_id"])
+    files = ImageFiles(images, image, ["image_id"])
     return vqa_dataset(questions, annotations, files, _field, most_broken)
 
 

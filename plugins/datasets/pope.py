@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from workbench import Dataset, Example, FileDataset, PictureFiles, Share, hookimpl, json_lines
+from workbench import Dataset, Example, FileDataset, ImageFiles, Share, hookimpl, json_lines
 
 SPLIT = "test"
 
@@ -21,7 +21,7 @@ def pope(
     `questions` names the strategies, which are the groups: {random: coco_pope_random.json, popular: ...,
     adversarial: ...}, each with a JSON object a line. `images` is val2014.
     """
-    files = PictureFiles(images)
+    files = ImageFiles(images)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for strategy, path in zip(questions, paths, strict=True):

@@ -11,7 +11,7 @@ from workbench import (
     Entry,
     Example,
     FileDataset,
-    PictureFiles,
+    ImageFiles,
     Share,
     UserError,
     hookimpl,
@@ -32,9 +32,9 @@ def scienceqa(
     """ScienceQA (Lu et al. 2022, https://arxiv.org/abs/2209.09513), from problems.json and pid_splits.json.
 
     `images` holds train/1/image.png and so on. Asked is the letter of the right choice, behind the problem's `hint`
-    where there is one. Problems without a picture are passed over. Groups are the subjects.
+    where there is one. Problems without an image are passed over. Groups are the subjects.
     """
-    files = PictureFiles(images)
+    files = ImageFiles(images)
     splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:

@@ -87,7 +87,7 @@ class CLIP(Encoder):
     `checkpoint` is a Hugging Face folder or hub id, or a file with OpenAI's names; sizes then come from it. Without
     one the tower starts small, to be taught by a contrastive phase. `layer` -2 gives the tokens before the last
     block, without the class token unless `class_token`, as LLaVA (https://arxiv.org/abs/2304.08485, section 4.1).
-    Blocks behind `layer` work for `pool` alone. A picture larger than `image_size` is seen as a whole and in up to
+    Blocks behind `layer` work for `pool` alone. An image larger than `image_size` is seen as a whole and in up to
     `tiles` tiles.
     """
 
@@ -148,19 +148,19 @@ class CLIP(Encoder):
         """Those of the checkpoint."""
         return checkpoint_files(options["checkpoint"])
 
-    def transform(self, picture: Image.Image) -> Tensor:
+    def transform(self, image: Image.Image) -> Tensor:
         """Shortest edge to `image_size` (bicubic), centre crop, CLIP's mean and deviation -> [3,H,W]."""
-        picture = picture.convert("RGB")
+        image = image.convert("RGB")
         size = self.image_size
-        width, height = picture.size
+        width, height = image.size
         short = min(width, height)
         if short != size:
-            picture = picture.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BICUBIC)
-            width, height = picture.size
+            image = image.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BICUBIC)
+            width, height = image.size
         left, top = (width - size) // 2, (height - size) // 2
         if (width, height) != (size, size):
-            picture = picture.crop((left, top, left + size, top + size))
-        pixels = torch.from_numpy(numpy.array(picture, dtype=numpy.float32)).permute(2, 0, 1)
+            image = image.crop((left, top, left + size, top + size))
+        pixels = torch.from_numpy(numpy.array(image, dtype=numpy.float32)).permute(2, 0, 1)
         mean, deviation = (torch.tensor(each)[:, None, None] for each in (MEAN, DEVIATION))
         return (pixels / 255 - mean) / deviation
 

@@ -44,8 +44,8 @@ class HuggingFaceTower(Encoder):
     `layer`: the hidden state after so many blocks, or -1, -2 ... from the end, as LLaVA takes -2
     (https://arxiv.org/abs/2304.08485, section 4.1): what comes behind it is left out. By default it is what comes out
     of the tower, normalised. `class_token` keeps the class token, if there is one, in front of the patches; registers
-    are left out. `pool` averages squares of so many by so many patches: fewer tokens. `image_size` shows pictures in
-    another size than the tower was trained on, with its positions interpolated. With `tiles` a picture larger than that
+    are left out. `pool` averages squares of so many by so many patches: fewer tokens. `image_size` shows images in
+    another size than the tower was trained on, with its positions interpolated. With `tiles` an image larger than that
     is seen as a whole, squeezed and not cut, and in up to so many tiles.
     """
 
@@ -76,7 +76,7 @@ class HuggingFaceTower(Encoder):
         self.pooled = pool
         if self.image_size % self.patch or self.side % pool:
             raise UserError(
-                f"pictures of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
+                f"images of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
                 f" each {self.patch} pixels wide; choose another pool or image_size"
             )
         has_class_token = any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in self.tower.named_parameters())
@@ -94,9 +94,9 @@ class HuggingFaceTower(Encoder):
         """Those of the checkpoint."""
         return checkpoint_files(options["checkpoint"])
 
-    def transform(self, picture: Image.Image) -> Tensor:
+    def transform(self, image: Image.Image) -> Tensor:
         """As `preprocessor_config.json` says -> [3,H,W]."""
-        return self.prepare(picture)
+        return self.prepare(image)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""
@@ -133,14 +133,14 @@ class HuggingFaceTower(Encoder):
 
     @torch.no_grad()
     def _check_llava(self, tower: Any) -> None:
-        """LLaVA shows a tower pictures and takes one hidden state, with all tokens or without the first."""
+        """LLaVA shows a tower images and takes one hidden state, with all tokens or without the first."""
         if "spatial_shapes" in inspect.signature(type(tower).forward).parameters:
-            raise UserError(f"LLaVA shows a tower pictures, and {type(tower).__name__} takes rows of patches")
+            raise UserError(f"LLaVA shows a tower images, and {type(tower).__name__} takes rows of patches")
         if self.extra > 1:
             raise UserError("LLaVA would take its registers as patches")
         if self.pooled > 1 or self.image_size != self.trained_size or self.tiles:
             raise UserError(
-                "LLaVA takes every patch of one picture of the tower's own size: leave out pool, image_size, tiles"
+                "LLaVA takes every patch of one image of the tower's own size: leave out pool, image_size, tiles"
             )
         output = tower(torch.zeros(1, 3, self.image_size, self.image_size), output_hidden_states=True)
         if self.layer is None and not torch.equal(output.hidden_states[-1], output.last_hidden_state):
@@ -172,12 +172,12 @@ def _read_tower(folder: Path) -> Any:
 
 
 def _sizes(config: Any, checkpoint: str) -> tuple[int, int]:
-    """How wide a patch is, and how wide the pictures were that the tower was trained on."""
+    """How wide a patch is, and how wide the images were that the tower was trained on."""
     patch = getattr(config, "patch_size", None)
     if isinstance(patch, (list, tuple)):
         patch = patch[0]
     if not isinstance(patch, int):
-        raise UserError(f"{checkpoint} is a {config.model_type}, which makes no square patches of pictures")
+        raise UserError(f"{checkpoint} is a {config.model_type}, which makes no square patches of images")
     size = getattr(config, "image_size", None)
     return patch, size if isinstance(size, int) else patch * math.isqrt(config.num_patches)
 

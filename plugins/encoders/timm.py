@@ -24,8 +24,8 @@ class TimmTower(Encoder):
     `checkpoint` is a folder with config.json and model.safetensors as timm saves them, or a hub id such as
     timm/vit_small_patch14_dinov2.lvd142m. `layer`: the hidden state after so many blocks, or -1, -2 ... from the end;
     what comes behind it is left out. By default it is what comes out of the tower, normalised. `class_token` keeps the
-    class token, if there is one, in front of the patches; registers are left out. `image_size` shows pictures in
-    another size than the tower was trained on, with its positions interpolated. With `tiles` a picture larger than that
+    class token, if there is one, in front of the patches; registers are left out. `image_size` shows images in
+    another size than the tower was trained on, with its positions interpolated. With `tiles` an image larger than that
     is seen as a whole, squeezed and not cut, and in up to so many tiles.
     """
 
@@ -64,9 +64,9 @@ class TimmTower(Encoder):
         """Those of the checkpoint."""
         return checkpoint_files(options["checkpoint"])
 
-    def transform(self, picture: Image.Image) -> Tensor:
+    def transform(self, image: Image.Image) -> Tensor:
         """As timm evaluates the tower -> [3,H,W]."""
-        return self.prepare(picture.convert("RGB"))
+        return self.prepare(image.convert("RGB"))
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""

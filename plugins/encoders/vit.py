@@ -34,9 +34,9 @@ class ViT(Encoder):
     """Native ViT: patches, learned absolute positions, pre-norm blocks (https://arxiv.org/abs/2010.11929).
 
     `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
-    faster from few pictures (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
-    Pictures are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
-    Give the values of the data at hand where it is far from mid-grey. A picture larger than `image_size` is seen as a
+    faster from few images (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
+    Images are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
+    Give the values of the data at hand where it is far from mid-grey. An image larger than `image_size` is seen as a
     whole and in up to `tiles` tiles.
     """
 
@@ -69,18 +69,18 @@ class ViT(Encoder):
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def transform(self, picture: Image.Image) -> Tensor:
-        """An RGB picture -> [3,H,W], standardised."""
+    def transform(self, image: Image.Image) -> Tensor:
+        """An RGB image -> [3,H,W], standardised."""
         size = (self.image_size, self.image_size)
-        picture = picture.convert("RGB")
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.BICUBIC)
-        pixels = numpy.array(picture, dtype=numpy.float32)
+        image = image.convert("RGB")
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BICUBIC)
+        pixels = numpy.array(image, dtype=numpy.float32)
         return torch.from_numpy(pixels).permute(2, 0, 1).div_(255).sub_(self.mean).div_(self.deviation)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""
-        if self.stem_depth:  # with its channels beside each other a picture is convolved faster, and normed as it lies
+        if self.stem_depth:  # with its channels beside each other an image is convolved faster, and normed as it lies
             images = images.contiguous(memory_format=torch.channels_last)
         hidden = self.embedding(images).flatten(2).transpose(1, 2) + self.positions
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""Co-attention both ways: the text looks at the picture, and the picture looks at the question."""
+"""Co-attention both ways: the text looks at the image, and the image looks at the question."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class BidirectionalFusion(Fusion):
     """Before every block, text attends to image tokens, then image tokens attend to the question.
 
     After the co-attention of ViLBERT (Lu et al. 2019, https://arxiv.org/abs/1908.02265, section 3.1). In a decoder
-    the picture may look at the prompt only: what looked at the answer would show it to earlier tokens. `closed` starts
-    with last layers of zeros, so that a pretrained decoder stays as it is. `views` pictures (or tiles) are told apart
+    the image may look at the prompt only: what looked at the answer would show it to earlier tokens. `closed` starts
+    with last layers of zeros, so that a pretrained decoder stays as it is. `views` images (or tiles) are told apart
     by their order.
     """
 
@@ -36,7 +36,7 @@ class BidirectionalFusion(Fusion):
         self.text_norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(depth))
         self.vision_norms = nn.ModuleList(nn.LayerNorm(vision.width) for _ in range(depth))
         self.to_text = nn.ModuleList(CrossAttention(decoder.width, vision.width, heads, closed) for _ in range(depth))
-        # After the last block nobody looks at the picture any more, so it needs no last update.
+        # After the last block nobody looks at the image any more, so it needs no last update.
         self.to_vision = nn.ModuleList(
             CrossAttention(vision.width, decoder.width, heads, closed) for _ in range(depth - 1)
         )

@@ -11,7 +11,7 @@ from workbench import DecoderShape, Fusion, Inputs, TransformersPart, UserError,
 class ConcatProjection(Fusion):
     """Image tokens stand in the sequence, at `<image>` or in front (LLaVA, https://arxiv.org/abs/2304.08485).
 
-    The projection to the text's width is the connector's. The sequence grows by M tokens for every view of a picture,
+    The projection to the text's width is the connector's. The sequence grows by M tokens for every view of an image,
     which has an `<image>` of its own.
     """
 
@@ -52,10 +52,10 @@ class ConcatProjection(Fusion):
         beyond = torch.arange(total, device=ends.device) >= ends[:, -1:]
         text = _gather(inputs.embeds, owner)
         before = _images_before(image, inputs.segments)
-        pictures = _gather(seen, (before.gather(1, owner) * tokens + offset).clamp(max=seen.shape[1] - 1))
+        images = _gather(seen, (before.gather(1, owner) * tokens + offset).clamp(max=seen.shape[1] - 1))
         positions = inputs.positions + before * (tokens - 1)
         return Inputs(
-            embeds=torch.where(of_image[..., None], pictures.to(text.dtype), text),
+            embeds=torch.where(of_image[..., None], images.to(text.dtype), text),
             positions=positions.gather(1, owner) + torch.where(of_image, offset, 0),
             segments=inputs.segments.gather(1, owner).masked_fill(beyond, -1),
             prompt=inputs.prompt.gather(1, owner) & ~beyond,

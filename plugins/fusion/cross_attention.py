@@ -1,4 +1,4 @@
-"""Scheme B: the text looks at the picture between the decoder's blocks."""
+"""Scheme B: the text looks at the image between the decoder's blocks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlac
 
 
 class CrossAttentionFusion(Fusion):
-    """Before every `every`-th block, queries from the text, keys and values from the picture (once a picture).
+    """Before every `every`-th block, queries from the text, keys and values from the image (once an image).
 
-    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2); but of several pictures the
+    After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2); but of several images the
     text looks at all, not at the last one before it. `closed` starts it with a last layer of zeros, so that a
     pretrained decoder stays as it is; a decoder trained from scratch does not need it. The sequence keeps its length.
-    `views` pictures (or tiles) are told apart by their order; with 1, which comes first makes no difference.
+    `views` images (or tiles) are told apart by their order; with 1, which comes first makes no difference.
     """
 
     def __init__(

@@ -13,9 +13,9 @@ class GatedFusion(Fusion):
     """Before every block, a gate z mixes what the text says with what it sees: z vision + (1 - z) text.
 
     The gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2): both sides go
-    through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the picture, and
+    through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the image, and
     the mixture is added to the decoder's hidden state through one more layer. `closed` starts that layer at zero, so
-    that a pretrained decoder stays as it is. `views` pictures (or tiles) are told apart by their order.
+    that a pretrained decoder stays as it is. `views` images (or tiles) are told apart by their order.
     """
 
     def __init__(

@@ -232,7 +232,7 @@ def _check(decoder: Any, checkpoint: str) -> None:
     """A decoder of text whose attention can be told what to look at, in every block."""
     kind = type(decoder).__name__
     if decoder.config.get_text_config() is not decoder.config:
-        raise UserError(f"{checkpoint} is a {kind}, which sees pictures by itself: give a decoder of text alone")
+        raise UserError(f"{checkpoint} is a {kind}, which sees images by itself: give a decoder of text alone")
     # A family without the interface would apply the mask in a way of its own, or none.
     if not hasattr(sys.modules[type(decoder).__module__], "ALL_ATTENTION_FUNCTIONS"):
         raise UserError(

@@ -50,7 +50,7 @@ class LocalLauncher(Launcher):
 
     On a CPU there are as many workers as cores allow at `threads` each, by default 1; results depend on `threads` in
     the last bits, and on `workers` not at all. Each GPU has `per_device` workers, which share the cores to prepare
-    pictures. A stage begins only while all running ones fit into `memory_gb`, by default what is free at the start.
+    images. A stage begins only while all running ones fit into `memory_gb`, by default what is free at the start.
     """
 
     usual = True

@@ -17,7 +17,7 @@ Weights = list[dict[tuple[str, ...], float]]  # by order, of each run of words
 class Cider(Metric):
     """CIDEr-D (Vedantam et al. 2015, https://arxiv.org/abs/1411.5726, section 3 and 4), from 0 to 10.
 
-    A run of words counts by how few of the pictures asked about have it in their captions. Those of a picture alone are
+    A run of words counts by how few of the images asked about have it in their captions. Those of an image alone are
     too few: a score means something beside others of the same split.
     """
 

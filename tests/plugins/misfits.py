@@ -33,7 +33,7 @@ class Numerical(Encoder):
         rates = [float(each) for each in torch.linspace(0, 0.1, 3)]
         self.layers = torch.nn.ModuleList(torch.nn.Linear(width, width) for _ in rates)
 
-    def transform(self, picture):
+    def transform(self, image):
         return torch.zeros(3, 16, 16)
 
     def forward(self, images):

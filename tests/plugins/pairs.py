@@ -1,4 +1,4 @@
-"""A tiny dataset of one picture, two or three an example: squares of one colour, told apart by their order."""
+"""A tiny dataset of one image, two or three an example: squares of one colour, told apart by their order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ORDER = ("first", "second", "third")
 
 
 class Pairs(Dataset):
-    """Asks for the colour of each picture of an example. With `own`, the questions say where the pictures stand; with
-    `wide`, every second picture is three times as wide."""
+    """Asks for the colour of each image of an example. With `own`, the questions say where the images stand; with
+    `wide`, every second image is three times as wide."""
 
     def __init__(self, *, count: int = 24, own: bool = False, wide: bool = False):
         self.count = count
@@ -36,7 +36,7 @@ class Pairs(Dataset):
             ]
         return found
 
-    def picture(self, key):
+    def image(self, key):
         number = int(key.split("/")[1])
         width = 48 if self.wide and number % 2 else 16
         return Image.new("RGB", (width, 16), COLORS[list(COLORS)[number % 4]])

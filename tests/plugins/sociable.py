@@ -1,4 +1,4 @@
-"""An encoder whose tokens depend on how many pictures are encoded together."""
+"""An encoder whose tokens depend on how many images are encoded together."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Sociable(Encoder):
     def files(cls, options):
         return () if options["weights"] is None else (options["weights"],)
 
-    def transform(self, picture):
-        return torch.from_numpy(numpy.array(picture, dtype=numpy.float32)).movedim(2, 0) / 255
+    def transform(self, image):
+        return torch.from_numpy(numpy.array(image, dtype=numpy.float32)).movedim(2, 0) / 255
 
     def forward(self, images):
         return self.patches(nn.functional.unfold(images, 8, stride=8).mT) + 0.1 * len(images)

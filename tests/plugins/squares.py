@@ -1,4 +1,4 @@
-"""A tiny dataset for tests: pictures of one colour, asked for it."""
+"""A tiny dataset for tests: images of one colour, asked for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ COLORS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220), "
 
 
 class Squares(Dataset):
-    """Pictures of one colour, with questions and captions about it."""
+    """Images of one colour, with questions and captions about it."""
 
-    def __init__(self, *, pictures: int = 16):
-        self.count = pictures
+    def __init__(self, *, images: int = 16):
+        self.count = images
 
     def tasks(self):
         return ("questions", "captions")
@@ -34,7 +34,7 @@ class Squares(Dataset):
             Example(f"{key}/2", key, f"is it {color}?", ("yes",), "yes/no"),
         ]
 
-    def picture(self, key):
+    def image(self, key):
         index = int(key.split("/")[1])
         shade = 1 - index // len(COLORS) * 0.02
         color = COLORS[list(COLORS)[index % len(COLORS)]]
@@ -51,8 +51,8 @@ class FlippedSquares(Squares):
     def augments(self):
         return True
 
-    def augment(self, picture, random):
-        return ImageOps.mirror(picture)
+    def augment(self, image, random):
+        return ImageOps.mirror(image)
 
 
 @hookimpl

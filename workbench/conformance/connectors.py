@@ -1,4 +1,4 @@
-"""Rules for connectors: the encoder's tokens to the declared tokens, each picture by itself."""
+"""Rules for connectors: the encoder's tokens to the declared tokens, each image by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_
 from workbench.conformance.findings import Rule, Subject, after, expect
 from workbench.conformance.modules import (
     CLOSE,
-    another_picture_changes_the_loss,
+    another_image_changes_the_loss,
     basics,
     common,
     gradients_reach_every_parameter,
@@ -33,7 +33,7 @@ def tokens_have_the_declared_shape(subject: Subject) -> None:
         tokens, shape = connector(torch.randn(3, vision.tokens, vision.width)), connector.shape
         expect(
             tuple(tokens.shape) == (3, shape.tokens, shape.width),
-            f"for 3 pictures of {vision.tokens} tokens, {vision.width} wide, forward gives {tuple(tokens.shape)}, but"
+            f"for 3 images of {vision.tokens} tokens, {vision.width} wide, forward gives {tuple(tokens.shape)}, but"
             f" shape says (3, {shape.tokens}, {shape.width})",
         )
 
@@ -50,14 +50,14 @@ def tokens_stay_as_they_were(subject: Subject) -> None:
         expect_inputs_stay(_calls(connector.train(mode), 0))
 
 
-def a_picture_is_connected_the_same_in_any_batch(subject: Subject) -> None:
-    """A picture's neighbours must not matter."""
+def an_image_is_connected_the_same_in_any_batch(subject: Subject) -> None:
+    """An image's neighbours must not matter."""
     connector = subject.build(VISION, subject.width).eval()
     tokens = torch.randn(3, VISION.tokens, VISION.width)
     alone = torch.cat([connector(each.clone()) for each in tokens.split(1)])
     expect(
         gap(connector(tokens.clone()), alone) < CLOSE,
-        "a picture gets other tokens in a batch than alone: normalise over a picture's own values (LayerNorm), not over"
+        "an image gets other tokens in a batch than alone: normalise over an image's own values (LayerNorm), not over"
         " the batch (BatchNorm)",
     )
 
@@ -68,11 +68,11 @@ def _calls(connector: Connector, number: int) -> Sequence[Call]:
 
 
 BASICS = basics(tokens_have_the_declared_shape, same=it_gives_the_same_each_time, stay=tokens_stay_as_they_were)
-ALONE = after(BASICS, a_picture_is_connected_the_same_in_any_batch)
+ALONE = after(BASICS, an_image_is_connected_the_same_in_any_batch)
 CHECKS: tuple[Rule, ...] = (
     *BASICS,
     *ALONE,
     *after((*BASICS, *ALONE), rows_do_not_mix),
-    *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
+    *after(BASICS, gradients_reach_every_parameter, another_image_changes_the_loss),
     *common(BASICS),
 )

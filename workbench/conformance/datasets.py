@@ -1,4 +1,4 @@
-"""Rules for datasets: examples that are whole, pictures that open, splits that share nothing."""
+"""Rules for datasets: examples that are whole, images that open, splits that share nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.contracts import Dataset, Example
 from workbench.views import distinct
 
-OPENED = 16  # pictures of each split that are opened
+OPENED = 16  # images of each split that are opened
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
@@ -37,7 +37,7 @@ def examples_are_whole(subject: Subject) -> None:
     for where, examples in _all(subject.shared):
         for example in examples:
             turns = [text for turn in example.history for text in (turn.question, turn.answer)]
-            texts = (example.id, *example.pictures, example.question, example.group, *example.answers, *turns)
+            texts = (example.id, *example.images, example.question, example.group, *example.answers, *turns)
             lists = [name for name in ("answers", "history", "more") if not isinstance(getattr(example, name), tuple)]
             expect(
                 all(isinstance(text, str) for text in texts) and not lists,
@@ -48,9 +48,9 @@ def examples_are_whole(subject: Subject) -> None:
                 f"in {where}, {example} has an empty question, or no answer",
             )
             expect(
-                own_places(example) in (0, len(example.pictures)),
+                own_places(example) in (0, len(example.images)),
                 f"in {where}, the questions of {example} have {own_places(example)} places <image> for"
-                f" {len(example.pictures)} picture(s): give one for each, or none",
+                f" {len(example.images)} image(s): give one for each, or none",
             )
 
 
@@ -61,54 +61,54 @@ def ids_are_unique(subject: Subject) -> None:
         expect(not twice, f"in {where} several examples have the id {', '.join(map(repr, twice[:5]))}")
 
 
-def splits_share_no_picture(subject: Subject) -> None:
-    """A picture that was trained on says nothing in a test."""
+def splits_share_no_image(subject: Subject) -> None:
+    """An image that was trained on says nothing in a test."""
     dataset = subject.shared
     seen: dict[str, str] = {}
     for split in dataset.splits():
-        keys = distinct(each.pictures for task in dataset.tasks() for each in dataset.examples(split, task))
+        keys = distinct(each.images for task in dataset.tasks() for each in dataset.examples(split, task))
         shared = sorted(key for key in keys if key in seen)
-        expect(not shared, f"the picture '{shared[0] if shared else ''}' is in '{split}' and in another split")
+        expect(not shared, f"the image '{shared[0] if shared else ''}' is in '{split}' and in another split")
         seen.update((key, split) for key in keys)
 
 
-def pictures_open(subject: Subject) -> None:
+def images_open(subject: Subject) -> None:
     """Some of each split, spread over it."""
     dataset = subject.shared
     for where, key in _some_keys(dataset):
-        picture = dataset.picture(key)
+        image = dataset.image(key)
         expect(
-            isinstance(picture, Image.Image) and picture.mode == "RGB",
-            f"in {where} picture('{key}') gives {picture!r}: give a PIL image of mode RGB",
+            isinstance(image, Image.Image) and image.mode == "RGB",
+            f"in {where} image('{key}') gives {image!r}: give a PIL image of mode RGB",
         )
         expect(dataset.fault(key) is None, f"in {where} fault('{key}') says it cannot be shown, but it opens")
 
 
-def a_picture_is_the_same_each_time(subject: Subject) -> None:
+def an_image_is_the_same_each_time(subject: Subject) -> None:
     """However often it is opened, and whatever was opened before."""
     dataset = subject.shared
     keys = [key for _, key in _some_keys(dataset)]
     for _, key in _some_keys(dataset):
-        same = dataset.picture(key).tobytes() == dataset.picture(key).tobytes()
-        expect(same, f"picture('{key}') gives another picture the second time")
+        same = dataset.image(key).tobytes() == dataset.image(key).tobytes()
+        expect(same, f"image('{key}') gives another image the second time")
 
     def calls(dataset: Dataset, number: int) -> Sequence[Call]:
-        return [Call("picture", dataset.picture, (keys[number % len(keys)],))]
+        return [Call("image", dataset.image, (keys[number % len(keys)],))]
 
     expect_the_same_each_time(Asked(lambda: dataset, calls))
 
 
 def what_it_hands_out_is_not_kept(subject: Subject) -> None:
-    """Whoever gets a picture, or a list of examples, may change it."""
+    """Whoever gets an image, or a list of examples, may change it."""
     dataset = subject.shared
     _, key = next(_some_keys(dataset))
-    picture = dataset.picture(key)
-    before = picture.tobytes()
-    picture.paste(ImageChops.invert(picture))
+    image = dataset.image(key)
+    before = image.tobytes()
+    image.paste(ImageChops.invert(image))
     expect(
-        dataset.picture(key).tobytes() == before,
-        f"picture('{key}') hands out the picture that it keeps: drawing on it changes what is shown later. Give"
-        " picture.copy()",
+        dataset.image(key).tobytes() == before,
+        f"image('{key}') hands out the image that it keeps: drawing on it changes what is shown later. Give"
+        " image.copy()",
     )
     for split in dataset.splits():
         for task in dataset.tasks():
@@ -137,17 +137,17 @@ def examples_and_fingerprint_are_the_same_each_time(subject: Subject) -> None:
 
 
 def augmenting_is_drawn_from_the_given_random_alone(subject: Subject) -> None:
-    """The same random numbers give the same picture, of the same size; the original stays as it was."""
+    """The same random numbers give the same image, of the same size; the original stays as it was."""
     dataset = subject.shared
     _, examples = next(_all(dataset))
-    picture = dataset.picture(examples[0].picture)
-    original = picture.copy()
-    first, again = (dataset.augment(picture, random.Random(1)) for _ in range(2))
+    image = dataset.image(examples[0].image)
+    original = image.copy()
+    first, again = (dataset.augment(image, random.Random(1)) for _ in range(2))
     expect(first.mode == "RGB" and first.size == original.size, f"augment gives {first!r} of {original!r}")
     expect(first.tobytes() == again.tobytes(), "augment draws from elsewhere: use only the `random` it is given")
-    expect(picture.tobytes() == original.tobytes(), "augment changes the picture it is given: change a copy")
+    expect(image.tobytes() == original.tobytes(), "augment changes the image it is given: change a copy")
     if not dataset.augments:
-        expect(first.tobytes() == original.tobytes(), "augment changes pictures, but `augments` is False")
+        expect(first.tobytes() == original.tobytes(), "augment changes images, but `augments` is False")
 
 
 def _all(dataset: Dataset) -> Iterator[tuple[str, Sequence[Example]]]:
@@ -157,9 +157,9 @@ def _all(dataset: Dataset) -> Iterator[tuple[str, Sequence[Example]]]:
 
 
 def _some_keys(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Pictures of each split and task, spread over it, with where they are."""
+    """Images of each split and task, spread over it, with where they are."""
     for where, examples in _all(dataset):
-        keys = distinct(example.pictures for example in examples)
+        keys = distinct(example.images for example in examples)
         for key in keys[:: max(1, len(keys) // OPENED)]:
             yield where, key
 
@@ -168,12 +168,12 @@ BASICS = in_turn(
     it_can_be_built_with_these_options,
     every_split_has_examples,
     examples_are_whole,
-    pictures_open,
-    a_picture_is_the_same_each_time,
+    images_open,
+    an_image_is_the_same_each_time,
 )
 CHECKS: tuple[Rule, ...] = (
     *BASICS,
     *after(BASICS, what_it_hands_out_is_not_kept),
-    *after(BASICS[:3], ids_are_unique, splits_share_no_picture, examples_and_fingerprint_are_the_same_each_time),
+    *after(BASICS[:3], ids_are_unique, splits_share_no_image, examples_and_fingerprint_are_the_same_each_time),
     *after(BASICS, augmenting_is_drawn_from_the_given_random_alone),
 )

@@ -1,4 +1,4 @@
-"""Rules for encoders: any picture to the declared tokens, each by itself."""
+"""Rules for encoders: any image to the declared tokens, each by itself."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from workbench.conformance.findings import Rule, Subject, after, expect
 from workbench.conformance.modules import (
     CLOSE,
     EXACT,
-    another_picture_changes_the_loss,
+    another_image_changes_the_loss,
     basics,
     common,
     rows_do_not_mix,
 )
-from workbench.conformance.reference import gap, opened, pictures
+from workbench.conformance.reference import different_images, gap, opened
 from workbench.contracts import Encoder
 
 
-def any_picture_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:
-    """Wide, tall, tiny, even grey (the control without a picture), and grey in mode."""
+def any_image_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:
+    """Wide, tall, tiny, even grey (the control without an image), and grey in mode."""
     encoder = subject.build()
     size = encoder.image_size
     odd = {
-        "a wide picture (91 x 37)": Image.new("RGB", (91, 37), (200, 30, 30)),
-        "a tall picture (5 x 301)": Image.new("RGB", (5, 301), (30, 200, 30)),
-        "a picture of one pixel": Image.new("RGB", (1, 1), (30, 30, 200)),
-        "an even grey picture": Image.new("RGB", (size, size), (128, 128, 128)),
-        "a picture of mode L": Image.new("L", (40, 40), 90),
+        "a wide image (91 x 37)": Image.new("RGB", (91, 37), (200, 30, 30)),
+        "a tall image (5 x 301)": Image.new("RGB", (5, 301), (30, 200, 30)),
+        "an image of one pixel": Image.new("RGB", (1, 1), (30, 30, 200)),
+        "an even grey image": Image.new("RGB", (size, size), (128, 128, 128)),
+        "an image of mode L": Image.new("L", (40, 40), 90),
     }
-    for name, picture in odd.items():
-        tensor = encoder.transform(picture)
+    for name, image in odd.items():
+        tensor = encoder.transform(image)
         expect(
             tuple(tensor.shape) == (3, size, size) and tensor.dtype == torch.float32,
             f"transform makes {tuple(tensor.shape)} {tensor.dtype} of {name}; it should be (3, {size}, {size}) float32."
-            " Start with picture.convert('RGB') and end at image_size",
+            " Start with image.convert('RGB') and end at image_size",
         )
         expect(bool(tensor.isfinite().all()), f"transform makes NaN or infinity of {name}: do not divide by its spread")
 
 
-def views_are_the_picture_and_its_tiles(subject: Subject) -> None:
-    """One view without `tiles`; with them a large picture has more, as many as there may be at most."""
+def views_are_the_image_and_its_tiles(subject: Subject) -> None:
+    """One view without `tiles`; with them a large image has more, as many as there may be at most."""
     encoder = subject.build()
     size, most = encoder.image_size, 1 + encoder.tiles
     for width, height in ((size, size), (3 * size, 2 * size), (size, 7 * size)):
         views = encoder.views(Image.new("RGB", (width, height), (30, 30, 200)))
         expect(
             views.shape[1:] == (3, size, size) and 1 <= len(views) <= most,
-            f"views makes {tuple(views.shape)} of a picture of {width} x {height}; it should be (views, 3, {size},"
+            f"views makes {tuple(views.shape)} of an image of {width} x {height}; it should be (views, 3, {size},"
             f" {size}) with 1 to {most} views",
         )
 
@@ -58,19 +58,19 @@ def views_are_the_picture_and_its_tiles(subject: Subject) -> None:
 def tokens_have_the_declared_shape(subject: Subject) -> None:
     """`shape` is what connectors and fusions are built for."""
     encoder = subject.build().eval()
-    tokens, shape = encoder(pictures(encoder, 3)), encoder.shape
+    tokens, shape = encoder(different_images(encoder, 3)), encoder.shape
     expect(
         tuple(tokens.shape) == (3, shape.tokens, shape.width),
-        f"forward gives {tuple(tokens.shape)} for 3 pictures, but shape says (3, {shape.tokens}, {shape.width})",
+        f"forward gives {tuple(tokens.shape)} for 3 images, but shape says (3, {shape.tokens}, {shape.width})",
     )
 
 
-def pool_gives_one_vector_for_each_picture(subject: Subject) -> None:
+def pool_gives_one_vector_for_each_image(subject: Subject) -> None:
     """For contrastive training."""
     encoder = subject.build().eval()
-    pooled = encoder.pool(pictures(encoder, 3))
+    pooled = encoder.pool(different_images(encoder, 3))
     wanted = (3, encoder.shape.width)
-    expect(tuple(pooled.shape) == wanted, f"pool gives {tuple(pooled.shape)} for 3 pictures; it should be {wanted}")
+    expect(tuple(pooled.shape) == wanted, f"pool gives {tuple(pooled.shape)} for 3 images; it should be {wanted}")
 
 
 def it_gives_the_same_each_time(subject: Subject) -> None:
@@ -78,37 +78,37 @@ def it_gives_the_same_each_time(subject: Subject) -> None:
     expect_the_same_each_time(Asked(lambda: opened(subject.build()).eval(), _calls))
 
 
-def pictures_stay_as_they_were(subject: Subject) -> None:
+def images_stay_as_they_were(subject: Subject) -> None:
     """They are shown again: to other methods, in the next epoch, in a report."""
     encoder = subject.build()
     for mode in (True, False):
         expect_inputs_stay(_calls(encoder.train(mode), 0))
 
 
-def a_picture_is_encoded_the_same_in_any_batch(subject: Subject) -> None:
-    """Features of a frozen encoder are kept by picture, so a picture's neighbours must not matter."""
+def an_image_is_encoded_the_same_in_any_batch(subject: Subject) -> None:
+    """Features of a frozen encoder are kept by image, so an image's neighbours must not matter."""
     encoder = subject.build().eval()
-    images = pictures(encoder, 3)
+    images = different_images(encoder, 3)
     for name, look in (("tokens", encoder), ("pooled vector", encoder.pool)):
         alone = torch.cat([look(image.clone()) for image in images.split(1)])
         expect(
             gap(look(images.clone()), alone) < CLOSE,
-            f"a picture gets another {name} in a batch than alone: normalise over a picture's own values (LayerNorm),"
+            f"an image gets another {name} in a batch than alone: normalise over an image's own values (LayerNorm),"
             " not over the batch (BatchNorm)",
         )
 
 
-def another_picture_gives_other_tokens(subject: Subject) -> None:
+def another_image_gives_other_tokens(subject: Subject) -> None:
     """Otherwise it is blind."""
     encoder = subject.build().eval()
-    tokens = encoder(pictures(encoder, 2))
-    expect(gap(tokens[0], tokens[1]) > EXACT, "two different pictures give the same tokens")
+    tokens = encoder(different_images(encoder, 2))
+    expect(gap(tokens[0], tokens[1]) > EXACT, "two different images give the same tokens")
 
 
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """By way of the tokens, or of `pool`."""
     encoder = subject.build()
-    images = pictures(encoder, 3)
+    images = different_images(encoder, 3)
     for output in (encoder(images), encoder.pool(images)):
         # A fixed random direction: behind a normalisation the gradient of a plain sum is zero.
         (output * torch.randn_like(output)).sum().backward()
@@ -121,30 +121,30 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
 
 
 def _calls(encoder: Encoder, number: int) -> Sequence[Call]:
-    image = pictures(encoder, 2)[number : number + 1]
-    picture = Image.new("RGB", (40, 30), (200, 30 + 100 * number, 30))
-    calls = [Call("transform", encoder.transform, (picture,)), Call("forward", encoder, (image,))]
+    pixels = different_images(encoder, 2)[number : number + 1]
+    image = Image.new("RGB", (40, 30), (200, 30 + 100 * number, 30))
+    calls = [Call("transform", encoder.transform, (image,)), Call("forward", encoder, (pixels,))]
     if type(encoder).views is not Encoder.views:
-        calls.append(Call("views", encoder.views, (picture,)))
+        calls.append(Call("views", encoder.views, (image,)))
     if type(encoder).pool is not Encoder.pool:
-        calls.append(Call("pool", encoder.pool, (image,)))
+        calls.append(Call("pool", encoder.pool, (pixels,)))
     return calls
 
 
 BASICS = basics(
-    any_picture_becomes_a_tensor_of_its_image_size,
+    any_image_becomes_a_tensor_of_its_image_size,
     tokens_have_the_declared_shape,
     same=it_gives_the_same_each_time,
-    stay=pictures_stay_as_they_were,
+    stay=images_stay_as_they_were,
 )
-ALONE = after(BASICS, a_picture_is_encoded_the_same_in_any_batch)
-SEES = after(BASICS, another_picture_gives_other_tokens)
+ALONE = after(BASICS, an_image_is_encoded_the_same_in_any_batch)
+SEES = after(BASICS, another_image_gives_other_tokens)
 CHECKS: tuple[Rule, ...] = (
     *BASICS,
-    *after(BASICS[:3], views_are_the_picture_and_its_tiles, pool_gives_one_vector_for_each_picture),
+    *after(BASICS[:3], views_are_the_image_and_its_tiles, pool_gives_one_vector_for_each_image),
     *ALONE,
     *after((*BASICS, *ALONE), rows_do_not_mix),
     *SEES,
-    *after((*BASICS, *SEES), another_picture_changes_the_loss, gradients_reach_every_parameter),
+    *after((*BASICS, *SEES), another_image_changes_the_loss, gradients_reach_every_parameter),
     *common(BASICS),
 )

@@ -16,8 +16,8 @@ NUMBERS = 2 * DEPTH  # each block, reading the prompt and answering
 
 
 def calls_of_fusion(width: int, fusion: Fusion, number: int) -> Sequence[Call]:
-    """The methods that it overrides, with one of several pictures, for one of the blocks, with and without prompt. The
-    second set of pictures has fewer views than the first."""
+    """The methods that it overrides, with one of several images, for one of the blocks, with and without prompt. The
+    second set of images has fewer views than the first."""
     chance = torch.Generator().manual_seed(number)
     vision = torch.randn(ROWS, 2 * TOKENS, width, generator=chance)
     mask = (torch.arange(2 * TOKENS) < torch.tensor([[2 * TOKENS], [TOKENS]]))[:, None, None]
@@ -38,7 +38,7 @@ def calls_of_fusion(width: int, fusion: Fusion, number: int) -> Sequence[Call]:
 
 
 def _text(embeds: Tensor, prompt: Tensor) -> Inputs:
-    """The inputs of two rows, the first with two pictures and the second with one."""
+    """The inputs of two rows, the first with two images and the second with one."""
     places = torch.arange(LENGTH).expand(ROWS, -1)
     image = places < torch.tensor([[2], [1]])
     return Inputs(embeds, places.clone(), (places >= 3).long(), prompt.clone(), image, places.clone())

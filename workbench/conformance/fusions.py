@@ -19,7 +19,7 @@ from workbench.conformance.fusion_calls import LENGTH, NUMBERS, ROWS, TOKENS, ca
 from workbench.conformance.modules import (
     CLOSE,
     EXACT,
-    another_picture_changes_the_loss,
+    another_image_changes_the_loss,
     basics,
     common,
     gradients_reach_every_parameter,
@@ -45,15 +45,15 @@ from workbench.layers import all_tensors
 from workbench.model import VisionLanguageModel, visible
 
 
-def prepare_gives_one_entry_for_each_set_of_pictures(subject: Subject) -> None:
-    """Rows pick their pictures from it by number."""
+def prepare_gives_one_entry_for_each_set_of_images(subject: Subject) -> None:
+    """Rows pick their images from it by number."""
     model = compose(subject)
     for questions in (QUESTIONS, SEVERAL):
         batch = batch_for(model, questions=questions)
         sizes = _sizes(model.see(batch.images, batch.views))
         expect(
             all(size[:1] == (len(questions),) for size in sizes),
-            f"prepare gives tensors of the shapes {sizes} for {len(questions)} sets of pictures: every tensor has one"
+            f"prepare gives tensors of the shapes {sizes} for {len(questions)} sets of images: every tensor has one"
             " entry for each set, as its first dimension",
         )
 
@@ -135,12 +135,12 @@ def no_answer_token_is_read_ahead(subject: Subject) -> None:
         expect(
             float(leaks[worst]) < EXACT * 10,
             f"an answer is read ahead: changing text token {int(places[worst])} of the prompt '{prompt.strip()}' moves"
-            f" earlier logits by {float(leaks[worst]):.2g}. The picture (or whatever is shared by the row) has looked"
+            f" earlier logits by {float(leaks[worst]):.2g}. The image (or whatever is shared by the row) has looked"
             " at the answer: let it look only where `prompt` is True, and never mix tokens along the sequence",
         )
 
 
-def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
+def questions_of_an_image_do_not_reach_each_other(subject: Subject) -> None:
     """Changing one question's words and answer changes no logit of the others."""
     model, _ = subject.once(trained)
     for prompt in PROMPTS:
@@ -157,13 +157,13 @@ def questions_of_a_picture_do_not_reach_each_other(subject: Subject) -> None:
         leak = gap(model.logits(replace(batch, ids=ids))[~changed], logits[~changed])
         expect(
             leak < EXACT * 10,
-            f"one question's text moves the logits of another question about the same picture by {leak:.2g}. If the"
-            " text changes the picture, set `reads_text = True` in the class: then each question is a row of its own",
+            f"one question's text moves the logits of another question about the same image by {leak:.2g}. If the"
+            " text changes the image, set `reads_text = True` in the class: then each question is a row of its own",
         )
 
 
 def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> None:
-    """Packing the questions of a picture changes no number."""
+    """Packing the questions of an image changes no number."""
     _expect_as_if_alone(
         subject,
         QUESTIONS,
@@ -172,17 +172,17 @@ def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> 
     )
 
 
-def rows_with_fewer_pictures_are_read_as_if_each_stood_alone(subject: Subject) -> None:
-    """What fills up the vision of a row with fewer pictures than another is not looked at."""
+def rows_with_fewer_images_are_read_as_if_each_stood_alone(subject: Subject) -> None:
+    """What fills up the vision of a row with fewer images than another is not looked at."""
     _expect_as_if_alone(
         subject,
         SEVERAL,
-        "a row with fewer pictures than another of its batch gets another loss than alone: nothing may look at the"
+        "a row with fewer images than another of its batch gets another loss than alone: nothing may look at the"
         " image tokens where the `mask` of `prepare` is False. Hand it to CrossAttention.keys_values, or hide them",
     )
 
 
-def every_picture_of_a_row_changes_the_loss(subject: Subject) -> None:
+def every_image_of_a_row_changes_the_loss(subject: Subject) -> None:
     """Also those behind the first one."""
     model, _ = subject.once(trained)
     for prompt in PROMPTS:
@@ -194,8 +194,8 @@ def every_picture_of_a_row_changes_the_loss(subject: Subject) -> None:
             moved = gap(model.loss(replace(batch, images=images)), before)
             expect(
                 moved > EXACT,
-                f"another picture in place {place + 1} of {len(images)} changes nothing: `vision` holds the tokens of"
-                " all pictures of a row, one after the other",
+                f"another image in place {place + 1} of {len(images)} changes nothing: `vision` holds the tokens of"
+                " all images of a row, one after the other",
             )
 
 
@@ -265,7 +265,7 @@ def _losses_together_and_alone(
     together = batch_for(model, prompt, rows)
     left, alone = together.images, []
     for questions in rows:
-        count = len(questions[0].pictures)
+        count = len(questions[0].images)
         own, left = left[:count], left[count:]
         for question in questions:
             batch = replace(batch_for(model, prompt, [[question]]), images=own)
@@ -275,9 +275,9 @@ def _losses_together_and_alone(
 
 def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
     vision = model.see(batch.images, batch.views)
-    if batch.picture is not None:
-        picture = batch.picture
-        vision = all_tensors(vision, lambda tensor: tensor[picture])
+    if batch.image_set is not None:
+        image_set = batch.image_set
+        vision = all_tensors(vision, lambda tensor: tensor[image_set])
     places = torch.arange(batch.ids.shape[1]).expand_as(batch.ids)
     image = batch.ids == model.language_model.tokenizer.image
     embeds = model.language_model.embed(batch.ids)
@@ -297,22 +297,22 @@ def _sort(value: Any) -> str:
 
 
 BASICS = basics(
-    prepare_gives_one_entry_for_each_set_of_pictures,
+    prepare_gives_one_entry_for_each_set_of_images,
     the_text_keeps_its_places_in_the_sequence,
     blocks_get_back_what_they_read,
     same=it_gives_the_same_each_time,
     stay=what_it_is_given_stays_as_it_was,
 )
 APART = (*BASICS, *after(BASICS, rows_do_not_mix))
-UNREAD = (*APART, *after(APART, no_answer_token_is_read_ahead, questions_of_a_picture_do_not_reach_each_other))
+UNREAD = (*APART, *after(APART, no_answer_token_is_read_ahead, questions_of_an_image_do_not_reach_each_other))
 ALONE = (*UNREAD, *after(UNREAD, questions_are_answered_in_a_row_as_if_each_stood_alone))
 CHECKS: tuple[Rule, ...] = (
     *BASICS,
     *ALONE[len(BASICS) :],
-    *after(ALONE, rows_with_fewer_pictures_are_read_as_if_each_stood_alone),
+    *after(ALONE, rows_with_fewer_images_are_read_as_if_each_stood_alone),
     *after(ALONE, answers_from_the_cache_equal_the_full_pass),
-    *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
-    *after(APART, every_picture_of_a_row_changes_the_loss),
+    *after(BASICS, gradients_reach_every_parameter, another_image_changes_the_loss),
+    *after(APART, every_image_of_a_row_changes_the_loss),
     *after(
         BASICS,
         a_new_fusion_leaves_the_decoder_as_it_was,

@@ -19,7 +19,7 @@ from workbench.conformance.fusions import (
 )
 from workbench.conformance.modules import (
     EXACT,
-    another_picture_changes_the_loss,
+    another_image_changes_the_loss,
     basics,
     common,
     gradients_reach_every_parameter,
@@ -244,6 +244,6 @@ CHECKS: tuple[Rule, ...] = (
     *after(MASKED, no_answer_token_is_read_ahead),
     *after(CACHED, answers_from_the_cache_equal_the_full_pass),
     *after(BASICS, it_can_be_built_again_from_its_saved_tokenizer),
-    *after(BASICS, gradients_reach_every_parameter, another_picture_changes_the_loss),
+    *after(BASICS, gradients_reach_every_parameter, another_image_changes_the_loss),
     *common(BASICS),
 )

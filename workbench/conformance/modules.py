@@ -1,4 +1,4 @@
-"""Rules for every part of a model: it trains, copies, saves, and depends on the picture."""
+"""Rules for every part of a model: it trains, copies, saves, and depends on the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workbench.model import VisionLanguageModel
 
 EXACT, CLOSE = 1e-6, 1e-3
 APART = (
-    "Each row has pictures and questions of its own: normalise over a token's own values (LayerNorm), and let nothing"
+    "Each row has images and questions of its own: normalise over a token's own values (LayerNorm), and let nothing"
     " look along the first dimension (BatchNorm does, and means over it)"
 )
 
@@ -83,7 +83,7 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
     )
 
 
-def another_picture_changes_the_loss(subject: Subject) -> None:
+def another_image_changes_the_loss(subject: Subject) -> None:
     """Otherwise the model is blind."""
     model, _ = subject.once(trained)
     batch = batch_for(model)
@@ -91,7 +91,7 @@ def another_picture_changes_the_loss(subject: Subject) -> None:
     changed = gap(model.token_losses(vision, batch), model.token_losses(other, batch))
     expect(
         changed > EXACT,
-        "with another picture the loss stays the same, even after some steps of training: what the picture gives gets"
+        "with another image the loss stays the same, even after some steps of training: what the image gives gets"
         " lost on its way to the decoder",
     )
 
@@ -181,10 +181,10 @@ def expect_rows_apart(make: Callable[[], VisionLanguageModel]) -> None:
 
 
 def _moved_by_others(make: Callable[[], VisionLanguageModel]) -> float:
-    """How much the logits of the first picture's rows move when all other pictures and questions become others."""
+    """How much the logits of the first image's rows move when all other images and questions become others."""
     model = make()
     batch = batch_for(model)
-    own = torch.arange(len(batch.ids)) == 0 if batch.picture is None else batch.picture == 0
+    own = torch.arange(len(batch.ids)) == 0 if batch.image_set is None else batch.image_set == 0
     text = (batch.segments > 0) & (batch.ids != model.language_model.tokenizer.image) & ~own[:, None]
     ids = torch.where(text, other_ids(batch.ids, model), batch.ids)
     images = torch.cat([batch.images[:1], 3 * batch.images[1:].flip(-1) + 0.5])

@@ -86,7 +86,7 @@ def outputs_stay_within_tolerance(subject: Subject) -> None:
     )
 
 
-def another_picture_still_changes_the_loss(subject: Subject) -> None:
+def another_image_still_changes_the_loss(subject: Subject) -> None:
     """Replacing a whole block would cut off the fusion that hangs on it."""
     model = _model(subject)
     subject.build().quantize(model)
@@ -94,7 +94,7 @@ def another_picture_still_changes_the_loss(subject: Subject) -> None:
     vision, other = model.see(batch.images), model.see(batch.images.flip(0))
     expect(
         gap(model.token_losses(vision, batch), model.token_losses(other, batch)) > EXACT,
-        "after quantizing, the picture no longer reaches the decoder: replace single layers (nn.Linear), never a"
+        "after quantizing, the image no longer reaches the decoder: replace single layers (nn.Linear), never a"
         " decoder's block or attention, on which the fusion's hooks hang",
     )
 
@@ -159,7 +159,7 @@ CHECKS: tuple[Rule, ...] = (
         BASICS,
         the_model_gets_smaller,
         outputs_stay_within_tolerance,
-        another_picture_still_changes_the_loss,
+        another_image_still_changes_the_loss,
         gradients_pass_through_when_it_says_so,
         a_quantized_model_answers,
         a_quantized_model_can_be_copied,

@@ -41,7 +41,7 @@ QUESTIONS = (
         Example("1/1", "1", "where?", ("on the left side of the image",), "where"),
     ),
 )
-SEVERAL = (  # the same about different numbers of pictures
+SEVERAL = (  # the same about different numbers of images
     tuple(replace(each, more=("2", "3")) for each in QUESTIONS[0]),
     QUESTIONS[1],
 )
@@ -51,7 +51,7 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 class ReferenceEncoder(Encoder):
-    """A linear layer over the four quadrants of an 8 x 8 picture."""
+    """A linear layer over the four quadrants of an 8 x 8 image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ class ReferenceEncoder(Encoder):
         self.shape = VisionShape(24, 4)
         self.patches = nn.Conv2d(3, 24, 4, 4)
 
-    def transform(self, picture: Image.Image) -> Tensor:
+    def transform(self, image: Image.Image) -> Tensor:
         """Squeezed to 8 x 8, in [-1, 1]."""
-        pixels = numpy.array(picture.convert("RGB").resize((8, 8)), dtype=numpy.float32)
+        pixels = numpy.array(image.convert("RGB").resize((8, 8)), dtype=numpy.float32)
         return torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1
 
     def forward(self, images: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class ReferenceConnector(Connector):
 
 
 class ReferenceFusion(Fusion):
-    """Cross-attention between the blocks, and the picture's mean added inside them: both kinds of hook are used."""
+    """Cross-attention between the blocks, and the image's mean added inside them: both kinds of hook are used."""
 
     def __init__(self, vision: VisionShape, decoder: DecoderShape) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class ReferenceFusion(Fusion):
         self.mean = nn.Linear(vision.width, decoder.width)
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> Any:
-        """vision [G,M,Dv] -> keys and values, and one vector for each set of pictures."""
+        """vision [G,M,Dv] -> keys and values, and one vector for each set of images."""
         there = torch.ones_like(vision[..., :1]) if mask is None else mask[:, 0, 0, :, None].to(vision.dtype)
         mean = self.mean((vision * there).sum(1, keepdim=True) / there.sum(1, keepdim=True))
         return {"keys and values": self.attention.keys_values(vision, mask), "mean": mean}
@@ -193,8 +193,8 @@ def reference_model(width: int = 64) -> VisionLanguageModel:
     return VisionLanguageModel(encoder, connector, ReferenceFusion(connector.shape, decoder.shape), decoder)
 
 
-def pictures(encoder: Encoder, count: int) -> Tensor:
-    """Different pictures as the encoder takes them [P,3,H,W]."""
+def different_images(encoder: Encoder, count: int) -> Tensor:
+    """Different images as the encoder takes them [P,3,H,W]."""
     chance = numpy.random.default_rng(3)
     coarse = [Image.fromarray(chance.integers(0, 256, (4, 4, 3), dtype=numpy.uint8)) for _ in range(count)]
     return torch.stack([encoder.transform(each.resize((40, 40), Image.Resampling.NEAREST)) for each in coarse])
@@ -208,8 +208,8 @@ def batch_for(
 ) -> Batch:
     """The reference questions as one batch, as the model's fusion wants them."""
     collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
-    count = sum(len(row[0].pictures) for row in questions)
-    return collate(pictures(model.encoder, count), questions, answered)
+    count = sum(len(row[0].images) for row in questions)
+    return collate(different_images(model.encoder, count), questions, answered)
 
 
 def train_briefly(

@@ -1,4 +1,4 @@
-"""Copies and comparisons of whatever goes into a plugin and comes out of it: tensors, pictures, examples, texts."""
+"""Copies and comparisons of whatever goes into a plugin and comes out of it: tensors, images, examples, texts."""
 
 from __future__ import annotations
 

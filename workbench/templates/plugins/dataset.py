@@ -1,4 +1,4 @@
-"""A dataset: pictures, questions about them, and the right answers."""
+"""A dataset: images, questions about them, and the right answers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ COLORS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (40, 40, 220), "
 
 
 class NewPlugin(Dataset):
-    """Drawn pictures of one colour, and questions about it; replace it by files of your own."""
+    """Drawn images of one colour, and questions about it; replace it by files of your own."""
 
-    # What stands behind the `*` is set in the experiment file: `dataset: {name: new_plugin, pictures: 400}`.
-    def __init__(self, *, pictures: PositiveInt = 64):
-        self.pictures = pictures
+    # What stands behind the `*` is set in the experiment file: `dataset: {name: new_plugin, images: 400}`.
+    def __init__(self, *, images: PositiveInt = 64):
+        self.images = images
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """The examples of a split. An id means one question; `picture` is a key that `picture` opens."""
-        return [example for number in range(self.pictures) for example in _questions(f"{split}/{number}")]
+        """The examples of a split. An id means one question; `image` is a key that `image` opens."""
+        return [example for number in range(self.images) for example in _questions(f"{split}/{number}")]
 
-    def picture(self, key: str) -> Image.Image:
-        """The RGB picture of a key: always the same."""
+    def image(self, key: str) -> Image.Image:
+        """The RGB image of a key: always the same."""
         return Image.new("RGB", (32, 32), COLORS[_color(key)])
 
     def fingerprint(self) -> str:
         """Changes when the data does: results are kept by it. For files, a hash of their names and sizes."""
-        return f"{self.pictures} pictures of {sorted(COLORS.items())}"
+        return f"{self.images} images of {sorted(COLORS.items())}"
 
 
 def _color(key: str) -> str:

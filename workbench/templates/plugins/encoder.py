@@ -1,4 +1,4 @@
-"""An image encoder: a picture becomes image tokens, one for each patch."""
+"""An image encoder: an image becomes image tokens, one for each patch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NewPlugin(Encoder):
     def __init__(self, *, image_size: PositiveInt = 32, patch_size: PositiveInt = 8, width: PositiveInt = 64):
         super().__init__()
         tokens = (image_size // patch_size) ** 2
-        # The two promises an encoder makes: the size of the pictures it takes, and the tokens it gives.
+        # The two promises an encoder makes: the size of the images it takes, and the tokens it gives.
         self.image_size = image_size
         self.shape = VisionShape(width, tokens)
         self.patches = nn.Conv2d(3, width, patch_size, stride=patch_size)
@@ -26,10 +26,10 @@ class NewPlugin(Encoder):
         self.norm = nn.LayerNorm(width)
         self.mlp = MLP(width, 2 * width)
 
-    def transform(self, picture: Image.Image) -> Tensor:
-        """A picture of any size -> [3,H,W] in [-1, 1]."""
-        picture = picture.convert("RGB").resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(numpy.array(picture, dtype=numpy.float32))  # [H,W,3]
+    def transform(self, image: Image.Image) -> Tensor:
+        """An image of any size -> [3,H,W] in [-1, 1]."""
+        image = image.convert("RGB").resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(numpy.array(image, dtype=numpy.float32))  # [H,W,3]
         return pixels.permute(2, 0, 1) / 127.5 - 1
 
     def forward(self, images: Tensor) -> Tensor:

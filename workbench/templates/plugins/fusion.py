@@ -1,4 +1,4 @@
-"""A fusion: how the decoder gets to see the picture."""
+"""A fusion: how the decoder gets to see the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionSh
 
 
 class NewPlugin(Fusion):
-    """Before the first `blocks` blocks, the text looks at the picture, behind a gate that starts closed."""
+    """Before the first `blocks` blocks, the text looks at the image, behind a gate that starts closed."""
 
     # `vision` and `decoder` come from the workbench: the image tokens, and the decoder they are for.
     # What stands behind the `*` is set in the experiment file: `fusion: {name: new_plugin, blocks: 1}`.
@@ -25,8 +25,8 @@ class NewPlugin(Fusion):
         self.gates = nn.Parameter(torch.zeros(count))
 
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
-        """vision [G,M,Dv] -> keys and values of each block [G,H,M,E]: once for some pictures, not once a token.
-        The mask hides what is not there, where others in the batch have more pictures."""
+        """vision [G,M,Dv] -> keys and values of each block [G,H,M,E]: once for some images, not once a token.
+        The mask hides what is not there, where others in the batch have more images."""
         return [look.keys_values(vision, mask) for look in self.looks if isinstance(look, CrossAttention)]
 
     def fuse_block(
