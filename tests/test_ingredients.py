@@ -48,6 +48,7 @@ NUMBERLESS = {
     "workbench.keys": "makes the keys: another way to make them gives other keys",
     "workbench.locks": "who may make a stage",
     "workbench.machine": "cores and memory: where and when work is done",
+    "workbench.older_records": "names: what an earlier version wrote is read under those of this one",
     "workbench.options": "checks options; what they come to stands in the trial's spec",
     "workbench.problems": "the words of mistakes in an experiment file",
     "workbench.provenance": "what a record says of the machine and the run",

@@ -23,6 +23,7 @@ from torch import Tensor
 from workbench.atomic import new_folder, remove, storage_errors, temporary_sibling, write_text
 from workbench.errors import UserError
 from workbench.locks import locked, remove_unheld, shared_lock
+from workbench.older_records import curve_of, stage_of
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
@@ -177,7 +178,7 @@ class ArtifactStore:
                 weights=load_file(folder / WEIGHTS),
                 tokenizer_file=tokenizer if tokenizer.is_file() else None,
                 summary=summary,
-                curve=[json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()],
+                curve=curve_of(map(json.loads, (folder / CURVE).read_text(encoding="utf-8").splitlines())),
             )
 
     def read_features(self, key: str) -> tuple[dict[str, Any], list[str], Tensor]:
@@ -203,7 +204,7 @@ class ArtifactStore:
         summary = json.loads((self.folder / key / SUMMARY).read_text(encoding="utf-8"))
         if summary.pop(OWN) != _checksum_of(summary):
             raise ValueError(f"{SUMMARY} is not what was written (its checksum differs)")
-        return summary
+        return stage_of(summary)
 
     @contextmanager
     def _new(self, key: str, summary: dict[str, Any]) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from workbench.component_files import files_of
 from workbench.compose import attach_adapter, build_model, count_parameters, quantize, uses_adapter
 from workbench.contracts import Adapter, Corpus
 from workbench.model import VisionLanguageModel
+from workbench.older_records import weights_of
 from workbench.trial import Phase, Trial, trains_quantized
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def load_changed(
     """Load weights that need not have the `untouched` parameters, nor the buffers that are `remade` of these; returns
     the ids of what was loaded."""
     own = {name: id(each) for name, each in module.state_dict(keep_vars=True).items()}
+    weights = weights_of(weights, own)
     not_kept = [name for name, which in own.items() if which in untouched]
     load_into(module, weights, source, allow_missing=[*not_kept, *remade])
     return {own[name] for name in weights}

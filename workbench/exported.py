@@ -40,6 +40,7 @@ from workbench.finished import Finished, trial_of
 from workbench.llava_folder import write_llava
 from workbench.model import VisionLanguageModel
 from workbench.model_card import CARD, model_card
+from workbench.older_records import record_of, weights_of
 from workbench.part_files import copy_parts, make_room
 from workbench.registry import Registry, load_registry
 from workbench.trial import Trial, trains_quantized
@@ -139,11 +140,11 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
         spec, parts = config["spec"], config["parts"]
         for kind, (option, place) in parts.items():
             spec[kind] = {**spec[kind], option: str(folder / place)}
-        record = config["record"]
+        record = record_of(config["record"])
         trial = trial_of(spec, registry, folder, record["experiment"], record["axes"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
-    return Exported(folder, config, trial, registry)
+    return Exported(folder, {**config, "record": record}, trial, registry)
 
 
 def _write_apart(built: Built, folder: Path) -> None:
@@ -187,8 +188,9 @@ def _once(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _with_shared(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Weights that were saved once, under every name that the model has for them."""
+    """Weights that were saved once, under every name that the model has for them now."""
     own = {name: id(each) for name, each in model.state_dict(keep_vars=True).items()}
+    weights = weights_of(weights, own)
     saved = {own[name]: weight for name, weight in weights.items() if name in own}
     return weights | {name: saved[which] for name, which in own.items() if which in saved}
 

@@ -17,6 +17,7 @@ from workbench.contracts import Corpus
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.model import VisionLanguageModel
+from workbench.older_records import dataset_of
 from workbench.plan import ARTIFACTS
 from workbench.records import DONE, RECORD, TRIALS, Record, read_record
 from workbench.registry import Registry, load_registry
@@ -117,14 +118,15 @@ def trial_of(
         return resolved.value
 
     try:
-        components = {kind: component(kind, spec[kind]) for kind in COMPONENTS}
+        written = {**spec, "dataset": dataset_of(spec["dataset"], registry)}
+        components = {kind: component(kind, written[kind]) for kind in COMPONENTS}
         metrics = tuple(component("metric", metric) for metric in spec["metrics"])
         phases = tuple(Phase.model_validate_json(json.dumps(phase)) for phase in spec["phases"])
         settings = {name: value for name, value in spec["evaluation"].items() if name != "outside"}
         outside = spec["evaluation"].get("outside")
         evaluation, other = (
             Evaluation.model_validate_json(json.dumps(settings)),
-            outside and component("dataset", outside),
+            outside and component("dataset", dataset_of(outside, registry)),
         )
         prompt, seed = spec["prompt"], spec["seed"]
     except (KeyError, TypeError, ValidationError) as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.findings import best_trial
+from workbench.older_records import dataset_of
 from workbench.records import SCORE, Record
 from workbench.registry import Registry, resolve_options
 from workbench.study import WITH_IMAGE, Study
@@ -144,7 +145,7 @@ class _Album:
         self.dataset, self.reason = None, "no plugins were loaded for this report"
         if registry is None:
             return
-        options = dict(record.spec.get("dataset", {}))
+        options = dict(dataset_of(record.spec.get("dataset", {}), registry))
         name = str(options.pop("name", ""))
         try:
             entry = registry.entry("dataset", name)

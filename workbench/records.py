@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.atomic import new_folder, storage_errors, write_text
 from workbench.errors import UserError
+from workbench.older_records import curve_of, predictions_of, record_of
 
 if TYPE_CHECKING:
     import pandas
@@ -129,6 +130,7 @@ def read_record(folder: Path) -> Record:
     for name, value in content["metrics"].items():
         if value is not None and not isinstance(value, int | float):
             raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number")
+    content = record_of(content)
     metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
     return Record(**{**{name: content[name] for name, _, _ in _shapes(Record)}, "metrics": metrics})
 
@@ -193,7 +195,7 @@ def read_predictions(folder: Path) -> pandas.DataFrame:
     metric of all answers `counts.m`. Empty when there is no file."""
     import pandas
 
-    lines = _read_lines(folder / PREDICTIONS)
+    lines = predictions_of(_read_lines(folder / PREDICTIONS))
     for line in lines:
         for name, score in line.pop("scores", {}).items():
             line[SCORE + name] = score
@@ -208,7 +210,7 @@ def read_curve(folder: Path) -> pandas.DataFrame:
     has none). Empty when there is no file."""
     import pandas
 
-    lines = _read_lines(folder / CURVE)
+    lines = curve_of(_read_lines(folder / CURVE))
     columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss"]
     return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 
