@@ -54,6 +54,7 @@ NUMBERLESS = {
     "workbench.provenance": "what a record says of the machine and the run",
     "workbench.records": "writes the numbers of a record as they are given",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
+    "workbench.renamed": "names that an earlier version had, for messages",
     "workbench.run_contracts": "launchers and trackers: where work is done, and who hears of it",
     "workbench.settings": "the words of mistakes, and labels",
     "workbench.sources": "hashes code: another way to do it gives other keys",

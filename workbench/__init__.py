@@ -14,6 +14,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.renamed import PAGE, told
+
 if TYPE_CHECKING:
     from workbench.annotations import (
         LETTERS,
@@ -278,6 +280,8 @@ if not (Path(__file__).parent / "plugins").is_dir():
 
 
 def __getattr__(name: str):
+    if name in PAGE:  # `from workbench import` passes no text of an AttributeError on
+        raise ImportError(told("workbench", name, PAGE), name=__name__)
     if name not in MODULE_OF:
         raise AttributeError(f"module 'workbench' has no attribute '{name}'")
     return getattr(importlib.import_module(MODULE_OF[name]), name)

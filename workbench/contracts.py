@@ -27,8 +27,10 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from workbench.errors import RenamedError
 from workbench.example import Example, Prediction
 from workbench.layers import pick
+from workbench.renamed import DATASET, told
 from workbench.run_contracts import Launcher, Tracker
 from workbench.tiles import views_of
 
@@ -297,6 +299,13 @@ class Dataset:
 
     most_broken: float = 0.0
     """The share of a split's images that may have a `fault`: they are left out; when there are more, nothing runs."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse, when a plugin is loaded, a method that nobody would call: it is another one since."""
+        super().__init_subclass__(**options)
+        for name in DATASET:
+            if name in vars(cls) and DATASET[name] not in vars(cls):
+                raise RenamedError(told(cls.__name__, name, DATASET))
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """The examples of `split` (`train`, `test`, ...) for `task` (one of `tasks()`)."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from workbench.renamed import other_name
+
 
 class UserError(Exception):
     """A mistake in what the user gave; the message says how to mend it. `transient`: the same may go well later."""
@@ -16,7 +18,12 @@ class UserError(Exception):
     transient = False
 
 
+class RenamedError(UserError, AttributeError):
+    """A name of an earlier version, which is another one now."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'cross_attention'?"` when a known word is close, else `""`."""
-    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    """`" Did you mean 'cross_attention'?"` when a known word is close, or means the same, else `""`."""
+    names, same = [str(name) for name in known], other_name(str(word))
+    close = [same] if same in names else difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""

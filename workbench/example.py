@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import RenamedError
+from workbench.renamed import WORDS, told
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,18 @@ class Example:
     group: str = ""
     history: tuple[Turn, ...] = ()
     more: tuple[str, ...] = ()
+
+    def __new__(cls, *_: Any, **given: Any) -> Example:
+        """`RenamedError` for a keyword of an earlier version."""
+        for name in given.keys() & WORDS.keys():
+            raise RenamedError(told("Example", name, WORDS))
+        return super().__new__(cls)
+
+    def __getattr__(self, name: str) -> Any:
+        """`RenamedError` for what an earlier version had; asked only for what there is not."""
+        if name in WORDS:
+            raise RenamedError(told("Example", name, WORDS))
+        raise AttributeError(f"'Example' object has no attribute '{name}'")
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -1,0 +1,25 @@
+"""What plugins and experiment files of earlier versions call otherwise: whoever still does is told the new name.
+
+Nothing here makes the old names work. Records, which nobody writes by hand, are read as before: `older_records.py`.
+"""
+
+from __future__ import annotations
+
+WORDS = {"picture": "image", "pictures": "images"}
+"""Options, columns, keys, and what examples have."""
+
+DATASET = {"picture": "image"}
+"""Methods of datasets."""
+
+PAGE = {"PictureFiles": "ImageFiles"}
+"""What plugins import from `workbench`."""
+
+
+def told(owner: str, name: str, names: dict[str, str]) -> str:
+    """That a name of `owner` is another one now."""
+    return f"{owner}.{name} is called {names[name]} now"
+
+
+def other_name(word: str) -> str | None:
+    """The new name of an old one, or the old one of a new one: files and experiments may be of different age."""
+    return WORDS.get(word) or next((old for old, new in WORDS.items() if new == word), None)
