@@ -70,8 +70,8 @@ def write_results(
 
 def _error() -> dict[str, str]:
     message = "the loss became nan at step 12 <of 400>"
-    traceback = f"Traceback ...\nTrainingError: {message}"
-    return {"type": "TrainingError", "message": message, "traceback": traceback, "stage": "tune"}
+    traceback = f"Traceback ...\nNotFiniteError: {message}"
+    return {"type": "NotFiniteError", "message": message, "traceback": traceback, "stage": "tune"}
 
 
 def _record(

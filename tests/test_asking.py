@@ -15,8 +15,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
 from workbench.asking import Asked, open_image
 from workbench.compose import build_dataset
-from workbench.finished import FinishedError, find_trial, read_finished
-from workbench.records import read_predictions
+from workbench.finished import find_trial, read_finished
+from workbench.records import ResultsError, read_predictions
 
 PHASES = """\
     - {name: align, train: [connector, language_model], epochs: 20, batch: 8, rate: 0.01, precision: fp32}
@@ -94,12 +94,12 @@ def test_an_unknown_trial_is_refused_with_what_there_is(workbench):
 
 
 def test_an_id_that_is_not_unique_is_refused(finished):
-    with pytest.raises(FinishedError, match="several trials begin with ''|there is no trial ''"):
+    with pytest.raises(ResultsError, match="several trials begin with ''|there is no trial ''"):
         find_trial("", finished / "results")
     copy = finished / "results/small/trials" / (trials(finished)[0].name[:5] + "0" * 5)
     shutil.copytree(trials(finished)[0], copy)
     try:
-        with pytest.raises(FinishedError, match="several trials begin with"):
+        with pytest.raises(ResultsError, match="several trials begin with"):
             find_trial(copy.name[:5], finished / "results")
     finally:
         shutil.rmtree(copy)

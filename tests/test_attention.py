@@ -15,7 +15,6 @@ from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, collator, images, texts, tiny_model
 from workbench.asking import Asked
 from workbench.attention_maps import (
-    AttentionError,
     WordMaps,
     image_weights,
     on_grid,
@@ -25,6 +24,7 @@ from workbench.attention_maps import (
 )
 from workbench.attention_plot import draw_maps, overlay, save_maps
 from workbench.contracts import Corpus, DecoderShape, Example, Fusion, VisionShape
+from workbench.errors import UserError
 from workbench.layers import rotate
 from workbench.looking import Recorder, kernel_weights
 from workbench.model import VisionLanguageModel, visible
@@ -188,14 +188,14 @@ class Deaf(Fusion):
 
 def test_a_fusion_whose_look_cannot_be_seen_is_told_what_to_use():
     model = tiny_model("", Deaf(VisionShape(16, 4), DecoderShape(16, 3, 2)))
-    with pytest.raises(AttentionError, match="workbench.attend"):
+    with pytest.raises(UserError, match="workbench.attend"):
         word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, 2)
 
 
 def test_a_class_token_has_no_place_and_what_is_no_square_no_map():
     found = on_grid(torch.tensor([[[0.5, 0.1, 0.2, 0.1, 0.1]]]))
     torch.testing.assert_close(found, torch.tensor([[[[0.2, 0.4], [0.2, 0.2]]]]))
-    with pytest.raises(AttentionError, match="6 image tokens are no square"):
+    with pytest.raises(UserError, match="6 image tokens are no square"):
         on_grid(torch.ones(1, 1, 6))
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
-from workbench.devices import DeviceError, find_device
+from workbench.devices import find_device
+from workbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(file.relative_to(ROOT) for place in ("workbench", "plugins") for file in ROOT.glob(f"{place}/**/*.py"))
@@ -132,7 +133,7 @@ def test_the_processor_is_asked_in_one_place_and_a_private_kernel_called_only_wh
 
 def test_a_device_that_is_not_there_is_told_in_one_sentence():
     absent = "xpu" if torch.backends.mps.is_available() else "mps"
-    with pytest.raises(DeviceError) as told:
+    with pytest.raises(UserError) as told:
         find_device(absent)
     assert str(told.value).startswith(f"--device {absent}: there is no such device here (")
     assert str(told.value).endswith("). Use cpu, cuda, mps or auto")

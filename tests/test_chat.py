@@ -18,9 +18,10 @@ from tests.small import SMALL, load
 from tests.tiny import QUESTIONS
 from workbench.batches import Collator
 from workbench.chat import ChatError
+from workbench.checkpoints import CheckpointError
 from workbench.example import Turn
 from workbench.experiment import ExperimentError
-from workbench.tokenizer import TokenizerError, pretrained_tokenizer
+from workbench.tokenizer import pretrained_tokenizer
 
 # In the manner of ChatML, Gemma, Mistral, and of a model that thinks aloud and forgets its earlier thoughts.
 CHATML = (
@@ -179,9 +180,9 @@ def test_a_template_that_cannot_be_used_is_told_where_it_is_asked_for(template, 
 
 def test_a_tokenizer_without_a_template_says_what_to_take(plain):
     tokenizer = pretrained_tokenizer(plain)
-    with pytest.raises(TokenizerError, match="instruction-tuned checkpoint, or write the prompt out"):
+    with pytest.raises(CheckpointError, match="instruction-tuned checkpoint, or write the prompt out"):
         Collator(tokenizer, "chat")
-    with pytest.raises(TokenizerError, match="no chat template"):
+    with pytest.raises(CheckpointError, match="no chat template"):
         tokenizer.chat(MESSAGES)
 
 

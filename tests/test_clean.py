@@ -9,7 +9,8 @@ import pytest
 
 from tests.small import SMALL, CommandLine, files_of, load, records, run_here
 from workbench.artifacts import ArtifactStore
-from workbench.clean import CleanError, clean
+from workbench.clean import clean
+from workbench.records import ResultsError
 from workbench.run import RunOptions
 
 
@@ -26,7 +27,7 @@ def test_cleaning_keeps_what_records_go_back_to(tmp_path):
     gone, kept = clean(results, dry=True)
     assert (len(gone), kept) == (1, {})
     assert files_of(results) == before
-    with ArtifactStore(results / "artifacts").in_use(), pytest.raises(CleanError, match="a run is going on"):
+    with ArtifactStore(results / "artifacts").in_use(), pytest.raises(ResultsError, match="a run is going on"):
         clean(results)
     assert clean(results) == (gone, {})
     assert clean(results) == ({}, {})

@@ -14,7 +14,6 @@ from tests import broken_plugins as broken
 from tests.tiny import builtin_registry
 from workbench.conformance import check, check_path, launchers
 from workbench.conformance.check import RULES
-from workbench.conformance.check_command import CheckError
 from workbench.conformance.findings import Rule, Subject, examine, expect
 from workbench.conformance.reference import ReferenceDecoder
 from workbench.errors import UserError
@@ -337,7 +336,7 @@ def test_a_built_in_plugin_can_be_checked_by_its_file():
 
 
 def test_nothing_to_check_is_the_users_mistake(tmp_path):
-    with pytest.raises(CheckError, match="no plugin in"):
+    with pytest.raises(UserError, match="no plugin in"):
         shown(tmp_path)
     with pytest.raises(UserError, match="Did you mean 'fusion'"):
         shown(tmp_path, "fusions")

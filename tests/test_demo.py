@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.test_attention import asked
 from tests.tiny import tiny_model
-from workbench.demo import DemoError, demo_page, reply
+from workbench.demo import demo_page, reply
+from workbench.errors import UserError
 
 RED, BLUE = (Image.new("RGB", (20, 10), color) for color in ("red", "blue"))
 
@@ -66,5 +67,5 @@ def test_without_gradio_the_extra_is_named(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DemoError, match=r"pip install workbench\[demo\]"):
+    with pytest.raises(UserError, match=r"pip install workbench\[demo\]"):
         demo_page(asked(tiny_model("gated")), "a trial")

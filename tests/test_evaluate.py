@@ -12,7 +12,8 @@ from torch import Tensor
 from tests.small import build, load, small_registry
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Metric, Prediction
-from workbench.evaluate import EvaluationError, Outcome, _mixed_batches, evaluate
+from workbench.errors import UserError
+from workbench.evaluate import Outcome, _mixed_batches, evaluate
 from workbench.model import VisionLanguageModel
 from workbench.summary import CONDITIONS, summarize
 from workbench.trial import Evaluation
@@ -173,7 +174,7 @@ def test_a_limit_takes_the_first_images_with_all_their_questions(model):
 
 @pytest.mark.parametrize(("images", "limit"), [(1, None), (0, None), (5, 1)])
 def test_one_image_alone_cannot_be_evaluated(model, images, limit):
-    with pytest.raises(EvaluationError, match=r"split 'test' gives [01] image.*needs at least 2"):
+    with pytest.raises(UserError, match=r"split 'test' gives [01] image.*needs at least 2"):
         ask(model, Numbered(images), limit=limit)
 
 

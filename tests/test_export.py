@@ -15,10 +15,10 @@ from tests.test_asking import finished, image_file, trials
 from workbench.artifacts import TOKENIZER
 from workbench.asking import Asked, open_image
 from workbench.compose import count_bytes
-from workbench.exported import ExportError, export, is_exported, read_exported
+from workbench.exported import export, is_exported, read_exported
 from workbench.finished import Finished, read_finished
 from workbench.notation import megabytes
-from workbench.records import read_record
+from workbench.records import ResultsError, read_record
 
 __all__ = ["finished"]  # a fixture, made once for each file
 
@@ -136,9 +136,9 @@ def test_a_damaged_folder_is_refused(finished, tmp_path):
     (tmp_path / "out" / TOKENIZER).unlink()
     config = json.loads((tmp_path / "out/config.json").read_text())
     (tmp_path / "out/config.json").write_text(json.dumps({**config, "workbench_export": 99}))
-    with pytest.raises(ExportError, match="another version"):
+    with pytest.raises(ResultsError, match="another version"):
         read_exported(tmp_path / "out", [PLUGINS])
     del config["spec"]
     (tmp_path / "out/config.json").write_text(json.dumps(config))
-    with pytest.raises(ExportError, match="is damaged"):
+    with pytest.raises(ResultsError, match="is damaged"):
         read_exported(tmp_path / "out", [PLUGINS])

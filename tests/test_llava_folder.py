@@ -19,8 +19,9 @@ from tests.test_towers import save as save_tower
 from tests.tiny import QUESTIONS, builtin_registry, collator, texts
 from workbench.compose import build_model
 from workbench.contracts import Corpus
+from workbench.errors import UserError
 from workbench.generate import generate
-from workbench.llava_folder import LlavaError, write_llava
+from workbench.llava_folder import write_llava
 from workbench.model import VisionLanguageModel
 
 ENCODER = "encoder: {name: clip, image_size: 16, patch_size: 8, width: 16, depth: 3, heads: 2"
@@ -170,7 +171,7 @@ def test_a_tower_of_transformers_is_told_with_its_layer_and_class_token(name, op
 )
 def test_a_tower_that_llava_cannot_show_images_to_is_refused(name, options, message, tmp_path):
     trial, model = built_with_tower(tmp_path, name, options)
-    with pytest.raises(LlavaError, match=f"the encoder 'huggingface' has no counterpart .*{message}"):
+    with pytest.raises(UserError, match=f"the encoder 'huggingface' has no counterpart .*{message}"):
         write_llava(model, trial, tmp_path / "llava")
 
 
@@ -184,13 +185,13 @@ def test_a_tower_that_llava_cannot_show_images_to_is_refused(name, options, mess
 )
 def test_what_llava_cannot_be_is_refused_with_the_reason(connector, decoder, message, tmp_path):
     trial, model = built(tmp_path, decoder, connector)
-    with pytest.raises(LlavaError, match=message):
+    with pytest.raises(UserError, match=message):
         write_llava(model, trial, tmp_path / "llava")
 
 
 def test_a_decoder_that_bends_its_logits_is_refused(tmp_path):
     checkpoint = save(reference("Gemma2"), tmp_path / "decoder")
     trial, model = built(tmp_path, f"{{name: huggingface, checkpoint: {checkpoint}}}")
-    with pytest.raises(LlavaError, match="final_logit_softcapping"):
+    with pytest.raises(UserError, match="final_logit_softcapping"):
         write_llava(model, trial, tmp_path / "llava")
     assert builtin_registry()

@@ -13,7 +13,8 @@ import pytest
 
 from tests.tiny import builtin_registry
 from workbench.contracts import Example, Metric, Prediction
-from workbench.summary import MetricError, score
+from workbench.errors import UserError
+from workbench.summary import score
 
 normalise = import_module("workbench.plugins.metrics.vqa_accuracy").normalise
 
@@ -263,5 +264,5 @@ def test_what_a_metric_does_to_its_list_reaches_no_other():
 
 def test_a_metric_that_judges_too_few_is_told():
     predictions = [Prediction(Example("0", "0", "?", ("yes",)), answer, 0.0) for answer in ("yes", "", "no")]
-    with pytest.raises(MetricError, match="`scores` of the metric Dropping gives 2 for 3 predictions"):
+    with pytest.raises(UserError, match="`scores` of the metric Dropping gives 2 for 3 predictions"):
         score(Dropping(), predictions)

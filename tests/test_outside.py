@@ -14,13 +14,13 @@ from torch.nn import functional
 from tests.small import PLUGINS, SMALL, build, load, records, run_inside, small_registry, write
 from workbench.batches import Collator
 from workbench.contracts import Dataset, Example, Prediction
+from workbench.errors import UserError
 from workbench.experiment import ExperimentError
 from workbench.finished import read_finished
 from workbench.group_tables import outside_table
 from workbench.outside import (
     NEIGHBOUR,
     OUTSIDE,
-    OutsideError,
     Strangeness,
     auroc,
     measure_strangeness,
@@ -133,7 +133,7 @@ def test_the_strangest_answers_are_withheld():
 
 def test_images_from_outside_come_from_the_split_there_is():
     assert outside_images(Noise(), Evaluation(), 4) == ["0", "1", "2", "3"]
-    with pytest.raises(OutsideError, match=r"1 image.*'validation': give at least 2"):
+    with pytest.raises(UserError, match=r"1 image.*'validation': give at least 2"):
         outside_images(Noise(1), Evaluation(), 4)
 
 

@@ -19,8 +19,9 @@ from workbench.artifacts import ArtifactStore
 from workbench.asking import Asked, open_image
 from workbench.built import build_on
 from workbench.compose import CompositionError, build_dataset, corpus_of
+from workbench.errors import UserError
 from workbench.experiment import load_experiment
-from workbench.exported import ExportError, export, read_exported
+from workbench.exported import export, read_exported
 from workbench.finished import read_finished
 from workbench.fit import Bench, sizes_of
 from workbench.layers import MLP
@@ -138,7 +139,7 @@ def test_a_finished_trial_answers_as_in_its_evaluation_and_so_does_its_export(wh
 
 
 def test_what_was_quantized_first_cannot_be_a_llava_folder(pretrained, tmp_path):
-    with pytest.raises(ExportError, match="quantized before it was trained: leave out --llava"):
+    with pytest.raises(UserError, match="quantized before it was trained: leave out --llava"):
         export(finished(pretrained), tmp_path / "out", llava=True)
 
 

@@ -14,7 +14,6 @@ from pydantic import Field, PositiveInt
 
 from tests.processes import forked
 from tests.tiny import builtin_registry
-from workbench.discovery import DiscoveryError
 from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.hookspecs import KINDS, hook_name
@@ -118,7 +117,7 @@ def test_tests_hidden_files_and_shared_code_are_no_plugins(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DiscoveryError, match="no plugin folder .*nowhere"):
+    with pytest.raises(UserError, match="no plugin folder .*nowhere"):
         load_registry([tmp_path / "nowhere"])
 
 

@@ -25,7 +25,7 @@ from workbench.model import VisionLanguageModel
 from workbench.optimization import Optimization
 from workbench.run import RunOptions
 from workbench.snapshots import Snapshot, Snapshots
-from workbench.train import Trained, Training, TrainingError, train
+from workbench.train import NotFiniteError, Trained, Training, train
 from workbench.trial import Phase
 
 STEPS = 6
@@ -249,7 +249,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, every
             next(model.connector.parameters()).data.fill_(torch.nan)
 
     training_of_three = Snapshot(3, {}, {})
-    with pytest.raises(TrainingError) as told:
+    with pytest.raises(NotFiniteError) as told:
         train(model, [], bench.phase, data_for(model), 3, spoil, snapshots)
     assert "in phase 'tune' at step" in str(told.value)
     [step, file] = re.findall(r"the last good checkpoint is that of step (\d+): (.+safetensors)", str(told.value))[0]
@@ -262,7 +262,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     training = Training(model := build(load(tmp_path).trials[0]), [], phase_of(), data_for(model), 0)
     training.step()
     next(model.connector.parameters()).data[0] = torch.inf
-    with pytest.raises(TrainingError, match=r"the weight connector\.\S+ is no number in phase 'tune' at step 1"):
+    with pytest.raises(NotFiniteError, match=r"the weight connector\.\S+ is no number in phase 'tune' at step 1"):
         training.snapshot()
 
 

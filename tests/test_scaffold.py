@@ -13,7 +13,7 @@ from workbench.conformance import check
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import load_registry
-from workbench.scaffold import ScaffoldError, write_plugin
+from workbench.scaffold import write_plugin
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +70,7 @@ def test_a_folder_sorted_by_kinds_stays_sorted(tmp_path):
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(ScaffoldError, match="already a fusion 'gated', in plugins/fusion/gated.py"):
+    with pytest.raises(UserError, match="already a fusion 'gated', in plugins/fusion/gated.py"):
         write_plugin("fusion", "gated", tmp_path / "plugins")
     assert not (tmp_path / "plugins").exists()
 
@@ -78,7 +78,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_written(tmp_path):
 @pytest.mark.parametrize("existing", ["mine.py", "test_mine.py"])
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path, existing):
     (tmp_path / existing).write_text("# mine")
-    with pytest.raises(ScaffoldError, match=f"{existing} is already there"):
+    with pytest.raises(UserError, match=f"{existing} is already there"):
         write_plugin("fusion", "mine", tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == [existing]
     assert (tmp_path / existing).read_text() == "# mine"
@@ -86,7 +86,7 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path, existing):
 
 @pytest.mark.parametrize("name", ["", "two words", "1st", "_mine", "../mine", "test_mine", "conftest"])
 def test_a_name_that_could_not_be_used_is_refused(tmp_path, name):
-    with pytest.raises(ScaffoldError, match="cannot name a plugin"):
+    with pytest.raises(UserError, match="cannot name a plugin"):
         write_plugin("fusion", name, tmp_path)
 
 
@@ -97,5 +97,5 @@ def test_an_unknown_kind_is_answered_with_the_nearest_one(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ScaffoldError, match="cannot write to"):
+    with pytest.raises(UserError, match="cannot write to"):
         write_plugin("fusion", "mine", tmp_path / "file" / "plugins")

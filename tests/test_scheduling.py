@@ -16,10 +16,11 @@ from tests.processes import ended, start, until
 from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
 from workbench.artifacts import ArtifactStore
 from workbench.clean import clean
+from workbench.errors import UserError
 from workbench.locks import locked
 from workbench.run import RunOptions
 from workbench.stages import chain
-from workbench.work import SourcesChanged, _check_sources
+from workbench.work import _check_sources
 
 GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"
@@ -135,8 +136,9 @@ def test_sources_that_changed_since_the_plan_are_told(tmp_path):
     _check_sources(stage, small_registry())
     stage.made_of["plugin:fusion concat_projection"] = "another"
     stage.made_of[f"file:{tmp_path / 'gone.safetensors'}"] = "another"
-    with pytest.raises(SourcesChanged, match=r"gone.safetensors, fusion concat_projection changed while"):
+    with pytest.raises(UserError, match=r"gone.safetensors, fusion concat_projection changed while") as told:
         _check_sources(stage, small_registry())
+    assert told.value.transient, "a record of it is tried again"
 
 
 def test_trials_that_share_nothing_end_with_the_same_answers(tmp_path):

@@ -11,8 +11,9 @@ import torch
 
 from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, builtin_registry, collator, images, tiny_model
-from workbench.batches import BatchError, Collator
+from workbench.batches import Collator
 from workbench.contracts import Example
+from workbench.errors import UserError
 from workbench.example import Turn
 from workbench.generate import generate
 from workbench.views import distinct, gather, one_view_each, views_from
@@ -291,7 +292,7 @@ def test_images_that_do_not_fit_the_places_are_refused_by_name():
         (replace(PAIR[0], question="is <image> red?"), "example '0/0': its text has 1 places <image>, and it has 2"),
         (replace(ONE[0], question="<image>, <image>?"), "example '1/0': its text has 2 places <image>, and it has 1"),
     ):
-        with pytest.raises(BatchError, match=message):
+        with pytest.raises(UserError, match=message):
             collate(torch.empty(0), [[example]])
     assert collate.misfit(PAIR[0]) is None
     assert Collator(tokenizer, "{question}").misfit(THREE[0]) is None

@@ -10,9 +10,10 @@ import torch
 
 from tests.small import load, records, run_inside, small_registry, write
 from tests.tiny import FUSIONS, tiny_model
+from workbench.annotations import DataError
 from workbench.experiment import ExperimentError
 from workbench.stages import chain
-from workbench.text_probe import WINDOW, TextError, perplexity
+from workbench.text_probe import WINDOW, perplexity
 
 TEXT = "is there a red shape? a blue circle in the image\n" * 40
 FROZEN, ALL = "[encoder, connector, fusion]", "[encoder, connector, fusion, language_model]"
@@ -47,7 +48,7 @@ def test_fusions_do_nothing_to_plain_text_however_open_they_are(fusion):
 
 
 def test_a_text_without_tokens_is_told():
-    with pytest.raises(TextError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         perplexity(tiny_model("gated").language_model, "")
 
 

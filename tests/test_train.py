@@ -20,6 +20,7 @@ from workbench.batches import Collator
 from workbench.compose import attach_adapter, trainable
 from workbench.contracts import Dataset
 from workbench.curve import Step, Stopwatch
+from workbench.errors import UserError
 from workbench.features import Look
 from workbench.model import VisionLanguageModel
 from workbench.objectives import TrainingData, pieces
@@ -27,7 +28,7 @@ from workbench.optimization import groups, schedule, steps_of
 from workbench.passes import Passes, sample
 from workbench.pictures import ImageLoader
 from workbench.snapshots import Snapshots
-from workbench.train import Trained, Training, TrainingError, compiling, train, training_examples
+from workbench.train import NotFiniteError, Trained, Training, compiling, train, training_examples
 from workbench.trial import Phase
 from workbench.validation import hold_out
 from workbench.views import distinct, gather
@@ -237,7 +238,7 @@ def test_a_loss_that_is_no_number_stops_the_phase_and_is_told_with_phase_and_ste
         if step.step == 2:
             next(model.connector.parameters()).data.fill_(math.nan)
 
-    with pytest.raises(TrainingError, match=r"became nan in phase 'burn' at step 3\. Lower its rate"):
+    with pytest.raises(NotFiniteError, match=r"became nan in phase 'burn' at step 3\. Lower its rate"):
         train(model, [], phase_of(name="burn", steps=9), data_for(model), 0, spoil_after_two)
     assert done == [1, 2]
 
@@ -326,12 +327,12 @@ def test_bf16_is_close_to_fp32_and_leaves_the_weights_in_fp32(model):
 
 def test_a_phase_that_trains_what_has_no_parameters_is_refused(model):
     assert not list(model.fusion.parameters())
-    with pytest.raises(TrainingError, match="phase 'tune' trains fusion, where there are no parameters"):
+    with pytest.raises(UserError, match="phase 'tune' trains fusion, where there are no parameters"):
         trained(model, train=("fusion",))
 
 
 def test_a_phase_without_examples_is_refused(model):
-    with pytest.raises(TrainingError, match="no training examples for the tasks questions"):
+    with pytest.raises(UserError, match="no training examples for the tasks questions"):
         train(model, [], phase_of(), data_for(model, _Empty()), 0, lambda step: None)
 
 
@@ -513,7 +514,7 @@ def test_a_model_that_torch_compiles_again_and_again_is_told(monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
     grown = torch.compile(lambda tensor, name: tensor + len(name), backend="eager", dynamic=False)
-    told = pytest.raises(TrainingError, match="phase 'tune' again and again, and gave up. Leave out its 'compile'")
+    told = pytest.raises(UserError, match="phase 'tune' again and again, and gave up. Leave out its 'compile'")
     with told, compiling(True, "tune"):
         for length in range(9):
             grown(torch.ones(2), "x" * length)

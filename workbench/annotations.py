@@ -24,7 +24,7 @@ _DECODE = json.JSONDecoder().raw_decode
 
 
 class DataError(UserError):
-    """Data that is missing, damaged, or of another format."""
+    """The border to files of data: what a dataset or text is read from is missing, damaged, or of another format."""
 
 
 class Entry:

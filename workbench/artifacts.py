@@ -36,7 +36,7 @@ LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/
 
 
 class ArtifactError(UserError):
-    """A kept stage that cannot be read. `key` is the stage's."""
+    """A kept stage that cannot be read; a run makes it again. `key` is the stage's."""
 
     def __init__(self, message: str, key: str):
         super().__init__(message)

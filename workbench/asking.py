@@ -28,10 +28,6 @@ from workbench.views import Keys, Places, gather
 UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until the others are there
 
 
-class AskingError(UserError):
-    """An image that cannot be opened, or nothing that is asked."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """A model that answers as its trial was evaluated: same prompt, precision and greedy choice of tokens."""
@@ -90,7 +86,7 @@ class Asked:
     def batch(self, questions: Sequence[str], places: list[Places]) -> Batch:
         """The prompts of these questions about images at these places, without answers."""
         if not questions or not all(question.strip() for question in questions):
-            raise AskingError('nothing is asked: write a question, as "what color is it?"')
+            raise UserError('nothing is asked: write a question, as "what color is it?"')
         first, *more = _keys(len(places[0]))
         examples = [
             Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
@@ -114,8 +110,8 @@ def _keys(count: int) -> Keys:
 def open_image(file: Path) -> Image.Image:
     """The RGB image of any file that Pillow reads, turned as its camera says."""
     if not file.is_file():
-        raise AskingError(f"there is no image {file}")
+        raise DataError(f"there is no image {file}")
     try:
         return ImageFiles(file.parent).open(file.name)
     except DataError as error:
-        raise AskingError(f"{file} is no image that can be read: {error.__cause__}") from error
+        raise DataError(f"{file} is no image that can be read: {error.__cause__}") from error

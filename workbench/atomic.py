@@ -31,7 +31,7 @@ _REASONS = {
 
 
 class StorageError(UserError):
-    """Something could not be written."""
+    """The border to the disk: something could not be written."""
 
 
 @contextmanager

@@ -28,10 +28,6 @@ from workbench.model import VisionLanguageModel
 DECODER, FUSION, CONNECTOR = "decoder", "fusion", "connector"
 
 
-class AttentionError(UserError):
-    """No map can be made: nothing was answered, or the image tokens have no place in the image."""
-
-
 @dataclass(frozen=True)
 class WordMaps:
     """The words of an answer, the map of each [W,G,PG] (each sums to 1) over P views side by side, and the share of the
@@ -59,7 +55,7 @@ def word_maps(
             vision = model.see_tokens(tokens, prompt.views)
         [[ids]] = generate(model, vision, prompt, asked.length(max_new_tokens))
         if not ids:
-            raise AttentionError(f"the answer to '{question}' is empty: there is no word to show a map of")
+            raise UserError(f"the answer to '{question}' is empty: there is no word to show a map of")
         batch, writing = with_answer(prompt, ids)
         views, count = len(tokens), model.connector.shape.tokens
         weights = image_weights(model, vision, batch, views * count)[writing].unflatten(1, (views, count))  # [A,P,M]
@@ -101,7 +97,7 @@ def image_weights(model: VisionLanguageModel, vision: Any, batch: Batch, tokens:
         own = [each for each in recorder.weights.get(DECODER, []) if _is_of(each, length, length)]
         looks += [_by_place(each, length)[..., inputs.image[0]] for each in own]
     if not looks:
-        raise AttentionError(
+        raise UserError(
             "no attention to image tokens was seen: a fusion of your own has to look at them through workbench.attend"
             " or torch's scaled_dot_product_attention (docs/plugins.md)"
         )
@@ -137,7 +133,7 @@ def on_grid(weights: Tensor) -> Tensor:
     if side * side + 1 == weights.shape[2]:  # what a class token says has no place
         weights = weights[..., 1:] / weights[..., 1:].sum((1, 2), keepdim=True).clamp(min=1e-12)
     elif side * side != weights.shape[2]:
-        raise AttentionError(
+        raise UserError(
             f"{weights.shape[2]} image tokens are no square of patches, so where in the image they lie is not known"
         )
     return weights.unflatten(2, (side, side))
@@ -153,7 +149,7 @@ def _to_encoder(weights: Tensor, looks: Sequence[Tensor], tokens: int) -> Tensor
     count = weights.shape[2]
     own = [each[..., :tokens] for each in looks if each.shape[-2:] in ((count, tokens), (count, tokens + count))]
     if not own:
-        raise AttentionError("the connector mixes the image's patches in a way that is not known: there is no map")
+        raise UserError("the connector mixes the image's patches in a way that is not known: there is no map")
     seen = torch.stack(own).mean(0)  # [P,M,N]
     return torch.einsum("apm,pmn->apn", weights, seen / seen.sum(2, keepdim=True).clamp(min=1e-12))
 

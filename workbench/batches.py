@@ -34,10 +34,6 @@ IGNORED = -100
 MOST_REMEMBERED = 200_000  # texts, some 100 bytes to 4 kB each
 
 
-class BatchError(UserError):
-    """An example whose images do not fit the places that there are for them."""
-
-
 @dataclass(frozen=True)
 class Batch:
     """P views of images, G sets of images and R rows of T text tokens.
@@ -166,10 +162,10 @@ class Collator:
         return Batch(images, ids, positions, segments, labels, prompt.bool(), separate, views_from(places))
 
     def _has_own_places(self, example: Example) -> bool:
-        """Whether its questions say where its images stand; `BatchError` when they do not fit."""
+        """Whether its questions say where its images stand; `UserError` when they do not fit."""
         problem = self.misfit(example)
         if problem:
-            raise BatchError(f"example '{example.id}': {problem}")
+            raise UserError(f"example '{example.id}': {problem}")
         return own_places(example) > 0
 
     def _conversation(self, example: Example, counts: Sequence[int], own: bool, alone: bool) -> Encoded:

@@ -28,12 +28,8 @@ PRODUCTS = {
 TRIED_ROWS, TRIED_WIDTH = 2, 64
 
 
-class CapabilityError(UserError):
-    """A processor that nobody knows."""
-
-
 def check_processor() -> None:
-    """`CapabilityError` where `WORKBENCH_CPU` names a processor that nobody knows: before anything begins."""
+    """`UserError` where `WORKBENCH_CPU` names a processor that nobody knows: before anything begins."""
     _override()
 
 
@@ -96,9 +92,7 @@ def _has_any(features: tuple[str, ...]) -> bool:
 def _override() -> str | None:
     name = os.environ.get(OVERRIDE) or None
     if name is not None and name not in LESSER:
-        raise CapabilityError(
-            f"{OVERRIDE}={name}: there is no such processor. Write {' or '.join(LESSER)}, or unset it"
-        )
+        raise UserError(f"{OVERRIDE}={name}: there is no such processor. Write {' or '.join(LESSER)}, or unset it")
     return name
 
 

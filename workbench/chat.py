@@ -26,7 +26,7 @@ _MARK = "TheAssistantsWords{}EndHere"
 
 
 class ChatError(UserError):
-    """A tokenizer without a chat template, or a template that cannot be used."""
+    """A chat template that cannot be used. A tokenizer is read all the same: only a prompt that asks for it fails."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ SHOWN = 4  # how many names a message lists
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, unsafe, or of another model."""
+    """The border to what other people trained: weights, tokenizer, preprocessing or adapter that are missing, damaged,
+    unsafe, of another model, or that a package is needed for."""
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

@@ -6,13 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from workbench.artifacts import ArtifactStore
-from workbench.errors import UserError
 from workbench.plan import ARTIFACTS, Plan
 from workbench.records import TRIALS, ResultsError, read_record
-
-
-class CleanError(UserError):
-    """There is nothing to clean, or somebody is at work there."""
 
 
 def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[dict[str, int], dict[str, int]]:
@@ -23,11 +18,11 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
     bytes by key: of what was removed, and of what was kept for unfinished runs only.
     """
     if not (results / ARTIFACTS).is_dir():
-        raise CleanError(f"{results} holds no kept stages. Give the folder of results with --results")
+        raise ResultsError(f"{results} holds no kept stages. Give the folder of results with --results")
     store = ArtifactStore(results / ARTIFACTS)
     with store.unused() as alone:
         if not alone:
-            raise CleanError(f"a run is going on in {results}. Clean when it is finished")
+            raise ResultsError(f"a run is going on in {results}. Clean when it is finished")
         recorded = _of_records(results, store)
         unneeded = {key: store.size(key) for key in store.names() if key not in recorded}
         needed = set() if unfinished else store.needed()
@@ -62,7 +57,7 @@ def _of_records(results: Path, store: ArtifactStore) -> set[str]:
         try:
             key = read_record(file.parent).provenance.get("before")
         except ResultsError:  # damaged: its trial will be run again, and may need anything
-            raise CleanError(f"{file} is damaged. Run its experiment again first") from None
+            raise ResultsError(f"{file} is damaged. Run its experiment again first") from None
         while key and key not in found and (summary := store.summary(key)) is not None:
             found.add(key)
             key = summary.get("before")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CompositionError(UserError):
-    """Components that cannot be built, or do not fit each other."""
+    """The border where plugins become one model: components that cannot be built, or do not fit each other."""
 
 
 def seed_of(seed: int, purpose: str) -> int:

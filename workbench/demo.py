@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class DemoError(UserError):
-    """gradio is not installed, or the page cannot be served."""
-
-
 def reply(asked: Asked, images: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
     """The answer as it grows; at its end, for each word, the map over the images. A mistake is told in its place."""
     if not images:
@@ -64,12 +60,12 @@ def serve_demo(page: Any, host: str, port: int | None) -> None:
     try:
         page.queue().launch(server_name=host, server_port=port, share=False, quiet=False)
     except OSError as error:
-        raise DemoError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from error
+        raise UserError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from error
 
 
 def _gradio() -> Any:
     try:
         import gradio
     except ImportError as error:
-        raise DemoError("the page needs gradio: pip install workbench[demo]") from error
+        raise UserError("the page needs gradio: pip install workbench[demo]") from error
     return gradio

@@ -19,10 +19,6 @@ KINDS = ("cpu", "cuda", "mps")
 _WRITE = f"Use {', '.join(KINDS)} or auto"
 
 
-class DeviceError(UserError):
-    """A device that is not there."""
-
-
 def find_device(wanted: str) -> str:
     """`auto` -> `cuda` where there is a GPU, else `cpu`; any other name is checked, and so is the processor's."""
     import torch
@@ -37,9 +33,9 @@ def find_device(wanted: str) -> str:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")  # what follows is for torch's own authors
-        raise DeviceError(f"--device {wanted}: there is no such device here ({reason}). {_WRITE}") from error
+        raise UserError(f"--device {wanted}: there is no such device here ({reason}). {_WRITE}") from error
     if kind not in KINDS:
-        raise DeviceError(f"--device {wanted}: nothing can be trained on it. {_WRITE}")
+        raise UserError(f"--device {wanted}: nothing can be trained on it. {_WRITE}")
     return wanted
 
 

@@ -25,10 +25,6 @@ ENTRY_POINTS = "workbench"
 OWN, MARKS = "plugins", ("hookspecs.py", "registry.py", "discovery.py")  # what marks a folder as some workbench's own
 
 
-class DiscoveryError(UserError):
-    """A plugin folder that is not there."""
-
-
 @dataclass(frozen=True)
 class Found:
     """A plugin that has not been imported yet, and where it came from, in words for the user."""
@@ -51,7 +47,7 @@ def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Fo
         yield Found(f"plugins/{file.relative_to(root).as_posix()}", partial(importlib.import_module, module))
     for folder in folders:
         if not folder.exists():
-            raise DiscoveryError(f"there is no plugin folder {folder}. Give a folder that holds plugin files (*.py)")
+            raise UserError(f"there is no plugin folder {folder}. Give a folder that holds plugin files (*.py)")
         if is_of_another(folder):
             yield Found(str(folder), partial(_refuse, root))
             continue
@@ -90,7 +86,7 @@ def import_file(folder: Path, file: Path) -> types.ModuleType:
         return loaded
     specification = importlib.util.spec_from_file_location(name, file, loader=_SourceLoader(name, str(file)))
     if specification is None or specification.loader is None:
-        raise DiscoveryError(f"{file} is not a Python file")
+        raise UserError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(specification)
     vars(module)["__content_hash__"] = content
     sys.modules[name] = module
@@ -123,7 +119,7 @@ def _is_copy(file: Path, root: Path) -> bool:
 
 
 def _refuse(root: Path) -> None:
-    raise DiscoveryError(
+    raise UserError(
         f"it belongs to another copy of the workbench than the one that runs, which has its own plugins in {root}."
         " Plugins of your own go into another folder; to use this copy, install it with `pip install -e`"
     )

@@ -1,7 +1,8 @@
 """The one exception a user is meant to read: what is wrong, where, and what to write instead.
 
-The command line prints it without a traceback and ends with exit code 2. Each border of the workbench
-(registry, experiment file, checkpoint, data, results) raises its own subclass, declared there.
+The command line prints it without a traceback and ends with exit code 2. At each border where the outside world enters
+(experiment file, plugins, checkpoints, data, results, the disk) one subclass says so, declared there. Any other
+subclass is one that somebody catches by its name.
 """
 
 from __future__ import annotations

@@ -34,10 +34,6 @@ from workbench.views import Keys, Views, distinct, gather
 WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 3, 10, 0.25  # answers a round, and what they may take together
 
 
-class EvaluationError(UserError):
-    """An evaluation that cannot be made."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """Every prediction under every condition, and the time of one answer: the lower and the higher of two rounds, one
@@ -89,13 +85,13 @@ def evaluate(
 
 
 def examples_by_image(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:
-    """What is asked, by the images it is about; `EvaluationError` when that is too little."""
+    """What is asked, by the images it is about; `UserError` when that is too little."""
     grouped: dict[Keys, list[Example]] = {}
     for example in dataset.examples(settings.split, settings.task):
         grouped.setdefault(example.images, []).append(example)
     chosen = dict(list(grouped.items())[: settings.limit])
     if len(chosen) < 2:
-        raise EvaluationError(
+        raise UserError(
             f"the split '{settings.split}' gives {len(chosen)} image(s) to evaluate; the control with shuffled"
             " images needs at least 2"
         )

@@ -42,15 +42,12 @@ from workbench.model import VisionLanguageModel
 from workbench.model_card import CARD, model_card
 from workbench.older_records import record_of, weights_of
 from workbench.part_files import copy_parts, make_room
+from workbench.records import ResultsError
 from workbench.registry import Registry, load_registry
 from workbench.trial import Trial, trains_quantized
 
 CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
 FORMAT, VERSION = "workbench_export", 2
-
-
-class ExportError(UserError):
-    """A folder that cannot be written, or that holds no exported trial."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +85,16 @@ def export(finished: Finished, out: Path, separate: bool = False, llava: bool = 
     `llava` in it is the model as transformers loads it, not quantized.
     """
     if out.exists():
-        raise ExportError(f"{out} is there already. Give a folder that is not there yet")
+        raise UserError(f"{out} is there already. Give a folder that is not there yet")
     built = finished.built()
     if separate and built.adapter is None:
-        raise ExportError(f"the trial {finished.record.id} trained no adapter: leave out --separate-adapter")
+        raise UserError(f"the trial {finished.record.id} trained no adapter: leave out --separate-adapter")
     if llava and built.packed:
-        raise ExportError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
+        raise UserError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
     separate = separate or (built.adapter is not None and bool(built.packed))  # into narrow weights none can be merged
     trial, registry, model = finished.trial, finished.registry, built.model
     quantized = not separate and not built.packed and create(trial, "quantizer", registry).bits < FULL_BITS
-    with new_folder(out, ExportError) as folder:
+    with new_folder(out) as folder:
         spec, parts = copy_parts(trial, registry, folder, weights=not quantized)
         if separate:
             _write_apart(built, folder)
@@ -134,7 +131,7 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
     """The trial in an exported folder. Code that lies in it is run only when `folders`, those of plugins, name it."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if config[FORMAT] != VERSION:
-        raise ExportError(f"{folder} was exported by another version of the workbench: {config.get('workbench')}")
+        raise ResultsError(f"{folder} was exported by another version of the workbench: {config.get('workbench')}")
     registry = load_registry([*plugin_folders("any.yaml"), *folders])
     try:
         spec, parts = config["spec"], config["parts"]
@@ -143,7 +140,7 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
         record = record_of(config["record"])
         trial = trial_of(spec, registry, folder, record["experiment"], record["axes"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
+        raise ResultsError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
     return Exported(folder, {**config, "record": record}, trial, registry)
 
 
@@ -215,5 +212,5 @@ def _copy_plugins(finished: Finished, folder: Path) -> None:
 
 
 def _no_texts() -> Iterator[str]:
-    raise ExportError(f"the exported folder lacks its {TOKENIZER}: export the trial again")
+    raise ResultsError(f"the exported folder lacks its {TOKENIZER}: export the trial again")
     yield

@@ -14,21 +14,16 @@ from workbench.artifacts import Artifact, ArtifactStore
 from workbench.built import Built, build_on, finish
 from workbench.compose import build_dataset, corpus_of
 from workbench.contracts import Corpus
-from workbench.errors import UserError
 from workbench.experiment import plugin_folders
 from workbench.model import VisionLanguageModel
 from workbench.older_records import dataset_of
 from workbench.plan import ARTIFACTS
-from workbench.records import DONE, RECORD, TRIALS, Record, read_record
+from workbench.records import DONE, RECORD, TRIALS, Record, ResultsError, read_record
 from workbench.registry import Registry, load_registry
 from workbench.resolve import Written, resolve_component
 from workbench.trial import COMPONENTS, Component, Evaluation, Phase, Trial
 
 SHOWN = 5  # ids that a message names
-
-
-class FinishedError(UserError):
-    """There is no such trial, it failed, or what it left is gone."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Finished:
             return None
         store = ArtifactStore(self.folder.resolve().parents[2] / ARTIFACTS)
         if not store.has(key):
-            raise FinishedError(
+            raise ResultsError(
                 f"the weights of the trial {self.record.id} are gone: {store.folder / key} is missing or damaged."
                 f" Run the experiment '{self.record.experiment}' again"
             )
@@ -75,7 +70,7 @@ def read_finished(name: str, results: Path, folders: Sequence[Path] = ()) -> Fin
     record = read_record(folder)
     if record.status != DONE:
         reason = (record.error or {}).get("message", "").partition("\n")[0]
-        raise FinishedError(f"the trial {record.id} failed: {reason}. Run it again with --retry failed")
+        raise ResultsError(f"the trial {record.id} failed: {reason}. Run it again with --retry failed")
     origin = Path(str(record.provenance.get("folder", ".")))
     registry = load_registry(plugin_folders(origin / "any.yaml", [*plugin_folders("any.yaml"), *folders]))
     trial = trial_of(record.spec, registry, origin, record.experiment, record.axes)
@@ -87,7 +82,7 @@ def find_trial(name: str, results: Path) -> Path:
     if (Path(name) / RECORD).is_file():
         return Path(name)
     if not results.is_dir():
-        raise FinishedError(f"there is no folder of results {results}. Give it with --results")
+        raise ResultsError(f"there is no folder of results {results}. Give it with --results")
     found: dict[str, Path] = {}
     for file in sorted(results.glob(f"*/{TRIALS}/*/{RECORD}")):
         if name and file.parent.name.startswith(name):
@@ -95,11 +90,11 @@ def find_trial(name: str, results: Path) -> Path:
     if name in found:
         return found[name]
     if len(found) > 1:
-        raise FinishedError(f"several trials begin with '{name}': {_some(found)}. Write more of the id")
+        raise ResultsError(f"several trials begin with '{name}': {_some(found)}. Write more of the id")
     if not found:
         every = [file.parent.name for file in sorted(results.glob(f"*/{TRIALS}/*/{RECORD}"))]
         there = f"There are: {_some(every)}" if every else "None was run yet"
-        raise FinishedError(
+        raise ResultsError(
             f"there is no trial '{name}' in {results}. Give the id, its beginning, or the folder with its {RECORD}."
             f" {there}"
         )
@@ -130,9 +125,9 @@ def trial_of(
         )
         prompt, seed = spec["prompt"], spec["seed"]
     except (KeyError, TypeError, ValidationError) as error:
-        raise FinishedError(f"the trial was made by another version, or its spec is damaged: {error}") from error
+        raise ResultsError(f"the trial was made by another version, or its spec is damaged: {error}") from error
     if problems:
-        raise FinishedError(
+        raise ResultsError(
             "the trial cannot be built again: " + "; ".join(problems) + ". Plugins of your own are given with --plugins"
         )
     return Trial(experiment, axes or {}, components, phases, metrics, evaluation, prompt, seed, other)

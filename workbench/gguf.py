@@ -14,15 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.atomic import new_folder
-from workbench.errors import UserError
+from workbench.checkpoints import CheckpointError
 from workbench.locks import locked_in_turn
 from workbench.pretrained import quiet_transformers, transformers_for
 
 GGUF = ".gguf"
-
-
-class GGUFError(UserError):
-    """A GGUF file that cannot be read."""
 
 
 def gguf_folder(file: Path) -> Path:
@@ -53,9 +49,11 @@ def _convert(file: Path, folder: Path) -> None:
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
             decoder = transformers.AutoModelForCausalLM.from_pretrained(**where)
     except ImportError as error:  # of gguf or accelerate
-        raise GGUFError(f"{file} is a GGUF file; to read it, install the extra: pip install workbench[hf]") from error
+        raise CheckpointError(
+            f"{file} is a GGUF file; to read it, install the extra: pip install workbench[hf]"
+        ) from error
     except Exception as error:  # transformers raises many kinds for a file that it cannot read
-        raise GGUFError(f"transformers cannot read {file}: {str(error).partition(chr(10))[0]}") from error
+        raise CheckpointError(f"transformers cannot read {file}: {str(error).partition(chr(10))[0]}") from error
     decoder.config.architectures = [type(decoder).__name__]
     decoder.config.save_pretrained(folder)
     first = {weight.data_ptr(): name for name, weight in reversed(decoder.state_dict().items())}  # tied weights once

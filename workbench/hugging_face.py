@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import UserError
+from workbench.checkpoints import CheckpointError, read_weights
 from workbench.gguf import GGUF, gguf_folder
 
 if TYPE_CHECKING:
@@ -33,13 +33,9 @@ WORDS = (CONFIG, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a do
 _DOWNLOADS: ContextVar[bool] = ContextVar("_DOWNLOADS", default=True)
 
 
-class HuggingFaceError(UserError):
-    """A folder that is not there or lacks something, or a hub that does not give it."""
-
-
 @contextmanager
 def without_downloads() -> Iterator[None]:
-    """Within it the hub is not asked: what does not lie here is missing, a `HuggingFaceError`."""
+    """Within it the hub is not asked: what does not lie here is missing, a `CheckpointError`."""
     before = _DOWNLOADS.set(False)
     try:
         yield
@@ -75,19 +71,17 @@ def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise HuggingFaceError(f"cannot read {file}, {what}: {error}") from error
+        raise CheckpointError(f"cannot read {file}, {what}: {error}") from error
     if not isinstance(found, dict):
-        raise HuggingFaceError(f"cannot read {file}, {what}: no object")
+        raise CheckpointError(f"cannot read {file}, {what}: no object")
     return found
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
     """Its weights by name; safetensors where there are both."""
-    from workbench.checkpoints import read_weights
-
     file = _weight_file(folder)
     if file is None:
-        raise HuggingFaceError(f"the folder {folder} holds no weights: one of {', '.join(WEIGHTS)} is needed")
+        raise CheckpointError(f"the folder {folder} holds no weights: one of {', '.join(WEIGHTS)} is needed")
     return read_weights(file)
 
 
@@ -100,7 +94,7 @@ def _fetched_before(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise HuggingFaceError(f"checkpoint '{name}' is not on this machine, nor is the extra 'hf'") from error
+        raise CheckpointError(f"checkpoint '{name}' is not on this machine, nor is the extra 'hf'") from error
 
     repository, _, revision = name.partition("@")
     try:
@@ -109,9 +103,9 @@ def _fetched_before(name: str) -> Path:
             snapshot_download(repository, revision=revision or None, allow_patterns=wanted, local_files_only=True)
         )
     except Exception as error:  # as in `hub_folder`
-        raise HuggingFaceError(f"checkpoint '{name}' is not on this machine") from error
+        raise CheckpointError(f"checkpoint '{name}' is not on this machine") from error
     if _weight_file(folder) is None:
-        raise HuggingFaceError(f"the weights of checkpoint '{name}' are not on this machine")
+        raise CheckpointError(f"the weights of checkpoint '{name}' are not on this machine")
     return folder
 
 
@@ -124,14 +118,14 @@ def hub_folder(name: str) -> Path:
     """The folder of a hub id, as `org/name` or `org/name@revision`, downloaded once by huggingface_hub: weights,
     config, texts and licence. It is called by its commit. A process asks the hub once which one that is."""
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix == GGUF:
-        raise HuggingFaceError(
+        raise CheckpointError(
             f"checkpoint '{name}' is no file or folder here. Write its place relative to the experiment file, or in"
             " full"
         )
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise HuggingFaceError(
+        raise CheckpointError(
             f"checkpoint '{name}' is no file or folder here; to take it from the Hugging Face hub, install the extra:"
             " pip install workbench[hf]"
         ) from error
@@ -141,7 +135,7 @@ def hub_folder(name: str) -> Path:
         if _weight_file(folder) is None:  # an old repository, without safetensors
             snapshot_download(repository, revision=folder.name, allow_patterns=["pytorch_model*"])
     except Exception as error:  # the hub's client raises many kinds; each means that there is no such checkpoint for us
-        raise HuggingFaceError(
+        raise CheckpointError(
             f"checkpoint '{name}' is no file or folder here, nor could it be had from the hub: {error}"
         ) from error
     return folder

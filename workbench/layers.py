@@ -20,14 +20,10 @@ FEW_ROWS = 16  # up to here a normalisation takes the time of asking for its ope
 JOINED = "joined"  # what `ready_to_answer` hangs on the first of several layers for `beside`
 
 
-class ShapeError(UserError):
-    """Sizes that do not fit each other."""
-
-
 def heads_of(width: int, heads: int) -> int:
-    """The width of one head; `ShapeError` when `heads` does not divide `width`."""
+    """The width of one head; `UserError` when `heads` does not divide `width`."""
     if width % heads:
-        raise ShapeError(
+        raise UserError(
             f"{heads} heads do not divide the width {width}; choose a width that is a multiple of the heads"
         )
     return width // heads
@@ -160,7 +156,7 @@ class Rotary(nn.Module):
     def __init__(self, head_width: int, base: float = 10_000.0, scaled: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
         if head_width % 2:
-            raise ShapeError(f"rotary positions need an even width of a head, not {head_width}")
+            raise UserError(f"rotary positions need an even width of a head, not {head_width}")
         self.head_width = head_width
         self.base = base
         self.scaled = scaled

@@ -33,10 +33,6 @@ HEAD = "lm_head.weight"
 PROCESSOR = "processor_config.json"
 
 
-class LlavaError(UserError):
-    """A model that transformers' LLaVA cannot be."""
-
-
 def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
     """Write model (adapter merged, not quantized), tokenizer and preprocessing; all weights are there once."""
     transformers = transformers_for("a LLaVA folder")
@@ -47,7 +43,7 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
     weights = _named(parts, empty)
     kinds = {each.dtype for each in weights.values()}
     if len(kinds) > 1:
-        raise LlavaError(f"the weights are of several types ({', '.join(map(str, kinds))}), a LLaVA folder has one")
+        raise UserError(f"the weights are of several types ({', '.join(map(str, kinds))}), a LLaVA folder has one")
     empty.load_state_dict(weights, strict=True, assign=True)
     empty.tie_weights()
     empty.generation_config.eos_token_id = model.language_model.tokenizer.end
@@ -62,11 +58,11 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
 def _part(module: nn.Module, name: str, kind: str) -> TransformersPart:
     tell = getattr(module, "for_transformers", None)
     if tell is None:
-        raise LlavaError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: it has no `for_transformers`")
+        raise UserError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: it has no `for_transformers`")
     try:
         return tell()
     except UserError as error:
-        raise LlavaError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: {error}") from error
+        raise UserError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: {error}") from error
 
 
 def _config(transformers: Any, parts: Mapping[str, TransformersPart], model: VisionLanguageModel) -> Any:
@@ -104,14 +100,14 @@ def _named(parts: Mapping[str, TransformersPart], empty: nn.Module) -> dict[str,
                 continue
             ways = [whole for whole in (place + name, f"{place}vision_model.{name}") if whole in wanted]
             if not ways:
-                raise LlavaError(f"the weight {name} of the {kind} is not known to transformers' LLaVA")
+                raise UserError(f"the weight {name} of the {kind} is not known to transformers' LLaVA")
             found[ways[0]] = weight
     lacking = sorted(set(wanted) - set(found))
     if lacking:
-        raise LlavaError(f"transformers' LLaVA needs weights that are not here: {', '.join(lacking[:4])}")
+        raise UserError(f"transformers' LLaVA needs weights that are not here: {', '.join(lacking[:4])}")
     unequal = [name for name, weight in found.items() if weight.shape != wanted[name].shape]
     if unequal:
-        raise LlavaError(f"weights have other shapes in transformers' LLaVA: {', '.join(unequal[:4])}")
+        raise UserError(f"weights have other shapes in transformers' LLaVA: {', '.join(unequal[:4])}")
     return {name: weight.detach().cpu().contiguous() for name, weight in found.items()}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class OptionError(UserError):
-    """An option that no experiment file could be checked against."""
+    """An option that no experiment file could be checked against; the registry tells whose it is."""
 
 
 @dataclass(frozen=True)

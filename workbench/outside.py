@@ -44,10 +44,6 @@ MEASURES = ("energy", "distance")
 BANK, NEIGHBOUR = 1_000, 10  # training images that are compared with, and which nearest of them counts
 
 
-class OutsideError(UserError):
-    """A dataset that cannot be held against the evaluation."""
-
-
 @dataclass(frozen=True)
 class Strangeness:
     """How strange the image of each question looks, by measure: of the evaluation's own, and of those from outside.
@@ -100,7 +96,7 @@ def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[st
     task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
     found = distinct(example.images for example in outside.examples(split, task))[:most]
     if len(found) < 2:
-        raise OutsideError(f"it has {len(found)} image(s) in the split '{split}': give at least 2")
+        raise UserError(f"it has {len(found)} image(s) in the split '{split}': give at least 2")
     return found
 
 

@@ -14,16 +14,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.atomic import write_text
-from workbench.checkpoints import read_weights
-from workbench.errors import UserError
+from workbench.checkpoints import CheckpointError, read_weights
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 BEFORE = "base_model.model."
 DECODER = "language_model."
-
-
-class AdapterFileError(UserError):
-    """A folder that holds no adapter of peft, or one of another model."""
 
 
 def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
@@ -42,7 +37,7 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AdapterFileError(f"{folder} holds no adapter of peft: cannot read {file}: {error}") from error
+        raise CheckpointError(f"{folder} holds no adapter of peft: cannot read {file}: {error}") from error
     return config, {name.removeprefix(BEFORE): weight for name, weight in read_weights(folder / WEIGHTS).items()}
 
 
@@ -67,7 +62,7 @@ def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Modu
         lacking = next((name for name in names if not _begins_with_one_of(name, layers)), "")
         if part is not None and not lacking:
             return part
-    raise AdapterFileError(f"the adapter in {folder} is of another model: there is no layer for {lacking}")
+    raise CheckpointError(f"the adapter in {folder} is of another model: there is no layer for {lacking}")
 
 
 def _begins_with_one_of(name: str, layers: set[str]) -> bool:

@@ -10,7 +10,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from workbench.hugging_face import HuggingFaceError, read_object
+from workbench.checkpoints import CheckpointError
+from workbench.hugging_face import read_object
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,7 +65,7 @@ def read_preprocessing(folder: Path, usual_size: int) -> Preprocessing:
     size = _edges(told.get("size", usual_size), usual_size)
     crop = _edges(told.get("crop_size", usual_size), usual_size) if told.get("do_center_crop") else None
     if not told.get("do_resize", True) or len(set(size)) > 1 or (crop and len(set(crop)) > 1):
-        raise HuggingFaceError(f"{file} does not make squares of images, which is needed here")
+        raise CheckpointError(f"{file} does not make squares of images, which is needed here")
     shortest = isinstance(told.get("size"), int) or "shortest_edge" in (told.get("size") or {})
     normalises = told.get("do_normalize", True)
     try:
@@ -77,7 +78,7 @@ def read_preprocessing(folder: Path, usual_size: int) -> Preprocessing:
             deviation=_three(told["image_std"]) if normalises else (1.0,) * 3,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise HuggingFaceError(f"{file} does not say how images are prepared: {error!r}") from error
+        raise CheckpointError(f"{file} does not say how images are prepared: {error!r}") from error
 
 
 def _edges(size: Any, usual: int) -> tuple[int, ...]:

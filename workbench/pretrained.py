@@ -10,13 +10,9 @@ from typing import Any
 
 import torch
 
-from workbench.errors import UserError
+from workbench.checkpoints import CheckpointError
 
 SHOWN = 4  # how many names a message lists
-
-
-class PretrainedError(UserError):
-    """transformers is not installed, or cannot make a model of what it is given."""
 
 
 def transformers_for(what: str) -> ModuleType:
@@ -24,7 +20,7 @@ def transformers_for(what: str) -> ModuleType:
     try:
         import transformers
     except ImportError as error:
-        raise PretrainedError(f"{what} needs transformers: pip install workbench[hf]") from error
+        raise CheckpointError(f"{what} needs transformers: pip install workbench[hf]") from error
     return transformers
 
 
@@ -54,12 +50,12 @@ def read_pretrained(
             model, report = kind.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True)
     except Exception as error:  # transformers raises many kinds for a folder that it cannot read
         reason = str(error).strip().partition("\n")[0]
-        raise PretrainedError(f"transformers makes no model of {folder}: {reason or type(error).__name__}") from error
+        raise CheckpointError(f"transformers makes no model of {folder}: {reason or type(error).__name__}") from error
     lacking = {*report["missing_keys"], *(str(each) for each in report["mismatched_keys"])}
     lacking = sorted(name for name in lacking if not name.startswith(unneeded))
     if lacking:
         more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-        raise PretrainedError(
+        raise CheckpointError(
             f"the checkpoint {folder} does not fit its config.json: no weights for {', '.join(lacking[:SHOWN])}{more}"
         )
     return model.to(device)

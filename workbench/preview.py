@@ -33,10 +33,6 @@ IMAGE, PROMPT, ANSWER = "image", "prompt", "answer"
 STYLES = {IMAGE: "magenta", PROMPT: "default", ANSWER: "green"}
 
 
-class PreviewError(UserError):
-    """There is no such trial or example."""
-
-
 @dataclass(frozen=True)
 class Token:
     """A token of the text: what it is for, and whether writing it is trained."""
@@ -173,7 +169,7 @@ def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, 
             return example, task, same - 1
         place -= len(examples)
     total = sum(len(examples) for _, examples in sequences)
-    raise PreviewError(f"there is no example {number}: {', '.join(tasks)} of '{split}' have {total:,}")
+    raise UserError(f"there is no example {number}: {', '.join(tasks)} of '{split}' have {total:,}")
 
 
 def _seeing(trial: Trial, encoder: Encoder, registry: Registry) -> Encoder:

@@ -21,8 +21,8 @@ class Place:
 
 
 class ExperimentError(UserError):
-    """An experiment that cannot be run. `found` are its problems; each is a line of the message, in the order of
-    the file."""
+    """The border to the experiment file: it cannot be run. `found` are its problems; each is a line of the message, in
+    the order of the file."""
 
     def __init__(self, *found: tuple[Place, str]):
         self.found = tuple(sorted(dict.fromkeys(found), key=lambda problem: problem[0]))

@@ -36,7 +36,8 @@ SCORE, COUNTS = "score.", "counts."  # columns of `read_predictions` with a metr
 
 
 class ResultsError(UserError):
-    """Results that cannot be read, written, or belong to something else."""
+    """The border to results on the disk: what a run or an export left is missing, damaged, in use, of something else,
+    or cannot be written."""
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ POSITIONAL = {"connector": ("vision", "text_width"), "fusion": ("vision", "decod
 
 
 class RegistryError(UserError):
-    """A plugin is unknown, or cannot be used."""
+    """The border to plugins: one is unknown, or cannot be used."""
 
 
 class DuplicateError(RegistryError):
-    """Two plugins of one kind and name: which was meant cannot be known."""
+    """Two plugins of one kind and name: which was meant cannot be known, so this one stops `load_registry`."""
 
 
 @dataclass(frozen=True)

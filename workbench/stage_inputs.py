@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from workbench.workplace import StageJob, Workplace
 
 
-class EncoderError(UserError):
-    """Kept features are not those of the encoder that wants to read them."""
-
-
 @dataclass(frozen=True)
 class Beginning:
     """What a stage begins with. `unrepeatable` names the operation, here or in a stage before, that may give other last
@@ -73,7 +69,7 @@ def _features(job: StageJob, encoder: Encoder, place: Workplace) -> Features | N
         summary, keys, tokens = place.store.read_features(key)
         if summary["encoder"] != own:
             name = job.stage.trial.components["encoder"].name
-            raise EncoderError(
+            raise UserError(
                 f"the encoder '{name}' has other weights than those its features were made with: `files` may only name"
                 " files when all starting weights come from them, none from the seed"
             )

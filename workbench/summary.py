@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 CONDITIONS = ("image", "no_image", "shuffled")
 
 
-class MetricError(UserError):
-    """A metric that does not judge every prediction."""
-
-
 @dataclass(frozen=True)
 class Scored:
     """What a metric gives for some predictions: scores [N], and counts [N,C] where it is no mean of scores."""
@@ -41,7 +37,7 @@ def score(metric: Metric, predictions: Sequence[Prediction]) -> Scored:
     counts, scores = metric.counts(list(predictions)), metric.scores(list(predictions))
     for name, numbers in (("scores", scores), ("counts", counts)):
         if numbers is not None and len(numbers) != len(predictions):
-            raise MetricError(
+            raise UserError(
                 f"`{name}` of the metric {type(metric).__name__} gives {len(numbers)} for {len(predictions)}"
                 " predictions: one for each, in the same order"
             )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from workbench.annotations import DataError
 from workbench.compose import create
-from workbench.errors import UserError
 from workbench.model import visible
 from workbench.plain_text import TEXT
 from workbench.precision import autocast
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 WINDOW = 256  # tokens that are read together: few enough for any decoder
 AFTER, BEFORE = "text_perplexity", "text_perplexity.before"
-
-
-class TextError(UserError):
-    """A text that nothing can be measured on."""
 
 
 def text_numbers(
@@ -59,7 +55,7 @@ def perplexity(language_model: LanguageModel, text: str, precision: str = "fp32"
     tokenizer, device = language_model.tokenizer, next(language_model.parameters()).device
     ids = torch.tensor(tokenizer.encode(text), device=device)
     if not len(ids):
-        raise TextError("the text of 'evaluation.text' has no tokens: give a file with a few paragraphs")
+        raise DataError("the text of 'evaluation.text' has no tokens: give a file with a few paragraphs")
     losses = 0.0
     training = language_model.training
     language_model.eval()
@@ -80,4 +76,4 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"'evaluation.text' cannot be read from {file}: {error}. Give a file of plain text") from error
+        raise DataError(f"'evaluation.text' cannot be read from {file}: {error}. Give a file of plain text") from error

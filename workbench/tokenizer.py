@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.chat import CHAT, CONTENT, ChatError, ChatTemplate, Piece
+from workbench.checkpoints import CheckpointError
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 IMAGE = "<image>"
 PADDING, START, END = "<pad>", "<start>", "<end>"
 SPECIAL = (PADDING, START, END, IMAGE)
-
-
-class TokenizerError(UserError):
-    """A tokenizer that cannot be trained or read."""
 
 
 class Tokenizer:
@@ -53,7 +50,7 @@ class Tokenizer:
         messages: each with a `role` (system, user, assistant) and its `content`.
         """
         if self.template is None:
-            raise TokenizerError("this tokenizer has no chat template: take the instruction-tuned checkpoint")
+            raise CheckpointError("this tokenizer has no chat template: take the instruction-tuned checkpoint")
         return self.template.pieces(messages)
 
     def prompts(self, prompt: str) -> Prompts:
@@ -62,7 +59,7 @@ class Tokenizer:
         if name.strip() != CHAT:
             return Prompts((self.start,), prompt, None)
         if self.template is None:
-            raise TokenizerError(
+            raise CheckpointError(
                 f"prompt: {CHAT} needs a tokenizer with a chat template, which this language model's has not: take an"
                 " instruction-tuned checkpoint, or write the prompt out, as <image>{question}"
             )
@@ -76,7 +73,7 @@ class Tokenizer:
     def _special(self, token: str) -> int:
         found = self.raw.token_to_id(token)
         if found is None:
-            raise TokenizerError(f"the tokenizer has no special token {token}; train it with `train_tokenizer`")
+            raise CheckpointError(f"the tokenizer has no special token {token}; train it with `train_tokenizer`")
         return found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
@@ -132,7 +129,7 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     named = config | {"ids": _read_object(folder / "config.json")}
     end = _named(raw, named, "eos")
     if end is None:
-        raise TokenizerError(f"{folder} does not say which token ends a text: give eos_token in tokenizer_config.json")
+        raise CheckpointError(f"{folder} does not say which token ends a text: give eos_token in tokenizer_config.json")
     start, padding = _named(raw, named, "bos"), _named(raw, named, "pad")
     template = _chat_template(folder, config, raw, {"bos": start, "eos": end, "pad": padding})
     if template is not None:
@@ -176,7 +173,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TokenizerError(f"cannot read {file}: {error}") from error
+        raise CheckpointError(f"cannot read {file}: {error}") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -186,9 +183,9 @@ def _read_raw(file: Path) -> RawTokenizer:
     try:
         return RawTokenizer.from_str(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TokenizerError(f"cannot read the tokenizer {file}: {error.strerror}") from error
+        raise CheckpointError(f"cannot read the tokenizer {file}: {error.strerror}") from error
     except Exception as error:  # the library raises bare Exception for a file it cannot parse
-        raise TokenizerError(f"{file} is not a tokenizer file: {error}") from error
+        raise CheckpointError(f"{file} is not a tokenizer file: {error}") from error
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -202,7 +199,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
 
     smallest = 256 + len(SPECIAL)
     if vocabulary_size < smallest:
-        raise TokenizerError(f"a byte-level vocabulary has at least {smallest} tokens, not {vocabulary_size}")
+        raise UserError(f"a byte-level vocabulary has at least {smallest} tokens, not {vocabulary_size}")
     raw = RawTokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     raw.decoder = decoders.ByteLevel()

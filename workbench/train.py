@@ -28,10 +28,6 @@ from workbench.views import Keys
 TRAIN = "train"  # the split that trains
 
 
-class TrainingError(UserError):
-    """A phase that cannot start, or a loss that is no number."""
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with.
@@ -50,14 +46,14 @@ class Trained:
 
 
 def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[Keys, list[Example]]:
-    """The training examples of these tasks, by their images, of a share of these; `TrainingError` when there are
+    """The training examples of these tasks, by their images, of a share of these; `UserError` when there are
     none."""
     grouped: dict[Keys, list[Example]] = {}
     for task in tasks:
         for example in dataset.examples(TRAIN, task):
             grouped.setdefault(example.images, []).append(example)
     if not grouped:
-        raise TrainingError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
+        raise UserError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
     return {key: grouped[key] for key in share_of(grouped, share)}
 
 
@@ -104,7 +100,7 @@ def train(
                 if snapshots and (training.done or due):
                     snapshots.write(training.snapshot())
         except NotFiniteError as error:
-            raise TrainingError(f"{error}. {_advice(snapshots)}") from error
+            raise NotFiniteError(f"{error}. {_advice(snapshots)}") from error
     return training.finish()
 
 
@@ -120,7 +116,7 @@ def compiling(wanted: bool, phase: str) -> Iterator[None]:
         with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
             yield
     except torch._dynamo.exc.FailOnRecompileLimitHit as error:
-        raise TrainingError(
+        raise UserError(
             f"torch.compile compiled the model of phase '{phase}' again and again, and gave up. Leave out its 'compile'"
         ) from error
 
@@ -133,8 +129,8 @@ class Prepared:
     examples: int
 
 
-class NotFiniteError(TrainingError):
-    """A loss or a weight that is no finite number."""
+class NotFiniteError(UserError):
+    """A loss or a weight that is no finite number; `train` adds the last good checkpoint to it."""
 
 
 class Training:
@@ -156,7 +152,7 @@ class Training:
         self.chance = Chance(seed, phase.name, self.device)
         parts = trainable(model, phase, adapted)
         if not any(parts.values()):
-            raise TrainingError(nothing_trains(phase))
+            raise UserError(nothing_trains(phase))
         everything = training_examples(data.dataset, phase.tasks, phase.data_share)
         self.grouped, self.held_out = hold_out(everything, phase.held_out, seed)
         self.passes = Passes(list(self.grouped), self.chance.data)

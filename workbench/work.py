@@ -25,13 +25,7 @@ from workbench.workplace import StageJob, Workplace
 
 
 class HeldElsewhere(UserError):
-    """Another run does this very stage now."""
-
-
-class SourcesChanged(UserError):
-    """The code on the disk is no longer that which the stage was planned with."""
-
-    transient = True
+    """Another run does this very stage now; ours waits for it."""
 
 
 def prepare(
@@ -89,4 +83,6 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
             here[name] = file_hash(file_named(name.removeprefix("file:"), stage.trial, registry))
     changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
     if changed:
-        raise SourcesChanged(f"{', '.join(changed)} changed while the run was going on. Run again")
+        found = UserError(f"{', '.join(changed)} changed while the run was going on. Run again")
+        found.transient = True
+        raise found

@@ -9,10 +9,6 @@ from torch import nn
 from workbench import Adapter, UserError, hookimpl
 
 
-class AdapterError(UserError):
-    """The adapter finds nothing to train."""
-
-
 class FullAdapter(Adapter):
     """Full fine-tuning, the yardstick of every adapter: adds nothing and trains the weights themselves.
 
@@ -27,7 +23,7 @@ class FullAdapter(Adapter):
         named = dict(model.named_parameters())
         chosen = [each for name, each in named.items() if any(fnmatchcase(name, target) for target in self.targets)]
         if not chosen:
-            raise AdapterError(
+            raise UserError(
                 f"no parameter matches targets {list(self.targets)} of the adapter 'full'."
                 f" Write wildcards over names such as {', '.join(list(named)[:8])}"
             )

@@ -35,10 +35,6 @@ from ._targets import ATTENTION
 BEFORE = "_adapted"  # in a merged layer: the one it came from
 
 
-class AdapterError(UserError):
-    """The adapter does not fit the model."""
-
-
 class LoraAdapter(Adapter):
     """Low-rank adaptation, W' = W + (alpha / rank) B A (Hu et al. 2021, https://arxiv.org/abs/2106.09685, section 4).
 
@@ -114,9 +110,9 @@ class LoraAdapter(Adapter):
         kind, rank, alpha = config.get("peft_type"), config.get("r"), config.get("lora_alpha")
         special = [name for name in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if config.get(name)]
         if kind != "LORA" or special:
-            raise AdapterError(f"{folder} holds {kind} with {special}: take the adapter 'peft', which knows that")
+            raise UserError(f"{folder} holds {kind} with {special}: take the adapter 'peft', which knows that")
         if (rank, alpha) != (self.rank, self.alpha):
-            raise AdapterError(f"{folder} holds LoRA of rank {rank} and alpha {alpha}: write these in the experiment")
+            raise UserError(f"{folder} holds LoRA of rank {rank} and alpha {alpha}: write these in the experiment")
         part = part_with(model, weights, folder)
         own = {
             f"{name}.lora_{side}.weight": getattr(layer, f"lora_{side}")
@@ -125,7 +121,7 @@ class LoraAdapter(Adapter):
         }
         different = sorted(own.keys() ^ weights.keys())
         if different:
-            raise AdapterError(
+            raise UserError(
                 f"{folder} and targets {list(self.targets)} name other layers: {', '.join(different[:4])} in one only"
             )
         with torch.no_grad():
@@ -134,14 +130,14 @@ class LoraAdapter(Adapter):
 
     def _check(self, linear: dict[str, nn.Module], chosen: dict[str, nn.Module]) -> None:
         if not chosen:
-            raise AdapterError(
+            raise UserError(
                 f"no linear layer matches targets {list(self.targets)} of the adapter 'lora'."
                 f" Write wildcards over names such as {', '.join(list(linear)[:8]) or '(no linear layer)'}"
             )
         for name, layer in chosen.items():
             narrow = min(linear_sizes(layer))
             if self.rank > narrow:
-                raise AdapterError(
+                raise UserError(
                     f"rank {self.rank} of the adapter 'lora' is more than the narrow side of {name} ({narrow}), so it"
                     f" would save nothing there: choose a rank of at most {narrow}, or targets without that layer"
                 )

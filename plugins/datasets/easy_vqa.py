@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from workbench import Dataset, Example, UserError, hookimpl
+from workbench import DataError, Dataset, Example, hookimpl
 
 SPLITS = ("train", "test")
 TASKS = ("questions", "captions")
@@ -31,10 +31,6 @@ ASKS_SHAPE = re.compile(r"what (?:shape .*|is the (?P<color>\w+) shape)\?")
 ASKS_WHETHER = re.compile(
     rf"(?:is|does) (?=(?P<negated>.*\b(?:no|not)\b)?).*\b(?P<thing>{'|'.join(COLORS + SHAPES)})\b.*\?"
 )
-
-
-class DataError(UserError):
-    """Files of the dataset that are missing or damaged."""
 
 
 class EasyVQA(Dataset):

@@ -31,10 +31,6 @@ from workbench import (
 )
 
 
-class LaunchError(UserError):
-    """Workers that cannot be started."""
-
-
 @dataclass
 class Worker:
     """A process, the way to talk to it, and what it does now. `place` counts the workers from 0."""
@@ -140,7 +136,7 @@ class LocalLauncher(Launcher):
             with _deaf_to_interrupts():
                 process.start()
         except (OSError, EOFError) as error:
-            raise LaunchError(f"no worker process can be started: {error}. Give fewer with --workers") from error
+            raise UserError(f"no worker process can be started: {error}. Give fewer with --workers") from error
         theirs.close()
         worker = Worker(place, process, ours)
         self._staff.append(worker)

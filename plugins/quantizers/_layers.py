@@ -11,10 +11,6 @@ from torch import Tensor, nn
 from workbench import UserError, is_conv1d, is_plain_linear
 
 
-class QuantizerError(UserError):
-    """There is nothing to quantize, or a weight that cannot be."""
-
-
 def untied_linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The plain linear layers by name. One that shares its weight is none: the weight would be there twice."""
     users = Counter(id(each._parameters.get("weight")) for each in model.modules())
@@ -31,14 +27,14 @@ def chosen(
     """The layers whose names a wildcard of `include` matches and none of `exclude`."""
     found = {name: module for name, module in layers.items() if _any(name, include) and not _any(name, exclude)}
     if not found:
-        raise QuantizerError(
+        raise UserError(
             f"the quantizer '{quantizer}' finds no layer with include {list(include)} and exclude {list(exclude)}."
             f" Write wildcards over names such as {', '.join(list(layers)[:8]) or '(none)'}"
         )
     for name, module in found.items():
         weight = module.get_parameter("weight")
         if not weight.is_meta and not weight.isfinite().all():
-            raise QuantizerError(
+            raise UserError(
                 f"{name}.weight holds NaN or infinity and cannot be quantized: train it again at a lower rate"
             )
     return found

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from workbench import QuantizedLinear, Quantizer, UserError, hookimpl, linear_sizes, product_type, replace_modules
 
-from ._layers import QuantizerError, chosen, untied_linear_layers, weight_of
+from ._layers import chosen, untied_linear_layers, weight_of
 
 BLOCK, OUTER_BLOCK = 64, 256  # weights that share a scale, and scales that share a scale of their own
 EIGHT_BITS = "int8"
@@ -58,7 +58,7 @@ class BitsAndBytesQuantizer(Quantizer):
         layers = chosen(untied_linear_layers(model), self.include, self.exclude, "bitsandbytes")
         odd = [name for name, layer in layers.items() if linear_sizes(layer)[0] % 2]
         if odd and self.scheme != EIGHT_BITS:
-            raise QuantizerError(
+            raise UserError(
                 f"4-bit weights stand two in a byte, and {', '.join(odd[:4])} have an odd number of inputs: leave them"
                 f" out (exclude: {odd}), or take scheme: int8"
             )

@@ -19,7 +19,7 @@ from workbench import (
     replace_modules,
 )
 
-from ._layers import QuantizerError, chosen, untied_linear_layers, weight_of
+from ._layers import chosen, untied_linear_layers, weight_of
 
 Scheme = Literal["int8_weight_only", "int8_dynamic", "int4_weight_only", "fp8_weight_only", "fp8_dynamic"]
 INT4, INT4_SCALES = "int4_weight_only", "scale_and_zero"
@@ -78,7 +78,7 @@ class TorchaoQuantizer(Quantizer):
             if inputs % self.group_size or outputs % PACKED_OUTPUTS:
                 unfit[name] = f"{name} ({inputs} inputs, {outputs} outputs)"
         if unfit:
-            raise QuantizerError(
+            raise UserError(
                 f"int4_weight_only needs layers whose inputs are a multiple of the group size {self.group_size} and"
                 f" whose outputs are one of {PACKED_OUTPUTS}; it cannot pack {', '.join(list(unfit.values())[:4])}."
                 f" Leave them out (exclude: {list(unfit)}), or choose another 'group_size'"
@@ -174,7 +174,7 @@ def _int4_config(device: torch.device, group_size: int) -> Any:
             group_size=group_size, int4_packing_format="tile_packed_to_4d", set_inductor_config=False
         )
     if device.type != "cpu" or not hasattr(torch.ops.aten, "_weight_int4pack_mm_for_cpu"):
-        raise QuantizerError(f"torchao has no int4 kernel for the device '{device.type}': take int8_weight_only")
+        raise UserError(f"torchao has no int4 kernel for the device '{device.type}': take int8_weight_only")
     from torchao.prototype.quantization.int4 import (  # pyright: ignore[reportMissingImports]
         PrototypeInt4WeightOnlyConfig,
     )
@@ -192,7 +192,7 @@ def _int4_shapes(weight: Tensor, group_size: int) -> dict[str, Tensor]:
 def _check_fp8(device: torch.device) -> None:
     able = torch.cuda.is_available() and torch.cuda.get_device_capability() >= FP8_HARDWARE
     if not able or device.type == "cpu":
-        raise QuantizerError(
+        raise UserError(
             "fp8_dynamic needs a GPU that multiplies fp8 (compute capability 8.9 or more): take fp8_weight_only or"
             " int8_dynamic"
         )
@@ -201,7 +201,7 @@ def _check_fp8(device: torch.device) -> None:
 def _check_int8(device: torch.device) -> None:
     on_gpu = torch.cuda.is_available() and device.type != "cpu"
     if not on_gpu and not multiplies_int8():
-        raise QuantizerError(
+        raise UserError(
             "int8_dynamic needs a processor that multiplies int8 by int8 (VNNI), or a GPU: here sums overflow, and"
             " layers would be wrong by a third without a word. Take int8_weight_only"
         )

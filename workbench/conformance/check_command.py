@@ -21,10 +21,6 @@ from workbench.resolve import Written, resolve_component
 from workbench.trial import Component
 
 
-class CheckError(UserError):
-    """There is nothing to check, or not with these options."""
-
-
 def check_path(path: Path | None, kind: str | None, console: Console, overrides: Sequence[str] = ()) -> bool:
     """Check the plugins of a file or folder (the built-in ones without), with options as `fusion.heads=2` sets them,
     and show what is wrong; True if nothing is."""
@@ -34,7 +30,7 @@ def check_path(path: Path | None, kind: str | None, console: Console, overrides:
     entries = [entry for entry in registry.entries(kind) if _is_from(entry.source, path)]
     failures = [failure for failure in registry.failures if _is_from(failure.source, path)]
     if not entries and not failures:
-        raise CheckError(
+        raise UserError(
             f"there is no {kind or 'plugin'} in {path or 'plugins/'}. Give a plugin file or a folder of them"
         )
     settings = _settings(overrides, entries, registry)
@@ -68,11 +64,11 @@ def _settings(overrides: Sequence[str], entries: Sequence[Entry], registry: Regi
     for kind, options in settings.items():
         registry.check_kind(kind)
         if not isinstance(options, dict):
-            raise CheckError(f"--set {kind}={options}: give an option, as --set {kind}.OPTION=value")
+            raise UserError(f"--set {kind}={options}: give an option, as --set {kind}.OPTION=value")
         known = {option for entry in entries if entry.kind == kind for option in entry.options}
         for option in [option for option in options if option not in known]:
             there = f"{did_you_mean(option, known)} Options: {', '.join(sorted(known)) or 'none'}"
-            raise CheckError(f"--set {kind}.{option}: no {kind} there has such an option.{there}")
+            raise UserError(f"--set {kind}.{option}: no {kind} there has such an option.{there}")
     return settings
 
 
@@ -93,7 +89,7 @@ def _check_entry(entry: Entry, settings: Mapping[str, Any], registry: Registry, 
     written = Written({"name": entry.name, **options}, (entry.kind,), {})
     resolved = resolve_component(entry.kind, written, registry, Path())
     if resolved.value is None:
-        raise CheckError("; ".join(message for _, message in resolved.faults))
+        raise UserError("; ".join(message for _, message in resolved.faults))
     return _show(f"{entry.kind} {entry.name}", resolved.value, registry, console)
 
 

@@ -29,10 +29,6 @@ MOST_REMEMBERED = 1000
 NOT_ASKED = "--unchecked was given"
 
 
-class ContractError(UserError):
-    """Plugins that break their contract, and were not said to be run all the same."""
-
-
 class Verdict(BaseModel):
     """The rules that a plugin breaks, with why, or why that is not known."""
 
@@ -84,11 +80,11 @@ class Judgement:
     file: Path
 
     def refuse_broken(self, experiment: Path) -> None:
-        """`ContractError` with every rule that is broken, and what to do."""
+        """`UserError` with every rule that is broken, and what to do."""
         lines = [f"  {line}" for each in self.judged if each.verdict.broken for line in each.lines]
         if lines:
             self.remember()
-            raise ContractError(
+            raise UserError(
                 "there are plugins of which nobody can say what their numbers mean:\n"
                 + "\n".join(lines)
                 + f"\nMend them: `workbench check {experiment}` tries them again. To run them as they are, add"
