@@ -29,6 +29,18 @@ LAYERS = (
     {"run", "report", "scaffold", "conformance", "catalogue"},
     {"cli"},
 )
+# Where the outside world enters, and the one exception that says so. Any other is there for somebody who catches it.
+BORDERS = {
+    "UserError": "the command line, and whatever has no border of its own: plugins, devices, options that do not fit",
+    "ExperimentError": "the experiment file and what is set in it",
+    "RegistryError": "plugins: which there are, and whether they can be used",
+    "CompositionError": "plugins put together to one model",
+    "CheckpointError": "what other people trained: weights, tokenizers, preprocessing, adapters",
+    "DataError": "files that datasets and texts are read from",
+    "ResultsError": "what runs and exports left on the disk",
+    "ArtifactError": "stages that are kept for later ones",
+    "StorageError": "the disk that is written to",
+}
 # Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of images, words
 # of metrics' names that reports spell in capitals.
 WORDS = {"bleu", "cider", "folder", "loss", "none"}
@@ -122,6 +134,49 @@ def test_no_checkpoint_or_yaml_can_run_code(file):
         assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "pickle.load", "pickle.loads") or (
             "conformance" in file.parts
         )
+
+
+def exceptions_of(files: list[Path]) -> list[str]:
+    """The name of every class of exceptions that is defined there, as often as it is."""
+    classes = [node for file in files for node in ast.walk(tree(file)) if isinstance(node, ast.ClassDef)]
+    bases = {each.name: {ast.unparse(base).rpartition(".")[2] for base in each.bases} for each in classes}
+    found: set[str] = set()
+    while (
+        new := {
+            name
+            for name, own in bases.items()
+            if any(base in found or base.endswith(("Error", "Exception", "Exit", "Interrupt")) for base in own)
+        }
+        - found
+    ):
+        found |= new
+    return sorted(each.name for each in classes if each.name in found)
+
+
+def caught_by_name(files: list[Path]) -> set[str]:
+    """The classes that `except` and `suppress` name, `isinstance` asks for, or whose name a record is compared with."""
+    found: set[str] = set()
+    for node in (node for file in files for node in ast.walk(tree(file))):
+        match node:
+            case ast.ExceptHandler(type=ast.expr() as asked):
+                chosen = [asked]
+            case ast.Call(func=ast.Name("isinstance"), args=[_, asked]):
+                chosen = [asked]
+            case ast.Call(func=ast.Name("suppress") | ast.Attribute(attr="suppress"), args=chosen):
+                pass
+            case ast.Compare(comparators=[ast.Attribute(attr="__name__") as asked]):
+                chosen = [asked]
+            case _:
+                continue
+        found |= {name.id for each in chosen for name in ast.walk(each) if isinstance(name, ast.Name)}
+    return found
+
+
+def test_every_exception_is_caught_by_its_name_or_is_the_one_of_a_border():
+    defined = exceptions_of([*CORE, *PLUGINS])
+    assert set(defined) - caught_by_name([*CORE, *PLUGINS]) - set(BORDERS) == set()
+    assert set(BORDERS) <= set(defined)
+    assert len(defined) == len(set(defined)), "two classes of one name"
 
 
 def test_the_page_of_plugin_authors_offers_what_it_lists():
