@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +48,8 @@ def show_plugin(console: Console, entry: Entry) -> None:
     console.print(inspect.getdoc(entry.factory) or "", markup=False, highlight=False)
     if entry.options:
         console.print("\nOptions:")
-    for option in entry.options.values():
-        console.print(f"  {_option(option)}", markup=False, highlight=False)
+    for line in _meanings(entry.options.values(), console.width):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     example = ", ".join(
         [f"name: {entry.name}", *(f"{each.name}: {_yaml(each.default)}" for each in entry.options.values())]
     )
@@ -153,6 +156,18 @@ def show_outcome(console: Console, experiment: Experiment, outcome: Outcome, res
     for id_, reason in outcome.failed.items():
         console.print(f"failed: {id_}: {reason}", style="red", markup=False, soft_wrap=True)
     console.print(f"results in {results / experiment.name}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _meanings(options: Iterable[Option], width: int) -> Iterator[str]:
+    """Each option with what it means beside it; where one of both is long, it goes on in the lines below."""
+    wrap = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
+    written = [
+        (wrap(_option(each), max(width * 2 // 5, 20), subsequent_indent="  "), each.description) for each in options
+    ]
+    column = max((len(line) for lines, _ in written for line in lines), default=0)
+    for lines, meaning in written:
+        beside = wrap(meaning, max(width - column - 4, 20))
+        yield from (f"  {left:{column}}  {right}".rstrip() for left, right in zip_longest(lines, beside, fillvalue=""))
 
 
 def _option(option: Option) -> str:

@@ -43,7 +43,7 @@ FeatureSize = Annotated[
 @app.command()
 def plugins(
     kind: Annotated[str | None, typer.Argument(help="encoder, connector, fusion ...")] = None,
-    name: Annotated[str | None, typer.Argument(help="show this one in full")] = None,
+    name: Annotated[str | None, typer.Argument(help="show this one in full, with what its options mean")] = None,
     folders: PluginFolders = None,
 ) -> None:
     """List the plugins there are, with their options."""

@@ -25,12 +25,13 @@ class OptionError(UserError):
 
 @dataclass(frozen=True)
 class Option:
-    """A keyword-only parameter of a factory: what YAML may set."""
+    """A keyword-only parameter of a factory: what YAML may set, and in one line what it means."""
 
     name: str
     annotation: Any
     default: Any
     required: bool
+    description: str = ""
 
     @property
     def type_name(self) -> str:
@@ -75,11 +76,13 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     """The keyword-only parameters of a factory, by name."""
     constructor = factory.__init__ if inspect.isclass(factory) else factory
     hints = typing.get_type_hints(constructor, include_extras=True)
-    return {
-        name: Option(name, hints.get(name, Any), parameter.default, parameter.default is parameter.empty)
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    options = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            annotation, description = _without_description(hints.get(name, Any))
+            required = parameter.default is parameter.empty
+            options[name] = Option(name, annotation, parameter.default, required, description)
+    return options
 
 
 def check_signature(factory: Callable[..., Any], positional: tuple[str, ...]) -> None:
@@ -120,6 +123,24 @@ def _check_option(option: Option) -> None:
             f"its option '{option.name}' has the type {option.type_name}, which YAML cannot give: use numbers,"
             " strings, bool, None, tuples or dicts of them, Literal[...] or Path"
         ) from error
+
+
+def _without_description(annotation: Any) -> tuple[Any, str]:
+    """`Annotated[int, Field(ge=0, description="...")]` -> `Annotated[int, Ge(0)]` and the description.
+
+    What is left is the type alone, so that options of one type share what checks them: no two Fields are equal.
+    """
+    if typing.get_origin(annotation) is not Annotated:
+        return annotation, ""
+    from pydantic.fields import FieldInfo
+
+    inner, *metadata = typing.get_args(annotation)
+    description, limits = "", []
+    for each in metadata:
+        described = isinstance(each, FieldInfo) and each.description
+        description = " ".join(described.split()) if described else description
+        limits += each.metadata if described else [each]
+    return (Annotated[(inner, *limits)] if limits else inner), description
 
 
 def _adapter_of(annotation: Any) -> pydantic.TypeAdapter[Any]:
