@@ -20,6 +20,8 @@ from workbench.options import Option, OptionError, check_signature, options_of
 from workbench.registry import Entry, load_registry
 from workbench.trial import Checkpoint, Share
 
+ROOT = Path(__file__).parents[1]
+LONGEST = 100  # of a meaning, in characters: it stands in one line beside its option
 MEANING = "what it is good for"
 METRIC = """
 from typing import Annotated
@@ -42,6 +44,21 @@ def register_metrics(register):
 DESCRIBED = 'Annotated[PositiveInt, Field(description="words at the start")]'
 
 
+def undescribed(entry: Entry) -> list[str]:
+    """The options of a plugin without a line of meaning."""
+    return [name for name, option in entry.options.items() if not 0 < len(option.description) <= LONGEST]
+
+
+@pytest.mark.parametrize("entry", builtin_registry().entries(), ids=lambda entry: f"{entry.kind} {entry.name}")
+def test_every_option_of_a_built_in_plugin_says_what_it_means(entry):
+    assert undescribed(entry) == []
+
+
+def test_every_option_of_a_plugin_for_benchmarks_says_what_it_means():
+    registry = load_registry([ROOT / "benchmarks/plugins"])
+    assert [undescribed(each) for each in registry.entries() if "benchmarks" in each.source] == [[]]
+
+
 def shown(entry: Entry, width: int) -> list[str]:
     """The lines about a plugin's options on a console of that width."""
     console = Console(file=io.StringIO(), width=width)
@@ -58,6 +75,13 @@ def test_the_meaning_of_every_option_is_shown_beside_it_within_the_width(entry, 
     meanings = [option.description for option in entry.options.values()]
     beside = [" ".join(line[column:].strip() for line in lines).split() for column in range(width)]
     assert " ".join(meanings).split() in beside, "in one column, and nothing else in it"
+
+
+def test_the_command_shows_the_meaning_of_an_option(tmp_path, monkeypatch, capsys):
+    told = CommandLine(tmp_path, monkeypatch, capsys)("plugins", "adapter", "lora")
+    [line] = [line for line in told.output.splitlines() if line.startswith("  alpha: ")]
+    assert line.startswith("  alpha: float > 0 = 16.0  ")
+    assert line.endswith("  the update is scaled by alpha / rank")
 
 
 def test_the_overview_stays_as_short_as_it_was(tmp_path, monkeypatch, capsys):

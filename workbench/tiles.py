@@ -17,7 +17,10 @@ from pydantic import Field
 if TYPE_CHECKING:
     from PIL import Image
 
-Tiles = Annotated[int, Field(ge=0)]  # the option of an encoder: how many at most, 0 for the image alone
+# The option of an encoder.
+Tiles = Annotated[
+    int, Field(ge=0, description="most tiles that a large image is cut into, beside the whole; 0: the whole alone")
+]
 
 
 def views_of(image: Image.Image, side: int, tiles: int) -> list[Image.Image]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from workbench import Encoder, VisionShape, hookimpl
@@ -13,7 +15,12 @@ from workbench import Encoder, VisionShape, hookimpl
 class RandomFeatures(Encoder):
     """`tokens` random tokens, each `width` wide, whatever the image shows."""
 
-    def __init__(self, *, width: PositiveInt = 768, tokens: PositiveInt = 49):
+    def __init__(
+        self,
+        *,
+        width: Annotated[PositiveInt, Field(description="width of a token")] = 768,
+        tokens: Annotated[PositiveInt, Field(description="tokens of an image")] = 49,
+    ):
         super().__init__()
         self.shape = VisionShape(width, tokens)
         self.image_size = 1

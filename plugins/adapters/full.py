@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn
 
 from workbench import Adapter, UserError, hookimpl
 
 
 class FullAdapter(Adapter):
-    """Full fine-tuning, the yardstick of every adapter: adds nothing and trains the weights themselves.
+    """Full fine-tuning, the yardstick of every adapter: adds nothing and trains the weights themselves."""
 
-    `targets` are wildcards over parameter names; by default all of the language model.
-    """
-
-    def __init__(self, *, targets: tuple[str, ...] = ("language_model.*",)):
+    def __init__(
+        self,
+        *,
+        targets: Annotated[
+            tuple[str, ...], Field(description="wildcards over names of parameters: those that train")
+        ] = ("language_model.*",),
+    ):
         self.targets = targets
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:

@@ -38,21 +38,26 @@ BEFORE = "_adapted"  # in a merged layer: the one it came from
 class LoraAdapter(Adapter):
     """Low-rank adaptation, W' = W + (alpha / rank) B A (Hu et al. 2021, https://arxiv.org/abs/2106.09685, section 4).
 
-    `targets` are wildcards over the names of linear layers, also quantized ones and those of GPT-2 in transformers; by
-    default all in the language model's attention. Beside a quantized layer A and B stay when others are merged.
-    A layer that makes queries, keys and values at once gets one A and B over all three, so they share its rank.
-    `dropout` is of the layer's input, on the way to A only. `start` is a folder in the format of Hugging Face peft to
-    begin with; its rank and alpha have to be these. A and B are kept in fp32 whatever the type of W.
+    Adapts linear layers, also quantized ones and those of GPT-2 in transformers; by default all in the language model's
+    attention. Beside a quantized layer A and B stay when others are merged. A layer that makes queries, keys and values
+    at once gets one A and B over all three, so they share its rank. A and B are kept in fp32 whatever the type of W.
     """
 
     def __init__(
         self,
         *,
-        rank: PositiveInt = 8,
-        alpha: Annotated[FiniteFloat, Field(gt=0)] = 16.0,
-        dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0,
-        targets: tuple[str, ...] = ATTENTION,
-        start: Path | None = None,
+        rank: Annotated[PositiveInt, Field(description="rank of the update B A")] = 8,
+        alpha: Annotated[FiniteFloat, Field(gt=0, description="the update is scaled by alpha / rank")] = 16.0,
+        dropout: Annotated[
+            FiniteFloat,
+            Field(ge=0, lt=1, description="share of a layer's input that is dropped on the way to A, in training"),
+        ] = 0.0,
+        targets: Annotated[
+            tuple[str, ...], Field(description="wildcards over names of linear layers: those that are adapted")
+        ] = ATTENTION,
+        start: Annotated[
+            Path | None, Field(description="folder in peft's format to begin with, of the same rank and alpha")
+        ] = None,
     ):
         self.rank = rank
         self.alpha = alpha

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from workbench import (
@@ -33,9 +34,7 @@ Setting = bool | int | float | str
 class PeftAdapter(Adapter):
     """Any method of peft (https://huggingface.co/docs/peft) that lives in single layers: lora, ia3, loha, lokr, oft ...
 
-    `settings` are those of the method's config, as `{r: 8, use_dora: true}` for DoRA
-    (https://arxiv.org/abs/2402.09353). `targets` are wildcards over the names of linear layers. `start` is a folder in
-    peft's format to begin with: method, settings and targets then come from it.
+    The settings `{r: 8, use_dora: true}` of `lora` make DoRA (https://arxiv.org/abs/2402.09353).
     """
 
     packages = ("peft",)
@@ -43,10 +42,18 @@ class PeftAdapter(Adapter):
     def __init__(
         self,
         *,
-        method: str = "lora",
-        settings: dict[str, Setting] | None = None,
-        targets: tuple[str, ...] = ATTENTION,
-        start: Path | None = None,
+        method: Annotated[str, Field(description="peft's name of the method: lora, ia3, loha, lokr, oft ...")] = "lora",
+        settings: Annotated[
+            dict[str, Setting] | None,
+            Field(description="settings of the method's config in peft, as {r: 8, use_dora: true}"),
+        ] = None,
+        targets: Annotated[
+            tuple[str, ...], Field(description="wildcards over names of linear layers: those that are adapted")
+        ] = ATTENTION,
+        start: Annotated[
+            Path | None,
+            Field(description="folder in peft's format to begin with, instead of method, settings and targets"),
+        ] = None,
     ):
         self.method = method
         self.settings = settings or {}

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import MLP, Connector, TransformersPart, UserError, VisionShape, hookimpl
 
 
 class MLPConnector(Connector):
-    """Two layers with a GELU, Xavier-initialised, as LLaVA-1.5 (Liu et al. 2023, https://arxiv.org/abs/2310.03744).
+    """Two layers with a GELU, Xavier-initialised, as LLaVA-1.5 (Liu et al. 2023, https://arxiv.org/abs/2310.03744)."""
 
-    `hidden` is the width between the layers; the decoder's width by default.
-    """
-
-    def __init__(self, vision: VisionShape, text_width: int, *, hidden: PositiveInt | None = None):
+    def __init__(
+        self,
+        vision: VisionShape,
+        text_width: int,
+        *,
+        hidden: Annotated[
+            PositiveInt | None, Field(description="width between the two layers; null: the decoder's")
+        ] = None,
+    ):
         super().__init__()
         self.shape = VisionShape(text_width, vision.tokens)
         self.mlp = MLP(vision.width, hidden or text_width, text_width)

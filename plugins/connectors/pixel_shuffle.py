@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import Connector, UserError, VisionShape, hookimpl
@@ -19,7 +20,16 @@ class PixelShuffle(Connector):
     square and no class token.
     """
 
-    def __init__(self, vision: VisionShape, text_width: int, *, factor: PositiveInt = 2):
+    def __init__(
+        self,
+        vision: VisionShape,
+        text_width: int,
+        *,
+        factor: Annotated[
+            PositiveInt,
+            Field(description="side, in patches, of the square that becomes one token: 2 leaves a quarter of them"),
+        ] = 2,
+    ):
         super().__init__()
         side = math.isqrt(vision.tokens)
         if side**2 != vision.tokens:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import MLP, Attention, Connector, CrossAttention, VisionShape, hookimpl
@@ -35,9 +37,9 @@ class QFormerBlock(nn.Module):
 class QFormer(Connector):
     """A Q-Former's image side (BLIP-2, Li et al. 2023, https://arxiv.org/abs/2301.12597, section 3.1).
 
-    `queries` learned tokens of `width` attend to each other, and in every `every`-th block to the image; a linear
-    layer takes them to the decoder's width. BLIP-2 has 32 queries, 768 wide, in 12 blocks, and pretrains them with text
-    in two stages of its own; here they learn with everything else.
+    Learned queries attend to each other and to the image; a linear layer takes them to the decoder's width. BLIP-2 has
+    32 queries, 768 wide, in 12 blocks, and pretrains them with text in two stages of its own; here they learn with
+    everything else.
     """
 
     def __init__(
@@ -45,11 +47,15 @@ class QFormer(Connector):
         vision: VisionShape,
         text_width: int,
         *,
-        queries: PositiveInt = 32,
-        width: PositiveInt = 256,
-        depth: PositiveInt = 4,
-        every: PositiveInt = 2,
-        heads: PositiveInt = 4,
+        queries: Annotated[
+            PositiveInt, Field(description="learned queries, each of which becomes an image token")
+        ] = 32,
+        width: Annotated[PositiveInt, Field(description="width of the queries")] = 256,
+        depth: Annotated[PositiveInt, Field(description="number of transformer blocks")] = 4,
+        every: Annotated[
+            PositiveInt, Field(description="one block in so many attends to the image, the first included")
+        ] = 2,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
     ):
         super().__init__()
         self.shape = VisionShape(text_width, queries)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import MLP, Connector, CrossAttention, VisionShape, hookimpl
@@ -41,9 +43,11 @@ class Resampler(Connector):
         vision: VisionShape,
         text_width: int,
         *,
-        queries: PositiveInt = 64,
-        depth: PositiveInt = 3,
-        heads: PositiveInt = 4,
+        queries: Annotated[
+            PositiveInt, Field(description="learned queries, each of which becomes an image token")
+        ] = 64,
+        depth: Annotated[PositiveInt, Field(description="blocks of cross-attention to the image")] = 3,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
     ):
         super().__init__()
         self.shape = VisionShape(text_width, queries)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import (
     LETTERS,
@@ -11,19 +14,22 @@ from workbench import (
     Example,
     FileDataset,
     ImageFiles,
-    Share,
     hookimpl,
     json_entries,
     multiple_choice,
 )
 
+from ._options import ImageName, Images, MostBroken
+
 
 def aokvqa(
     *,
-    annotations: dict[str, Path],
-    images: Path | dict[str, Path],
-    image: str = "{image_id:0>12}.jpg",
-    most_broken: Share = 0.0,
+    annotations: Annotated[
+        dict[str, Path], Field(description="file of each split, as {train: aokvqa_v1p0_train.json}")
+    ],
+    images: Images,
+    image: ImageName = "{image_id:0>12}.jpg",
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """A-OKVQA (Schwenk et al. 2022, https://arxiv.org/abs/2206.01718), from aokvqa_v1p0_train.json and _val.json.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import (
     Dataset,
@@ -11,29 +14,37 @@ from workbench import (
     FileDataset,
     ImageFiles,
     KarpathySplits,
-    Share,
     UserError,
     caption_examples,
     hookimpl,
     json_entries,
 )
 
+from ._options import MostBroken, Question
+
 
 def coco_captions(
     *,
-    images: Path | dict[str, Path],
-    annotations: dict[str, Path] | None = None,
-    karpathy: Path | None = None,
-    restval: bool = True,
-    question: str = "Describe the picture.",
-    most_broken: Share = 0.0,
+    images: Annotated[
+        Path | dict[str, Path],
+        Field(description="folder of each split; with karpathy, the one that holds train2014 and val2014"),
+    ],
+    annotations: Annotated[
+        dict[str, Path] | None,
+        Field(description="file of each split, as {train: captions_train2017.json}; or give karpathy"),
+    ] = None,
+    karpathy: Annotated[
+        Path | None,
+        Field(description="dataset_coco.json, which has the splits train, val and test; or give annotations"),
+    ] = None,
+    restval: Annotated[bool, Field(description="karpathy: its part restval belongs to train")] = True,
+    question: Question = "Describe the picture.",
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """COCO captions (Chen et al. 2015, https://arxiv.org/abs/1504.00325), task `captions`.
 
-    Either `annotations` with captions_train2017.json and the like by split, and `images` a folder for each split; or
-    `karpathy`, the file dataset_coco.json with the splits train (with its part `restval`, unless told otherwise), val
-    and test, and `images` the folder that holds train2014 and val2014. Each caption trains; an image is tested once,
-    against all its captions.
+    In COCO's own files, or with Karpathy's splits. Each caption trains; an image is tested once, against all its
+    captions.
     """
     if (annotations is None) == (karpathy is None):
         raise UserError("give either annotations: {train: captions_train2017.json, ...} or karpathy: dataset_coco.json")

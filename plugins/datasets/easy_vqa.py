@@ -39,19 +39,27 @@ class EasyVQA(Dataset):
     Made by Victor Zhou (https://github.com/vzhou842/easy-VQA), MIT licence; its own splits. The groups are the types
     of question. The task `captions` says of each image what its own questions and answers prove about its colour
     and shape, directly or by exclusion (`a blue triangle`, `a blue shape`, `a triangle`).
-
-    `root` is a folder with `train/` and `test/` in place of the package's. In training, `shift` moves the shape by at
-    most so many pixels each way, never out of the image; `flip` mirrors half of the images left to right;
-    `background` tints the background by at most so many grey levels a channel.
     """
 
     def __init__(
         self,
         *,
-        root: str | None = None,
-        shift: Annotated[int, Field(ge=0, lt=SIDE)] = 0,
-        flip: bool = False,
-        background: Annotated[float, Field(ge=0, le=64)] = 0.0,
+        root: Annotated[
+            str | None, Field(description="folder with train/ and test/; null: that of the package easy-vqa")
+        ] = None,
+        shift: Annotated[
+            int,
+            Field(
+                ge=0,
+                lt=SIDE,
+                description="most pixels that the shape is moved by each way in training, never out of the image",
+            ),
+        ] = 0,
+        flip: Annotated[bool, Field(description="mirror half of the images left to right in training")] = False,
+        background: Annotated[
+            float,
+            Field(ge=0, le=64, description="most grey levels a channel that the background is tinted by in training"),
+        ] = 0.0,
     ):
         self.root = Path(root).expanduser() if root is not None else _installed()
         self.shift = shift

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import (
     Dataset,
@@ -11,28 +14,33 @@ from workbench import (
     FileDataset,
     ImageFiles,
     KarpathySplits,
-    Share,
     UserError,
     caption_examples,
     hookimpl,
     text_lines,
 )
 
+from ._options import MostBroken, Question, TestShare
+
 
 def flickr30k(
     *,
-    images: Path,
-    captions: Path | None = None,
-    karpathy: Path | None = None,
-    test_share: Share = 0.0,
-    question: str = "Describe the picture.",
-    most_broken: Share = 0.0,
+    images: Annotated[Path, Field(description="folder of the images")],
+    captions: Annotated[
+        Path | None, Field(description="results_20130124.token, a caption a line; or give karpathy")
+    ] = None,
+    karpathy: Annotated[
+        Path | None,
+        Field(description="dataset_flickr30k.json, which has the splits train, val and test; or give captions"),
+    ] = None,
+    test_share: TestShare = 0.0,
+    question: Question = "Describe the picture.",
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """Flickr30k (Young et al. 2014, https://aclanthology.org/Q14-1006), task `captions`.
 
-    Either `captions`, its file results_20130124.token with a line `1000092795.jpg#0<tab>Two young guys ...` for each
-    caption, of whose images `test_share` become the split `test`; or `karpathy`, the file dataset_flickr30k.json with
-    the splits train, val and test. Each caption trains; an image is tested once, against all its captions.
+    In its own file, with a line `1000092795.jpg#0<tab>Two young guys ...` for each caption, or with Karpathy's splits.
+    Each caption trains; an image is tested once, against all its captions.
     """
     files = ImageFiles(images)
     if karpathy is not None and captions is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from workbench import (
     Dataset,
@@ -14,35 +14,42 @@ from workbench import (
     Example,
     FileDataset,
     ImageFiles,
-    Share,
     UserError,
     did_you_mean,
     hookimpl,
     read_entries,
 )
 
+from ._options import Images, MostBroken, TestShare
+
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
 
 
 def folder(
     *,
-    tables: dict[str, Path],
-    images: Path | dict[str, Path],
-    columns: dict[str, str] | None = None,
-    question: str | None = None,
-    separator: str = "|",
-    frames: PositiveInt | None = None,
-    task: str = "questions",
-    test_share: Share = 0.0,
-    most_broken: Share = 0.0,
+    tables: Annotated[dict[str, Path], Field(description="table of each split, as {train: train.csv, test: test.csv}")],
+    images: Images,
+    columns: Annotated[
+        dict[str, str] | None,
+        Field(description="column names that differ from the usual ones, as {answers: label}"),
+    ] = None,
+    question: Annotated[
+        str | None, Field(description="asked about every image, in place of a column of questions")
+    ] = None,
+    separator: Annotated[str, Field(description="stands between several answers, or images, in one cell")] = "|",
+    frames: Annotated[
+        PositiveInt | None,
+        Field(description="frames taken of a folder, a pattern of names or an animated file; null: images alone"),
+    ] = None,
+    task: Annotated[str, Field(description="name of the task: questions, captions ...")] = "questions",
+    test_share: TestShare = 0.0,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """Images in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
 
-    `columns` says where another name stands for `image`, `question`, `answers`, `group` (a language, a domain ...) or
-    `id`; groups and ids may be missing. Several answers, or images, are a list in JSON, or parted by `separator`.
-    With `frames` an image may be a folder, a pattern of names or an animated file, of which so many are taken.
-    `question` asks the same of every image, as of captions (`task: captions`). `test_share` of the images become
-    the split `test`.
+    `columns` gives other names for `image`, `question`, `answers`, `group` (a language, a domain ...) and `id`;
+    groups and ids may be missing. Several answers, or images, may be a list in JSON. Captions have one `question` for
+    all, and `task: captions`.
     """
     columns = columns or {}
     for meaning in columns:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Share, hookimpl, json_members
+from pydantic import Field
+
+from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
+
+from ._options import MostBroken
 
 
 def gqa(
     *,
-    questions: dict[str, Path | tuple[Path, ...]],
-    images: Path,
-    full_answers: bool = False,
-    most_broken: Share = 0.0,
+    questions: Annotated[
+        dict[str, Path | tuple[Path, ...]],
+        Field(description="file of each split, or several, as {train: train_balanced_questions.json}"),
+    ],
+    images: Annotated[Path, Field(description="folder of the images")],
+    full_answers: Annotated[bool, Field(description="answers as sentences, not as single words")] = False,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """GQA (Hudson and Manning 2019, https://arxiv.org/abs/1902.09506), from train_balanced_questions.json and the like.
 
     A split may have several files (those of `train_all_questions`). Groups are the structural types: verify, query,
-    choose, logical, compare. `full_answers` takes the answer as a sentence.
+    choose, logical, compare.
     """
     files = ImageFiles(images, "{image_id}.jpg", ["image_id"])
     answer = "fullAnswer" if full_answers else "answer"

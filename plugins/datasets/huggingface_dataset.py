@@ -6,10 +6,10 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl
 
@@ -20,26 +20,42 @@ OPTIONAL = "group"
 class HuggingFaceDataset(Dataset):
     """Rows of a data set in the library `datasets` (pip install workbench[data]), each an image and a question.
 
-    `source` are parquet files here by split, as {train: [FILE, FILE], test: FILE}; or it is a text, an id of the hub
-    that is downloaded once (`config` and `revision` as the hub names them). `splits` maps our splits to those of the
-    hub, as {train: train, test: validation}. `columns` says where another name stands for `image`, `question`,
-    `answers` or `group`; answers may be a text, a number, a class, a list of texts, or of objects with an `answer`; the
-    column of images may hold lists of them. `question` asks the same of every image. `limit` takes the first rows
-    of each split; with `streaming` only these are fetched, and kept in memory.
+    `columns` gives other names for `image`, `question`, `answers` and `group`. Answers may be a text, a number, a
+    class, a list of texts, or of objects with an `answer`; the column of images may hold lists of them. What the hub
+    has is downloaded once.
     """
 
     def __init__(
         self,
         *,
-        source: str | dict[str, Path | tuple[Path, ...]],
-        config: str | None = None,
-        revision: str | None = None,
-        splits: dict[str, str] | None = None,
-        columns: dict[str, str] | None = None,
-        question: str | None = None,
-        task: str = "questions",
-        streaming: bool = False,
-        limit: PositiveInt | None = None,
+        source: Annotated[
+            str | dict[str, Path | tuple[Path, ...]],
+            Field(description="id of the hub, or parquet files of each split, as {train: [FILE, FILE], test: FILE}"),
+        ],
+        config: Annotated[
+            str | None, Field(description="configuration of the data set on the hub; null: its default")
+        ] = None,
+        revision: Annotated[
+            str | None, Field(description="commit, branch or tag on the hub; null: the newest commit")
+        ] = None,
+        splits: Annotated[
+            dict[str, str] | None,
+            Field(description="what the hub calls our splits, as {train: train, test: validation}"),
+        ] = None,
+        columns: Annotated[
+            dict[str, str] | None,
+            Field(description="column names that differ from the usual ones, as {answers: label}"),
+        ] = None,
+        question: Annotated[
+            str | None, Field(description="asked about every image, in place of a column of questions")
+        ] = None,
+        task: Annotated[str, Field(description="name of the task: questions, captions ...")] = "questions",
+        streaming: Annotated[
+            bool, Field(description="fetch only the first rows, as many as limit says, and keep them in memory")
+        ] = False,
+        limit: Annotated[
+            PositiveInt | None, Field(description="the first so many rows of each split; null: all")
+        ] = None,
     ):
         self.columns = {**COLUMNS, **(columns or {})}
         self.named = tuple(columns or ())

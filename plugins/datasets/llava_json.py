@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
-from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Share, Turn, hookimpl, read_entries
+from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Turn, hookimpl, read_entries
+
+from ._options import Images, MostBroken, TestShare
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 IMAGE = "<image>"
@@ -15,21 +18,26 @@ IMAGE = "<image>"
 
 def llava_json(
     *,
-    conversations: dict[str, Path],
-    images: Path | dict[str, Path],
-    image: str = "{image}",
-    frames: PositiveInt | None = None,
-    test_share: Share = 0.0,
-    most_broken: Share = 0.0,
+    conversations: Annotated[
+        dict[str, Path], Field(description="file of each split, as {train: llava_instruct_150k.json}")
+    ],
+    images: Images,
+    image: Annotated[
+        str, Field(description="how files are named: {image} from the entry, {folder} the folder's own name")
+    ] = "{image}",
+    frames: Annotated[
+        PositiveInt | None,
+        Field(description="frames taken of a folder, a pattern of names or an animated file; null: images alone"),
+    ] = None,
+    test_share: TestShare = 0.0,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """Conversations as LLaVA has them (Liu et al. 2023, https://arxiv.org/abs/2304.08485), JSON or JSONL.
 
     Every answer of a conversation trains; an evaluation asks the last question. `<image>` is taken out of the text: the
     experiment's prompt says where the image goes. But where `image` is a list, and the text has a place for each
-    (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the images stand there. With
-    `frames` an image may be a folder, a pattern of names or an animated file, of which so many are taken. Entries
-    without `image` (text alone) are passed over. `test_share` of the images become the split `test`, where no file is
-    given for it.
+    (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the images stand there.
+    Entries without `image` (text alone) are passed over.
     """
     files = ImageFiles(images, image)
 

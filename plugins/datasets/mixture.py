@@ -18,9 +18,7 @@ TRAIN = "train"
 class Mixture(Dataset):
     """Several datasets in one: of the split `train` each gives its share of the images, of others everything.
 
-    `parts` are datasets with names of your own; `weights` their shares, equal ones by default, as {narratives: 1,
-    questions: 2}. A share counts images, over all tasks of a part: trained on all these tasks, an epoch shows so many
-    of each. `images` is their number in all; by default as many as the shares allow without showing any twice. Which
+    A share counts images, over all tasks of a part: trained on all these tasks, an epoch shows so many of each. Which
     ones depends on nothing but their keys. Of an example with several images the first one counts. Groups begin with
     the part's name. A task such as `questions` is that of all parts that have it, `vqav2.questions` that of the part
     `vqav2` alone.
@@ -29,9 +27,17 @@ class Mixture(Dataset):
     def __init__(
         self,
         *,
-        parts: dict[str, Dataset],
-        weights: dict[str, Annotated[float, Field(gt=0)]] | None = None,
-        images: PositiveInt | None = None,
+        parts: Annotated[dict[str, Dataset], Field(description="datasets, with names of your own")],
+        weights: Annotated[
+            dict[str, Annotated[float, Field(gt=0)]] | None,
+            Field(
+                description="share of each part, in images that train, as {narratives: 1, questions: 2}; null: equal"
+            ),
+        ] = None,
+        images: Annotated[
+            PositiveInt | None,
+            Field(description="images that train, of all parts; null: as many as the shares allow, none twice"),
+        ] = None,
     ):
         self.parts = parts
         self.weights = weights or dict.fromkeys(parts, 1.0)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from workbench import COCO_2014, Dataset, Entry, ImageFiles, Share, hookimpl, json_values, vqa_dataset
+from pydantic import Field
+
+from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, json_values, vqa_dataset
+
+from ._options import ImageName, Images, MostBroken
 
 
 def okvqa(
     *,
-    questions: dict[str, Path],
-    annotations: dict[str, Path],
-    images: Path | dict[str, Path],
-    image: str = COCO_2014,
-    most_broken: Share = 0.0,
+    questions: Annotated[dict[str, Path], Field(description="official file of questions of each split")],
+    annotations: Annotated[dict[str, Path], Field(description="official file of answers of each split")],
+    images: Images,
+    image: ImageName = COCO_2014,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """OK-VQA (Marino et al. 2019, https://arxiv.org/abs/1906.00067), from its two official files a split.
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from workbench import Dataset, Example, FileDataset, ImageFiles, Share, hookimpl, json_lines
+from pydantic import Field
+
+from workbench import Dataset, Example, FileDataset, ImageFiles, hookimpl, json_lines
+
+from ._options import MostBroken
 
 SPLIT = "test"
 
 
 def pope(
     *,
-    questions: dict[str, Path],
-    images: Path,
-    most_broken: Share = 0.0,
+    questions: Annotated[
+        dict[str, Path], Field(description="file of each strategy, as {random: coco_pope_random.json, popular: ...}")
+    ],
+    images: Annotated[Path, Field(description="folder of the images, val2014")],
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """POPE (Li et al. 2023, https://arxiv.org/abs/2305.10355): only the split `test`, one file for each strategy.
 
-    `questions` names the strategies, which are the groups: {random: coco_pope_random.json, popular: ...,
-    adversarial: ...}, each with a JSON object a line. `images` is val2014.
+    The strategies, random, popular and adversarial, are the groups; each file has a JSON object a line.
     """
     files = ImageFiles(images)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import (
     LETTERS,
@@ -12,7 +15,6 @@ from workbench import (
     Example,
     FileDataset,
     ImageFiles,
-    Share,
     UserError,
     hookimpl,
     json_members,
@@ -20,19 +22,20 @@ from workbench import (
     multiple_choice,
 )
 
+from ._options import MostBroken
+
 
 def scienceqa(
     *,
-    problems: Path,
-    pid_splits: Path,
-    images: Path,
-    hint: bool = True,
-    most_broken: Share = 0.0,
+    problems: Annotated[Path, Field(description="problems.json: every problem with its answer")],
+    pid_splits: Annotated[Path, Field(description="pid_splits.json: the numbers of each split's problems")],
+    images: Annotated[Path, Field(description="folder that holds train/1/image.png and so on")],
+    hint: Annotated[bool, Field(description="put a problem's hint before its question")] = True,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """ScienceQA (Lu et al. 2022, https://arxiv.org/abs/2209.09513), from problems.json and pid_splits.json.
 
-    `images` holds train/1/image.png and so on. Asked is the letter of the right choice, behind the problem's `hint`
-    where there is one. Problems without an image are passed over. Groups are the subjects.
+    Asked is the letter of the right choice. Problems without an image are passed over. Groups are the subjects.
     """
     files = ImageFiles(images)
     splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from workbench import COCO_2014, Dataset, Entry, ImageFiles, Share, hookimpl, vqa_dataset
+from pydantic import Field
+
+from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, vqa_dataset
+
+from ._options import ImageName, Images, MostBroken
 
 
 def vqav2(
     *,
-    questions: dict[str, Path],
-    annotations: dict[str, Path],
-    images: Path | dict[str, Path],
-    image: str = COCO_2014,
-    most_broken: Share = 0.0,
+    questions: Annotated[dict[str, Path], Field(description="official file of questions of each split")],
+    annotations: Annotated[dict[str, Path], Field(description="official file of answers of each split")],
+    images: Images,
+    image: ImageName = COCO_2014,
+    most_broken: MostBroken = 0.0,
 ) -> Dataset:
     """VQA v2 (Goyal et al. 2017, https://arxiv.org/abs/1612.00837), from its two official files a split.
 
     The ten answers stay for the metric, the most common one trains. Groups are the types of answer: yes/no, number,
-    other. `images` are folders such as train2014 by split; `image` says how files are called there.
+    other. Its images are those of COCO, in train2014 and val2014.
     """
     files = ImageFiles(images, image, ["image_id"])
     return vqa_dataset(questions, annotations, files, _type_of_answer, most_broken)

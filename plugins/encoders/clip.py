@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -84,24 +84,28 @@ class Block(nn.Module):
 class CLIP(Encoder):
     """CLIP vision tower (Radford et al. 2021, https://arxiv.org/abs/2103.00020): class token, pre-LN, QuickGELU.
 
-    `checkpoint` is a Hugging Face folder or hub id, or a file with OpenAI's names; sizes then come from it. Without
-    one the tower starts small, to be taught by a contrastive phase. `layer` -2 gives the tokens before the last
-    block, without the class token unless `class_token`, as LLaVA (https://arxiv.org/abs/2304.08485, section 4.1).
-    Blocks behind `layer` work for `pool` alone. An image larger than `image_size` is seen as a whole and in up to
-    `tiles` tiles.
+    Without a checkpoint it starts small, to be taught by a contrastive phase. `layer` -2 gives the tokens before the
+    last block, as LLaVA (https://arxiv.org/abs/2304.08485, section 4.1); blocks behind `layer` work for `pool` alone.
     """
 
     def __init__(
         self,
         *,
-        checkpoint: Checkpoint | None = None,
-        image_size: PositiveInt = 64,
-        patch_size: PositiveInt = 16,
-        width: PositiveInt = 128,
-        depth: PositiveInt = 4,
-        heads: PositiveInt = 4,
-        layer: int = -2,
-        class_token: bool = False,
+        checkpoint: Annotated[
+            Checkpoint | None,
+            Field(
+                description="Hugging Face folder, hub id or file with OpenAI's names; null: the sizes below, untrained"
+            ),
+        ] = None,
+        image_size: Annotated[
+            PositiveInt, Field(description="side of the square that images are scaled and cropped to, in pixels")
+        ] = 64,
+        patch_size: Annotated[PositiveInt, Field(description="side of a patch, in pixels; divides image_size")] = 16,
+        width: Annotated[PositiveInt, Field(description="width of the hidden states")] = 128,
+        depth: Annotated[PositiveInt, Field(description="number of transformer blocks")] = 4,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
+        layer: Annotated[int, Field(description="hidden state after so many blocks, or -1, -2 ... from the end")] = -2,
+        class_token: Annotated[bool, Field(description="keep the class token in front of the patches")] = False,
         tiles: Tiles = 0,
     ):
         super().__init__()

@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,12 +41,9 @@ UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower
 class HuggingFaceTower(Encoder):
     """A vision tower of transformers, from a folder or hub id, with the preprocessing that comes with it.
 
-    `layer`: the hidden state after so many blocks, or -1, -2 ... from the end, as LLaVA takes -2
-    (https://arxiv.org/abs/2304.08485, section 4.1): what comes behind it is left out. By default it is what comes out
-    of the tower, normalised. `class_token` keeps the class token, if there is one, in front of the patches; registers
-    are left out. `pool` averages squares of so many by so many patches: fewer tokens. `image_size` shows images in
-    another size than the tower was trained on, with its positions interpolated. With `tiles` an image larger than that
-    is seen as a whole, squeezed and not cut, and in up to so many tiles.
+    What comes behind `layer` is left out: LLaVA takes -2 (https://arxiv.org/abs/2304.08485, section 4.1). Registers are
+    left out as well. In another `image_size` than the tower was trained on, its positions are interpolated. With
+    `tiles` the whole image is squeezed, not cut.
     """
 
     packages = ("transformers",)
@@ -54,11 +51,21 @@ class HuggingFaceTower(Encoder):
     def __init__(
         self,
         *,
-        checkpoint: Checkpoint,
-        layer: int | None = None,
-        class_token: bool = False,
-        pool: PositiveInt = 1,
-        image_size: PositiveInt | None = None,
+        checkpoint: Annotated[
+            Checkpoint, Field(description="folder or hub id of a vision tower, or of a model that has one")
+        ],
+        layer: Annotated[
+            int | None,
+            Field(description="hidden state after so many blocks, or -1 ... from the end; null: the last, normalised"),
+        ] = None,
+        class_token: Annotated[bool, Field(description="keep the class token in front of the patches")] = False,
+        pool: Annotated[
+            PositiveInt,
+            Field(description="side, in patches, of the square that is averaged into one token; 1 keeps every patch"),
+        ] = 1,
+        image_size: Annotated[
+            PositiveInt | None, Field(description="side of the square image, in pixels; null: as the tower was trained")
+        ] = None,
         tiles: Tiles = 0,
     ):
         super().__init__()

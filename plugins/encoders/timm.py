@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import Checkpoint, Encoder, Tiles, UserError, VisionShape, checkpoint_files, checkpoint_folder, hookimpl
@@ -21,12 +21,9 @@ NEEDED = ("blocks", "norm", "cls_token", "num_prefix_tokens", "patch_embed", "em
 class TimmTower(Encoder):
     """A vision transformer of timm (https://github.com/huggingface/pytorch-image-models), with timm's preprocessing.
 
-    `checkpoint` is a folder with config.json and model.safetensors as timm saves them, or a hub id such as
-    timm/vit_small_patch14_dinov2.lvd142m. `layer`: the hidden state after so many blocks, or -1, -2 ... from the end;
-    what comes behind it is left out. By default it is what comes out of the tower, normalised. `class_token` keeps the
-    class token, if there is one, in front of the patches; registers are left out. `image_size` shows images in
-    another size than the tower was trained on, with its positions interpolated. With `tiles` an image larger than that
-    is seen as a whole, squeezed and not cut, and in up to so many tiles.
+    A hub id is, for example, timm/vit_small_patch14_dinov2.lvd142m. What comes behind `layer` is left out, and so are
+    registers. In another `image_size` than the tower was trained on, its positions are interpolated. With `tiles` the
+    whole image is squeezed, not cut.
     """
 
     packages = ("timm", "torchvision")
@@ -34,10 +31,18 @@ class TimmTower(Encoder):
     def __init__(
         self,
         *,
-        checkpoint: Checkpoint,
-        layer: int | None = None,
-        class_token: bool = False,
-        image_size: PositiveInt | None = None,
+        checkpoint: Annotated[
+            Checkpoint,
+            Field(description="folder with config.json and model.safetensors as timm saves them, or a hub id"),
+        ],
+        layer: Annotated[
+            int | None,
+            Field(description="hidden state after so many blocks, or -1 ... from the end; null: the last, normalised"),
+        ] = None,
+        class_token: Annotated[bool, Field(description="keep the class token in front of the patches")] = False,
+        image_size: Annotated[
+            PositiveInt | None, Field(description="side of the square image, in pixels; null: as the tower was trained")
+        ] = None,
         tiles: Tiles = 0,
     ):
         super().__init__()

@@ -33,25 +33,32 @@ class Block(nn.Module):
 class ViT(Encoder):
     """Native ViT: patches, learned absolute positions, pre-norm blocks (https://arxiv.org/abs/2010.11929).
 
-    `stem_depth` 0 embeds each patch by one linear layer. k > 0 puts k stride-2 convolutions first, which learns
-    faster from few images (Xiao et al. 2021, https://arxiv.org/abs/2106.14881); 2^k must divide `patch_size`.
-    Images are scaled to a square; from their values in [0, 1], `mean` is taken and the rest divided by `deviation`.
-    Give the values of the data at hand where it is far from mid-grey. An image larger than `image_size` is seen as a
-    whole and in up to `tiles` tiles.
+    A convolutional stem learns faster from few images (Xiao et al. 2021, https://arxiv.org/abs/2106.14881);
+    2^`stem_depth` must divide `patch_size`. Give `mean` and `deviation` of the data at hand where it is far from
+    mid-grey.
     """
 
     def __init__(
         self,
         *,
-        image_size: PositiveInt = 64,
-        patch_size: PositiveInt = 16,
-        width: PositiveInt = 128,
-        depth: PositiveInt = 4,
-        heads: PositiveInt = 4,
-        mlp_ratio: PositiveInt = 4,
-        stem_depth: Annotated[int, Field(ge=0)] = 0,
-        mean: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.5,
-        deviation: Annotated[FiniteFloat, Field(gt=0)] = 0.5,
+        image_size: Annotated[
+            PositiveInt, Field(description="side of the square that images are scaled to, in pixels")
+        ] = 64,
+        patch_size: Annotated[PositiveInt, Field(description="side of a patch, in pixels; divides image_size")] = 16,
+        width: Annotated[PositiveInt, Field(description="width of the hidden states")] = 128,
+        depth: Annotated[PositiveInt, Field(description="number of transformer blocks")] = 4,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
+        mlp_ratio: Annotated[
+            PositiveInt, Field(description="hidden width of a block's MLP, as a multiple of width")
+        ] = 4,
+        stem_depth: Annotated[
+            int,
+            Field(ge=0, description="stride-2 convolutions in front; 0: each patch is embedded by one linear layer"),
+        ] = 0,
+        mean: Annotated[
+            FiniteFloat, Field(ge=0, le=1, description="mean that is subtracted from pixel values in [0, 1]")
+        ] = 0.5,
+        deviation: Annotated[FiniteFloat, Field(gt=0, description="standard deviation that they are divided by")] = 0.5,
         tiles: Tiles = 0,
     ):
         super().__init__()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
+
+from ._options import Closed, Heads, Views
 
 Seen = tuple[Tensor, Tensor, KeysValues]  # image tokens, the same normalised, and keys and values of these
 
@@ -14,9 +15,7 @@ class BidirectionalFusion(Fusion):
     """Before every block, text attends to image tokens, then image tokens attend to the question.
 
     After the co-attention of ViLBERT (Lu et al. 2019, https://arxiv.org/abs/1908.02265, section 3.1). In a decoder
-    the image may look at the prompt only: what looked at the answer would show it to earlier tokens. `closed` starts
-    with last layers of zeros, so that a pretrained decoder stays as it is. `views` images (or tiles) are told apart
-    by their order.
+    the image may look at the prompt only: what looked at the answer would show it to earlier tokens.
     """
 
     reads_text = True
@@ -26,9 +25,9 @@ class BidirectionalFusion(Fusion):
         vision: VisionShape,
         decoder: DecoderShape,
         *,
-        heads: PositiveInt = 4,
-        closed: bool = True,
-        views: PositiveInt = 1,
+        heads: Heads = 4,
+        closed: Closed = True,
+        views: Views = 1,
     ):
         super().__init__()
         depth = decoder.depth

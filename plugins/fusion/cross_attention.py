@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
+
+from ._options import Closed, Heads, Views
 
 
 class CrossAttentionFusion(Fusion):
     """Before every `every`-th block, queries from the text, keys and values from the image (once an image).
 
     After Alayrac et al. 2022 (Flamingo, https://arxiv.org/abs/2204.14198, section 3.1.2); but of several images the
-    text looks at all, not at the last one before it. `closed` starts it with a last layer of zeros, so that a
-    pretrained decoder stays as it is; a decoder trained from scratch does not need it. The sequence keeps its length.
-    `views` images (or tiles) are told apart by their order; with 1, which comes first makes no difference.
+    text looks at all, not at the last one before it. The sequence keeps its length. A decoder trained from scratch does
+    not need `closed`.
     """
 
     def __init__(
@@ -22,10 +25,12 @@ class CrossAttentionFusion(Fusion):
         vision: VisionShape,
         decoder: DecoderShape,
         *,
-        every: PositiveInt = 1,
-        heads: PositiveInt = 4,
-        closed: bool = True,
-        views: PositiveInt = 1,
+        every: Annotated[
+            PositiveInt, Field(description="cross-attention before one block in so many, the first included")
+        ] = 1,
+        heads: Heads = 4,
+        closed: Closed = True,
+        views: Views = 1,
     ):
         super().__init__()
         self.every = every

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, ViewPlaces, VisionShape, hookimpl
+
+from ._options import Closed, Heads, Views
 
 
 class GatedFusion(Fusion):
@@ -14,8 +15,7 @@ class GatedFusion(Fusion):
 
     The gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992, section 3.2): both sides go
     through a tanh, and z = sigmoid(W [text, vision]); here vision is what cross-attention finds in the image, and
-    the mixture is added to the decoder's hidden state through one more layer. `closed` starts that layer at zero, so
-    that a pretrained decoder stays as it is. `views` images (or tiles) are told apart by their order.
+    the mixture is added to the decoder's hidden state through one more layer, the one that `closed` starts at zero.
     """
 
     def __init__(
@@ -23,9 +23,9 @@ class GatedFusion(Fusion):
         vision: VisionShape,
         decoder: DecoderShape,
         *,
-        heads: PositiveInt = 4,
-        closed: bool = True,
-        views: PositiveInt = 1,
+        heads: Heads = 4,
+        closed: Closed = True,
+        views: Views = 1,
     ):
         super().__init__()
         width, depth = decoder.width, decoder.depth

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import (
@@ -50,20 +51,24 @@ class Block(nn.Module):
 class GPT(LanguageModel):
     """GPT-like decoder with RoPE, RMSNorm or LayerNorm, and a KV cache; its BPE is trained on the experiment's text.
 
-    After Radford et al. 2019 (GPT-2), with rotary positions (https://arxiv.org/abs/2104.09864) and, unless
-    `layer_norm`, RMSNorm (https://arxiv.org/abs/1910.07467). Input embedding and output head share their weights.
+    After Radford et al. 2019 (GPT-2), with rotary positions (https://arxiv.org/abs/2104.09864) and RMSNorm
+    (https://arxiv.org/abs/1910.07467). Input embedding and output head share their weights.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         *,
-        vocabulary_size: PositiveInt = 512,
-        width: PositiveInt = 128,
-        depth: PositiveInt = 4,
-        heads: PositiveInt = 4,
-        mlp_ratio: PositiveInt = 4,
-        layer_norm: bool = False,
+        vocabulary_size: Annotated[
+            PositiveInt, Field(description="most tokens of the BPE that is trained on the experiment's text")
+        ] = 512,
+        width: Annotated[PositiveInt, Field(description="width of the hidden states")] = 128,
+        depth: Annotated[PositiveInt, Field(description="number of transformer blocks")] = 4,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
+        mlp_ratio: Annotated[
+            PositiveInt, Field(description="hidden width of a block's MLP, as a multiple of width")
+        ] = 4,
+        layer_norm: Annotated[bool, Field(description="LayerNorm in place of RMSNorm")] = False,
     ):
         super().__init__()
         self.tokenizer = tokenizer_for(corpus, vocabulary_size)

@@ -7,9 +7,10 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from workbench import (
@@ -37,11 +38,8 @@ HIDDEN = -1  # the distance to a token that may not be looked at
 class HuggingFaceDecoder(LanguageModel):
     """Any causal decoder of transformers: Llama, Qwen, Gemma, Phi, GPT-2, Mistral, SmolLM ...
 
-    `checkpoint` is a folder, a hub id or a GGUF file. Weights keep the names that the checkpoint has for them. A token
-    that it lacks, as `<image>`, starts as the mean of all. `dtype` is that of the weights: with any but fp32, train and
-    evaluate in `precision: bf16`. `attention: eager` is the family's own plain code in place of torch's kernel.
-    `gradient_checkpointing` computes what is inside a block again in the backward pass instead of keeping it: less
-    memory, a third more arithmetic (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
+    Weights keep the names that the checkpoint has for them. A token that it lacks, as `<image>`, starts as the mean of
+    all. Gradient checkpointing (Chen et al. 2016, https://arxiv.org/abs/1604.06174) is of what is inside a block.
     """
 
     packages = ("transformers",)
@@ -50,10 +48,18 @@ class HuggingFaceDecoder(LanguageModel):
         self,
         corpus: Corpus,
         *,
-        checkpoint: Checkpoint,
-        dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
-        attention: Literal["kernel", "eager"] = "kernel",
-        gradient_checkpointing: bool = False,
+        checkpoint: Annotated[Checkpoint, Field(description="folder, hub id or GGUF file of a causal decoder")],
+        dtype: Annotated[
+            Literal["fp32", "bf16", "fp16"],
+            Field(description="type of the weights; with any but fp32, train and evaluate in precision: bf16"),
+        ] = "fp32",
+        attention: Annotated[
+            Literal["kernel", "eager"],
+            Field(description="kernel: torch's fused attention; eager: the family's own plain code"),
+        ] = "kernel",
+        gradient_checkpointing: Annotated[
+            bool, Field(description="compute blocks again in the backward pass: less memory, a third more arithmetic")
+        ] = False,
     ):
         super().__init__()
         folder = checkpoint_folder(checkpoint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -150,24 +150,34 @@ class Trunk(nn.Module):
 class Llama(LanguageModel):
     """Llama decoder (Touvron et al. 2023, https://arxiv.org/abs/2302.13971, section 2.2): RMSNorm, RoPE, SwiGLU.
 
-    `checkpoint` is a Hugging Face folder or hub id of a Llama, Mistral or Qwen2 (config.json, weights, tokenizer.json);
-    sizes and tokenizer then come from it, and a token that it lacks, as `<image>`, starts as the mean of all. Without
-    one the decoder starts small, and its BPE is trained on the experiment's text. `tied`: input embedding and output
-    head share their weights.
+    A checkpoint (config.json, weights, tokenizer.json) brings its own tokenizer; a token that it lacks, as `<image>`,
+    starts as the mean of all. Without one the decoder starts small, and its BPE is trained on the experiment's text.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         *,
-        checkpoint: Checkpoint | None = None,
-        vocabulary_size: PositiveInt = 512,
-        width: PositiveInt = 128,
-        depth: PositiveInt = 4,
-        heads: PositiveInt = 4,
-        key_value_heads: PositiveInt | None = None,
-        mlp_width: PositiveInt | None = None,
-        tied: bool = True,
+        checkpoint: Annotated[
+            Checkpoint | None,
+            Field(
+                description="folder, hub id or GGUF file of a Llama, Mistral or Qwen2; null: the sizes below, untrained"
+            ),
+        ] = None,
+        vocabulary_size: Annotated[
+            PositiveInt, Field(description="most tokens of the BPE that is trained on the experiment's text")
+        ] = 512,
+        width: Annotated[PositiveInt, Field(description="width of the hidden states")] = 128,
+        depth: Annotated[PositiveInt, Field(description="number of transformer blocks")] = 4,
+        heads: Annotated[PositiveInt, Field(description="query heads of a block")] = 4,
+        key_value_heads: Annotated[
+            PositiveInt | None,
+            Field(description="heads of keys and values, shared by groups of query heads; null: as many as heads"),
+        ] = None,
+        mlp_width: Annotated[
+            PositiveInt | None, Field(description="hidden width of a block's MLP; null: 8/3 of width")
+        ] = None,
+        tied: Annotated[bool, Field(description="input embedding and output head share their weights")] = True,
     ):
         super().__init__()
         if checkpoint is None:

@@ -14,7 +14,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from workbench import (
     Advance,
@@ -44,9 +44,8 @@ class Worker:
 class LocalLauncher(Launcher):
     """Worker processes of this machine, one for each core or GPU.
 
-    On a CPU there are as many workers as cores allow at `threads` each, by default 1; results depend on `threads` in
-    the last bits, and on `workers` not at all. Each GPU has `per_device` workers, which share the cores to prepare
-    images. A stage begins only while all running ones fit into `memory_gb`, by default what is free at the start.
+    Results depend on `threads` in the last bits, and on `workers` not at all. Workers of GPUs share the cores to
+    prepare images. A stage begins only while all running ones fit into the memory.
     """
 
     usual = True
@@ -54,10 +53,19 @@ class LocalLauncher(Launcher):
     def __init__(
         self,
         *,
-        workers: PositiveInt | None = None,
-        threads: PositiveInt | None = None,
-        per_device: PositiveInt = 1,
-        memory_gb: Annotated[float, Field(gt=0)] | None = None,
+        workers: Annotated[
+            PositiveInt | None,
+            Field(description="worker processes; null: as many as the cores allow, or per_device for each GPU"),
+        ] = None,
+        threads: Annotated[
+            PositiveInt | None,
+            Field(description="threads a worker computes with; null: 1, or beside GPUs an equal share of the cores"),
+        ] = None,
+        per_device: Annotated[PositiveInt, Field(description="workers for each GPU")] = 1,
+        memory_gb: Annotated[
+            PositiveFloat | None,
+            Field(description="most memory of all running stages together, in GB; null: what is free at the start"),
+        ] = None,
     ):
         self.workers = workers
         self.threads = threads

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy
+from pydantic import Field
 
 from workbench import Metric, Prediction, UserError, hookimpl
 
@@ -13,7 +14,7 @@ from ._captions import words
 
 
 class Bleu(Metric):
-    """BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040, section 2) with runs of up to `order` words.
+    """BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040, section 2).
 
     Counted by sacrebleu, for all captions together; an order that no caption is long enough for is left out. The score
     of one caption is smoothed.
@@ -22,7 +23,11 @@ class Bleu(Metric):
     percent = True
     packages = ("sacrebleu",)
 
-    def __init__(self, *, order: Literal[1, 2, 3, 4] = 4):
+    def __init__(
+        self,
+        *,
+        order: Annotated[Literal[1, 2, 3, 4], Field(description="longest n-grams that are counted, in words")] = 4,
+    ):
         try:
             from sacrebleu.metrics.bleu import BLEU
         except ImportError as error:

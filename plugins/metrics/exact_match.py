@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import Metric, Prediction, hookimpl
 
 
 class ExactMatch(Metric):
-    """Share of answers equal to any of the right ones, whatever surrounds them; capitals count only with `case`."""
+    """Share of answers equal to any of the right ones, whatever surrounds them."""
 
     percent = True
 
-    def __init__(self, *, case: bool = False):
+    def __init__(self, *, case: Annotated[bool, Field(description="capitals have to match too")] = False):
         self.case = case
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:

@@ -22,7 +22,13 @@ class RelaxedMatch(Metric):
 
     percent = True
 
-    def __init__(self, *, tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05):
+    def __init__(
+        self,
+        *,
+        tolerance: Annotated[
+            float, Field(ge=0, lt=1, description="how far a number may be off, as a share of the right one")
+        ] = 0.05,
+    ):
         self.tolerance = tolerance
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy
+from pydantic import Field
 
 from workbench import Metric, Prediction, hookimpl
 
@@ -18,13 +19,20 @@ class YesNo(Metric):
     et al. 2023, https://arxiv.org/abs/2305.10355, section 3).
 
     What counts is the first sentence: with "no" or "not" in it the answer is no. Without, POPE's script takes it for
-    a yes, whatever it says (`unclear: yes`); by default it has to contain "yes", and an answer that says neither is
-    wrong. Questions with other answers are left out; their scores are exact matches.
+    a yes, whatever it says; by default it has to contain "yes". Questions with other answers are left out; their scores
+    are exact matches.
     """
 
     percent = True
 
-    def __init__(self, *, unclear: Literal["wrong", "yes"] = "wrong"):
+    def __init__(
+        self,
+        *,
+        unclear: Annotated[
+            Literal["wrong", "yes"],
+            Field(description="what an answer that says neither yes nor no counts as; yes: as in POPE's script"),
+        ] = "wrong",
+    ):
         self.unclear = unclear
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:

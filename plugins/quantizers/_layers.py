@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from workbench import UserError, is_conv1d, is_plain_linear
+
+Include = Annotated[
+    tuple[str, ...], Field(description="wildcards over names of layers, such as encoder.*: those that are quantized")
+]
+Exclude = Annotated[
+    tuple[str, ...], Field(description="wildcards over names of layers: those of them that stay as they are")
+]
 
 
 def untied_linear_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench import QuantizedLinear, Quantizer, UserError, hookimpl, linear_sizes, product_type, replace_modules
 
-from ._layers import chosen, untied_linear_layers, weight_of
+from ._layers import Exclude, Include, chosen, untied_linear_layers, weight_of
 
 BLOCK, OUTER_BLOCK = 64, 256  # weights that share a scale, and scales that share a scale of their own
 EIGHT_BITS = "int8"
@@ -21,13 +22,9 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class BitsAndBytesQuantizer(Quantizer):
     """Linear layers, also those of GPT-2 in transformers, by the kernels of bitsandbytes.
 
-    `scheme`: `nf4` and `fp4` keep 4 bits a weight and a scale for every 64 (Dettmers et al. 2023,
-    https://arxiv.org/abs/2305.14314, section 3); `int8` is LLM.int8 (Dettmers et al. 2022,
-    https://arxiv.org/abs/2208.07339, section 3): rows and weights in 8 bits, and columns of inputs in which a number is
-    above `threshold` in 16. Adapters train on all three, in a phase that is `quantized`.
-
-    `double_quantization` keeps the scales of 4-bit weights in 8 bits as well. `compute` is the type in which 4-bit
-    weights are multiplied, by default that of the input. `include` and `exclude` are wildcards over names of layers.
+    `nf4` and `fp4` keep 4 bits a weight (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314, section 3); `int8` is
+    LLM.int8 (Dettmers et al. 2022, https://arxiv.org/abs/2208.07339, section 3): rows and weights in 8 bits, columns of
+    inputs in which a number is above `threshold` in 16. Adapters train on all three, in a phase that is `quantized`.
     Embeddings, heads that share their weights, convolutions and all the rest stay as they are.
     """
 
@@ -37,12 +34,22 @@ class BitsAndBytesQuantizer(Quantizer):
     def __init__(
         self,
         *,
-        scheme: Literal["nf4", "fp4", "int8"] = "nf4",
-        double_quantization: bool = True,
-        compute: Literal["fp32", "bf16", "fp16"] | None = None,
-        threshold: float = 6.0,
-        include: tuple[str, ...] = ("*",),
-        exclude: tuple[str, ...] = (),
+        scheme: Annotated[
+            Literal["nf4", "fp4", "int8"],
+            Field(description="nf4, fp4: 4 bits a weight, one scale for every 64; int8: LLM.int8"),
+        ] = "nf4",
+        double_quantization: Annotated[
+            bool, Field(description="keep the scales of 4-bit weights in 8 bits as well")
+        ] = True,
+        compute: Annotated[
+            Literal["fp32", "bf16", "fp16"] | None,
+            Field(description="type in which 4-bit weights are multiplied; null: that of the input"),
+        ] = None,
+        threshold: Annotated[
+            float, Field(description="int8: columns of inputs with a number above it are multiplied in 16 bits")
+        ] = 6.0,
+        include: Include = ("*",),
+        exclude: Exclude = (),
     ):
         self.scheme = scheme
         self.double_quantization = double_quantization

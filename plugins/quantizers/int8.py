@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ from workbench import (
     replace_modules,
 )
 
-from ._layers import chosen
+from ._layers import Exclude, Include, chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
 FEW_ROWS_ON_GPU = 64
@@ -37,15 +38,20 @@ class Int8Quantizer(Quantizer):
     Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions, and embeddings, also Gemma's (one scale
     a token). What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that
     belong to no such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
-
-    `include` and `exclude` are wildcards over names of layers, such as `encoder.*` and `language_model.*`.
-    `embeddings`: quantize embeddings too, and with them an output head that shares their weights.
     """
 
     bits = 8.0
     differentiable = True
 
-    def __init__(self, *, include: tuple[str, ...] = ("*",), exclude: tuple[str, ...] = (), embeddings: bool = True):
+    def __init__(
+        self,
+        *,
+        include: Include = ("*",),
+        exclude: Exclude = (),
+        embeddings: Annotated[
+            bool, Field(description="quantize embeddings too, and an output head that shares their weights")
+        ] = True,
+    ):
         self.include = include
         self.exclude = exclude
         self.embeddings = embeddings

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ from workbench import (
     replace_modules,
 )
 
-from ._layers import chosen, untied_linear_layers, weight_of
+from ._layers import Exclude, Include, chosen, untied_linear_layers, weight_of
 
 Scheme = Literal["int8_weight_only", "int8_dynamic", "int4_weight_only", "fp8_weight_only", "fp8_dynamic"]
 INT4, INT4_SCALES = "int4_weight_only", "scale_and_zero"
@@ -31,14 +32,12 @@ FP8_HARDWARE = (8, 9)  # the compute capability from which a GPU multiplies fp8
 class TorchaoQuantizer(Quantizer):
     """Linear layers, also those of GPT-2 in transformers, by torchao (https://docs.pytorch.org/ao).
 
-    `scheme`: `int8_weight_only`, `fp8_weight_only` (e4m3) and `int4_weight_only` keep narrow weights, one scale for
-    each output, of int4 one for every `group_size` weights of it. `int8_dynamic` and `fp8_dynamic` also round what
-    comes in, with one scale a row. Adapters train on the first two, in a phase that is `quantized`: through the others
-    no gradient passes. `fp8_dynamic` needs a GPU that multiplies fp8, `int8_dynamic` a processor that multiplies int8
-    (VNNI) or a GPU; int4 is packed for the device it is made on.
-
-    `include` and `exclude` are wildcards over names of layers. Embeddings, heads that share their weights, convolutions
-    and all the rest stay as they are.
+    `int8_weight_only`, `fp8_weight_only` (e4m3) and `int4_weight_only` keep narrow weights, one scale for each output,
+    of int4 one for every `group_size` weights of it. `int8_dynamic` and `fp8_dynamic` also round what comes in.
+    Adapters train on the first two, in a phase that is `quantized`: through the others no gradient passes.
+    `fp8_dynamic` needs a GPU that multiplies fp8, `int8_dynamic` a processor that multiplies int8 (VNNI) or a GPU; int4
+    is packed for the device it is made on. Embeddings, heads that share their weights, convolutions and all the rest
+    stay as they are.
     """
 
     packages = ("torchao",)
@@ -46,10 +45,14 @@ class TorchaoQuantizer(Quantizer):
     def __init__(
         self,
         *,
-        scheme: Scheme = "int8_weight_only",
-        group_size: Literal[32, 64, 128] = 64,
-        include: tuple[str, ...] = ("*",),
-        exclude: tuple[str, ...] = (),
+        scheme: Annotated[
+            Scheme, Field(description="format of the weights; dynamic: that of the layers' inputs too, one scale a row")
+        ] = "int8_weight_only",
+        group_size: Annotated[
+            Literal[32, 64, 128], Field(description="int4_weight_only: inputs of a layer that share a scale")
+        ] = 64,
+        include: Include = ("*",),
+        exclude: Exclude = (),
     ):
         self.scheme: Scheme = scheme
         self.group_size = group_size

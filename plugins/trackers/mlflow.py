@@ -6,6 +6,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from workbench import Tracker, UserError, hookimpl
 
@@ -17,7 +20,13 @@ class MLflowTracker(Tracker):
     parameters.
     """
 
-    def __init__(self, *, uri: str | None = None):
+    def __init__(
+        self,
+        *,
+        uri: Annotated[
+            str | None, Field(description="tracking server; null: the folder mlflow/ beside the trials")
+        ] = None,
+    ):
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes over the network unasked
         try:
             from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]

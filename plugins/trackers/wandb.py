@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from workbench import Tracker, UserError, hookimpl
 
@@ -16,7 +18,15 @@ class WandbTracker(Tracker):
     configuration.
     """
 
-    def __init__(self, *, project: str = "workbench", mode: Literal["offline", "online"] = "offline"):
+    def __init__(
+        self,
+        *,
+        project: Annotated[str, Field(description="project that the runs belong to")] = "workbench",
+        mode: Annotated[
+            Literal["offline", "online"],
+            Field(description="offline: kept in wandb/ beside the trials until `wandb sync`; online: sent at once"),
+        ] = "offline",
+    ):
         try:
             import wandb
         except ImportError as error:
