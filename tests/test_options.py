@@ -16,8 +16,10 @@ from workbench.catalogue import show_plugin
 from workbench.conformance import check
 from workbench.contracts import Dataset
 from workbench.experiment import load_experiment
+from workbench.hookspecs import KINDS
 from workbench.options import Option, OptionError, check_signature, options_of
 from workbench.registry import Entry, load_registry
+from workbench.scaffold import write_plugin
 from workbench.trial import Checkpoint, Share
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,14 @@ def undescribed(entry: Entry) -> list[str]:
 
 @pytest.mark.parametrize("entry", builtin_registry().entries(), ids=lambda entry: f"{entry.kind} {entry.name}")
 def test_every_option_of_a_built_in_plugin_says_what_it_means(entry):
+    assert undescribed(entry) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_of_a_new_plugin_says_what_it_means(tmp_path, kind):
+    write_plugin(kind, "glance", tmp_path)
+    entry = load_registry([tmp_path]).entry(kind, "glance")
+    assert entry.options
     assert undescribed(entry) == []
 
 

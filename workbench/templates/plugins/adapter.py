@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import nn
 
 from workbench import Adapter, UserError, hookimpl
@@ -11,7 +14,9 @@ class NewPlugin(Adapter):
     """Tunes the biases alone (BitFit, Ben Zaken et al. 2021, https://arxiv.org/abs/2106.10199)."""
 
     # What stands behind the `*` is set in the experiment file: `adapter: {name: new_plugin, part: fusion}`.
-    def __init__(self, *, part: str = "language_model"):
+    def __init__(
+        self, *, part: Annotated[str, Field(description="part of the model whose biases train")] = "language_model"
+    ):
         self.part = part
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:

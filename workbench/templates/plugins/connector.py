@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +16,13 @@ class NewPlugin(Connector):
 
     # `vision` and `text_width` come from the workbench: what the encoder gives, and how wide the decoder is.
     # What stands behind the `*` is set in the experiment file: `connector: {name: new_plugin, tokens: 8}`.
-    def __init__(self, vision: VisionShape, text_width: int, *, tokens: PositiveInt = 4):
+    def __init__(
+        self,
+        vision: VisionShape,
+        text_width: int,
+        *,
+        tokens: Annotated[PositiveInt, Field(description="tokens that are left of an image")] = 4,
+    ):
         super().__init__()
         # The promise a connector makes: how wide its tokens are, and how many.
         self.shape = VisionShape(text_width, tokens)

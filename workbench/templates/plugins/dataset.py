@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Annotated
 
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from workbench import Dataset, Example, hookimpl
 
@@ -17,7 +18,7 @@ class NewPlugin(Dataset):
     """Drawn images of one colour, and questions about it; replace it by files of your own."""
 
     # What stands behind the `*` is set in the experiment file: `dataset: {name: new_plugin, images: 400}`.
-    def __init__(self, *, images: PositiveInt = 64):
+    def __init__(self, *, images: Annotated[PositiveInt, Field(description="images of each split")] = 64):
         self.images = images
 
     def examples(self, split: str, task: str) -> Sequence[Example]:

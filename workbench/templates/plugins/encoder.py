@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import MLP, Encoder, VisionShape, hookimpl
@@ -15,7 +17,13 @@ class NewPlugin(Encoder):
     """Each patch by itself, through a linear layer and an MLP; patches do not look at each other."""
 
     # What stands behind the `*` is set in the experiment file: `encoder: {name: new_plugin, width: 96}`.
-    def __init__(self, *, image_size: PositiveInt = 32, patch_size: PositiveInt = 8, width: PositiveInt = 64):
+    def __init__(
+        self,
+        *,
+        image_size: Annotated[PositiveInt, Field(description="side of the square image, in pixels")] = 32,
+        patch_size: Annotated[PositiveInt, Field(description="side of a patch, in pixels; divides image_size")] = 8,
+        width: Annotated[PositiveInt, Field(description="width of the image tokens")] = 64,
+    ):
         super().__init__()
         tokens = (image_size // patch_size) ** 2
         # The two promises an encoder makes: the size of the images it takes, and the tokens it gives.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import CrossAttention, DecoderShape, Fusion, KeysValues, VisionShape, hookimpl
@@ -14,7 +16,14 @@ class NewPlugin(Fusion):
 
     # `vision` and `decoder` come from the workbench: the image tokens, and the decoder they are for.
     # What stands behind the `*` is set in the experiment file: `fusion: {name: new_plugin, blocks: 1}`.
-    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, blocks: PositiveInt = 2, heads: PositiveInt = 4):
+    def __init__(
+        self,
+        vision: VisionShape,
+        decoder: DecoderShape,
+        *,
+        blocks: Annotated[PositiveInt, Field(description="the first so many blocks look at the image")] = 2,
+        heads: Annotated[PositiveInt, Field(description="attention heads of each look")] = 4,
+    ):
         super().__init__()
         count = min(blocks, decoder.depth)
         self.norms = nn.ModuleList(nn.LayerNorm(decoder.width) for _ in range(count))

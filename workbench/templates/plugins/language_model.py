@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench import (
@@ -47,10 +48,12 @@ class NewPlugin(LanguageModel):
         self,
         corpus: Corpus,
         *,
-        vocabulary_size: PositiveInt = 512,
-        width: PositiveInt = 64,
-        depth: PositiveInt = 2,
-        heads: PositiveInt = 4,
+        vocabulary_size: Annotated[
+            PositiveInt, Field(description="most tokens of the BPE that is trained on the experiment's text")
+        ] = 512,
+        width: Annotated[PositiveInt, Field(description="width of the hidden states")] = 64,
+        depth: Annotated[PositiveInt, Field(description="number of blocks")] = 2,
+        heads: Annotated[PositiveInt, Field(description="attention heads of a block")] = 4,
     ):
         super().__init__()
         self.tokenizer = tokenizer_for(corpus, vocabulary_size)

@@ -16,7 +16,13 @@ class NewPlugin(Launcher):
     """One worker process that lets every other program go first."""
 
     # What stands behind the `*` is set in the experiment file: `launcher: {name: new_plugin, niceness: 19}`.
-    def __init__(self, *, niceness: Annotated[int, Field(ge=0, le=19)] = 10):
+    def __init__(
+        self,
+        *,
+        niceness: Annotated[
+            int, Field(ge=0, le=19, description="how much the worker lets others go first; 19 is the most")
+        ] = 10,
+    ):
         self.niceness = niceness
 
     def open(self, crew: Crew) -> None:

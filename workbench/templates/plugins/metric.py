@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from workbench import Metric, Prediction, hookimpl
 
@@ -16,7 +17,11 @@ class NewPlugin(Metric):
     percent = True  # scores are shares from 0 to 1; reports show them times 100
 
     # What stands behind the `*` is set in the experiment file: `metrics: [{name: new_plugin, words: 2}]`.
-    def __init__(self, *, words: PositiveInt = 1):
+    def __init__(
+        self,
+        *,
+        words: Annotated[PositiveInt, Field(description="words at the start of an answer that are compared")] = 1,
+    ):
         self.words = words
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:

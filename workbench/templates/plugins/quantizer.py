@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,7 +33,13 @@ class NewPlugin(Quantizer):
     bits = 16.0
 
     # What stands behind the `*` is set in the experiment file: `quantizer: {name: new_plugin, part: encoder}`.
-    def __init__(self, *, part: str | None = None):
+    def __init__(
+        self,
+        *,
+        part: Annotated[
+            str | None, Field(description="part of the model that is quantized, such as encoder; null: the whole")
+        ] = None,
+    ):
         self.part = part
 
     def quantize(self, model: nn.Module) -> None:

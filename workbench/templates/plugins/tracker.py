@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from workbench import Tracker, hookimpl
 
@@ -14,7 +15,9 @@ class NewPlugin(Tracker):
     """A line for every so many steps of a training, and one for each trial."""
 
     # What stands behind the `*` is set in the experiment file: `trackers: [{name: new_plugin, every: 10}]`.
-    def __init__(self, *, every: PositiveInt = 10):
+    def __init__(
+        self, *, every: Annotated[PositiveInt, Field(description="steps between two lines of a training")] = 10
+    ):
         self.every = every
 
     def open(self, experiment: str, folder: Path) -> None:
