@@ -297,8 +297,8 @@ def test_a_folder_maps_columns_of_any_name(tmp_path):
     assert test[2] == Example("test/2", "t2.png", "What is it?", ("bus", "a bus"), "fr")
     with pytest.raises(DataError, match=r"train\.csv: line 2: the key 'question' is missing"):
         list(build("folder", {**options, "columns": {"image": "file"}}).examples("train", "questions"))
-    with pytest.raises(UserError, match="columns: 'picure' is none. Did you mean 'image'"):
-        build("folder", {**options, "columns": {"picure": "file"}})
+    with pytest.raises(UserError, match="columns: 'imag' is none. Did you mean 'image'"):
+        build("folder", {**options, "columns": {"imag": "file"}})
 
 
 def test_a_folder_can_hold_captions_alone(tmp_path):
