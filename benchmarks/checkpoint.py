@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from side_by_side import print_machine
 
-from workbench.batches import Collator
-from workbench.compose import build_dataset, build_model, corpus_of, count_parameters
-from workbench.experiment import load_experiment
-from workbench.objectives import TrainingData
-from workbench.pictures import ImageLoader
+from workbench.config.experiment import load_experiment
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.model.build import build_dataset, build_model, corpus_of, count_parameters
 from workbench.registry import load_registry
-from workbench.snapshots import Snapshots
-from workbench.train import Training
-from workbench.workplace import Workplace
+from workbench.runs.workplace import Workplace
+from workbench.training.loop import Training
+from workbench.training.objectives import TrainingData
+from workbench.training.resume import Snapshots
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "easy_vqa_best.yaml"
 REPEATS = 15

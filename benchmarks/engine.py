@@ -15,11 +15,11 @@ from pathlib import Path
 
 from side_by_side import print_machine
 
-from workbench.artifacts import STAGE_SECONDS, SUMMARY
-from workbench.experiment import load_experiment
-from workbench.plan import ARTIFACTS, Planner
-from workbench.records import DONE, TRIALS, Record, read_record, write_trial
+from workbench.config.experiment import load_experiment
 from workbench.registry import load_registry
+from workbench.runs.plan import Planner
+from workbench.storage.artifacts import ARTIFACTS, STAGE_SECONDS, SUMMARY
+from workbench.storage.records import DONE, TRIALS, Record, read_record, write_trial
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
@@ -129,7 +129,7 @@ def workbench(command: str, results: Path, text: str, *more: str) -> float:
     results.mkdir(exist_ok=True)
     file = results / "tiny.yaml"
     file.write_text(text, encoding="utf-8")
-    line = [sys.executable, "-m", "workbench.cli", command, str(file), "--results", str(results), *more]
+    line = [sys.executable, "-m", "workbench.cli.main", command, str(file), "--results", str(results), *more]
     started = time.perf_counter()
     subprocess.run([*line, "--plugins", str(PLUGINS)], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started

@@ -29,13 +29,13 @@ from stories15m import CACHE
 from torch import Tensor
 from weights import pretrained
 
-from workbench.asking import Asked
-from workbench.attention_maps import with_answer
-from workbench.compose import build_dataset
-from workbench.exported import LLAVA, read_exported
-from workbench.finished import Finished, read_finished
-from workbench.generate import generate
-from workbench.records import TRIALS
+from workbench.inference.attention_maps import with_answer
+from workbench.inference.export import LLAVA, read_exported
+from workbench.inference.load_trial import Finished, read_finished
+from workbench.inference.predictor import Asked
+from workbench.model.build import build_dataset
+from workbench.model.generation import generate
+from workbench.storage.records import TRIALS
 
 NAME, MODEL = "exporting", "SmolLM2-135M-Instruct"
 QUESTIONS = 100
@@ -122,7 +122,7 @@ def trained(file: Path, folder: Path, results: Path) -> dict[str, Finished]:
 
 def command(*words: str) -> None:
     """`workbench ...`."""
-    subprocess.run([sys.executable, "-m", "workbench.cli", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "workbench.cli.main", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def first_questions(finished: Finished, folder: Path) -> list[Question]:

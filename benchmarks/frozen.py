@@ -17,8 +17,7 @@ from engine import WORKERS, workbench
 from side_by_side import print_machine
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from workbench.artifacts import CURVE, STAGE_SECONDS, SUMMARY
-from workbench.plan import ARTIFACTS
+from workbench.storage.artifacts import ARTIFACTS, CURVE, STAGE_SECONDS, SUMMARY
 
 PLUGINS = Path(__file__).parent / "plugins"
 GRID = """

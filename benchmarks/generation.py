@@ -21,12 +21,15 @@ from side_by_side import compare, native_precisions, print_machine
 from stories15m import CACHE, stories15m
 from torch import Tensor, nn
 
-from workbench.batches import Batch, Collator
-from workbench.contracts import Corpus, Encoder, Example, Fusion, VisionShape
-from workbench.generate import generate
-from workbench.inference import ready_to_answer
-from workbench.model import VisionLanguageModel
-from workbench.precision import autocast
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.contracts.encoder import Encoder, VisionShape
+from workbench.contracts.example import Example
+from workbench.contracts.fusion import Fusion
+from workbench.data.collator import Batch, Collator
+from workbench.devices.precision import autocast
+from workbench.layers.prepared_linear import ready_to_answer
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import load_registry
 
 PROMPT, NEW = 32, 128

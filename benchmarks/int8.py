@@ -16,9 +16,10 @@ from side_by_side import compare, print_machine
 from stories15m import CACHE, stories15m
 from torch import Tensor, nn
 
-from workbench.compose import count_bytes
-from workbench.contracts import Corpus, LanguageModel
-from workbench.inference import ready_to_answer
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.contracts.language_model import LanguageModel
+from workbench.layers.prepared_linear import ready_to_answer
+from workbench.model.build import count_bytes
 from workbench.registry import load_registry
 
 PROMPT_TOKENS, NEW_TOKENS = 32, 128

@@ -142,7 +142,17 @@ def _start(folder: Path, hash_seed: int, device: str) -> subprocess.Popen[bytes]
         "PYTHONHASHSEED": str(hash_seed),
         "WORKBENCH_CHECKPOINT_SECONDS": "0",
     }
-    command = [sys.executable, "-m", "workbench.cli", "run", "kills.yaml", "--plugins", str(PLUGINS), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "workbench.cli.main",
+        "run",
+        "kills.yaml",
+        "--plugins",
+        str(PLUGINS),
+        "--workers",
+        "1",
+    ]
     command += ["--device", device]
     with (folder / "output").open("wb") as output:
         return subprocess.Popen(

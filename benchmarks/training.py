@@ -21,16 +21,17 @@ from llava import Size, build_both, llava_batch
 from side_by_side import compare, native_precisions, print_machine
 from torch import Tensor, nn
 
-from workbench.batches import Batch, Collator
-from workbench.compose import build_dataset, build_model, corpus_of
-from workbench.contracts import Dataset, Example
-from workbench.experiment import load_experiment
-from workbench.model import VisionLanguageModel
-from workbench.pictures import ImageLoader
-from workbench.precision import autocast
+from workbench.config.experiment import load_experiment
+from workbench.config.phase import Phase
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example
+from workbench.data.collator import Batch, Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.devices.precision import autocast
+from workbench.model.build import build_dataset, build_model, corpus_of
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
-from workbench.train import TrainingData, train
-from workbench.trial import Phase
+from workbench.training.loop import TrainingData, train
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "quickstart.yaml"
 SIZES = (

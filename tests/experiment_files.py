@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from workbench.experiment import Experiment, load_experiment
+from workbench.config.experiment import Experiment, load_experiment
 from workbench.registry import Registry, load_registry
 
 GOOD = """\

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy
 
-from workbench.records import DONE, FAILED, Record, write_summary, write_trial
+from workbench.storage.records import DONE, FAILED, Record, write_summary, write_trial
 
 NAME = "made"
 QUESTION = "Which fusion reads the image best, with which encoder, and what does INT8 cost?"

@@ -17,7 +17,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.small import PLUGINS
-from workbench.cli import main
+from workbench import PRELOAD
+from workbench.cli.main import main
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def start(folder: Path, *words: str, before: Callable[[], None] | None = None) -
 def forked(do: Callable[..., object], *arguments: object) -> BaseProcess:
     """A process that calls a function of a module; torch and the plugins are loaded in it, and nothing was computed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["workbench.warm"])
+    context.set_forkserver_preload([PRELOAD])
     process = context.Process(target=do, args=arguments)
     process.start()
     return process

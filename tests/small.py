@@ -13,14 +13,15 @@ import pytest
 from rich.console import Console
 
 from tests.plugins.inside import Inside
-from workbench.cli import main
-from workbench.compose import build_dataset, build_model, corpus_of
-from workbench.experiment import Experiment, load_experiment
-from workbench.launch import make_launcher
-from workbench.model import VisionLanguageModel
+from workbench.cli.main import main
+from workbench.config.experiment import Experiment, load_experiment
+from workbench.config.trial import Trial
+from workbench.model.build import build_dataset, build_model, corpus_of
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
-from workbench.run import Outcome, RunOptions, run
-from workbench.trial import Trial
+from workbench.runs.experiment_folder import Outcome
+from workbench.runs.launch import make_launcher
+from workbench.runs.scheduler import RunOptions, run
 
 PLUGINS = Path(__file__).parent / "plugins"
 SMALL = """\

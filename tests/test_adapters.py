@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import builtin_registry
-from workbench.contracts import Adapter
+from workbench.contracts.adapter import Adapter
 from workbench.errors import UserError
-from workbench.layers import MLP, Attention
+from workbench.layers.attention import Attention
+from workbench.layers.mlp import MLP
 
 
 class Block(nn.Module):

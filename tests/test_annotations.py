@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.annotations import (
+from workbench.data.annotations import (
     DataError,
     csv_rows,
     json_entries,

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from tests.processes import forked
-from workbench.artifacts import ArtifactError, ArtifactStore
-from workbench.atomic import StorageError
+from workbench.storage.artifacts import ArtifactError, ArtifactStore
+from workbench.storage.atomic import StorageError
 
 WEIGHTS = {
     "matrix": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),

@@ -13,10 +13,10 @@ from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
-from workbench.asking import Asked, open_image
-from workbench.compose import build_dataset
-from workbench.finished import find_trial, read_finished
-from workbench.records import ResultsError, read_predictions
+from workbench.inference.load_trial import find_trial, read_finished
+from workbench.inference.predictor import Asked, open_image
+from workbench.model.build import build_dataset
+from workbench.storage.records import ResultsError, read_predictions
 
 PHASES = """\
     - {name: align, train: [connector, language_model], epochs: 20, batch: 8, rate: 0.01, precision: fp32}

@@ -13,23 +13,21 @@ from torch.nn import functional
 from tests.pretrained import FAMILIES, reference, save
 from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, collator, images, texts, tiny_model
-from workbench.asking import Asked
-from workbench.attention_maps import (
-    WordMaps,
-    image_weights,
-    on_grid,
-    with_answer,
-    word_maps,
-    words_of,
-)
-from workbench.attention_plot import draw_maps, overlay, save_maps
-from workbench.contracts import Corpus, DecoderShape, Example, Fusion, VisionShape
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.config.phase import Evaluation
+from workbench.config.trial import Trial
+from workbench.contracts.encoder import VisionShape
+from workbench.contracts.example import Example
+from workbench.contracts.fusion import Fusion
+from workbench.contracts.language_model import DecoderShape
 from workbench.errors import UserError
-from workbench.layers import rotate
-from workbench.looking import Recorder, kernel_weights
-from workbench.model import VisionLanguageModel, visible
-from workbench.seen_picture import seen_image
-from workbench.trial import Evaluation, Trial
+from workbench.inference.attention_maps import WordMaps, image_weights, on_grid, with_answer, word_maps, words_of
+from workbench.inference.attention_plot import draw_maps, overlay, save_maps
+from workbench.inference.attention_recorder import Recorder, kernel_weights
+from workbench.inference.predictor import Asked
+from workbench.inference.seen_image import seen_image
+from workbench.layers.rotary import rotate
+from workbench.model.vision_language_model import VisionLanguageModel, visible
 
 QUESTION = "what color is it?"
 

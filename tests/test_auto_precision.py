@@ -8,11 +8,11 @@ import os
 import pytest
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, records, run_inside, small_registry, write
-from workbench.auto_precision import begun_with, precision_for, precision_notes
-from workbench.experiment import load_experiment
-from workbench.precision import is_native, slowdown
-from workbench.problems import ExperimentError
-from workbench.trial import Evaluation, Phase
+from workbench.config.experiment import load_experiment
+from workbench.config.phase import Evaluation, Phase
+from workbench.config.problems import ExperimentError
+from workbench.devices.precision import is_native, slowdown
+from workbench.runs.auto_precision import begun_with, precision_for, precision_notes
 
 AUTO = SMALL.replace(", precision: fp32", "")
 NATIVE = "bf16" if is_native("bf16", "cpu") else "fp32"

@@ -7,9 +7,9 @@ import copy
 import pytest
 
 from tests.experiment_files import GOOD, GRID, fake_registry, load
+from workbench.config.experiment import ExperimentError, load_experiment
+from workbench.config.yaml_source import parse_yaml, write_yaml
 from workbench.errors import UserError
-from workbench.experiment import ExperimentError, load_experiment
-from workbench.yaml_source import parse_yaml, write_yaml
 
 TUNE = "      epochs: 2\n      rate: 1e-3\n"
 

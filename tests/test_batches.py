@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tests.tiny import QUESTIONS, collator, images, tiny_model
-from workbench.batches import IGNORED
+from workbench.data.collator import IGNORED
 
 
 def row_text(model, ids: torch.Tensor) -> str:

@@ -18,10 +18,10 @@ from tests.small import PLUGINS, load, run_here
 from tests.test_peft import adapter, shake
 from tests.test_quantized_phases import TEXT, plain_name
 from tests.tiny import builtin_registry
-from workbench.compose import count_bytes
 from workbench.conformance import check
 from workbench.errors import UserError
-from workbench.finished import read_finished
+from workbench.inference.load_trial import read_finished
+from workbench.model.build import count_bytes
 
 bitsandbytes: Any = pytest.importorskip("bitsandbytes", reason="comes with pip install workbench[bitsandbytes]")
 

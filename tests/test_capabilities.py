@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
-from workbench.devices import find_device
+from workbench.devices.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
+from workbench.devices.device import find_device
 from workbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ LESSER_PATHS = {
 # One interpreter loads everything and computes nothing; what is forked from it has yet to ask for its processor.
 PROGRAM = """
 import json, os, sys
-import pytest, torch, workbench.warm, tests.small
+import pytest, torch, workbench.runs.forkserver_preload, tests.small
 from workbench.capabilities import has_int8_rows, instructions, multiplies, multiplies_int8, packs
 
 for processor, environment, kernel, paths in json.loads(sys.argv[1]):
@@ -95,7 +95,7 @@ def test_a_processor_that_nobody_knows_is_refused_before_anything_begins(tmp_pat
     results = tmp_path / "results"
     program = f"""
 import sys
-from workbench.cli import main
+from workbench.cli.main import main
 for words in {COMMANDS}:
     sys.argv[1:] = [*words, *(["--results", {str(results)!r}] if words[0] == "run" else [])]
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.cgroups import cores_allowed, memory_left
+from workbench.devices.cgroups import cores_allowed, memory_left
 
 V2 = "31 23 0:28 {top} /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = "3{number} 31 0:3{number} {top} /sys/fs/cgroup/{name} rw,relatime - cgroup cgroup rw,{name}\n"

@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from tests.pretrained import reference, save
 from tests.small import SMALL, load
 from tests.tiny import QUESTIONS
-from workbench.batches import Collator
-from workbench.chat import ChatError
-from workbench.checkpoints import CheckpointError
-from workbench.example import Turn
-from workbench.experiment import ExperimentError
-from workbench.tokenizer import pretrained_tokenizer
+from workbench.checkpoints.chat_template import ChatError
+from workbench.checkpoints.tokenizer import pretrained_tokenizer
+from workbench.checkpoints.weights import CheckpointError
+from workbench.config.experiment import ExperimentError
+from workbench.contracts.example import Turn
+from workbench.data.collator import Collator
 
 # In the manner of ChatML, Gemma, Mistral, and of a model that thinks aloud and forgets its earlier thoughts.
 CHATML = (

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench import load_into, read_weights
-from workbench.checkpoints import CheckpointError
+from workbench.checkpoints.weights import CheckpointError
 
 
 def weights() -> dict[str, Tensor]:

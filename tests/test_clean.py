@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.small import SMALL, CommandLine, files_of, load, records, run_here
-from workbench.artifacts import ArtifactStore
-from workbench.clean import clean
-from workbench.records import ResultsError
-from workbench.run import RunOptions
+from workbench.runs.clean import clean
+from workbench.runs.scheduler import RunOptions
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.records import ResultsError
 
 
 def stages_of(folder: Path) -> set[str]:

@@ -23,7 +23,7 @@ def workbench(tmp_path, monkeypatch, capsys) -> CommandLine:
 
 def test_help_lists_every_command_quickly_and_without_torch(tmp_path):
     program = (
-        "import sys\nsys.argv = ['workbench', '--help']\nfrom workbench.cli import main\n"
+        "import sys\nsys.argv = ['workbench', '--help']\nfrom workbench.cli.main import main\n"
         "try:\n    main()\nfinally:\n    print('heavy:', sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

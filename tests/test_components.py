@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.small import SMALL, build_dataset, small_registry, write
+from workbench.checkpoints.hugging_face import checkpoint_folder
+from workbench.config.experiment import ExperimentError, load_experiment
 from workbench.errors import UserError
-from workbench.experiment import ExperimentError, load_experiment
-from workbench.hugging_face import checkpoint_folder
 from workbench.options import options_of
 from workbench.registry import Registry, load_registry
-from workbench.stages import chain
+from workbench.runs.stages import chain
 
 PLUGIN = """
 from pathlib import Path

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from tests.small import SMALL, build, load, small_registry
-from workbench.compose import CompositionError, attach_adapter, count_bytes, count_parameters, seed_of, trainable
-from workbench.experiment import Experiment
-from workbench.fit import Bench, sizes_of
+from workbench.config.experiment import Experiment
+from workbench.config.seeds import seed_of
+from workbench.model.build import CompositionError, attach_adapter, count_bytes, count_parameters, trainable
+from workbench.runs.compatibility import Bench, sizes_of
 
 FUSIONS = ("concat_projection", "cross_attention", "gated", "bidirectional")
 ENCODERS = (

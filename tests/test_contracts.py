@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from tests.small import PLUGINS, SMALL, CommandLine, write
-from workbench.capabilities import instructions
+from workbench.config.component import Component
+from workbench.config.experiment import load_experiment
 from workbench.conformance.apart import check_apart
 from workbench.conformance.findings import CannotCheck
 from workbench.conformance.verdicts import CHECKS, Judged, judge
-from workbench.experiment import load_experiment
+from workbench.devices.capabilities import instructions
 from workbench.registry import load_registry
-from workbench.trial import Component
 
 SCORES = """
 import os, sys, time

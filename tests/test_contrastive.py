@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.tiny import TinyEncoder, builtin_registry
-from workbench.contrastive import Contrastive, TextTower, info_nce
-from workbench.tokenizer import train_tokenizer
+from workbench.checkpoints.tokenizer import train_tokenizer
+from workbench.training.contrastive import Contrastive, TextTower, info_nce
 
 COLORS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0), "yellow": (1.0, 1.0, 0.0)}
 CAPTIONS = [f"a {color} square" for color in COLORS]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
-from workbench.batches import IGNORED, Batch
-from workbench.example import Example, Turn
-from workbench.generate import generate, generate_and_judge
-from workbench.model import VisionLanguageModel
+from workbench.contracts.example import Example, Turn
+from workbench.data.collator import IGNORED, Batch
+from workbench.model.generation import generate, generate_and_judge
+from workbench.model.vision_language_model import VisionLanguageModel
 
 PROMPT = "<image>{question}\n"
 FIRST, SECOND = Turn("is there a red shape?", "yes"), Turn("what shape is in the image?", "a circle")

@@ -21,12 +21,12 @@ from tests.test_quantizers import assert_product
 from tests.test_resume import PHASES, STEPS, Bench, Interrupted, assert_same
 from tests.test_train import data_for, phase_of
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images
-from workbench.devices import compute_repeatably, repeatably_if_possible
-from workbench.generate import generate
-from workbench.inference import ready_to_answer
-from workbench.snapshots import Snapshots
-from workbench.train import train
-from workbench.workers import error_of
+from workbench.devices.device import compute_repeatably, repeatably_if_possible
+from workbench.layers.prepared_linear import ready_to_answer
+from workbench.model.generation import generate
+from workbench.runs.worker import error_of
+from workbench.training.loop import train
+from workbench.training.resume import Snapshots
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

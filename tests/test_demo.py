@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.test_attention import asked
 from tests.tiny import tiny_model
-from workbench.demo import demo_page, reply
 from workbench.errors import UserError
+from workbench.inference.demo import demo_page, reply
 
 RED, BLUE = (Image.new("RGB", (20, 10), color) for color in ("red", "blue"))
 

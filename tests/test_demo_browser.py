@@ -12,7 +12,7 @@ import pytest
 from tests.test_attention import asked
 from tests.test_demo import BLUE, RED
 from tests.tiny import tiny_model
-from workbench.demo import demo_page
+from workbench.inference.demo import demo_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

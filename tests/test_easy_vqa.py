@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 
 from tests.processes import forked
 from tests.tiny import builtin_registry
-from workbench.contracts import Dataset
+from workbench.contracts.dataset import Dataset
 from workbench.errors import UserError
 from workbench.registry import load_registry, resolve_options
 

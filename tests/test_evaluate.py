@@ -10,13 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from tests.small import build, load, small_registry
-from workbench.batches import Collator
-from workbench.contracts import Dataset, Example, Metric, Prediction
+from workbench.config.phase import Evaluation
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example, Prediction
+from workbench.contracts.metric import CONDITIONS, Metric
+from workbench.data.collator import Collator
 from workbench.errors import UserError
-from workbench.evaluate import Outcome, _mixed_batches, evaluate
-from workbench.model import VisionLanguageModel
-from workbench.summary import CONDITIONS, summarize
-from workbench.trial import Evaluation
+from workbench.evaluation.evaluate import Outcome, _mixed_batches, evaluate
+from workbench.evaluation.scores import summarize
+from workbench.model.vision_language_model import VisionLanguageModel
 
 PROMPT = "<image>{question}\n"
 

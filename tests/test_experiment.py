@@ -18,12 +18,12 @@ from pydantic_core import PydanticUndefined
 
 from tests.experiment_files import GOOD, GRID, fake_registry, load
 from tests.tiny import builtin_registry
-from workbench.experiment import ExperimentError, load_experiment, plugin_folders
-from workbench.experiment_file import ExperimentFile
+from workbench.config.experiment import ExperimentError, load_experiment, plugin_folders
+from workbench.config.experiment_file import ExperimentFile
+from workbench.config.phase import Evaluation, Phase
+from workbench.config.validation_messages import label
+from workbench.config.yaml_source import parse_yaml, write_yaml
 from workbench.registry import load_registry
-from workbench.settings import label
-from workbench.trial import Evaluation, Phase
-from workbench.yaml_source import parse_yaml, write_yaml
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "experiments.md"

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from tests.small import PLUGINS, CommandLine
 from tests.test_asking import finished, image_file, trials
-from workbench.artifacts import TOKENIZER
-from workbench.asking import Asked, open_image
-from workbench.compose import count_bytes
-from workbench.exported import export, is_exported, read_exported
-from workbench.finished import Finished, read_finished
-from workbench.notation import megabytes
-from workbench.records import ResultsError, read_record
+from workbench.inference.export import export, is_exported, read_exported
+from workbench.inference.load_trial import Finished, read_finished
+from workbench.inference.predictor import Asked, open_image
+from workbench.model.build import count_bytes
+from workbench.reports.number_format import megabytes
+from workbench.storage.artifacts import TOKENIZER
+from workbench.storage.records import ResultsError, read_record
 
 __all__ = ["finished"]  # a fixture, made once for each file
 

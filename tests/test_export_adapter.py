@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from tests.pretrained import VOCABULARY, reference, save
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_here
 from tests.test_huggingface import logits, some_ids
-from workbench.exported import read_exported
-from workbench.finished import read_finished
+from workbench.inference.export import read_exported
+from workbench.inference.load_trial import read_finished
 
 PHASES = """\
     - {name: align, train: [connector], steps: 1, batch: 4}

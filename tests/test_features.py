@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_inside, small_registry
-from workbench.contracts import Encoder
-from workbench.experiment import Experiment
-from workbench.features import FrozenTokens, encode
-from workbench.pictures import ImageLoader
-from workbench.plan import Plan, Planner
-from workbench.probe import Probe
-from workbench.run import RunOptions
-from workbench.stages import FeatureStage
+from workbench.config.experiment import Experiment
+from workbench.contracts.encoder import Encoder
+from workbench.data.image_loader import ImageLoader
+from workbench.model.image_features import FrozenTokens, encode
+from workbench.runs.plan import Plan, Planner
+from workbench.runs.scheduler import RunOptions
+from workbench.runs.stages import FeatureStage
+from workbench.runs.timing_probe import Probe
 
 TEXT = (
     SMALL.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}", "sociable")

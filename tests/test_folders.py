@@ -17,10 +17,10 @@ from rich.console import Console
 
 from tests.processes import ended, start, until
 from tests.small import PLUGINS, SMALL, CommandLine, Told, load, records, run_here, write
-from workbench.experiment import load_experiment
-from workbench.launch import make_launcher
+from workbench.config.experiment import load_experiment
 from workbench.registry import load_registry
-from workbench.run import run
+from workbench.runs.launch import make_launcher
+from workbench.runs.scheduler import run
 
 CLOCK = """
 import time

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from tests.test_readers import build, write_lines
-from workbench.annotations import DataError
 from workbench.conformance import check
-from workbench.contracts import Dataset
-from workbench.example import Turn
-from workbench.frames import evenly, frames_of
-from workbench.picture_files import ImageFiles
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Turn
+from workbench.data.annotations import DataError
+from workbench.data.broken_images import sound
+from workbench.data.image_files import ImageFiles
+from workbench.data.video_frames import evenly, frames_of
 from workbench.registry import load_registry
-from workbench.sound import sound
 
 
 def color(number: int) -> tuple[int, int, int]:

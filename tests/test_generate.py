@@ -7,8 +7,8 @@ import torch
 
 from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
-from workbench.contracts import Example
-from workbench.generate import generate, generate_and_judge
+from workbench.contracts.example import Example
+from workbench.model.generation import generate, generate_and_judge
 
 
 def loud_model(fusion: str, decoder: str = "gpt"):

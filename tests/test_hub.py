@@ -18,12 +18,12 @@ from transformers import CLIPVisionModel
 from tests.small import SMALL, load, records, run_inside, small_registry
 from tests.test_clip import TINY, clip, expected, noise, reference
 from workbench import UserError
-from workbench.hugging_face import checkpoint_folder, hub_folder
-from workbench.plan import Planner
-from workbench.records import read_records
-from workbench.report import write_report
-from workbench.stages import FeatureStage
-from workbench.staleness import Staleness, find_stale
+from workbench.checkpoints.hugging_face import checkpoint_folder, hub_folder
+from workbench.cli.report import make_report
+from workbench.runs.plan import Planner
+from workbench.runs.stages import FeatureStage
+from workbench.runs.staleness import Staleness, find_stale
+from workbench.storage.records import read_records
 
 COMMIT, LATER = "0123456789" * 4, "abcdefabcd" * 4
 NAME = "someone/tiny-clip"
@@ -153,7 +153,7 @@ def test_parts_of_the_hub_are_kept_by_content_share_features_and_are_told_in_the
         assert not any(name.startswith("encoder.") for name in load_file(weights)), "they lie in the hub's cache"
     expected_downloads = {NAME: {"commit": COMMIT, "licence": "mit"}}
     assert [each["provenance"]["downloads"] for each in records(tmp_path)] == [expected_downloads] * 2
-    page = write_report(tmp_path / "results/small").read_text()
+    page = make_report(tmp_path / "results/small").read_text()
     assert f"{NAME}, commit {COMMIT}, licence mit" in page
     assert run_inside(experiment, tmp_path / "results").done == []
 

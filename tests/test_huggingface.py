@@ -18,13 +18,13 @@ from tests.test_generate import answer_without_cache
 from tests.test_model import open_gates
 from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collator, images, texts
 from workbench import Corpus, DecoderShape, Fusion, UserError, VisionShape
-from workbench.compose import CompositionError
 from workbench.conformance import check
 from workbench.conformance.reference import ReferenceFusion
-from workbench.fit import Bench, sizes_of
-from workbench.generate import generate
-from workbench.model import VisionLanguageModel, visible
+from workbench.model.build import CompositionError
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel, visible
 from workbench.registry import resolve_options
+from workbench.runs.compatibility import Bench, sizes_of
 
 
 @pytest.fixture(scope="module")

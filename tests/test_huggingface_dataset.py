@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.tiny import builtin_registry
-from workbench.annotations import DataError
 from workbench.conformance import check
-from workbench.contracts import Dataset
+from workbench.contracts.dataset import Dataset
+from workbench.data.annotations import DataError
 from workbench.errors import UserError
 from workbench.registry import resolve_options
 

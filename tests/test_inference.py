@@ -10,9 +10,8 @@ from torch import nn
 
 from tests.test_model import batch_for
 from tests.tiny import builtin_registry, tiny_model
-from workbench.generate import generate
-from workbench.inference import ready_to_answer
-from workbench.layers import beside
+from workbench.layers.prepared_linear import beside, ready_to_answer
+from workbench.model.generation import generate
 
 SHAPES = [(1, 24), (1, 1, 24), (2, 24), (3, 5, 24), (100, 24), (0, 24)]
 

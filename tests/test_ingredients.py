@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
-import workbench
 from tests.small import load, small_registry
-from workbench.keys import ENCODER_CODE, EVALUATION_CODE, NO_NUMBER, PACKAGES, TRAINING_CODE, core_code
-from workbench.stages import chain
+from workbench.package_code import (
+    ENCODING,
+    EVALUATION,
+    NO_NUMBER,
+    PACKAGES,
+    TRAINING,
+    core_code,
+    core_files,
+)
+from workbench.runs.stages import chain
+from workbench.sources import page
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -27,44 +35,49 @@ PLUGINS = sorted(ROOT.glob("plugins/*/*.py"))
 OUTSIDE = ("launchers", "trackers")
 
 # What does each sort of stage, and what plugins import by way of the page.
-PAGE = tuple(sorted(set(workbench.MODULE_OF.values())))
+PAGE = tuple(sorted(set(page().values())))
 ROOTS = {
-    "features": ("workbench.feature_work", "workbench.workplace", *PAGE),
-    "training": ("workbench.training_work", "workbench.built", "workbench.workplace", *PAGE),
-    "evaluation": ("workbench.evaluation_work", "workbench.built", "workbench.work", *PAGE),
+    "features": ("workbench.runs.feature_stage", "workbench.runs.workplace", *PAGE),
+    "training": ("workbench.runs.training_stage", "workbench.model.restore", "workbench.runs.workplace", *PAGE),
+    "evaluation": ("workbench.runs.evaluation_stage", "workbench.model.restore", "workbench.runs.stage_work", *PAGE),
 }
-CODE = {"features": ENCODER_CODE, "training": TRAINING_CODE, "evaluation": EVALUATION_CODE}
+CODE = {"features": ENCODING, "training": TRAINING, "evaluation": EVALUATION}
 
 # Modules that are reached and can change no number, and why.
 NUMBERLESS = {
     "workbench": "the page itself: names, and where they come from",
-    "workbench.atomic": "writes what it is given, whole or not at all",
-    "workbench.cgroups": "limits of a container: where and when work is done",
-    "workbench.components": "what messages and records call a trial's plugins",
+    "workbench.config": "says what lies in it",
+    "workbench.config.problems": "the words of mistakes in an experiment file",
+    "workbench.config.validation_messages": "the words of mistakes, and labels",
+    "workbench.contracts.launcher": "where work is done",
+    "workbench.contracts.tracker": "who hears of it",
+    "workbench.devices": "says what lies in it",
+    "workbench.devices.cgroups": "limits of a container: where and when work is done",
+    "workbench.devices.machine": "cores and memory: where and when work is done",
     "workbench.discovery": "finds the files of plugins, whose code is in the key",
-    "workbench.downloads": "commits and licences, for readers of a record",
     "workbench.errors": "exceptions and suggestions",
     "workbench.hookspecs": "the names of hooks and kinds",
-    "workbench.keys": "makes the keys: another way to make them gives other keys",
-    "workbench.locks": "who may make a stage",
-    "workbench.machine": "cores and memory: where and when work is done",
-    "workbench.older_records": "names: what an earlier version wrote is read under those of this one",
     "workbench.options": "checks options; what they come to stands in the trial's spec",
-    "workbench.problems": "the words of mistakes in an experiment file",
-    "workbench.provenance": "what a record says of the machine and the run",
-    "workbench.records": "writes the numbers of a record as they are given",
+    "workbench.package_code": "makes the keys: another way to make them gives other keys",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
-    "workbench.renamed": "names that an earlier version had, for messages",
-    "workbench.run_contracts": "launchers and trackers: where work is done, and who hears of it",
-    "workbench.settings": "the words of mistakes, and labels",
+    "workbench.runs": "says what lies in it",
+    "workbench.runs.provenance": "what a record says of the machine and the run",
+    "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
+    "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",
+    "workbench.runs.stages": "makes the keys of a chain, and the settings in them",
+    "workbench.runs.worker": "carries jobs to a process and news back",
     "workbench.sources": "hashes code: another way to do it gives other keys",
-    "workbench.stages": "makes the keys of a chain, and the settings in them",
-    "workbench.work": "takes a stage and hands it to the module that does it",
-    "workbench.workers": "carries jobs to a process and news back",
+    "workbench.storage": "says what lies in it",
+    "workbench.storage.atomic": "writes what it is given, whole or not at all",
+    "workbench.storage.locks": "who may make a stage",
+    "workbench.renamed": "names that an earlier version had, for messages",
+    "workbench.storage.older_records": "names: what an earlier version wrote is read under those of this one",
+    "workbench.storage.records": "writes the numbers of a record as they are given",
 }
 # The same of packages.
 NUMBERLESS_PACKAGES = {
     "huggingface_hub": "fetches files, which count by their content",
+    "lazy_loader": "imports the names of the page when they are first asked for",
     "pandas": "data frames of a report, which is made anew each time",
     "pluggy": "calls hooks",
     "psutil": "asks the machine for its memory and processes",
@@ -89,7 +102,13 @@ def imported(file: Path) -> frozenset[str]:
             look(child)
 
     look(ast.parse(file.read_text(encoding="utf-8")))
-    return frozenset(found)
+    return frozenset(found | {package for module in found for package in packages_above(module)})
+
+
+def packages_above(module: str) -> set[str]:
+    """The packages whose `__init__` runs before a module does."""
+    parts = module.split(".")
+    return {".".join(parts[:length]) for length in range(1, len(parts))}
 
 
 def closure(roots: Iterable[str]) -> set[str]:
@@ -104,14 +123,19 @@ def closure(roots: Iterable[str]) -> set[str]:
     return reached
 
 
+def modules_of(ingredients: tuple[str, ...]) -> set[str]:
+    """The modules in these folders and files."""
+    return {name for name, file in MODULES.items() if file in set(core_files(ingredients))}
+
+
 @pytest.mark.parametrize("sort", ROOTS)
 def test_every_module_that_makes_a_number_of_a_stage_is_in_its_key(sort):
-    in_key = {f"workbench.{module}" for module in CODE[sort]}
+    in_key = modules_of(CODE[sort])
     assert closure(ROOTS[sort]) - in_key - set(NUMBERLESS) == set()
 
 
 def test_the_list_of_modules_without_numbers_names_none_that_is_in_a_key_or_is_not_reached():
-    in_key = {f"workbench.{module}" for module in EVALUATION_CODE}
+    in_key = modules_of(EVALUATION)
     assert set(NUMBERLESS) & in_key == set()
     assert set(NUMBERLESS) <= closure(ROOTS["evaluation"])
     assert in_key <= closure(ROOTS["evaluation"]), "a module that nothing reaches makes results stale for nothing"
@@ -123,7 +147,7 @@ def test_every_package_that_a_number_is_made_of_is_in_the_key():
     }
     reached -= {"workbench", "__future__", *sys.stdlib_module_names}
     assert reached == {*PACKAGES, *NUMBERLESS_PACKAGES}
-    versions = {name.partition(":")[2] for name in core_code(EVALUATION_CODE) if name.startswith("version:")}
+    versions = {name.partition(":")[2] for name in core_code(EVALUATION) if name.startswith("version:")}
     assert versions == set(PACKAGES.values())
     assert set(NUMBERLESS_PACKAGES) >= NO_NUMBER
 

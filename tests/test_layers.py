@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from workbench.huge_pages import BLOCK, HugePages
-from workbench.layers import RMSNorm, Rotary
+from workbench.layers.huge_pages import BLOCK, HugePages
+from workbench.layers.rms_norm import RMSNorm
+from workbench.layers.rotary import Rotary
 
 EPSILON = 1e-3
 

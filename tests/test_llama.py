@@ -24,8 +24,8 @@ from tests.pretrained import SIZES, VOCABULARY, save
 from tests.tiny import QUESTIONS, TinyEncoder, builtin_registry, collator, texts
 from workbench import Corpus, Fusion, UserError
 from workbench.conformance import check
-from workbench.generate import generate
-from workbench.model import VisionLanguageModel
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import resolve_options
 
 LLAMA3: Any = {

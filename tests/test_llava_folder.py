@@ -17,12 +17,12 @@ from tests.small import load, small_registry
 from tests.test_llama import VARIANTS
 from tests.test_towers import save as save_tower
 from tests.tiny import QUESTIONS, builtin_registry, collator, texts
-from workbench.compose import build_model
-from workbench.contracts import Corpus
+from workbench.checkpoints.tokenizer import Corpus
 from workbench.errors import UserError
-from workbench.generate import generate
-from workbench.llava_folder import write_llava
-from workbench.model import VisionLanguageModel
+from workbench.inference.llava_export import write_llava
+from workbench.model.build import build_model
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel
 
 ENCODER = "encoder: {name: clip, image_size: 16, patch_size: 8, width: 16, depth: 3, heads: 2"
 NATIVE = "{name: llama, width: 16, depth: 1, heads: 2, vocabulary_size: 300}"

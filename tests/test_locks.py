@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.locks import locked, locked_in_turn
+from workbench.storage.locks import locked, locked_in_turn
 
 
 @contextmanager

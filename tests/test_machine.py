@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.test_cgroups import V2, system, v2_memory
-from workbench.machine import free_memory, usable_cores
+from workbench.devices.machine import free_memory, usable_cores
 
 
 @pytest.mark.parametrize(

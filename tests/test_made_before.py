@@ -12,8 +12,8 @@ import pandas.testing
 import pytest
 
 from tests.small import CommandLine
-from workbench.compose import build_dataset
-from workbench.finished import read_finished
+from workbench.inference.load_trial import read_finished
+from workbench.model.build import build_dataset
 
 MADE = Path(__file__).parent / "made_before"
 INT8, UNCHANGED = "ab3c94c141e6", "5f438efded18"

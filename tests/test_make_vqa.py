@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.small import CommandLine
 from tests.tiny import builtin_registry
-from workbench.annotations import DataError
-from workbench.make_vqa import make_vqa, plural
+from workbench.cli.make_vqa import make_vqa, plural
+from workbench.data.annotations import DataError
 
 CATEGORIES = {1: "person", 3: "car", 6: "bus", 28: "umbrella", 35: "skis", 46: "wine glass"}
 # By image: the numbers of its instances' categories, and its captions.

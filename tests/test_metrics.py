@@ -12,9 +12,10 @@ import numpy
 import pytest
 
 from tests.tiny import builtin_registry
-from workbench.contracts import Example, Metric, Prediction
+from workbench.contracts.example import Example, Prediction
+from workbench.contracts.metric import Metric
 from workbench.errors import UserError
-from workbench.summary import score
+from workbench.evaluation.scores import score
 
 normalise = import_module("workbench.plugins.metrics.vqa_accuracy").normalise
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.small import SMALL, load, small_registry
-from workbench.compose import build_dataset
 from workbench.conformance import check
-from workbench.contracts import Dataset
+from workbench.contracts.dataset import Dataset
 from workbench.errors import UserError
+from workbench.model.build import build_dataset
 from workbench.registry import resolve_options
-from workbench.train import training_examples
+from workbench.training.loop import training_examples
 
 TASKS = ["questions", "captions"]
 

@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional
 
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
-from workbench.batches import Batch
-from workbench.contracts import Fusion, Inputs
-from workbench.model import VisionLanguageModel, visible
+from workbench.contracts.fusion import Fusion, Inputs
+from workbench.data.collator import Batch
+from workbench.model.vision_language_model import VisionLanguageModel, visible
 
 
 def open_gates(model: VisionLanguageModel) -> None:

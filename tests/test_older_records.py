@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from tests.small import CommandLine
-from workbench.artifacts import ArtifactStore
-from workbench.exported import read_exported
-from workbench.older_records import dataset_of, predictions_of, record_of, weights_of
-from workbench.records import (
+from workbench.inference.export import read_exported
+from workbench.registry import load_registry
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.older_records import dataset_of, predictions_of, record_of, weights_of
+from workbench.storage.records import (
     CURVE,
     PREDICTIONS,
     RECORD,
@@ -25,7 +26,6 @@ from workbench.records import (
     read_records,
     write_trial,
 )
-from workbench.registry import load_registry
 
 MADE = Path(__file__).parent / "made_before"
 OLD = sorted((MADE / "results/before/trials").iterdir())
@@ -113,12 +113,13 @@ def test_options_of_the_workbench_s_datasets_have_their_new_names_and_a_user_s_k
     own = {"name": "mine", "pictures": 4, "columns": {"picture": "file"}}
     before = {"own": own, "other": {"name": "folder", "columns": {"picture": "file"}}}
     after = {"own": own, "other": {"name": "folder", "columns": {"image": "file"}}}
-    told = dataset_of({"name": "mixture", "pictures": 9, "parts": before}, registry)
+    datasets = registry.by_name("dataset")
+    told = dataset_of({"name": "mixture", "pictures": 9, "parts": before}, datasets)
     assert told == {"name": "mixture", "images": 9, "parts": after}
-    assert dataset_of(told, registry) == told
-    assert dataset_of({"name": "vqav2", "picture": "x"}, registry) == {"name": "vqav2", "image": "x"}
-    assert dataset_of({"name": "gone", "picture": "x"}, registry) == {"name": "gone", "picture": "x"}
-    assert dataset_of({}, registry) == {}
+    assert dataset_of(told, datasets) == told
+    assert dataset_of({"name": "vqav2", "picture": "x"}, datasets) == {"name": "vqav2", "image": "x"}
+    assert dataset_of({"name": "gone", "picture": "x"}, datasets) == {"name": "gone", "picture": "x"}
+    assert dataset_of({}, datasets) == {}
 
 
 def test_a_metric_s_own_words_are_left_alone():

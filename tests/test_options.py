@@ -12,15 +12,16 @@ from rich.console import Console
 
 from tests.small import PLUGINS, SMALL, CommandLine, write
 from tests.tiny import builtin_registry
-from workbench.catalogue import show_plugin
+from workbench.cli.display import show_plugin
+from workbench.cli.scaffold import write_plugin
+from workbench.config.component import Checkpoint
+from workbench.config.experiment import load_experiment
+from workbench.config.phase import Share
 from workbench.conformance import check
-from workbench.contracts import Dataset
-from workbench.experiment import load_experiment
+from workbench.contracts.dataset import Dataset
 from workbench.hookspecs import KINDS
 from workbench.options import Option, OptionError, check_signature, options_of
 from workbench.registry import Entry, load_registry
-from workbench.scaffold import write_plugin
-from workbench.trial import Checkpoint, Share
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 100  # of a meaning, in characters: it stands in one line beside its option

@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 
-from workbench.order import longest_chains
+from workbench.runs.priority import longest_chains
 
 Needs = Mapping[str, Sequence[str]]
 

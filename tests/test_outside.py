@@ -12,13 +12,14 @@ from PIL import Image
 from torch.nn import functional
 
 from tests.small import PLUGINS, SMALL, build, load, records, run_inside, small_registry, write
-from workbench.batches import Collator
-from workbench.contracts import Dataset, Example, Prediction
+from workbench.cli.report import make_report
+from workbench.config.experiment import ExperimentError
+from workbench.config.phase import Evaluation
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example, Prediction
+from workbench.data.collator import Collator
 from workbench.errors import UserError
-from workbench.experiment import ExperimentError
-from workbench.finished import read_finished
-from workbench.group_tables import outside_table
-from workbench.outside import (
+from workbench.evaluation.out_of_distribution import (
     NEIGHBOUR,
     OUTSIDE,
     Strangeness,
@@ -26,13 +27,13 @@ from workbench.outside import (
     measure_strangeness,
     outside_images,
 )
-from workbench.report import write_report
-from workbench.samples import WITH_IMAGE, auroc_sample
-from workbench.stages import chain
-from workbench.statistics import image_draws
-from workbench.study import read_study
-from workbench.summary import score
-from workbench.trial import Evaluation
+from workbench.evaluation.scores import score
+from workbench.inference.load_trial import read_finished
+from workbench.reports.bootstrap import WITH_IMAGE, auroc_sample
+from workbench.reports.group_tables import outside_table
+from workbench.reports.results_data import read_study
+from workbench.reports.statistics import image_draws
+from workbench.runs.stages import chain
 
 PROMPT = "<image>{question}\n"
 
@@ -173,7 +174,7 @@ def test_images_from_outside_are_an_axis_that_trains_nothing_again(tmp_path: Pat
     run_inside(experiment, tmp_path / "results")
     measured = [any(name.startswith("outside.") for name in each["metrics"]) for each in records(tmp_path)]
     assert measured == [False, True, True]
-    page = write_report(tmp_path / "results/small").read_text()
+    page = make_report(tmp_path / "results/small").read_text()
     assert "squares(images=10)" in page
 
 

@@ -10,17 +10,16 @@ from safetensors.torch import save_file
 
 from tests.pretrained import reference, save, save_gguf
 from tests.small import load, small_registry
-from tests.test_clip import TINY, openai_weights
-from tests.test_clip import reference as clip_reference
+from tests.test_clip import TINY, openai_weights, reference as clip_reference
 from tests.test_towers import save as save_tower
 from tests.tiny import texts
-from workbench.checkpoints import load_into
-from workbench.compose import build_model
-from workbench.contracts import Corpus
-from workbench.finished import trial_of
-from workbench.model import VisionLanguageModel
-from workbench.part_files import copy_parts, make_room
-from workbench.trial import Trial
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.checkpoints.weights import load_into
+from workbench.config.trial import Trial
+from workbench.inference.load_trial import trial_of
+from workbench.inference.part_files import copy_parts, make_room
+from workbench.model.build import build_model
+from workbench.model.vision_language_model import VisionLanguageModel
 
 TEXT = """\
 base:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.processes import until
-from workbench.peak_memory import PAUSE, UNIT, PeakMemory
+from workbench.devices.peak_memory import PAUSE, UNIT, PeakMemory
 
 SIZE = 400 * 2**20
 EVERYWHERE = pytest.mark.parametrize("place", ["/proc/self", "elsewhere"])
@@ -45,7 +45,7 @@ def test_what_was_held_earlier_in_the_life_of_the_process_does_not_count(tmp_pat
 
 
 def test_a_new_highest_mark_of_the_whole_life_counts_however_short_it_lasted(tmp_path, monkeypatch):
-    monkeypatch.setattr("workbench.peak_memory.PAUSE", 3600.0)
+    monkeypatch.setattr("workbench.devices.peak_memory.PAUSE", 3600.0)
     memory, before = PeakMemory("cpu", tmp_path / "elsewhere"), now()
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT - before + SIZE
     hold(size)

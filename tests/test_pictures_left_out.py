@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry, write
-from workbench.annotations import DataError
-from workbench.compose import CompositionError, build_dataset
-from workbench.picture_files import ImageFiles
-from workbench.plan import Planner
-from workbench.records import read_records
-from workbench.report import write_report
-from workbench.sound import Sound, sound
-from workbench.train import training_examples
+from workbench.cli.report import make_report
+from workbench.data.annotations import DataError
+from workbench.data.broken_images import Sound, sound
+from workbench.data.image_files import ImageFiles
+from workbench.model.build import CompositionError, build_dataset
+from workbench.runs.plan import Planner
+from workbench.storage.records import read_records
+from workbench.training.loop import training_examples
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
 COUNT = 16
@@ -146,7 +146,7 @@ def test_every_trial_leaves_out_the_same_images_and_its_record_says_which(tmp_pa
         assert skipped["train/questions"]["train3.png"] == f"{folder}/train3.png is missing"
         lines = (tmp_path / f"results/small/trials/{record.id}/predictions.jsonl").read_text().split("\n")
         assert "test5.png" not in {json.loads(line)["image"] for line in lines if line}
-    page = write_report(tmp_path / "results/small", small_registry()).read_text()
+    page = make_report(tmp_path / "results/small", small_registry()).read_text()
     assert "images left out" in page
     assert "train/questions: 1" in page
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.made_results import write_results
-from workbench.comparison_plots import interaction_plot
-from workbench.plots import all_plots, image, write_plots
-from workbench.study import Study, read_study
-from workbench.trial_plots import curves_plot, groups_plot, pareto_front, pareto_plot
+from workbench.reports.comparison_plots import interaction_plot
+from workbench.reports.plots import all_plots, image, write_plots
+from workbench.reports.results_data import Study, read_study
+from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_front, pareto_plot
 
 
 @pytest.fixture(scope="module")

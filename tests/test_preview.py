@@ -8,10 +8,9 @@ from PIL import Image
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, small_registry, write
 from tests.tiny import collator, tiny_model
-from workbench.batches import Collator
-from workbench.contracts import Example
-from workbench.example import Turn
-from workbench.preview import IMAGE, PROMPT, preview, tokens_of
+from workbench.contracts.example import Example, Turn
+from workbench.data.collator import Collator
+from workbench.runs.preview import IMAGE, PROMPT, preview, tokens_of
 
 TALK = Example("a", "0", "and is it red?", ("no",), history=(Turn("what color is it?", "blue"),))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.provenance import _cpu_name, provenance
+from workbench.runs.provenance import _cpu_name, provenance
 
 X86 = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\nmodel name\t: AMD EPYC 9755 : 128 cores\n\n"
 ARM = "processor\t: {core}\nBogoMIPS\t: 243.75\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: {part}\n\n"

@@ -15,21 +15,21 @@ from tests.pretrained import reference, save
 from tests.small import PLUGINS, SMALL, load, run_here, small_registry
 from tests.test_train import data_for
 from tests.tiny import builtin_registry
-from workbench.artifacts import ArtifactStore
-from workbench.asking import Asked, open_image
-from workbench.built import build_on
-from workbench.compose import CompositionError, build_dataset, corpus_of
+from workbench.config.experiment import load_experiment
 from workbench.errors import UserError
-from workbench.experiment import load_experiment
-from workbench.exported import export, read_exported
-from workbench.finished import read_finished
-from workbench.fit import Bench, sizes_of
-from workbench.layers import MLP
-from workbench.plan import Planner
-from workbench.records import read_predictions
+from workbench.inference.export import export, read_exported
+from workbench.inference.load_trial import read_finished
+from workbench.inference.predictor import Asked, open_image
+from workbench.layers.mlp import MLP
+from workbench.model.build import CompositionError, build_dataset, corpus_of
+from workbench.model.restore import build_on
 from workbench.registry import load_registry
-from workbench.snapshots import Snapshots
-from workbench.train import train
+from workbench.runs.compatibility import Bench, sizes_of
+from workbench.runs.plan import Planner
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.records import read_predictions
+from workbench.training.loop import train
+from workbench.training.resume import Snapshots
 
 DECODER = "{name: gpt, width: 16, depth: 1, heads: 2, vocabulary_size: 300}"
 TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}\n"
@@ -206,7 +206,7 @@ REFUSED = {
 def test_what_cannot_train_is_refused_before_anything_runs(tmp_path, case):
     text, message = REFUSED[case]
     (tmp_path / "plugins").mkdir()
-    scaffold = Path(__file__).parents[1] / "workbench/templates/plugins/quantizer.py"
+    scaffold = Path(__file__).parents[1] / "workbench/cli/templates/quantizer.py"
     (tmp_path / "plugins/halves.py").write_text(scaffold.read_text().replace("new_plugin", "halves"))
     (tmp_path / "small.yaml").write_text(text)
     registry = load_registry([PLUGINS, tmp_path / "plugins"])

@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.tiny import FUSIONS, QUESTIONS, builtin_registry, collator, images, texts, tiny_model
-from workbench.capabilities import multiplies
-from workbench.checkpoints import load_into, read_weights
-from workbench.compose import count_bytes
-from workbench.contracts import Corpus, Quantizer
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.checkpoints.weights import load_into, read_weights
+from workbench.contracts.quantizer import Quantizer
+from workbench.devices.capabilities import multiplies
 from workbench.errors import UserError
-from workbench.layers import MLP
+from workbench.layers.mlp import MLP
+from workbench.model.build import count_bytes
 
 
 def quantizer(name: str = "int8", **options) -> Quantizer:

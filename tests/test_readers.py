@@ -14,12 +14,12 @@ import yaml
 from benchmarks.official_formats import FORMATS, TEST, write_json, write_lines
 from tests.small import SMALL
 from tests.tiny import builtin_registry
-from workbench.annotations import DataError
+from workbench.config.experiment import load_experiment
 from workbench.conformance import check
-from workbench.contracts import Dataset
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example, Turn
+from workbench.data.annotations import DataError
 from workbench.errors import UserError
-from workbench.example import Example, Turn
-from workbench.experiment import load_experiment
 from workbench.registry import resolve_options
 
 COUNT = 12

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.made_results import write_results
-from workbench.atomic import StorageError, new_folder, storage_errors, write_bytes, write_text
-from workbench.records import (
+from workbench.storage.atomic import StorageError, new_folder, storage_errors, write_bytes, write_text
+from workbench.storage.records import (
     DONE,
     Outline,
     Record,

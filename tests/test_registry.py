@@ -14,12 +14,12 @@ from pydantic import Field, PositiveInt
 
 from tests.processes import forked
 from tests.tiny import builtin_registry
+from workbench.cli.scaffold import write_plugin
+from workbench.config.experiment import plugin_folders
 from workbench.errors import UserError
-from workbench.experiment import plugin_folders
 from workbench.hookspecs import KINDS, hook_name
 from workbench.options import Option, options_of
 from workbench.registry import Entry, Registry, RegistryError, check_options, load_registry, resolve_options
-from workbench.scaffold import write_plugin
 
 METRIC = """
 from workbench import Metric, hookimpl

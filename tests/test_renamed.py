@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 import workbench
-from workbench.annotations import DataError
+from workbench.contracts.example import Example
+from workbench.data.annotations import DataError
 from workbench.errors import RenamedError, did_you_mean
-from workbench.example import Example
 from workbench.registry import check_options, load_registry
 
 EXAMPLE = Example("1", "a.png", "what?", ("x",), more=("b.png",))

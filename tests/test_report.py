@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.made_results import write_dataset_plugin, write_results
-from workbench.atomic import StorageError
-from workbench.findings import answer, finding, key_figures, progress
-from workbench.records import ResultsError
+from workbench.cli.report import make_report
 from workbench.registry import Registry, load_registry
-from workbench.report import glue, render, write_report
-from workbench.statistics import UNCLEAR
-from workbench.study import read_study
-from workbench.tables import all_tables, interactions_table
+from workbench.reports.findings import answer, finding, key_figures, progress
+from workbench.reports.page import glue, render
+from workbench.reports.results_data import read_study
+from workbench.reports.statistics import UNCLEAR
+from workbench.reports.tables import all_tables, interactions_table
+from workbench.storage.atomic import StorageError
+from workbench.storage.records import ResultsError
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -59,7 +60,7 @@ def page_of(folder: Path, registry: Registry | None = None) -> Page:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     folder = write_results(root, images=150, failed=(5,))
-    write_report(folder, load_registry([write_dataset_plugin(root / "plugins")]))
+    make_report(folder, load_registry([write_dataset_plugin(root / "plugins")]))
     return folder
 
 
@@ -116,9 +117,9 @@ def test_tables_and_plots_lie_beside_the_page(folder: Path):
 
 def test_a_second_report_replaces_the_first_with_the_same_bytes(tmp_path: Path):
     folder = write_results(tmp_path, images=10, axes={})
-    first = write_report(folder).read_bytes()
+    first = make_report(folder).read_bytes()
     (folder / "report" / "stale.txt").write_text("")
-    assert write_report(folder).read_bytes() == first
+    assert make_report(folder).read_bytes() == first
     assert sorted(file.name for file in (folder / "report").iterdir()) == ["plots", "report.html", "tables"]
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".")] == []
 
@@ -192,14 +193,14 @@ def test_a_record_that_disagrees_with_its_predictions_is_called_out(tmp_path: Pa
 
 def test_a_folder_that_holds_no_results_is_an_error(tmp_path: Path):
     with pytest.raises(ResultsError, match="no results folder"):
-        write_report(tmp_path)
+        make_report(tmp_path)
 
 
 def test_a_report_that_cannot_be_written_keeps_the_one_before(tmp_path: Path):
     folder = write_results(tmp_path, images=4, axes={})
     (folder / "report").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="cannot write"):
-        write_report(folder)
+        make_report(folder)
     assert (folder / "report").read_text().startswith("a file")
 
 
@@ -307,7 +308,7 @@ def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
 def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
     folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
     assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details
-    assert "Trials ran on" not in write_report(folder).read_text()
+    assert "Trials ran on" not in make_report(folder).read_text()
     for trial in (folder / "trials").iterdir():
         record = json.loads((trial / "record.json").read_text())
         record["provenance"]["instructions"] = "AVX2"
@@ -319,7 +320,7 @@ def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_
     assert "2.4 times the bytes" in told
     assert "the latency" not in told
     assert "the training time" not in told
-    page = write_report(folder).read_text()
+    page = make_report(folder).read_text()
     assert "Trials ran on A &lt;fast&gt; processor (AVX2) and A fast card, which round differently" in page
 
 

@@ -17,16 +17,16 @@ from PIL import ImageOps
 from benchmarks.kills import EXPERIMENT, Killed, compare, kill_often
 from tests.small import build, load, run_here, small_registry
 from tests.test_train import data_for, phase_of
-from workbench.artifacts import ArtifactStore
-from workbench.atomic import StorageError
-from workbench.compose import attach_adapter
-from workbench.curve import Step
-from workbench.model import VisionLanguageModel
-from workbench.optimization import Optimization
-from workbench.run import RunOptions
-from workbench.snapshots import Snapshot, Snapshots
-from workbench.train import NotFiniteError, Trained, Training, train
-from workbench.trial import Phase
+from workbench.config.phase import Phase
+from workbench.model.build import attach_adapter
+from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.runs.scheduler import RunOptions
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.atomic import StorageError
+from workbench.training.curve import Step
+from workbench.training.loop import NotFiniteError, Trained, Training, train
+from workbench.training.optimization import Optimization
+from workbench.training.resume import Snapshot, Snapshots
 
 STEPS = 6
 FP16 = phase_of(precision="fp16", train=("connector",))

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ended, start, until
-from tests.small import PLUGINS, CommandLine
-from tests.small import write as write_file
+from tests.small import PLUGINS, CommandLine, write as write_file
 
 EXPERIMENT = """
 question: does it run?
@@ -41,7 +40,7 @@ def started(folder: Path, *words: str | Path) -> subprocess.Popen[str]:
     """The command line in `folder` as a process of its own, uninstalled, as a user would start it."""
     environment = {**os.environ, "PYTHONPATH": str(PLUGINS.parent.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.Popen(
-        [sys.executable, "-m", "workbench.cli", *map(str, words)],
+        [sys.executable, "-m", "workbench.cli.main", *map(str, words)],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -10,14 +10,15 @@ import pytest
 
 from tests.broken_plugins import Counting
 from tests.tiny import builtin_registry
-from workbench.contracts import Example, Prediction
-from workbench.group_tables import group_table
-from workbench.records import COUNTS, DONE, SCORE, Record, write_summary, write_trial
+from workbench.cli.report import make_report
+from workbench.contracts.example import Example, Prediction
+from workbench.contracts.metric import CONDITIONS
+from workbench.evaluation.scores import lines_of, summarize
 from workbench.registry import Registry
-from workbench.report import write_report
-from workbench.samples import Reading, read_samples
-from workbench.study import read_study
-from workbench.summary import CONDITIONS, lines_of, summarize
+from workbench.reports.bootstrap import Reading, read_samples
+from workbench.reports.group_tables import group_table
+from workbench.reports.results_data import read_study
+from workbench.storage.records import COUNTS, DONE, SCORE, Record, write_summary, write_trial
 
 YES_NO = builtin_registry().create("metric", "yes_no")
 
@@ -101,7 +102,7 @@ def test_the_report_shows_every_group_with_its_counts(tmp_path):
         (group, fusion, 30, 20) for group in ("popular", "random") for fusion in "01"
     ]
     assert table.csv().startswith("group,fusion,questions,images,yes_no,yes_no.low,yes_no.high,yes_no.accuracy,")
-    page = write_report(folder).read_text()
+    page = make_report(folder).read_text()
     assert "By group of questions" in page
     assert "made of the answers together to 60 questions about 20 images" in page
     assert (folder / "report/tables/groups.csv").is_file()

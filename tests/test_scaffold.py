@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli.scaffold import write_plugin
 from workbench.conformance import check
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import load_registry
-from workbench.scaffold import write_plugin
 
 
 @pytest.mark.parametrize("kind", KINDS)

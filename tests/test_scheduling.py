@@ -14,13 +14,13 @@ import pytest
 
 from tests.processes import ended, start, until
 from tests.small import SMALL, files_of, load, records, run_here, small_registry, write
-from workbench.artifacts import ArtifactStore
-from workbench.clean import clean
 from workbench.errors import UserError
-from workbench.locks import locked
-from workbench.run import RunOptions
-from workbench.stages import chain
-from workbench.work import _check_sources
+from workbench.runs.clean import clean
+from workbench.runs.scheduler import RunOptions
+from workbench.runs.stage_work import _check_sources
+from workbench.runs.stages import chain
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.locks import locked
 
 GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"

@@ -11,12 +11,11 @@ import torch
 
 from tests.test_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, builtin_registry, collator, images, tiny_model
-from workbench.batches import Collator
-from workbench.contracts import Example
+from workbench.contracts.example import Example, Turn
+from workbench.data.collator import Collator
+from workbench.data.image_views import distinct, gather, one_view_each, views_from
 from workbench.errors import UserError
-from workbench.example import Turn
-from workbench.generate import generate
-from workbench.views import distinct, gather, one_view_each, views_from
+from workbench.model.generation import generate
 
 PAIR = [replace(each, image="a", more=("b",)) for each in QUESTIONS[0]]
 ONE = [replace(each, image="c") for each in QUESTIONS[1]]

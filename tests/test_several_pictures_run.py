@@ -12,22 +12,22 @@ from PIL import Image
 
 from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_here, small_registry, write
 from tests.test_features import outcome
-from workbench.asking import Asked
-from workbench.batches import Collator
-from workbench.compose import CompositionError, build_dataset
 from workbench.conformance import check
-from workbench.finished import read_finished
-from workbench.fit import Bench, sizes_of
-from workbench.gallery import make_gallery
-from workbench.objectives import Answers, TrainingData
-from workbench.pictures import ImageLoader
-from workbench.plan import Planner
-from workbench.preview import preview
-from workbench.probe import Probe
-from workbench.records import read_predictions
-from workbench.run import RunOptions
-from workbench.study import read_study
-from workbench.train import training_examples
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.inference.load_trial import read_finished
+from workbench.inference.predictor import Asked
+from workbench.model.build import CompositionError, build_dataset
+from workbench.reports.gallery import make_gallery
+from workbench.reports.results_data import read_study
+from workbench.runs.compatibility import Bench, sizes_of
+from workbench.runs.plan import Planner
+from workbench.runs.preview import preview
+from workbench.runs.scheduler import RunOptions
+from workbench.runs.timing_probe import Probe
+from workbench.storage.records import read_predictions
+from workbench.training.loop import training_examples
+from workbench.training.objectives import Answers, TrainingData
 
 TEXT = SMALL.replace("dataset: squares", "dataset: pairs").replace(
     "train: [encoder, connector, fusion, language_model], steps: 2, batch: 4",

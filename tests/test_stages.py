@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.small import PLUGINS, SMALL, load, small_registry, write
-from workbench.compose import build_dataset
-from workbench.experiment import Experiment, load_experiment
+from workbench.config.experiment import Experiment, load_experiment
+from workbench.config.trial import Trial
+from workbench.model.build import build_dataset
 from workbench.registry import Registry, load_registry
-from workbench.stages import Stage, chain
-from workbench.trial import Trial
+from workbench.runs.stages import Stage, chain
 
 CONTRAST = "    - {name: contrast, objective: contrastive, tasks: [captions], train: [encoder], steps: 2}\n"
 TUNE = "    - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}\n"
@@ -54,7 +54,7 @@ def test_a_key_is_the_hash_of_all_a_stage_is_made_of(tmp_path):
             text = "\n".join(f"{name}={value}" for name, value in sorted(stage.made_of.items()))
             assert stage.key == hashlib.sha256(text.encode()).hexdigest()[:16]
             assert stage.made_of["before"] == (stage.before or "")
-            assert f"code:workbench/{'evaluate' if stage.evaluates else 'train'}.py" in stage.made_of
+            assert f"code:workbench/{'evaluation/evaluate' if stage.evaluates else 'training/loop'}.py" in stage.made_of
 
 
 def test_keys_are_the_same_each_time(tmp_path):

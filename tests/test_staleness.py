@@ -20,17 +20,19 @@ from safetensors.torch import save_file
 
 from tests.made_results import write_results
 from tests.small import PLUGINS, SMALL, CommandLine, Inside
-from workbench.experiment import Experiment, load_experiment, plugin_folders
-from workbench.findings import answer, progress
-from workbench.group_tables import group_table
-from workbench.plan import Planner
+from workbench.cli.report import asked_of
+from workbench.config.experiment import Experiment, load_experiment, plugin_folders
 from workbench.registry import Registry, load_registry
-from workbench.report import render, with_staleness
-from workbench.results_folder import last_run_of, origin_of
-from workbench.run import RunOptions, run
-from workbench.staleness import not_compared
-from workbench.study import Study, read_study
-from workbench.tables import all_tables, trials_table
+from workbench.reports.findings import answer, progress
+from workbench.reports.group_tables import group_table
+from workbench.reports.page import render
+from workbench.reports.results_data import Study, read_study
+from workbench.reports.staleness_notes import not_compared
+from workbench.reports.tables import all_tables, trials_table
+from workbench.runs.experiment_folder import last_run_of, origin_of
+from workbench.runs.plan import Planner
+from workbench.runs.scheduler import RunOptions, run
+from workbench.runs.staleness import with_staleness
 
 FILM = '''
 """A fusion of one's own, built on another."""
@@ -134,7 +136,7 @@ def away(file: Path) -> Iterator[None]:
 
 def study_of_file(folder: Path, *overrides: str) -> Study:
     experiment, registry = load(folder, *overrides)
-    study = read_study(folder / "results/exp", 20, registry, experiment, COMMAND)
+    study = read_study(folder / "results/exp", 20, registry, asked_of(experiment), COMMAND)
     return with_staleness(study, registry, experiment)
 
 
@@ -221,8 +223,8 @@ def with_made_of(study: Study, **changes: str | None) -> Study:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"code:workbench/train.py": "another"}, "workbench/train.py changed"),
-        ({"code:workbench/built.py": None}, "workbench/built.py is new"),
+        ({"code:workbench/training/loop.py": "another"}, "workbench/training/loop.py changed"),
+        ({"code:workbench/model/restore.py": None}, "workbench/model/restore.py is new"),
         ({"code:workbench/gone.py": "another"}, "workbench/gone.py is gone"),
         ({f"code:workbench/{name}.py": "another" for name in "abcd"}, "4 files of the workbench changed"),
         ({"version:torch": "0.1"}, f"torch 0.1 -> {torch.__version__}"),
@@ -282,7 +284,7 @@ def test_where_a_plugin_is_missing_the_rest_is_compared_and_that_is_told(finishe
 
 
 def test_records_that_do_not_say_what_they_were_made_of_are_told(tmp_path):
-    study = with_staleness(read_study(write_results(tmp_path, images=4, axes={}), 20), None)
+    study = with_staleness(read_study(write_results(tmp_path, images=4, axes={}), 20), load_registry())
     assert "1 of 1 trials do not say what they were made of" in not_compared(study)
 
 
@@ -353,7 +355,7 @@ def test_a_file_that_asks_something_else_and_shares_no_trial_has_no_report_there
     assert told.code == 2
     assert "holds the results of another experiment" in told.errors
     experiment, registry = load(project, "question=Else?")
-    study = read_study(project / "results/exp", 20, registry, experiment)
+    study = read_study(project / "results/exp", 20, registry, asked_of(experiment))
     assert (study.summary.question, len(study.done)) == ("Else?", 4)
 
 

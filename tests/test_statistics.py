@@ -12,8 +12,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from tests.made_results import write_results
-from workbench.interactions import DEPENDS, interactions
-from workbench.statistics import (
+from workbench.reports.interactions import DEPENDS, interactions
+from workbench.reports.results_data import GAIN, read_study
+from workbench.reports.statistics import (
     BASELINE,
     BETTER,
     NO_RESULT,
@@ -26,7 +27,6 @@ from workbench.statistics import (
     infer,
     resampled_means,
 )
-from workbench.study import GAIN, read_study
 
 
 def sample_of(scores: numpy.ndarray, seeds: list[str] | None = None, resamples: int = 2000) -> Sample:

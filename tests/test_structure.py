@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from functools import cache
@@ -13,20 +14,23 @@ import pytest
 
 from tests.tiny import builtin_registry
 from workbench.hookspecs import KINDS
+from workbench.sources import page
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/**/*.py") if "templates" not in file.parts)
 PLUGINS = sorted(file.relative_to(ROOT) for file in ROOT.glob("plugins/*/*.py"))
-PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/templates/*.html"))
+PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/reports/templates/*.html"))
 
-# From what everything stands on, up to the command line: a module imports from its own layer or from those before it.
-LAYERS = (
-    {"errors", "hookspecs", "contracts", "layers", "tokenizer", "checkpoints", "trial", "devices"},
-    {"registry", "discovery", "options"},
-    {"experiment"},
-    {"model", "batches", "compose", "generate"},
-    {"train", "evaluate"},
-    {"run", "report", "scaffold", "conformance", "catalogue"},
+# The house: what stands on what. A package or a module beside them imports from floors below its own and from itself.
+FLOORS = (
+    {"errors", "hookspecs", "renamed"},
+    {"devices", "discovery", "options", "package_code", "registry", "sources", "storage"},
+    {"checkpoints", "layers"},
+    {"config", "contracts"},
+    {"data"},
+    {"model", "reports"},
+    {"conformance", "evaluation", "inference", "training"},
+    {"runs"},
     {"cli"},
 )
 # Where the outside world enters, and the one exception that says so. Any other is there for somebody who catches it.
@@ -40,7 +44,12 @@ BORDERS = {
     "ResultsError": "what runs and exports left on the disk",
     "ArtifactError": "stages that are kept for later ones",
     "StorageError": "the disk that is written to",
+    "RenamedError": "plugins that were written for an earlier version",
 }
+BESIDE = {file.name for file in CORE if len(file.parts) == 2}
+# A report is made from records alone.
+OF_REPORTS = {"contracts", "errors", "registry", "reports", "storage"}
+MOST_MODULES, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 10, 300, 40
 # Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of images, words
 # of metrics' names that reports spell in capitals.
 WORDS = {"bleu", "cider", "folder", "loss", "none"}
@@ -66,11 +75,17 @@ def imported(file: Path, typing: bool = True) -> set[str]:
     return found
 
 
-def layer_of(module: str) -> int | None:
-    parts = module.split(".")
-    if parts[0] != "workbench" or len(parts) < 2:
-        return None
-    return next((number for number, layer in enumerate(LAYERS) if parts[1] in layer), None)
+def room_of(module: str) -> str:
+    """The package in `workbench/` that a module lies in, or the module itself where it lies beside them."""
+    return module.split(".")[1]
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS, start=1) if room in floor)
+
+
+def rooms() -> set[str]:
+    return {file.parts[1].removesuffix(".py") for file in CORE} - {"__init__"}
 
 
 @pytest.mark.parametrize("file", CORE, ids=str)
@@ -85,34 +100,55 @@ def test_the_core_imports_no_plugin(file):
     assert not [module for module in imported(file) if module.startswith(("plugins", "workbench.plugins"))]
 
 
-@pytest.mark.parametrize("file", CORE, ids=str)
+def test_every_package_has_its_floor_and_every_floor_its_packages():
+    assert rooms() == set().union(*FLOORS)
+    assert sum(map(len, FLOORS)) == len(rooms()), "no package stands on two floors"
+    assert len(FLOORS) <= 9
+
+
+def test_few_modules_lie_beside_the_packages_and_their_names_are_on_the_list():
+    assert len(BESIDE) <= MOST_MODULES
+    assert "registry.py" in BESIDE
+
+
+@pytest.mark.parametrize("file", [file for file in CORE if len(file.parts) > 2 or file.stem != "__init__"], ids=str)
 def test_imports_run_one_way(file):
-    own = layer_of(".".join(file.with_suffix("").parts))
-    if own is None:
+    own = file.parts[1].removesuffix(".py")
+    there = {room_of(module) for module in imported(file) if module.startswith("workbench.")} & rooms() - {own}
+    level = {room for room in there if floor_of(room) == floor_of(own)}
+    assert {room for room in there if floor_of(room) > floor_of(own)} == set()
+    # Modules beside the packages, as the registry and what it is made of, may share a floor.
+    assert not [room for room in level if {f"{room}.py", f"{own}.py"} - BESIDE]
+    if own == "reports":
+        assert there <= OF_REPORTS
+
+
+@pytest.mark.parametrize("package", sorted(room for room in rooms() if (ROOT / "workbench" / room).is_dir()))
+def test_a_package_says_what_lies_in_it_and_runs_nothing(package):
+    if package == "conformance":  # its page is what a plugin's own test imports
         return
-    above = {module for module in imported(file) if (layer_of(module) or 0) > own}
-    assert above == set()
+    [docstring] = tree(Path(f"workbench/{package}/__init__.py")).body
+    assert isinstance(docstring, ast.Expr)
+    assert ast.get_docstring(tree(Path(f"workbench/{package}/__init__.py")))
 
 
 def test_no_two_modules_of_the_core_import_each_other():
     names = {".".join(file.with_suffix("").parts).removesuffix(".__init__"): file for file in CORE}
     graph = {
         # A module of a package may name the package to reach its neighbours.
-        name: {other for other in imported(file, typing=False) & set(names) if not f"{name}.".startswith(f"{other}.")}
+        name: {other for other in imported(file) & set(names) if not f"{name}.".startswith(f"{other}.")}
         for name, file in names.items()
         if name != "workbench"
     }
     order = list(TopologicalSorter(graph).static_order())  # CycleError where there is a circle
-    assert order.index("workbench.contracts") < order.index("workbench.model") < order.index("workbench.cli")
+    assert order.index("workbench.contracts.fusion") < order.index("workbench.model.build")
+    assert order.index("workbench.model.build") < order.index("workbench.cli.main")
 
 
 @pytest.mark.parametrize("file", PLUGINS, ids=str)
 def test_a_plugin_imports_of_the_workbench_only_what_is_on_its_page(file):
     inner = {module for module in imported(file) if module.startswith("workbench.")}
-    names = {module.removeprefix("workbench.") for module in inner}
-    page = imported(Path("workbench/__init__.py"))
-    offered = {module.rpartition(".")[2] for module in page}
-    assert names <= offered
+    assert {module.removeprefix("workbench.") for module in inner} <= set(page())
     assert not any(module.startswith(("plugins", "workbench.plugins")) for module in imported(file))
 
 
@@ -182,8 +218,9 @@ def test_every_exception_is_caught_by_its_name_or_is_the_one_of_a_border():
 def test_the_page_of_plugin_authors_offers_what_it_lists():
     import workbench
 
-    for name in workbench.__all__:
-        assert getattr(workbench, name) is not None
+    assert sorted(page()) == sorted(workbench.__all__)  # pyright: ignore[reportAttributeAccessIssue]
+    for name, module in page().items():
+        assert getattr(workbench, name) is getattr(importlib.import_module(module), name)
     with pytest.raises(AttributeError, match="no attribute 'Fusions'"):
         workbench.Fusions  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -193,9 +230,9 @@ def test_the_page_of_plugin_authors_offers_what_it_lists():
     [
         "import workbench",
         "from workbench import hookimpl, UserError",
-        "import workbench.cli",
-        "import workbench.trial, workbench.errors, workbench.hookspecs",
-        "import sys; sys.argv = ['workbench', '--help']; import workbench.cli\ntry: workbench.cli.main()\n"
+        "import workbench.cli.main",
+        "import workbench.config.trial, workbench.errors, workbench.hookspecs",
+        "import sys; sys.argv = ['workbench', '--help']; import workbench.cli.main\ntry: workbench.cli.main.main()\n"
         "except SystemExit: pass",
     ],
 )
@@ -208,6 +245,6 @@ def test_the_command_line_answers_without_torch(statement):
 
 def test_a_plan_waits_for_no_library_that_only_training_or_a_report_needs():
     unwanted = "{'pandas', 'scipy', 'seaborn', 'transformers'}"
-    text = f"import workbench.plan, sys; sys.exit(', '.join({unwanted} & set(sys.modules)) or 0)"
+    text = f"import workbench.runs.plan, sys; sys.exit(', '.join({unwanted} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

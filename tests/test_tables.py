@@ -12,11 +12,21 @@ import pandas
 import pytest
 
 from tests.made_results import write_results
-from workbench.notation import duration, fixed, joined, megabytes, notation_for, p_value, share, signed, significant
-from workbench.statistics import Interval
-from workbench.study import Scale, Study, read_study
-from workbench.table_formats import Column, Table, latex, write_tables
-from workbench.tables import axis_table, trials_table
+from workbench.reports.number_format import (
+    duration,
+    fixed,
+    joined,
+    megabytes,
+    notation_for,
+    p_value,
+    share,
+    signed,
+    significant,
+)
+from workbench.reports.results_data import Scale, Study, read_study
+from workbench.reports.statistics import Interval
+from workbench.reports.table_formats import Column, Table, latex, write_tables
+from workbench.reports.tables import axis_table, trials_table
 
 
 @pytest.fixture(scope="module")

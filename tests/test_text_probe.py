@@ -10,10 +10,10 @@ import torch
 
 from tests.small import load, records, run_inside, small_registry, write
 from tests.tiny import FUSIONS, tiny_model
-from workbench.annotations import DataError
-from workbench.experiment import ExperimentError
-from workbench.stages import chain
-from workbench.text_probe import WINDOW, perplexity
+from workbench.config.experiment import ExperimentError
+from workbench.data.annotations import DataError
+from workbench.evaluation.text_perplexity import WINDOW, perplexity
+from workbench.runs.stages import chain
 
 TEXT = "is there a red shape? a blue circle in the image\n" * 40
 FROZEN, ALL = "[encoder, connector, fusion]", "[encoder, connector, fusion, language_model]"

@@ -15,16 +15,16 @@ from transformers.image_processing_utils import select_best_resolution
 from tests.small import PLUGINS, SMALL, load, run_here, small_registry
 from tests.test_features import outcome
 from tests.tiny import builtin_registry
-from workbench.asking import Asked
-from workbench.compose import build_dataset
 from workbench.conformance import check
+from workbench.contracts.tiles import best_grid, views_of
 from workbench.errors import UserError
-from workbench.finished import read_finished
-from workbench.plan import Planner
-from workbench.preview import preview
-from workbench.records import read_predictions
-from workbench.run import RunOptions
-from workbench.tiles import best_grid, views_of
+from workbench.inference.load_trial import read_finished
+from workbench.inference.predictor import Asked
+from workbench.model.build import build_dataset
+from workbench.runs.plan import Planner
+from workbench.runs.preview import preview
+from workbench.runs.scheduler import RunOptions
+from workbench.storage.records import read_predictions
 
 SIZES = [(336, 336), (337, 336), (1000, 200), (200, 1000), (640, 480), (5, 5), (1, 2000), (3000, 2900), (1344, 336)]
 

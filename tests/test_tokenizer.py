@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.contracts import Corpus
-from workbench.tokenizer import tokenizer_for
+from workbench.checkpoints.tokenizer import Corpus, tokenizer_for
 
 
 def test_a_text_is_learned_once_for_each_size_of_vocabulary():

@@ -18,11 +18,11 @@ from tests.test_capabilities import LESSER, on
 from tests.test_peft import adapter, shake
 from tests.test_quantized_phases import TEXT
 from tests.tiny import builtin_registry
-from workbench.capabilities import multiplies_int8
-from workbench.compose import CompositionError, count_bytes
 from workbench.conformance import check
+from workbench.devices.capabilities import multiplies_int8
 from workbench.errors import UserError
-from workbench.fit import Bench, sizes_of
+from workbench.model.build import CompositionError, count_bytes
+from workbench.runs.compatibility import Bench, sizes_of
 
 ao: Any = pytest.importorskip("torchao.quantization", reason="comes with pip install workbench[torchao]")
 

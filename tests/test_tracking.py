@@ -10,11 +10,11 @@ from rich.console import Console
 
 from tests.broken_plugins import WantsATraining
 from tests.small import load, records, run_inside, small_registry, write
-from workbench.experiment import ExperimentError
-from workbench.records import read_curve
-from workbench.stages import Stage, chain
-from workbench.tracking import Tracking
-from workbench.workers import Advance
+from workbench.config.experiment import ExperimentError
+from workbench.contracts.launcher import Advance
+from workbench.runs.stages import Stage, chain
+from workbench.runs.tracking import Tracking
+from workbench.storage.records import read_curve
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from tests.small import build, load, small_registry
-from workbench.batches import Collator
-from workbench.compose import attach_adapter, trainable
-from workbench.contracts import Dataset
-from workbench.curve import Step, Stopwatch
+from workbench.config.phase import Phase
+from workbench.contracts.dataset import Dataset
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.data.image_views import distinct, gather
+from workbench.data.sampler import Passes, sample
 from workbench.errors import UserError
-from workbench.features import Look
-from workbench.model import VisionLanguageModel
-from workbench.objectives import TrainingData, pieces
-from workbench.optimization import groups, schedule, steps_of
-from workbench.passes import Passes, sample
-from workbench.pictures import ImageLoader
-from workbench.snapshots import Snapshots
-from workbench.train import NotFiniteError, Trained, Training, compiling, train, training_examples
-from workbench.trial import Phase
-from workbench.validation import hold_out
-from workbench.views import distinct, gather
+from workbench.model.build import attach_adapter, trainable
+from workbench.model.image_features import Look
+from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.training.curve import Step, Stopwatch
+from workbench.training.loop import NotFiniteError, Trained, Training, compiling, train, training_examples
+from workbench.training.objectives import TrainingData, pieces
+from workbench.training.optimization import groups, schedule, steps_of
+from workbench.training.resume import Snapshots
+from workbench.training.validation import hold_out
 
 ALL = ("encoder", "connector", "fusion", "language_model")
 

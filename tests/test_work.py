@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import SMALL, load, records, run_inside, small_registry
-from workbench.artifacts import ArtifactStore
-from workbench.compose import create
-from workbench.experiment import load_experiment
-from workbench.report import write_report
-from workbench.stage_inputs import build_for
-from workbench.stages import chain
-from workbench.workplace import Workplace
+from workbench.cli.report import make_report
+from workbench.config.experiment import load_experiment
+from workbench.model.build import create
+from workbench.runs.stage_inputs import build_for
+from workbench.runs.stages import chain
+from workbench.runs.workplace import Workplace
+from workbench.storage.artifacts import ArtifactStore
 
 SIZES: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 PHASES = """\
@@ -82,5 +82,5 @@ def test_what_cannot_be_repeated_is_done_and_every_record_that_rests_on_it_says_
     told = [(each["axes"]["fusion"], each["provenance"].get("unrepeatable")) for each in records(tmp_path)]
     assert sorted(told, key=str) == [("concat_projection", None)] * 2 + [("unrepeatable", "my_backward")] * 2
     assert "my_backward differs in its last bits" in caplog.text
-    assert "my_backward" in write_report(tmp_path / "results/small").read_text()
+    assert "my_backward" in make_report(tmp_path / "results/small").read_text()
     assert not torch.are_deterministic_algorithms_enabled(), "as before"

@@ -18,10 +18,10 @@ from rich.console import Console
 
 from tests.processes import until
 from tests.small import SMALL, load, records, run_here, small_registry
-from workbench.contracts import Launcher
-from workbench.experiment import Experiment
-from workbench.run import Outcome, RunOptions, run
-from workbench.workers import Advance, Crew, Do, Finished, Job, Tell
+from workbench.config.experiment import Experiment
+from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Tell
+from workbench.runs.experiment_folder import Outcome
+from workbench.runs.scheduler import RunOptions, run
 
 
 def held(folder: Path) -> tuple[Path, Experiment]:
@@ -253,7 +253,7 @@ def test_a_worker_on_macos_is_a_new_interpreter_that_hears_of_no_interrupt(monke
 def test_cores_are_shared_by_the_workers_of_a_cpu_or_gpu(monkeypatch, device, settings, workers, threads):
     """On a CPU each computes on one; beside a GPU nothing else needs them."""
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)), raising=False)
-    monkeypatch.setattr("workbench.machine.cores_allowed", lambda root: None)  # a container may have fewer
+    monkeypatch.setattr("workbench.devices.machine.cores_allowed", lambda root: None)  # a container may have fewer
     found = small_registry().create("launcher", "local", **settings)
     found.open(Crew(prepare_to_count, device))
     try:

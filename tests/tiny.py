@@ -7,9 +7,12 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from workbench.batches import Collator
-from workbench.contracts import Corpus, Encoder, Example, Fusion, VisionShape
-from workbench.model import VisionLanguageModel
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.contracts.encoder import Encoder, VisionShape
+from workbench.contracts.example import Example
+from workbench.contracts.fusion import Fusion
+from workbench.data.collator import Collator
+from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 
 FUSIONS = ("concat_projection", "cross_attention", "gated", "bidirectional")

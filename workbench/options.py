@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import types
 import typing
 from collections.abc import Callable
@@ -44,9 +43,7 @@ class Option:
         inner = typing.get_args(self.annotation)
         if typing.get_origin(self.annotation) is not dict or inner[0] is not str:
             return None
-        if getattr(inner[1], "__module__", "") != "workbench.contracts":
-            return None
-        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", inner[1].__name__).lower()
+        kind = vars(inner[1]).get("kind") if inspect.isclass(inner[1]) else None
         return kind if kind in KINDS else None
 
     def validate(self, value: Any) -> Any:

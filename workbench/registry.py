@@ -61,6 +61,11 @@ class Entry:
     code: Code | None = None
 
     @property
+    def built_in(self) -> bool:
+        """Whether it comes with the workbench."""
+        return self.module.startswith(BUILT_IN)
+
+    @property
     def summary(self) -> str:
         """The first line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
@@ -103,6 +108,10 @@ class Registry:
         """Every entry, or those of one kind, by kind and name."""
         chosen = [entry for entry in self._entries.values() if kind in (None, entry.kind)]
         return sorted(chosen, key=lambda entry: (KINDS.index(entry.kind), entry.name))
+
+    def by_name(self, kind: str) -> dict[str, Entry]:
+        """The entries of one kind by name."""
+        return {entry.name: entry for entry in self.entries(kind)}
 
     def entry(self, kind: str, name: str) -> Entry:
         """The entry of exactly that name; `RegistryError` with a suggestion when there is none."""

@@ -48,6 +48,14 @@ class Source:
     names: tuple[str, ...] = ()
 
 
+@cache
+def page() -> Mapping[str, str]:
+    """The names that plugins import from the page, and the module that each lies in."""
+    stub = ast.parse(Path(workbench.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: f"{PAGE}.{node.module}" for node in imports for alias in node.names}
+
+
 class Code:
     """The code of one plugin: its file as it was when this was made, what the files of its folder share (`_*.py`),
     every other file of one's own that these import, and files of data that lie beside one of them and are named in it.
@@ -220,15 +228,15 @@ def _found_in_core(parts: Sequence[str], names: tuple[str, ...]) -> tuple[list[P
     """The code behind the page is in every key, the packages it needs are not; a module named outright is code of one's
     own."""
     places = [Path(place) for place in workbench.__path__]
-    homes = {workbench.MODULE_OF.get(name) for name in names} - {None} if not parts else set()
+    homes = {page().get(name) for name in names} - {None} if not parts else set()
     packages = {package for home in homes for package in _packages_of(str(home))}
-    names = tuple(name for name in names if parts or workbench.MODULE_OF.get(name) is None)
+    names = tuple(name for name in names if parts or page().get(name) is None)
     return _files_below(places, parts, names), packages
 
 
 @cache
 def _packages_of(module: str) -> frozenset[str]:
-    (file,) = _files_below([Path(place) for place in workbench.__path__], module.split(".")[1:], ())
+    *_, file = _files_below([Path(place) for place in workbench.__path__], module.split(".")[1:], ())
     firsts = {each.module.partition(".")[0] for each in read_source(file.read_bytes()).imports}
     return frozenset(firsts - {PAGE, "__future__"} - sys.stdlib_module_names)
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from workbench import (
+    PRELOAD,
     Advance,
     Crew,
     Finished,
@@ -195,7 +196,7 @@ def _context() -> Any:
     if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["workbench.warm"])
+    context.set_forkserver_preload([PRELOAD])
     with _deaf_to_interrupts():
         forkserver.ensure_running()
     return context

@@ -13,8 +13,8 @@ from workbench.conformance.changed_layers import calls_of_changed_layers, whole_
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.conformance.modules import CLOSE, EXACT, expect_rows_apart
 from workbench.conformance.reference import batch_for, compose, gap, opened, train_briefly
-from workbench.contracts import Adapter
-from workbench.model import VisionLanguageModel
+from workbench.contracts.adapter import Adapter
+from workbench.model.vision_language_model import VisionLanguageModel
 
 WHOLE = 8  # times the whole model is asked the same, which takes longer than to ask a layer
 

@@ -10,10 +10,10 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from workbench.config.component import Component
 from workbench.conformance.check import check_component
 from workbench.conformance.findings import CannotCheck, Finding
 from workbench.registry import load_registry
-from workbench.trial import Component
 
 LIMIT = 60.0  # seconds that a check may take
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.batches import Batch
 from workbench.conformance.calls import Call
 from workbench.conformance.reference import QUESTIONS, batch_for, reference_model
 from workbench.conformance.values import copied
-from workbench.model import VisionLanguageModel
+from workbench.data.collator import Batch
+from workbench.model.vision_language_model import VisionLanguageModel
 
 
 def calls_of_changed_layers(model: VisionLanguageModel, number: int) -> Sequence[Call]:

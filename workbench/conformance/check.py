@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workbench.compose import arguments_of
+from workbench.config.component import Component
 from workbench.conformance import (
     adapters,
     connectors,
@@ -23,8 +23,8 @@ from workbench.conformance.chances import chance_restored
 from workbench.conformance.findings import CannotCheck, Finding, Subject, examine
 from workbench.conformance.reference import compose
 from workbench.errors import UserError
+from workbench.model.build import arguments_of
 from workbench.registry import Entry, Registry, resolve_options
-from workbench.trial import Component
 
 RULES = {
     "encoder": encoders.CHECKS,

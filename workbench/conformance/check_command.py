@@ -9,16 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from workbench.components import named
+from workbench.config.component import Component, named
+from workbench.config.experiment import Experiment
+from workbench.config.overrides import read_settings
+from workbench.config.resolve import Written, resolve_component
 from workbench.conformance.check import RULES, check_component
 from workbench.conformance.findings import CannotCheck
 from workbench.conformance.used import external_components
 from workbench.errors import UserError, did_you_mean
-from workbench.experiment import Experiment
-from workbench.overrides import read_settings
 from workbench.registry import Entry, Registry, load_registry
-from workbench.resolve import Written, resolve_component
-from workbench.trial import Component
 
 
 def check_path(path: Path | None, kind: str | None, console: Console, overrides: Sequence[str] = ()) -> bool:

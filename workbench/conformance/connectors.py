@@ -17,7 +17,8 @@ from workbench.conformance.modules import (
     rows_do_not_mix,
 )
 from workbench.conformance.reference import gap, opened
-from workbench.contracts import Connector, VisionShape
+from workbench.contracts.connector import Connector
+from workbench.contracts.encoder import VisionShape
 from workbench.errors import UserError
 
 VISION = VisionShape(24, 4)  # that of the reference encoder

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops
 
-from workbench.batches import own_places
 from workbench.conformance.calls import Asked, Call, another_day, expect_the_same_each_time
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.contracts import Dataset, Example
-from workbench.views import distinct
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example
+from workbench.data.collator import own_places
+from workbench.data.image_views import distinct
 
 OPENED = 16  # images of each split that are opened
 

@@ -7,10 +7,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch
 from workbench.conformance.findings import Subject, expect
 from workbench.conformance.modules import CLOSE
 from workbench.conformance.reference import PROMPTS, QUESTIONS, SEVERAL, batch_for, gap, trained
+from workbench.data.collator import Batch
 
 
 def answers_from_the_cache_equal_the_full_pass(subject: Subject) -> None:

@@ -18,7 +18,7 @@ from workbench.conformance.modules import (
     rows_do_not_mix,
 )
 from workbench.conformance.reference import different_images, gap, opened
-from workbench.contracts import Encoder
+from workbench.contracts.encoder import Encoder
 
 
 def any_image_becomes_a_tensor_of_its_image_size(subject: Subject) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workbench.conformance.calls import Call
 from workbench.conformance.reference import DEPTH
-from workbench.contracts import Fusion, Inputs
+from workbench.contracts.fusion import Fusion, Inputs
 
 ROWS, LENGTH, TOKENS = 2, 6, 4  # rows, text tokens, image tokens of a view
 NUMBERS = 2 * DEPTH  # each block, reading the prompt and answering

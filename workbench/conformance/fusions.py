@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch
 from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
 from workbench.conformance.findings import Rule, Subject, after, expect
@@ -40,9 +39,13 @@ from workbench.conformance.reference import (
     other_ids,
     trained,
 )
-from workbench.contracts import DecoderShape, Example, Fusion, Inputs, VisionShape
-from workbench.layers import all_tensors
-from workbench.model import VisionLanguageModel, visible
+from workbench.contracts.encoder import VisionShape
+from workbench.contracts.example import Example
+from workbench.contracts.fusion import Fusion, Inputs
+from workbench.contracts.language_model import DecoderShape
+from workbench.data.collator import Batch
+from workbench.layers.tensors import all_tensors
+from workbench.model.vision_language_model import VisionLanguageModel, visible
 
 
 def prepare_gives_one_entry_for_each_set_of_images(subject: Subject) -> None:

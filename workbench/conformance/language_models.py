@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.checkpoints.tokenizer import Corpus
 from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
 from workbench.conformance.findings import Rule, Subject, after, expect
@@ -26,9 +27,9 @@ from workbench.conformance.modules import (
     rows_do_not_mix,
 )
 from workbench.conformance.reference import QUESTIONS, corpus, gap, opened
-from workbench.contracts import Corpus, LanguageModel
-from workbench.layers import pick
-from workbench.model import visible
+from workbench.contracts.language_model import LanguageModel
+from workbench.layers.tensors import pick
+from workbench.model.vision_language_model import visible
 
 # Two rows, each with a shared beginning and two questions.
 SEGMENTS = torch.tensor([[0, 0, 1, 1, 1, 2, 2]]), torch.tensor([[0, 0, 0, 1, 2, 2, 2]])

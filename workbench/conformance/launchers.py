@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.contracts import Launcher
-from workbench.workers import Crew, Do, Finished, Tell
+from workbench.contracts.launcher import Crew, Do, Finished, Launcher, Tell
 
 PATIENCE = 60.0  # seconds; the first worker may have to load torch
 SOON = 4.0  # seconds in which a killed process is gone

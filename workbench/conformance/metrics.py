@@ -9,8 +9,8 @@ import numpy
 
 from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.contracts import Example, Metric, Prediction
-from workbench.summary import summarized
+from workbench.contracts.example import Example, Prediction
+from workbench.contracts.metric import Metric, summarized
 
 
 def perfect() -> list[Prediction]:

@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch
 from workbench.conformance.chances import start_chances
 from workbench.conformance.findings import Check, Rule, Subject, after, expect, in_turn
 from workbench.conformance.reference import batch_for, compose, gap, opened, other_ids, train_briefly, trained
-from workbench.model import VisionLanguageModel
+from workbench.data.collator import Batch
+from workbench.model.vision_language_model import VisionLanguageModel
 
 EXACT, CLOSE = 1e-6, 1e-3
 APART = (

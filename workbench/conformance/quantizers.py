@@ -7,7 +7,6 @@ import pickle
 
 from torch import Tensor
 
-from workbench.compose import count_bytes
 from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.chances import start_chances
 from workbench.conformance.changed_layers import calls_of_changed_layers, whole_model
@@ -15,9 +14,10 @@ from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
 from workbench.conformance.modules import EXACT
 from workbench.conformance.reference import batch_for, gap, trained
 from workbench.conformance.values import same
-from workbench.contracts import FULL_BITS
-from workbench.generate import generate
-from workbench.model import VisionLanguageModel
+from workbench.contracts.quantizer import FULL_BITS
+from workbench.model.build import count_bytes
+from workbench.model.generation import generate
+from workbench.model.vision_language_model import VisionLanguageModel
 
 AGAIN = 8  # times a model is quantized, and a whole one asked, which takes longer than to ask a layer
 

@@ -12,22 +12,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from workbench.batches import Batch, Collator
+from workbench.checkpoints.tokenizer import Corpus, tokenizer_for
 from workbench.conformance.chances import start_chances
 from workbench.conformance.findings import Subject
-from workbench.contracts import (
-    Connector,
-    Corpus,
-    DecoderShape,
-    Encoder,
-    Example,
-    Fusion,
-    LanguageModel,
-    VisionShape,
-)
-from workbench.layers import MLP, Attention, CrossAttention, KeyValueCache, RMSNorm, Rotary
-from workbench.model import VisionLanguageModel
-from workbench.tokenizer import tokenizer_for
+from workbench.contracts.connector import Connector
+from workbench.contracts.encoder import Encoder, VisionShape
+from workbench.contracts.example import Example
+from workbench.contracts.fusion import Fusion
+from workbench.contracts.language_model import DecoderShape, LanguageModel
+from workbench.data.collator import Batch, Collator
+from workbench.layers.attention import Attention
+from workbench.layers.cross_attention import CrossAttention
+from workbench.layers.key_value_cache import KeyValueCache
+from workbench.layers.mlp import MLP
+from workbench.layers.rms_norm import RMSNorm
+from workbench.layers.rotary import Rotary
+from workbench.model.vision_language_model import VisionLanguageModel
 
 DEPTH, HEADS = 3, 4
 PROMPTS = ("<image>{question}\n", "{question}\n", "look: <image> {question}\n")

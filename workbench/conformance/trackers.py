@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.contracts import Tracker
+from workbench.contracts.tracker import Tracker
 
 AXES = {"fusion": "glance(depth=2)", "language_model.depth": "3", "prompt": "<image> {question}?/\\n: 图"}
 METRICS = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.components import components_of, identity
-from workbench.discovery import BUILT_IN
-from workbench.experiment import Experiment
+from workbench.config.component import Component, identity
+from workbench.config.experiment import Experiment
+from workbench.config.trial import components_of
 from workbench.registry import Registry
-from workbench.trial import Component
 
 
 def external_components(experiment: Experiment, registry: Registry) -> list[Component]:
@@ -18,7 +17,7 @@ def external_components(experiment: Experiment, registry: Registry) -> list[Comp
     for component in _components(experiment):
         if id(component) not in seen:
             seen.add(id(component))
-            if not registry.entry(component.kind, component.name).module.startswith(BUILT_IN):
+            if not registry.entry(component.kind, component.name).built_in:
                 found.setdefault(identity(component), component)
     return list(found.values())
 

@@ -11,17 +11,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workbench.atomic import storage_errors, write_text
-from workbench.capabilities import instructions
-from workbench.components import identity, named
+from workbench.config.component import Checkpoint, Component, identity, named
+from workbench.config.experiment import Experiment
 from workbench.conformance.apart import TooLong, check_apart
 from workbench.conformance.findings import CannotCheck
 from workbench.conformance.used import external_components
+from workbench.devices.capabilities import instructions
 from workbench.errors import UserError
-from workbench.experiment import Experiment
-from workbench.keys import EVALUATION_CODE, MadeOf, core_code, key_of, versions_of
+from workbench.package_code import EVALUATION, core_code, versions_of
 from workbench.registry import Entry, Registry
-from workbench.trial import Checkpoint, Component, digest
+from workbench.storage.atomic import storage_errors, write_text
+from workbench.storage.hashing import MadeOf, digest, key_of
 
 CHECKS = "checks.json"  # beside what stages left, for all experiments of a folder of results
 NOT_TRIED = ("launcher", "tracker")  # they change no number: `workbench check` tries them
@@ -141,14 +141,13 @@ def _ask(component: Component, registry: Registry) -> tuple[Verdict, bool]:
 
 def _made_of(component: Component, entry: Entry) -> MadeOf:
     """What a verdict depends on: the plugin with its options and files, the rules, and what computes."""
-    rules = [f"conformance.{file.stem}" for file in sorted(Path(__file__).parent.glob("*.py")) if file.stem[0] != "_"]
     return {
         "plugin": identity(component),
         "code": entry.code_hash,
         "files": str(sorted(_stamps(component, component.folder))),
         "python": sys.version,
         "processor": instructions(),
-        **core_code((*EVALUATION_CODE, *rules)),
+        **core_code((*EVALUATION, "conformance")),
         **versions_of(entry.packages),
     }
 

@@ -1,0 +1,1 @@
+"""What other people's files hold: weights, tokenizers, chat templates, image processors, adapters."""

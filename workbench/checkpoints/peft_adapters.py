@@ -1,0 +1,70 @@
+"""Adapters in the format of Hugging Face peft: `adapter_config.json` and `adapter_model.safetensors` in a folder.
+
+Names there begin with `base_model.model.` and go on as in the model that was adapted. An adapter that touches the
+language model alone is kept under the decoder's own names, so that peft can put it on that decoder by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from workbench.checkpoints.weights import CheckpointError, read_weights
+from workbench.storage.atomic import write_text
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BEFORE = "base_model.model."
+DECODER = "language_model."
+
+
+def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Write an adapter; weights by the names that peft has for them, without the beginning."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {BEFORE + name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True))
+
+
+def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config of an adapter and its weights, without the beginning of their names."""
+    file = folder / CONFIG
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no adapter of peft: cannot read {file}: {error}") from error
+    return config, {name.removeprefix(BEFORE): weight for name, weight in read_weights(folder / WEIGHTS).items()}
+
+
+def adapter_files(folder: Path | None) -> list[Path]:
+    """What is read of such a folder."""
+    return [] if folder is None else [folder / CONFIG, folder / WEIGHTS]
+
+
+def adapted_part(model: nn.Module, layers: Iterable[str]) -> tuple[nn.Module, str]:
+    """The part that an adapter of these layers belongs to, and how its names begin in the whole model."""
+    within = all(name.startswith(DECODER) for name in layers)
+    return (model.get_submodule(DECODER[:-1]), DECODER) if within else (model, "")
+
+
+def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Module:
+    """The part that has the layers these weights of an adapter are for: the whole model, or its decoder by itself."""
+    names = list(weights)
+    lacking = ""
+    for part in (model, dict(model.named_children()).get(DECODER[:-1])):
+        modules = part.named_modules() if part is not None else ()
+        layers = {name for name, module in modules if name and (module._parameters or not module._modules)}
+        lacking = next((name for name in names if not _begins_with_one_of(name, layers)), "")
+        if part is not None and not lacking:
+            return part
+    raise CheckpointError(f"the adapter in {folder} is of another model: there is no layer for {lacking}")
+
+
+def _begins_with_one_of(name: str, layers: set[str]) -> bool:
+    pieces = name.split(".")
+    return any(".".join(pieces[:count]) in layers for count in range(1, len(pieces)))

@@ -1,0 +1,195 @@
+"""Experiment file -> experiment: read, checked in full, and expanded into trials before anything runs.
+
+Imports no torch of its own; the registry it is given has loaded the plugins.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.config.component import Component
+from workbench.config.experiment_file import ExperimentFile, FileReader, read_keys
+from workbench.config.grid import Axis, Point, Value, count_points, points_of
+from workbench.config.overrides import apply_overrides
+from workbench.config.phase import AUTO, Settings
+from workbench.config.problems import ExperimentError
+from workbench.config.resolve import Resolver
+from workbench.config.selection import choose_baseline, keep
+from workbench.config.trial import Trial
+from workbench.config.validation_messages import shown
+from workbench.config.yaml_source import read_yaml_file, write_yaml
+from workbench.registry import Registry
+
+__all__ = ["Experiment", "ExperimentError", "load_experiment", "plugin_folders"]
+
+MOST_TRIALS = 100_000
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked experiment. `text` is the YAML that is run, with every `--set` put in; `auto_precision` what the trials
+    compute in where the file leaves that to the device, None where it does not."""
+
+    name: str
+    question: str
+    path: Path
+    text: str
+    axes: Mapping[str, tuple[str, ...]]
+    baseline: Mapping[str, str]
+    metrics: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    seeds: tuple[int, ...]
+    folders: tuple[Path, ...]
+    launcher: Component | None = None
+    trackers: tuple[Component, ...] = ()
+    auto_precision: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What `experiment.json` holds."""
+        return {
+            "name": self.name,
+            "question": self.question,
+            "axes": {axis: list(labels) for axis, labels in self.axes.items()},
+            "baseline": dict(self.baseline),
+            "metrics": list(self.metrics),
+            "trials": [trial.id for trial in self.trials],
+            "auto_precision": self.auto_precision,
+        }
+
+
+def plugin_folders(path: Path | str | None, extra: Iterable[Path | str] = ()) -> tuple[Path, ...]:
+    """The user's plugin folders: `plugins/` beside the experiment file, if there is one, and those given. The
+    workbench's own `plugins/` is loaded anyway and left out here."""
+    own = [Path(folder).resolve() for folder in importlib.import_module("workbench.plugins").__path__]
+    beside = [] if path is None else [Path(path).resolve().parent / "plugins"]
+    folders = [*(folder for folder in beside if folder.is_dir()), *(Path(folder).resolve() for folder in extra)]
+    return tuple(folder for folder in dict.fromkeys(folders) if folder not in own)
+
+
+def load_experiment(
+    path: Path | str,
+    registry: Registry,
+    overrides: Sequence[str] = (),
+    auto_precision: Callable[[str], str] | None = None,
+) -> Experiment:
+    """Read and check an experiment file; `ExperimentError` names every problem with its line.
+
+    `auto_precision` says what `precision: auto` means to the experiment of a name; by default what this machine's
+    device multiplies natively.
+    """
+    path = Path(path)
+    text, document = read_yaml_file(path)
+    if not isinstance(document.value, dict):
+        held = "the file is empty" if document.value is None else f"the file holds {shown(document.value)}"
+        message = f"{held}. Write keys: {', '.join(ExperimentFile.model_fields)}"
+        raise ExperimentError((document.places[()], message))
+    if overrides:
+        document = apply_overrides(document, overrides)
+        text = f"# {path.name} with --set {' --set '.join(overrides)}\n{write_yaml(document.value)}"
+    reader = read_keys(document, path.stem, registry)
+    reader.check_name()
+    reader.check_base()
+    metrics = reader.metrics()
+    launcher, trackers = reader.launcher(), reader.trackers()
+    trials, axes = _expand(reader, metrics)
+    reader.problems.stop_if_any()
+    precision = None
+    if any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
+        precision = (auto_precision or _native_precision)(reader.file.name)
+        trials = _computed_in(precision, trials)
+    _check_different(trials, reader, precision)
+    unread = reader.named_axes()
+    baseline = choose_baseline([trial.axes for trial in trials], reader.file.baseline, axes, unread, reader.problems)
+    reader.problems.stop_if_any()
+    return Experiment(
+        name=reader.file.name,
+        question=reader.file.question,
+        path=path,
+        text=text,
+        axes={axis.name: _labels_there(axis, trials) for axis in axes},
+        baseline=baseline,
+        metrics=tuple(metric.name for metric in metrics),
+        trials=tuple(trials),
+        seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
+        folders=registry.folders,
+        launcher=launcher,
+        trackers=trackers,
+        auto_precision=precision,
+    )
+
+
+def _expand(reader: FileReader, metrics: tuple[Component, ...]) -> tuple[list[Trial], list[Axis]]:
+    """The trials, and the axes with every label that occurs. What is wrong is noted by the reader."""
+    variant_axes, variant_points = reader.variants()
+    grid = [*reader.grid(), reader.seeds()]
+    if count_points(grid, variant_points) > MOST_TRIALS:
+        reader.problems.add(
+            ("grid",), f"there are more than {MOST_TRIALS:,} trials. Give fewer values, or use variants"
+        )
+        return [], []
+    points = list(points_of(grid, variant_points))
+    resolver = Resolver(reader.document, reader.registry, (*variant_axes, *grid), reader.awaited())
+    labelled = [_labels_of(point, resolver) for point in points]
+    axes = [_with_labels(axis, labelled) for axis in resolver.axes]
+    kept = keep(labelled, reader.file.exclude, axes, reader.named_axes(), reader.problems)
+    found = [resolver.trial(points[number], reader.file.name, metrics, labelled[number]) for number in kept]
+    reader.problems.add_all(dict.fromkeys(fault for resolved in found for fault in resolved.faults))
+    return [resolved.value for resolved in found if resolved.value], axes
+
+
+def _native_precision(name: str) -> str:
+    from workbench.devices.device import find_device
+    from workbench.devices.precision import native_precision
+
+    return native_precision(find_device("auto"))
+
+
+def _computed_in(precision: str, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with this precision where it was left to the device; what they shared they share again."""
+    known: dict[int, Any] = {}
+
+    def computed(settings: Settings) -> Any:
+        if id(settings) not in known:
+            known[id(settings)] = settings.computed_in(precision)
+        return known[id(settings)]
+
+    return [
+        replace(trial, phases=tuple(map(computed, trial.phases)), evaluation=computed(trial.evaluation))
+        for trial in trials
+    ]
+
+
+def _labels_of(point: Point, resolver: Resolver) -> dict[str, str]:
+    return {
+        axis.name: axis.labels[point[axis.name]] if axis.name in point else resolver.current(axis.name, point)
+        for axis in resolver.axes
+    }
+
+
+def _with_labels(axis: Axis, labelled: Sequence[Mapping[str, str]]) -> Axis:
+    """The axis with the labels of trials whose variant leaves it out."""
+    extra = tuple(dict.fromkeys(labels[axis.name] for labels in labelled if labels[axis.name] not in axis.labels))
+    return Axis(axis.name, (*axis.values, *(Value(text, ("variants",)) for text in extra)), axis.labels + extra)
+
+
+def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str | None) -> None:
+    """Equal trials would be one result under two labels."""
+    seen: dict[str, Trial] = {}
+    for trial in trials:
+        same = seen.setdefault(trial.id, trial)
+        if same is not trial:
+            advice = "Remove a value that equals the option's default or has no effect there, or exclude one of them"
+            auto = "" if precision is None else f", where precision: auto is {precision}"
+            message = f"these trials are the same: '{same.label}' and '{trial.label}'{auto}. {advice}"
+            reader.problems.add(("variants",) if reader.file.variants else ("grid",), message)
+            return
+
+
+def _labels_there(axis: Axis, trials: Sequence[Trial]) -> tuple[str, ...]:
+    """The labels that occur, in their order."""
+    there = {trial.axes[axis.name] for trial in trials}
+    return tuple(text for text in axis.labels if text in there)

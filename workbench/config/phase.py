@@ -1,0 +1,164 @@
+"""How a phase trains and how a model is evaluated: what may be set, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
+
+from workbench.config.component import Part
+from workbench.storage.hashing import canonical
+
+CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
+DEFAULT_TEXT = "default"
+Rate = Annotated[FiniteFloat, Field(gt=0)]
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+AUTO = "auto"  # the precision that the device takes by itself
+
+
+class Settings(BaseModel):
+    """Frozen, strict, and without unknown keys. What is in `does_not_count` is left out of a trial's spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    does_not_count: ClassVar[tuple[str, ...]] = ()
+
+    def spec(self) -> dict[str, Any]:
+        """As it stands in a record."""
+        return self.model_dump(mode="json", exclude=set(self.does_not_count))
+
+    @cached_property
+    def spec_text(self) -> str:
+        """The spec as canonical JSON, made once for all trials that share it."""
+        return canonical(self.spec())
+
+    def model_copy(self, **changes: Any) -> Self:
+        """A copy that makes its own `spec_text`."""
+        copied = super().model_copy(**changes)
+        vars(copied).pop("spec_text", None)
+        return copied
+
+    def computed_in(self, precision: str) -> Self:
+        """The same, with this precision where it was left to the device."""
+        automatic = getattr(self, "precision", None) == AUTO
+        return self.model_copy(update={"precision": precision}) if automatic else self
+
+
+class Phase(Settings):
+    """One stretch of training: what trains, on what, for how long, at which rates."""
+
+    does_not_count: ClassVar[tuple[str, ...]] = CHOOSES
+
+    name: str = Field(description="what the report calls it", min_length=1)
+    objective: Literal["answers", "contrastive"] = Field(
+        default="answers",
+        description="answers: next token of the answer; contrastive: image-text InfoNCE of the encoder",
+    )
+    tasks: tuple[str, ...] = Field(
+        default=("questions",), description="tasks of the dataset, such as questions, captions", min_length=1
+    )
+    train: tuple[Part, ...] = Field(description="the parts that train; all others are frozen", min_length=1)
+    epochs: Annotated[FiniteFloat, Field(gt=0)] | None = Field(
+        default=None, description="passes over the images; or give steps"
+    )
+    steps: PositiveInt | None = Field(default=None, description="optimizer steps; or give epochs")
+    data_share: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(
+        default=1.0, description="share of the training images that is used, the same one for every seed"
+    )
+    batch: PositiveInt = Field(default=32, description="images a step")
+    questions: PositiveInt | None = Field(
+        default=None, description="at most so many examples of an image a step; all by default"
+    )
+    rate: Rate | dict[Part, Rate] = Field(
+        default=1e-3, description="peak learning rate of AdamW, for all parts or by part"
+    )
+    warmup: Share = Field(default=0.05, description="share of the steps in which the rate rises")
+    final_rate: Share = Field(default=0.0, description="where the cosine ends, as a share of the peak rate")
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        default=0.05, description="of matrices; vectors have none"
+    )
+    clip: Rate | None = Field(default=1.0, description="largest gradient norm; null for no clipping")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default=AUTO,
+        description="auto: bf16 where the device multiplies it natively, else fp32; bf16, fp16: autocast; weights stay"
+        " fp32, and fp16 scales its gradients",
+    )
+    accumulate: PositiveInt = Field(
+        default=1, description="pieces in which a batch is worked through: less memory, the same gradient"
+    )
+    compile: bool = Field(default=False, description="torch.compile: pays after some hundred steps")
+    quantized: bool = Field(
+        default=False, description="quantize before this phase, not at the end: adapters train on frozen narrow weights"
+    )
+    held_out: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of the training images that do not train but validate, chosen by the seed"
+    )
+    validate_every: PositiveInt | None = Field(
+        default=None, description="steps between validations; null for one at the end"
+    )
+    patience: PositiveInt | None = Field(
+        default=None, description="stop after so many validations without a lower loss; null for never"
+    )
+    keep_best: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="keep the weights of so many lowest validation losses, and the last"
+    )
+    finish_with: Literal["best", "last"] = Field(
+        default="last", description="the weights that go on: of the lowest validation loss, or the last"
+    )
+    only: dict[str, str | tuple[str, ...]] = Field(
+        default={}, description="run this phase only for these components, as {encoder: clip}"
+    )
+    run: bool = Field(default=True, description="false leaves the phase out: an axis asks what it is worth")
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Phase:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either 'epochs' or 'steps'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Phase:
+        watches = [name for name in ("validate_every", "patience", "keep_best") if getattr(self, name)]
+        if watches and not self.held_out:
+            raise ValueError(f"'{watches[0]}' needs a validation: write 'held_out: 0.1' or another share")
+        if self.patience and not self.validate_every:
+            raise ValueError("'patience' needs 'validate_every': the steps between validations")
+        if self.finish_with == "best" and not self.keep_best:
+            raise ValueError("'finish_with: best' needs 'keep_best: 1' or more")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} cannot be cut into {self.accumulate} pieces: lower 'accumulate'")
+        return self
+
+    @model_validator(mode="after")
+    def _contrast_trains_the_encoder(self) -> Phase:
+        if self.objective == "contrastive" and self.train != ("encoder",):
+            raise ValueError("a contrastive phase trains the encoder alone: write 'train: [encoder]'")
+        if self.objective == "contrastive" and self.quantized:
+            raise ValueError("a contrastive phase trains the encoder's own weights: leave out 'quantized'")
+        return self
+
+
+class Evaluation(Settings):
+    """How a trained model is asked."""
+
+    split: str = Field(default="test", description="split of the dataset")
+    task: str = Field(default="questions", description="task of the dataset")
+    limit: PositiveInt | None = Field(default=None, description="only the first so many images")
+    batch: PositiveInt = Field(default=64, description="images at once")
+    max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default=AUTO, description="auto: bf16 where the device multiplies it natively, else fp32; bf16: autocast"
+    )
+    text: str = Field(
+        default="",
+        description="plain text whose perplexity the decoder alone has before and after training: a file, or 'default'",
+    )
+    withhold: Share = Field(
+        default=0.05, description="share of the answers that are withheld since their images look strangest"
+    )
+
+
+def trains_quantized(phases: Iterable[Phase]) -> bool:
+    """Whether the model is quantized before one of these phases: from there on it is."""
+    return any(phase.quantized for phase in phases)

@@ -1,0 +1,58 @@
+"""What an encoder provides: images to image tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from workbench.contracts.tiles import views_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class VisionShape:
+    """What an encoder (or a connector) gives out: `tokens` tokens, each `width` wide."""
+
+    width: int
+    tokens: int
+
+
+class Encoder(nn.Module):
+    """Images to image tokens. Sets `shape` and `image_size` in its constructor.
+
+    Factory: `Encoder(*, options)`. With `tiles` a large image is seen as a whole and in up to so many parts.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    shape: VisionShape
+    image_size: int
+    tiles: int = 0
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
+        return ()
+
+    def transform(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
+        raise NotImplementedError
+
+    def views(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size -> its views [1,3,H,W]; with `tiles` [1 to 1 + tiles,3,H,W], the whole first."""
+        return torch.stack([self.transform(each) for each in views_of(image, self.image_size, self.tiles)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> tokens [P,N,Dv]."""
+        raise NotImplementedError
+
+    def pool(self, images: Tensor) -> Tensor:
+        """images [P,3,H,W] -> one vector an image [P,Dv], for contrastive training."""
+        return self(images).mean(1)

@@ -1,0 +1,93 @@
+"""What a language model provides: a causal decoder, its blocks and its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from workbench.layers.tensors import pick
+
+if TYPE_CHECKING:
+    from workbench.checkpoints.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """The decoder a fusion is built for: its width D, its number of blocks and of attention heads."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+class LanguageModel(nn.Module):
+    """A causal decoder. Sets `tokenizer` and `shape`.
+
+    Factory: `LanguageModel(corpus: Corpus, *, options)`.
+
+    `blocks` and `attentions` must be properties: assigning a ModuleList would register its weights twice.
+    A block's first argument and output (or first output) is hidden [R,S,D]; the same holds for attentions.
+    """
+
+    kind: ClassVar[str] = "language_model"
+
+    tokenizer: Tokenizer
+    shape: DecoderShape
+    context: int | None = None
+    """The most tokens it can tell apart in one sequence; None where there is no such bound."""
+    recomputing: Callable[[], tuple[AbstractContextManager, AbstractContextManager]]
+    """Given by the model it becomes part of. A decoder that computes blocks again in the backward pass hands this to
+    `torch.utils.checkpoint` as `context_fn`: fusions then see again what they saw."""
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
+        return ()
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The decoder's blocks, in order."""
+        raise NotImplementedError
+
+    @property
+    def attentions(self) -> Sequence[nn.Module]:
+        """The self-attention of each block, in order."""
+        raise NotImplementedError
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [R,T] -> embeddings [R,T,D]."""
+        raise NotImplementedError
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
+        """embeds [R,S,D], positions [R,S], mask [R,1,S,K] bool (True: may look) -> hidden [R,S,D], normalised.
+
+        With a cache, K counts the tokens already in it and the S new ones, which it appends.
+        """
+        raise NotImplementedError
+
+    def hidden_at(self, embeds: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """The same without a cache, at the places [R,L] of the sequence alone -> hidden [R,L,D].
+
+        Override it when the last block can leave out the others: nobody looks at what they become.
+        """
+        return pick(self(embeds, positions, mask), places)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> logits [..., V]."""
+        raise NotImplementedError
+
+    def new_cache(self, rows: int, capacity: int) -> Any:
+        """An empty KV cache for `rows` rows and at most `capacity` tokens each."""
+        raise NotImplementedError
+
+    def keep_rows(self, cache: Any, rows: Tensor) -> Any:
+        """The cache of these rows [R'] alone: the others have answered all their questions.
+
+        Override it for a cache without a `keep_rows` of its own.
+        """
+        return cache.keep_rows(rows)

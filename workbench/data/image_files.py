@@ -1,0 +1,145 @@
+"""Images in folders: opened by key, listed for the fingerprint, and looked at before anything trains on them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from workbench.data.annotations import DataError
+from workbench.data.video_frames import UNREADABLE, frame_in, frames_of
+
+OF_A_FOLDER = "Write frames: 8 to take 8 images of it"
+# How files begin and how whole ones end: what is cut off or is no image is found without decoding any.
+WHOLE = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
+
+
+class ImageFiles:
+    """The images of a dataset, in one folder for all splits or in one for each.
+
+    A key is the name of a file below its folder; where there are several folders, with the folder's own name before it.
+    `names` says how files are called, as `COCO_{folder}_{image_id:0>12}.jpg`: `{folder}` is the folder's name, the
+    other `fields` come from the annotations. A frame within a file has its number behind it: `clip.gif/12`.
+    """
+
+    def __init__(self, folders: Path | Mapping[str, Path], names: str = "{image}", fields: Sequence[str] = ("image",)):
+        self.single = None if isinstance(folders, Mapping) else folders
+        self.by_split = dict(folders) if isinstance(folders, Mapping) else {}
+        distinct: dict[Path, str] = {}  # the first split that names the folder
+        for split, folder in self.by_split.items():
+            distinct.setdefault(folder, split)
+        for folder in distinct or {self.single: ""}:
+            if folder is None or not folder.is_dir():
+                raise DataError(f"there is no folder of images {folder}. Give its place in the experiment as images")
+        unique = len({folder.name for folder in distinct}) == len(distinct)
+        self._labels = {folder: folder.name if unique else split for folder, split in distinct.items()}
+        self._folders = {label: folder for folder, label in self._labels.items()}
+        self.names = names
+        _check_names(names, fields)
+
+    def lend(self, split: str, other: str) -> None:
+        """Another split has the images of this one."""
+        if self.single is None:
+            self.by_split[other] = self.by_split[split]
+
+    def key(self, split: str, **fields: str) -> str:
+        """The key of the image of a split with these fields."""
+        if self.single is not None:
+            return self.names.format(folder=self.single.name, **fields)
+        if split not in self.by_split:
+            raise DataError(f"images gives no folder for the split '{split}'. It has: {', '.join(self.by_split)}")
+        folder = self.by_split[split]
+        return f"{self._labels[folder]}/{self.names.format(folder=folder.name, **fields)}"
+
+    def frames(self, key: str, count: int | None) -> tuple[str, ...]:
+        """The keys of `count` frames, evenly spaced, of a folder, a pattern or a file; with None, that of an image."""
+        if count is None:
+            return (key,)
+        place = self.path(key)
+        above = key.removesuffix(place.name)
+        return tuple(above + each.relative_to(place.parent).as_posix() for each in frames_of(place, count))
+
+    def path(self, key: str) -> Path:
+        """Where the image lies."""
+        if self.single is not None:
+            return self.single / key
+        label, _, name = key.partition("/")
+        return self._folders[label] / name
+
+    def open(self, key: str) -> Image.Image:
+        """The RGB image, turned as its camera says."""
+        file, frame = frame_in(self.path(key))
+        try:
+            with warnings.catch_warnings(), Image.open(file) as image:
+                warnings.simplefilter("ignore")  # of palettes with transparency and large images: both are fine
+                if frame:
+                    image.seek(frame)
+                return ImageOps.exif_transpose(image).convert("RGB")
+        except FileNotFoundError as error:
+            raise DataError(f"the image {file} is missing") from error
+        except IsADirectoryError as error:
+            raise DataError(f"{file} cannot be read: it is a folder. {OF_A_FOLDER}") from error
+        except UNREADABLE as error:
+            message = f"the image {file} cannot be decoded ({error}). Delete it: then it counts as missing"
+            raise DataError(message) from error
+
+    def fault(self, key: str) -> str | None:
+        """Why the image cannot be shown; None when it is there and whole.
+
+        A JPEG or PNG that begins and ends as it should is taken to be whole; what does not is decoded, to be sure.
+        """
+        file, frame = frame_in(self.path(key))
+        try:
+            with file.open("rb") as opened:
+                begin = opened.read(16)
+                end = os.fstat(opened.fileno()).st_size
+                opened.seek(max(end - 16, 0))
+                tail = opened.read()
+        except FileNotFoundError:
+            return f"{file} is missing"
+        except IsADirectoryError:
+            return f"{file} cannot be read: it is a folder. {OF_A_FOLDER}"
+        except OSError as error:
+            return f"{file} cannot be read ({error.strerror})"
+        if not begin:
+            return f"{file} is empty"
+        if not frame and any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
+            return None
+        try:
+            self.open(key).load()
+        except DataError as error:
+            return f"{file} cannot be decoded ({error.__cause__})"
+        return None
+
+    def fingerprint(self) -> str:
+        """Of the names and sizes of all files."""
+        found = hashlib.sha256()
+        folders = self._folders or {"": self.single}
+        for label, folder in sorted(folders.items()):
+            for name, size in sorted(_sizes(str(folder), "")):
+                found.update(f"{label}/{name} {size}\n".encode(errors="surrogateescape"))
+        return found.hexdigest()[:16]
+
+
+def _check_names(names: str, fields: Sequence[str]) -> None:
+    known = ("folder", *fields)
+    try:
+        names.format(**dict.fromkeys(known, "1"))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        there = ", ".join(f"{{{field}}}" for field in known)
+        message = f"'{names}' is no name of an image ({type(error).__name__}: {error}). It may hold {there}"
+        raise DataError(message) from error
+
+
+def _sizes(folder: str, below: str) -> Iterator[tuple[str, int]]:
+    """The files of a folder and its folders, by name."""
+    with os.scandir(folder) as found:
+        for each in found:
+            if each.is_dir():
+                yield from _sizes(each.path, f"{below}{each.name}/")
+            else:
+                yield f"{below}{each.name}", each.stat().st_size

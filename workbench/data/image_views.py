@@ -1,0 +1,95 @@
+"""Which views of which images each row looks at: several images a row, several views an image.
+
+P counts views here as the encoder does. A set are the images that an example is about, G of them in a batch; K is the
+most views of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, cycle, islice
+
+import torch
+from torch import Tensor
+
+from workbench.devices.device import sent
+
+Keys = tuple[str, ...]  # the images of an example
+Places = list[list[int]]  # of each image of a set, which views it has
+
+
+@dataclass(frozen=True)
+class Views:
+    """index [G,K]: the views of each set, in their order; there [G,K] bool: which of these there are, None for all."""
+
+    index: Tensor
+    there: Tensor | None
+
+    def to(self, device: torch.device | str) -> Views:
+        """The same on another device."""
+        return Views(sent(self.index, device), None if self.there is None else sent(self.there, device))
+
+    def together(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        """tokens [P,M,Dv] of each view -> of each set all of them [G,KM,Dv], and which are there [G,1,1,KM]."""
+        there = self.there
+        mask = None if there is None else there.repeat_interleave(tokens.shape[1], 1)[:, None, None]
+        return tokens[self.index].flatten(1, 2), mask
+
+    def shuffled(self) -> Views:
+        """Each set with as many views of other images: of the set before it, and of those before that one if it has
+        too few."""
+        index = self.index.tolist()
+        there = [[True] * len(row) for row in index] if self.there is None else self.there.tolist()
+        rows = [
+            [view for view, is_there in zip(*row, strict=True) if is_there] for row in zip(index, there, strict=True)
+        ]
+        shown = []
+        for number, row in enumerate(rows):
+            others = list(chain.from_iterable(reversed(rows[number + 1 :] + rows[:number])))
+            foreign = [view for view in others if view not in row] or others
+            shown.append(list(islice(cycle(foreign), len(row))))
+        return Views(_padded(shown).to(self.index.device), self.there)
+
+
+def views_from(places: Sequence[Places]) -> Views | None:
+    """Of the places of all sets; None where every set is one view, in order."""
+    rows = [list(chain.from_iterable(each)) for each in places]
+    if rows == [[number] for number in range(len(rows))]:
+        return None
+    most = max(map(len, rows))
+    there = torch.tensor([[place < len(row) for place in range(most)] for row in rows])
+    return Views(_padded(rows), None if there.all() else there)
+
+
+def one_view_each(sets: Sequence[Keys]) -> list[Places]:
+    """The places where all images have one view and stand one after the other."""
+    ends = list(accumulate(map(len, sets)))
+    return [[[view] for view in range(end - len(each), end)] for each, end in zip(sets, ends, strict=True)]
+
+
+def gather(sets: Sequence[Keys], load: Callable[[list[str]], list[Tensor]]) -> tuple[Tensor, list[Places]]:
+    """The views (or their tokens) of all images of some sets [P,...], and where those of each set are.
+
+    `load` gives each image's own [views,...]. An image of several sets is loaded once, unless all sets are single
+    images: then they are taken as they are.
+    """
+    single = all(len(each) == 1 for each in sets)
+    keys = list(chain.from_iterable(sets)) if single else distinct(sets)
+    parts = load(keys)
+    if single and all(len(part) == 1 for part in parts):
+        return torch.cat(parts), one_view_each(sets)
+    ends = accumulate(map(len, parts))
+    at = {key: list(range(end - len(part), end)) for key, part, end in zip(keys, parts, ends, strict=True)}
+    return torch.cat(parts), [[at[key] for key in each] for each in sets]
+
+
+def distinct(sets: Iterable[Keys]) -> list[str]:
+    """Every image of some sets once, in their order."""
+    return list(dict.fromkeys(chain.from_iterable(sets)))
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """[G,K]; what is not there is the first view, which nobody looks at."""
+    most = max(map(len, rows))
+    return torch.tensor([[*row, *[0] * (most - len(row))] for row in rows])

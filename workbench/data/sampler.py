@@ -1,0 +1,63 @@
+"""Which images a phase uses, and in which order they come: pass after pass, each in a new order."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from workbench.contracts.example import Example
+from workbench.data.image_views import Keys
+
+
+class Passes:
+    """Batches of sets of images, shuffled anew each pass; a batch may span two passes."""
+
+    def __init__(self, sets: Sequence[Keys], chance: random.Random):
+        self.sets = tuple(sets)
+        self.chance = chance
+        self._waiting: list[Keys] = []
+
+    def next(self, size: int) -> list[Keys]:
+        """The next `size` sets."""
+        while len(self._waiting) < size:
+            order = list(self.sets)
+            self.chance.shuffle(order)
+            self._waiting += order
+        taken = self._waiting[:size]
+        del self._waiting[:size]
+        return taken
+
+    def state(self) -> Tensor:
+        """The rest of the current pass [waiting sets], each by its place among all."""
+        places = {each: place for place, each in enumerate(self.sets)}
+        return torch.tensor([places[each] for each in self._waiting], dtype=torch.long)
+
+    def restore(self, waiting: Tensor) -> None:
+        """Go on with that rest."""
+        self._waiting = [self.sets[place] for place in waiting.tolist()]
+
+
+def share_of(sets: Iterable[Keys], share: float) -> list[Keys]:
+    """That share of some sets of images, at least one, in their order. It depends on nothing but their keys, and a
+    larger share holds a smaller one: so the influence of the amount of data is not mixed with that of the choice."""
+    everything = list(sets)
+    if share == 1:
+        return everything
+    chosen = set(drawn("share", everything)[: max(1, round(share * len(everything)))])
+    return [each for each in everything if each in chosen]
+
+
+def drawn(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
+    """In an order that looks like chance and depends on nothing but the purpose and each set's own keys."""
+    return sorted(sets, key=lambda keys: hashlib.sha256(f"{purpose}/{chr(10).join(keys)}".encode()).digest())
+
+
+def sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:
+    """At most so many of an image's examples."""
+    if most is None or len(examples) <= most:
+        return examples
+    return chance.sample(examples, most)

@@ -1,0 +1,25 @@
+"""What a process may use of its machine: cores and memory, no more than its container has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from workbench.devices.cgroups import cores_allowed, memory_left
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """How many threads compute at once and at full speed: cores that this process may run on, and of a container's
+    share of their time the whole ones. At least 1. `root` as in `cgroups`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cores_allowed(root)
+    return cores if allowed is None else max(1, min(cores, int(allowed)))
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes of main memory that can still be had without swapping."""
+    left = memory_left(root)
+    free = psutil.virtual_memory().available
+    return free if left is None else min(free, left)

@@ -1,0 +1,180 @@
+"""Is an image of a kind the model never learned from, so that its answer had better be withheld?
+
+The same questions are asked about the images of another dataset. Two numbers say how strange an image looks, both
+the higher the stranger:
+
+- **energy**: -log sum exp of the logits of the answer's first token (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
+  section 3). It is the decoder's, so it depends on the question too.
+- **distance**: how far the encoder's pooled, normalised tokens are from the k-th nearest of the training images (Sun
+  et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone. Images with tiles count as
+  wholes, and of several images the strangest.
+
+How well each tells the two kinds apart is its AUROC: the chance that an image from outside looks stranger than one of
+the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from workbench.config.phase import Evaluation
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader, threads_beside
+from workbench.data.image_views import Keys, distinct, gather
+from workbench.devices.precision import autocast
+from workbench.errors import UserError
+from workbench.evaluation.evaluate import examples_by_image
+from workbench.evaluation.scores import Scored
+from workbench.layers.prepared_linear import ready_to_answer
+from workbench.model.generation import first_logits
+from workbench.model.image_features import Features, encode_views
+from workbench.model.vision_language_model import VisionLanguageModel
+
+OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
+MEASURES = ("energy", "distance")
+BANK, NEIGHBOUR = 1_000, 10  # training images that are compared with, and which nearest of them counts
+
+
+@dataclass(frozen=True)
+class Strangeness:
+    """How strange the image of each question looks, by measure: of the evaluation's own, and of those from outside.
+
+    `shown` are the questions with the key of the image from outside.
+    """
+
+    inside: Mapping[str, list[float]]
+    outside: Mapping[str, list[float]]
+    shown: Sequence[tuple[Example, str]]
+
+    def numbers(self, primary: Scored, withheld: float) -> dict[str, float]:
+        """For each measure: its AUROC; the share of answers about outside images that are withheld when this share of
+        the evaluation's own is; and the primary metric of those that are still answered."""
+        found: dict[str, float] = {}
+        for name in MEASURES:
+            inside, outside = numpy.array(self.inside[name]), numpy.array(self.outside[name])
+            limit = numpy.quantile(inside, 1 - withheld)
+            answered = numpy.flatnonzero(inside <= limit).tolist()
+            found[f"{OUTSIDE}.{name}.auroc"] = auroc(inside, outside)
+            found[f"{OUTSIDE}.{name}.withheld"] = float((outside > limit).mean())
+            found[f"{OUTSIDE}.{name}.answered"] = primary.value(answered)[""]
+        return found
+
+    def added_to(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The lines of predictions.jsonl with every single number: those of the evaluation come first, in order."""
+        for place in range(len(self.inside["energy"])):
+            lines[place] |= {"strangeness": self._at(self.inside, place)}
+        for place, (example, key) in enumerate(self.shown):
+            line = {"condition": OUTSIDE, "id": example.id, "image": key, "group": "", "question": example.question}
+            lines.append({**line, "strangeness": self._at(self.outside, place)})
+        return lines
+
+    def _at(self, measured: Mapping[str, list[float]], place: int) -> dict[str, float]:
+        return {name: round(values[place], 6) for name, values in measured.items()}
+
+
+def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
+    """The chance that one of `outside` is greater than one of `inside`, ties counting half (Mann-Whitney's U)."""
+    from scipy import stats  # it takes a second to import, which a plan need not wait for
+
+    ranks = stats.rankdata(numpy.concatenate([inside, outside]))[len(inside) :]
+    wins = ranks.sum() - len(outside) * (len(outside) + 1) / 2
+    return float(wins / (len(inside) * len(outside)))
+
+
+def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[str]:
+    """Its first images of the evaluation's split and task; of its last split, its first task where it has no such."""
+    split = settings.split if settings.split in outside.splits() else outside.splits()[-1]
+    task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
+    found = distinct(example.images for example in outside.examples(split, task))[:most]
+    if len(found) < 2:
+        raise UserError(f"it has {len(found)} image(s) in the split '{split}': give at least 2")
+    return found
+
+
+def measure_strangeness(
+    model: VisionLanguageModel,
+    dataset: Dataset,
+    outside: Dataset,
+    prompt: str,
+    settings: Evaluation,
+    features: Features | None = None,
+) -> Strangeness:
+    """Ask the evaluation's questions about its own images and about as many from outside, taken in turn."""
+    grouped = examples_by_image(dataset, settings)
+    sets, device = list(grouped), next(model.parameters()).device
+    others = outside_images(outside, settings, sum(map(len, sets)))
+    turn = cycle(others)
+    paired = [tuple(islice(turn, len(each))) for each in sets]
+    own, foreign = (
+        ImageLoader(each, model.encoder.views, threads=threads_beside(device)) for each in (dataset, outside)
+    )
+    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
+
+    def tokens_of(images: ImageLoader) -> Callable[[Sequence[str]], list[Tensor]]:
+        return lambda chosen: encode_views(model.encoder, images.once(chosen), settings.precision, device)
+
+    seen = tokens_of(own) if features is None else features.tokens
+    model.eval()
+    with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
+        parts = (tokens_of(own)(part) for part in _parts(_training_keys(dataset), settings.batch))
+        bank = [_pooled(torch.cat([views[:1] for views in part])) for part in parts]
+        known = torch.cat(bank)  # [B,Dv]
+        questions = list(grouped.values())
+        inside = _measured(model, seen, sets, questions, known, collate, settings.batch, device)
+        strange = _measured(model, tokens_of(foreign), paired, questions, known, collate, settings.batch, device)
+    shown = [(each, first) for examples, (first, *_) in zip(questions, paired, strict=True) for each in examples]
+    return Strangeness(inside, strange, shown)
+
+
+def _training_keys(dataset: Dataset) -> list[str]:
+    """Training images, evenly spread over the split."""
+    split = dataset.splits()[0]
+    keys = distinct(each.images for task in dataset.tasks() for each in dataset.examples(split, task))
+    return keys[:: max(1, len(keys) // BANK)][:BANK]
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _pooled(tokens: Tensor) -> Tensor:
+    """tokens [P,N,Dv] -> their mean, of length 1 [P,Dv]."""
+    return functional.normalize(tokens.float().mean(1), dim=-1)
+
+
+def _measured(
+    model: VisionLanguageModel,
+    tokens_of: Callable[[list[str]], list[Tensor]],
+    sets: Sequence[Keys],
+    questions: Sequence[list[Example]],
+    known: Tensor,
+    collate: Collator,
+    size: int,
+    device: torch.device,
+) -> dict[str, list[float]]:
+    """Both measures for every question, set by set; the distance is that of the strangest image. known [B,Dv]."""
+    found: dict[str, list[float]] = {name: [] for name in MEASURES}
+    neighbour = min(NEIGHBOUR, len(known))
+    for part in _parts(list(zip(sets, questions, strict=True)), size):
+        examples = [each for _, each in part]
+        tokens, places = gather([keys for keys, _ in part], tokens_of)
+        tokens = tokens.to(device)
+        batch = collate(torch.empty(0), examples, answered=False, places=places).to(device)
+        logits = first_logits(model, model.see_tokens(tokens, batch.views), batch)  # [questions,V]
+        found["energy"] += (-logits.float().logsumexp(-1)).tolist()
+        wholes = tokens[[views[0] for images in places for views in images]]
+        distances = iter(torch.cdist(_pooled(wholes), known).kthvalue(neighbour, dim=-1).values.tolist())
+        for images, each in zip(places, examples, strict=True):
+            found["distance"] += [max(islice(distances, len(images)))] * len(each)
+    return found

@@ -1,0 +1,108 @@
+"""Predictions -> the numbers of a record, and the lines of predictions.jsonl of which they can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from workbench.contracts.metric import CONDITIONS, summarized
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.contracts.example import Prediction
+    from workbench.contracts.metric import Metric
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a metric gives for some predictions: scores [N], and counts [N,C] where it is no mean of scores."""
+
+    metric: Metric
+    scores: Sequence[float]
+    counts: numpy.ndarray | None
+
+    def value(self, places: Sequence[int] | None = None) -> dict[str, float]:
+        """The metric over all predictions, or those at some places, as ``, and its details by name."""
+        chosen = range(len(self.scores)) if places is None else places
+        if self.counts is None:
+            return {"": float(numpy.mean([self.scores[place] for place in chosen]))}
+        return {name: float(value) for name, value in summarized(self.metric, self.counts[chosen].sum(0)).items()}
+
+
+def score(metric: Metric, predictions: Sequence[Prediction]) -> Scored:
+    """Every prediction judged by a metric, which gets lists of its own: what it does to them reaches no other."""
+    counts, scores = metric.counts(list(predictions)), metric.scores(list(predictions))
+    for name, numbers in (("scores", scores), ("counts", counts)):
+        if numbers is not None and len(numbers) != len(predictions):
+            raise UserError(
+                f"`{name}` of the metric {type(metric).__name__} gives {len(numbers)} for {len(predictions)}"
+                " predictions: one for each, in the same order"
+            )
+    return Scored(metric, scores, None if counts is None else numpy.array(counts, dtype=numpy.float64))
+
+
+def summarize(
+    predictions: Mapping[str, Sequence[Prediction]], metrics: Mapping[str, Metric]
+) -> tuple[dict[str, float], dict[str, dict[str, Scored]]]:
+    """The metrics of every condition and group, with the visual gain of the first metric; and all single scores
+    as condition -> metric -> what it gives."""
+    scored = {
+        condition: {name: score(metric, each) for name, metric in metrics.items()}
+        for condition, each in predictions.items()
+    }
+    groups: dict[str, list[int]] = {}
+    for place, prediction in enumerate(predictions["image"]):
+        groups.setdefault(prediction.example.group, []).append(place)
+    flat: dict[str, float] = {}
+    for name in metrics:
+        shown = scored["image"][name]
+        flat |= {_joined(name, detail): value for detail, value in shown.value().items()}
+        for control in CONDITIONS[1:]:
+            flat[f"{name}.{control}"] = scored[control][name].value()[""]
+        for group, places in groups.items():
+            if group:
+                values = shown.value(places)
+                flat |= {f"{_joined(name, detail)}.group.{group}": value for detail, value in values.items()}
+    flat["visual_gain"] = _visual_gain(flat, *next(iter(metrics.items())))
+    return flat, scored
+
+
+def lines_of(
+    predictions: Mapping[str, Sequence[Prediction]], scored: Mapping[str, Mapping[str, Scored]]
+) -> list[dict[str, Any]]:
+    """The lines of predictions.jsonl."""
+    lines = []
+    for condition in CONDITIONS:
+        counted = {name: each.counts for name, each in scored[condition].items() if each.counts is not None}
+        for index, prediction in enumerate(predictions[condition]):
+            example = prediction.example
+            counts = {name: [round(each, 6) for each in values[index].tolist()] for name, values in counted.items()}
+            lines.append(
+                {
+                    "condition": condition,
+                    "id": example.id,
+                    "image": example.image,
+                    **({"more_images": list(example.more)} if example.more else {}),
+                    "group": example.group,
+                    **({"history": list(map(astuple, example.history))} if example.history else {}),
+                    "question": example.question,
+                    "answers": list(example.answers),
+                    "answer": prediction.answer,
+                    "loss": round(prediction.loss, 6),
+                    "scores": {name: round(each.scores[index], 6) for name, each in scored[condition].items()},
+                    **({"counts": counts} if counts else {}),
+                }
+            )
+    return lines
+
+
+def _joined(name: str, detail: str) -> str:
+    return f"{name}.{detail}" if detail else name
+
+
+def _visual_gain(flat: Mapping[str, float], name: str, metric: Metric) -> float:
+    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
+    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]

@@ -1,0 +1,1 @@
+"""A finished trial in use: loaded, asked, looked into, shown and exported."""

@@ -1,0 +1,218 @@
+"""A trial in a folder of its own: written whole, and read back to a model that computes the same bits.
+
+config.json             the trial's spec and record, and which parts have files here
+weights.safetensors     all weights but those that are still as the parts' files have them; quantized, all of them
+adapter.safetensors     what the adapter trained, where it is kept apart
+tokenizer.json          the tokenizer
+adapter_peft/           the same in peft's own format, where the adapter can write it
+encoder/, language_model/, adapter/   what pretrained parts were read from; quantized, without the wide weights
+plugins/                sources of plugins that are not the workbench's own: to be read, and given with --plugins
+README.md               the model card
+llava/                  on request: the model as transformers' LlavaForConditionalGeneration
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import workbench
+from workbench.checkpoints.tokenizer import Corpus
+from workbench.checkpoints.weights import load_into, read_weights
+from workbench.config.component_files import licence_of
+from workbench.config.experiment import plugin_folders
+from workbench.config.phase import trains_quantized
+from workbench.config.trial import Trial
+from workbench.contracts.quantizer import FULL_BITS
+from workbench.errors import UserError
+from workbench.inference.llava_export import write_llava
+from workbench.inference.load_trial import Finished, trial_of
+from workbench.inference.model_card import CARD, model_card
+from workbench.inference.part_files import copy_parts, make_room
+from workbench.model.build import build_model, create, quantize
+from workbench.model.restore import Built, build_on, finish
+from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.registry import Registry, load_registry
+from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
+from workbench.storage.atomic import new_folder
+from workbench.storage.older_records import record_of, weights_of
+from workbench.storage.records import ResultsError
+
+CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
+FORMAT, VERSION = "workbench_export", 2
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A trial that was exported to `folder`."""
+
+    folder: Path
+    config: dict[str, Any]
+    trial: Trial
+    registry: Registry
+
+    def model(self) -> VisionLanguageModel:
+        """Its model as it was evaluated."""
+        corpus = Corpus(_no_texts, self.folder / TOKENIZER)
+        apart = self.config["adapter"] == "separate"
+        weights = read_weights(self.folder / WEIGHTS) | (read_weights(self.folder / ADAPTER) if apart else {})
+        if self.config["quantized"]:
+            model = build_model(self.trial, self.registry, corpus)
+            make_room(model)
+            quantize(self.trial, self.registry, model)
+            load_into(model, _with_shared(weights, model), self.folder / WEIGHTS)
+            return model.eval()
+        summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
+        before = Artifact(self.folder, weights, corpus.tokenizer_file, summary, [])
+        built = build_on(before, self.trial, (), self.registry, corpus)
+        finish(built, self.trial, self.registry)
+        return built.model.eval()
+
+
+def export(finished: Finished, out: Path, separate: bool = False, llava: bool = False) -> None:
+    """Write the folder, all of it or nothing.
+
+    With `separate`, what the adapter trained is kept in a file of its own, as it always is beside weights that were
+    quantized before it was trained, and the weights are those before the trial's quantizer; with `llava`, a folder
+    `llava` in it is the model as transformers loads it, not quantized.
+    """
+    if out.exists():
+        raise UserError(f"{out} is there already. Give a folder that is not there yet")
+    built = finished.built()
+    if separate and built.adapter is None:
+        raise UserError(f"the trial {finished.record.id} trained no adapter: leave out --separate-adapter")
+    if llava and built.packed:
+        raise UserError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
+    separate = separate or (built.adapter is not None and bool(built.packed))  # into narrow weights none can be merged
+    trial, registry, model = finished.trial, finished.registry, built.model
+    quantized = not separate and not built.packed and create(trial, "quantizer", registry).bits < FULL_BITS
+    with new_folder(out) as folder:
+        spec, parts = copy_parts(trial, registry, folder, weights=not quantized)
+        if separate:
+            _write_apart(built, folder)
+        _merge(built)
+        if llava:
+            write_llava(model, trial, folder / LLAVA)
+        if quantized:
+            quantize(trial, registry, model)
+            _save(_once(model.state_dict(keep_vars=True)), folder / WEIGHTS)
+        elif not separate:
+            _save(_changed(built), folder / WEIGHTS)
+        (folder / TOKENIZER).write_text(model.language_model.tokenizer.json(), encoding="utf-8")
+        _copy_plugins(finished, folder / PLUGINS)
+        record = dataclasses.asdict(finished.record)
+        metrics = {name: value if math.isfinite(value) else None for name, value in record["metrics"].items()}
+        adapter = "none" if built.adapter is None else "separate" if separate else "merged"
+        config = {FORMAT: VERSION, "workbench": workbench.__version__, "adapter": adapter, "quantized": quantized}
+        config |= {"parts": parts, "spec": spec, "record": {**record, "metrics": metrics}}
+        (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        licences = {kind: licence_of(folder / kind) for kind in parts}
+        size = sum(file.stat().st_size for kind in ("", *parts) for file in (folder / kind).glob("*") if file.is_file())
+        (folder / CARD).write_text(model_card(finished, adapter, size, licences), encoding="utf-8")
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether an exported trial lies there."""
+    try:
+        return FORMAT in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
+    """The trial in an exported folder. Code that lies in it is run only when `folders`, those of plugins, name it."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if config[FORMAT] != VERSION:
+        raise ResultsError(f"{folder} was exported by another version of the workbench: {config.get('workbench')}")
+    registry = load_registry([*plugin_folders("any.yaml"), *folders])
+    try:
+        spec, parts = config["spec"], config["parts"]
+        for kind, (option, place) in parts.items():
+            spec[kind] = {**spec[kind], option: str(folder / place)}
+        record = record_of(config["record"])
+        trial = trial_of(spec, registry, folder, record["experiment"], record["axes"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
+    return Exported(folder, {**config, "record": record}, trial, registry)
+
+
+def _write_apart(built: Built, folder: Path) -> None:
+    """What the adapter trained, in peft's own format as well where it can be, and the weights without it."""
+    weights, adapted = built.model.state_dict(keep_vars=True), {id(parameter) for parameter in built.adapted}
+    _save({name: each for name, each in _changed(built).items() if id(each) not in adapted}, folder / WEIGHTS)
+    _save({name: each for name, each in weights.items() if id(each) in adapted}, folder / ADAPTER)
+    write_as_peft = getattr(built.adapter, "save", None)
+    if write_as_peft is not None:
+        write_as_peft(built.model, folder / PEFT)
+
+
+def _merge(built: Built) -> None:
+    """Merge the adapter, which may change a weight where it lies: that is no longer as its file has it."""
+    if built.adapter is None:
+        return
+    before = _digests(built)
+    built.adapter.merge(built.model)
+    after = _digests(built)
+    built.untouched = frozenset(which for which in after if before[which] == after[which])
+
+
+def _digests(built: Built) -> dict[int, bytes]:
+    """What tells the bits of each parameter that is as its files have it."""
+    found = {
+        id(each): each.detach().cpu().flatten() for each in built.model.parameters() if id(each) in built.untouched
+    }
+    return {which: hashlib.sha256(each.view(torch.uint8).numpy().data).digest() for which, each in found.items()}
+
+
+def _changed(built: Built) -> dict[str, Tensor]:
+    """The weights that are not as their files have them."""
+    weights = built.model.state_dict(keep_vars=True)
+    return {name: each for name, each in weights.items() if not built.as_in_files(name, each)}
+
+
+def _once(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under the first of its names: a decoder may share its embedding with its head."""
+    first = {id(each): name for name, each in reversed(weights.items())}
+    return {name: weights[name] for name in first.values()}
+
+
+def _with_shared(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Weights that were saved once, under every name that the model has for them now."""
+    own = {name: id(each) for name, each in model.state_dict(keep_vars=True).items()}
+    weights = weights_of(weights, own)
+    saved = {own[name]: weight for name, weight in weights.items() if name in own}
+    return weights | {name: saved[which] for name, which in own.items() if which in saved}
+
+
+def _save(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Copies, because safetensors takes no two names for one tensor."""
+    from safetensors.torch import save_file
+
+    save_file({name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}, file)
+
+
+def _copy_plugins(finished: Finished, folder: Path) -> None:
+    """The sources of the trial's plugins from the user's own folders, with what they share."""
+    own = finished.registry.folders
+    for component in (*finished.trial.components.values(), *finished.trial.metrics):
+        file = Path(finished.registry.entry(component.kind, component.name).source).resolve()
+        if file.is_file() and any(each == file or each in file.parents for each in own):
+            target = folder / component.kind
+            target.mkdir(parents=True, exist_ok=True)
+            for source in (file, *file.parent.glob("_*.py")):
+                shutil.copyfile(source, target / source.name)
+
+
+def _no_texts() -> Iterator[str]:
+    raise ResultsError(f"the exported folder lacks its {TOKENIZER}: export the trial again")
+    yield

@@ -1,0 +1,141 @@
+"""The model card of an exported trial: what it is, how it was trained, and its numbers, all from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy
+import pandas
+
+from workbench.config.component import COMPONENTS, Component
+from workbench.config.phase import Phase
+from workbench.reports.number_format import NOTHING, duration, fixed, megabytes, notation_for, spoken
+from workbench.reports.results_data import CONTROLS, WITH_IMAGE, Scale
+from workbench.reports.statistics import Interval, resampled_means
+from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
+
+if TYPE_CHECKING:
+    from workbench.inference.load_trial import Finished
+    from workbench.storage.records import Record
+
+CARD = "README.md"
+
+
+def model_card(finished: Finished, adapter: str, size: int, licences: Mapping[str, str]) -> str:
+    """Markdown, with the front matter that model hubs read.
+
+    `size`: bytes of the folder; `licences`: those of pretrained parts, "" if unknown."""
+    record, trial = finished.record, finished.trial
+    parts = [(kind, _told(trial.components[kind])) for kind in COMPONENTS]
+    label = trial.label or record.id
+    return "\n".join(
+        [
+            *("---", "library_name: workbench", "pipeline_tag: image-text-to-text", "---", ""),
+            *(f"# {record.experiment}: {label}", ""),
+            f"A vision-language model, trial `{record.id}` of the experiment `{record.experiment}`.",
+            *("", "```", 'workbench ask THIS_FOLDER photo.jpg "what color is it?"', "```", ""),
+            *("## Parts", "", *_table(("part", "what"), parts), ""),
+            f"Prompt: `{trial.prompt!r}`. Adapter: {_KEPT[adapter]}.",
+            *("", "## Training", "", *_table(_PHASE, [_phase(phase) for phase in trial.phases]), ""),
+            *_costs(finished),
+            *("", "## Evaluation", "", *_evaluation(finished), ""),
+            *_sizes(record, size),
+            *("", "## Licences", "", *_licences(licences), ""),
+        ]
+    )
+
+
+_KEPT = {
+    "none": "no phase trained one",
+    "merged": "its weights are merged into the layers they belong to",
+    "separate": "its weights are in a file of their own",
+}
+_PHASE = ("phase", "trains", "on", "for", "rate", "batch")
+
+
+def _told(component: Component) -> str:
+    options = ", ".join(f"{name}: {value}" for name, value in component.spec().items() if name != "name")
+    return f"{component.name} ({options})" if options else component.name
+
+
+def _phase(phase: Phase) -> tuple[str, ...]:
+    length = f"{phase.epochs:g} epochs" if phase.epochs is not None else f"{phase.steps} steps"
+    rates = phase.rate if isinstance(phase.rate, dict) else {"": phase.rate}
+    rate = ", ".join(f"{part} {value:g}".strip() for part, value in rates.items())
+    trains = ", ".join(phase.train) + (", on quantized weights" if phase.quantized else "")
+    return phase.name, trains, ", ".join(phase.tasks), length, rate, str(phase.batch)
+
+
+def _costs(finished: Finished) -> list[str]:
+    record, curve = finished.record, read_curve(finished.folder)
+    lines = [
+        f"Seed {finished.trial.seed}; {duration(record.metrics['training_seconds'])} on"
+        f" {record.provenance.get('device', 'an unknown device')} ({record.provenance.get('cpu', 'unknown')})."
+    ]
+    if len(curve):
+        lines.append(f"Last training loss {float(curve['loss'].iloc[-1]):.3f} nats a token.")
+    return lines
+
+
+def _evaluation(finished: Finished) -> list[str]:
+    record, evaluation = finished.record, finished.trial.evaluation
+    predictions = read_predictions(finished.folder) if (finished.folder / PREDICTIONS).is_file() else pandas.DataFrame()
+    rows = []
+    for name, told in record.scales.items():
+        scale = Scale(told["higher_is_better"], told["percent"])
+        for condition in (WITH_IMAGE, *CONTROLS):
+            key = name if condition == WITH_IMAGE else f"{name}.{condition}"
+            if key in record.metrics:
+                interval = _interval(record.metrics[key], predictions, name, condition)
+                notation = notation_for(name, scale, [interval])
+                unit = f" {notation.unit}" if notation.unit else ""
+                rows.append((spoken(name) + unit, condition.replace("_", " "), notation.interval(interval)))
+    gain = next(iter(record.scales.values()), {"percent": False})["percent"]
+    told = record.metrics.get("visual_gain", numpy.nan)
+    rows.append(("visual gain", "image minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))
+    limit = f", the first {evaluation.limit:,} images" if evaluation.limit else ""
+    return [
+        f"Task `{evaluation.task}` of the split `{evaluation.split}`{limit}, answers generated. In brackets: 95 %"
+        " intervals over images (they cover neither seeds nor other data).",
+        "",
+        *_table(("metric", "shown", "value"), rows),
+    ]
+
+
+def _interval(value: float, predictions: pandas.DataFrame, metric: str, condition: str) -> Interval:
+    """Resampled over images; without an interval where there are no predictions, or the metric is no mean."""
+    column = SCORE + metric
+    if column not in predictions or COUNTS + metric in predictions:
+        return Interval(value, numpy.nan, numpy.nan)
+    shown = predictions[(predictions["condition"] == condition) & predictions[column].notna()]
+    by_image = shown.groupby("image")[column].agg(["sum", "count"])
+    if len(by_image) < 2:
+        return Interval(value, numpy.nan, numpy.nan)
+    sums, counts = (numpy.asarray(by_image[each], dtype=numpy.float64)[None] for each in ("sum", "count"))
+    low, high = numpy.quantile(resampled_means(sums, counts), (0.025, 0.975))
+    return Interval(value, float(low), float(high))
+
+
+def _sizes(record: Record, size: int) -> list[str]:
+    metrics = record.metrics
+    share = metrics["trainable_parameters"] / max(metrics["parameters"], 1)
+    return [
+        f"{metrics['parameters']:,.0f} parameters, of which {metrics['trainable_parameters']:,.0f} ({share:.1%})"
+        f" trained in the last phase; {megabytes(metrics['bytes'])} MB as evaluated, {megabytes(size)} MB on disk;"
+        f" {metrics['latency_ms']:.0f} ms an answer."
+    ]
+
+
+def _licences(licences: Mapping[str, str]) -> list[str]:
+    if not licences:
+        return ["No part is pretrained: every weight was trained in the experiment."]
+    return _table(("part", "licence"), [(kind, each or NOTHING) for kind, each in licences.items()]) + [
+        "",
+        "Where there is a dash, the part's files say nothing: its source does. The data's licence is the data set's.",
+    ]
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return [f"| {' | '.join(each.replace('|', '/') for each in line)} |" for line in lines]

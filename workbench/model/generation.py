@@ -1,0 +1,153 @@
+"""Answers, token by token: all questions of a row at once, from one reading of image and prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.data.collator import Batch
+from workbench.layers.tensors import pick
+from workbench.model.vision_language_model import Conversation, VisionLanguageModel
+
+
+@torch.no_grad()
+def generate(
+    model: VisionLanguageModel,
+    vision: Any,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> list[list[list[int]]]:
+    """Answer every question of every row: token ids without the end token, as [row][question].
+
+    vision: what `model.see` gave; batch: prompts without answers. Prompts of different lengths need no padding at
+    the left: each question continues at its own position and sees its own segment. Greedy at temperature 0, else
+    sampled from the softmax of logits / temperature.
+    """
+    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    return _answers(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
+
+
+@torch.no_grad()
+def stream(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int) -> Iterator[int]:
+    """The greedy answer to the one question of a batch, each token as soon as it is known, without the end token."""
+    hidden, conversation = model.read(vision, batch, room=max_new_tokens)
+    for _, _, ids in _steps(model, hidden, conversation, batch, max_new_tokens):
+        token = int(ids[0, 0])
+        if token == model.language_model.tokenizer.end:
+            return
+        yield token
+
+
+@torch.no_grad()
+def generate_and_judge(
+    model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int
+) -> tuple[list[list[list[int]]], Tensor]:
+    """Greedy answers as `generate` gives them, and the loss of each token of the right ones [answer tokens].
+
+    batch: prompts with their right answers. Both come from one reading: what is generated cannot see the right
+    answers, which are forgotten before the first token.
+    """
+    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    losses = model.losses_of(hidden, batch)
+    conversation.forget(~batch.prompt)
+    return _answers(model, hidden, conversation, batch, max_new_tokens), losses
+
+
+@torch.no_grad()
+def first_logits(model: VisionLanguageModel, vision: Any, batch: Batch) -> Tensor:
+    """The logits of the first token of each answer [questions,V], row by row. batch: prompts without answers."""
+    last, there = _ends(batch)  # [R,Q]
+    return model.language_model.head(pick(model.hidden(vision, batch), last)[there])
+
+
+def _answers(
+    model: VisionLanguageModel,
+    hidden: Tensor,
+    conversation: Conversation,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> list[list[list[int]]]:
+    """The tokens of all steps, as [row][question]."""
+    end = model.language_model.tokenizer.end
+    last, there = _ends(batch)  # [R,Q]
+    chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
+    steps = _steps(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
+    for step, (rows, numbers, ids) in enumerate(steps):
+        chosen[rows, numbers, step] = ids
+    counts = there.sum(1).tolist()
+    return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
+
+
+def _steps(
+    model: VisionLanguageModel,
+    hidden: Tensor,
+    conversation: Conversation,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Token by token until every question is answered; rows whose questions all are drop out.
+
+    Each step gives the rows that are left [R',1], and for each the numbers of its questions and their tokens [R',Q'].
+    """
+    language_model = model.language_model
+    end = language_model.tokenizer.end
+    last, open_ = _ends(batch)  # [R,Q]
+    hidden = pick(hidden, last)  # [R,Q,D]
+    positions = conversation.positions.gather(1, last)
+    numbers = torch.arange(last.shape[1], device=last.device).expand_as(last)
+    rows = torch.arange(len(last), device=last.device)[:, None]
+    closed = ~open_
+    segments = (numbers + 1).masked_fill(closed, -1)
+    for step in range(max_new_tokens):
+        ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(closed, end)  # [R',Q']
+        yield rows, numbers, ids
+        if step + 1 == max_new_tokens:
+            break
+        if not torch.equal(ended := ids == end, closed):
+            open_ = ~ended
+            left = open_.any(1).nonzero()[:, 0]
+            if not len(left):
+                break
+            if len(left) < len(rows):
+                rows, conversation = rows[left], conversation.keep(left, language_model)
+            # Open questions first: as many columns as the row with most of them needs.
+            order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
+            open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
+            closed = ~open_
+            segments = (numbers + 1).masked_fill(closed, -1)
+        positions = positions + 1
+        hidden = model.answer(conversation, ids, positions, segments)
+
+
+def _questions(batch: Batch) -> int:
+    """The most questions in a row."""
+    return int(batch.segments.max())
+
+
+def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Where the prompt of each question ends [R,Q], and which questions there are [R,Q]."""
+    numbers = torch.arange(1, _questions(batch) + 1, device=batch.ids.device)
+    places = torch.arange(batch.ids.shape[1], device=batch.ids.device)
+    member = (batch.segments[:, None, :] == numbers[None, :, None]) & batch.prompt[:, None, :]  # [R,Q,T]
+    return (member * places).amax(-1), member.any(-1)
+
+
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """logits [R,Q,V] -> ids [R,Q]."""
+    if temperature <= 0:
+        return logits.argmax(-1)
+    chances = torch.softmax(logits / temperature, dim=-1)
+    return torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
+
+
+def _until(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end)] if end in ids else ids

@@ -1,0 +1,74 @@
+"""The workbench's own code that makes the numbers of a stage, as ingredients of its key.
+
+What computes a number lives in the folders that are listed here; what does not, does not. Of the folders that do other
+work as well, single files are listed. A change is told file by file, and comments and docstrings are none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from workbench.sources import ALIASES, Source, read_source, version_of
+
+CODE = "code:workbench/"
+HERE = Path(__file__).parent
+
+# `tests/test_ingredients.py` follows the imports of what does the stages, and holds that none is missing here.
+ENCODING = (
+    *("checkpoints", "contracts", "data", "layers", "model"),
+    *("config/component.py", "config/component_files.py", "config/phase.py", "config/seeds.py", "config/trial.py"),
+    *("devices/capabilities.py", "devices/device.py", "devices/precision.py"),
+    *("runs/feature_stage.py", "runs/workplace.py", "storage/artifacts.py", "storage/hashing.py"),
+)
+TRAINING = (*ENCODING, "training", "devices/peak_memory.py", "runs/stage_inputs.py", "runs/training_stage.py")
+EVALUATION = (*TRAINING, "evaluation", "runs/evaluation_stage.py")
+# In one of the folders, and without a number: where work is done, and who hears of it.
+LEFT_OUT = ("contracts/launcher.py", "contracts/tracker.py")
+# The packages of which a number is made where a module imports them: by the name of the import, the package's own.
+PACKAGES = {
+    name: ALIASES.get(name, name) for name in ("PIL", "jinja2", "numpy", "safetensors", "scipy", "tokenizers", "torch")
+}
+NO_NUMBER = {"huggingface_hub", "pluggy", "pydantic"}  # packages that are imported and make none
+
+
+def core_code(ingredients: tuple[str, ...]) -> dict[str, str]:
+    """The code of these folders and files of the workbench, file by file, and the versions of the packages it computes
+    with."""
+    return dict(_core_code(ingredients))
+
+
+def core_files(ingredients: tuple[str, ...]) -> Iterator[Path]:
+    """The files of these folders and files of the workbench."""
+    for each in ingredients:
+        place = HERE / each
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (file for file in files if file.is_file() and _counts(file))
+
+
+@cache
+def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
+    """The versions of packages, as far as they are installed; an alias and the package's own name are one."""
+    own = {PACKAGES.get(package, package): package for package in packages if package not in NO_NUMBER}
+    versions = {name.replace("_", "-"): version_of(name) for name in own}
+    return {f"version:{name}": version for name, version in versions.items() if version is not None}
+
+
+@cache
+def _core_code(ingredients: tuple[str, ...]) -> dict[str, str]:
+    sources = {file.relative_to(HERE).as_posix(): _source_of(file) for file in core_files(ingredients)}
+    imported = {each.module.partition(".")[0] for source in sources.values() for each in source.imports}
+    code = {f"{CODE}{name}": source.hash for name, source in sources.items()}
+    return {**code, **versions_of(tuple(sorted(imported & set(PACKAGES))))}
+
+
+def _counts(file: Path) -> bool:
+    return "__pycache__" not in file.parts and file.relative_to(HERE).as_posix() not in LEFT_OUT
+
+
+@cache
+def _source_of(file: Path) -> Source:
+    content = file.read_bytes()
+    return read_source(content) if file.suffix == ".py" else Source(hashlib.sha256(content).hexdigest()[:16], ())

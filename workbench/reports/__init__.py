@@ -1,0 +1,1 @@
+"""From records alone to an answer: statistics, tables, plots and one page."""

@@ -1,0 +1,106 @@
+"""Tables of a report that take the questions apart: by their group (language, domain, type of answer, strategy), and by
+whether the image comes from outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from workbench.reports.bootstrap import auroc_sample
+from workbench.reports.number_format import Notation, share, spoken
+from workbench.reports.results_data import Scale, Study, seed_of
+from workbench.reports.statistics import SEED, Interval, Sample, infer
+from workbench.reports.table_formats import Column, Table
+from workbench.reports.tables import legend, notation_of, stale_cell, stale_columns
+
+MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
+AUROC = Notation("auroc", Scale(True, False), 3)
+WITH_INTERVALS = 3_000  # cells of the table: with more, drawing their intervals would take minutes
+
+
+def group_table(study: Study) -> Table | None:
+    """Every metric of every trial in each group, with how many questions that rests on; None without groups."""
+    if not study.groups or not study.samples:
+        return None
+    measures = [name for name in study.measures if any(name in found for found in study.grouped.values())]
+    drawn = len(study.done) * len(study.groups) * len(measures) <= WITH_INTERVALS
+    rows = []
+    for group, found in study.grouped.items():
+        intervals = {name: _intervals(found[name], drawn) for name in measures if name in found}
+        for place, record in enumerate(study.done):
+            axes = {axis: record.axes.get(axis, "") for axis in study.compared}
+            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "group": group}
+            row["questions"], row["images"] = study.asked(record.id, group)
+            row |= stale_cell(study, record)
+            rows.append(row | {name: each[place] for name, each in intervals.items()})
+    caption = f"Each group of questions{', with 95 % intervals over its images' if drawn else ''}."
+    return Table("groups", caption, [*_columns(study, measures), *stale_columns(study)], rows, legend(study))
+
+
+def outside_table(study: Study) -> Table | None:
+    """How well each trial tells images from outside, and what withholding answers gains; None if none was tried."""
+    measures = [each for each in MEASURES if not numpy.isnan(study.numbers(f"outside.{each}.auroc")).all()]
+    if not measures or study.primary not in study.samples:
+        return None
+    rows = []
+    samples = {each: told_apart(study, each) for each in measures}
+    intervals = {each: _intervals(sample, drawn=True) for each, sample in samples.items()}
+    for place, record in enumerate(study.done):
+        axes = {axis: record.axes.get(axis, "") for axis in study.compared}
+        for measure in measures:
+            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "measure": measure}
+            row |= {each: record.metrics.get(f"outside.{measure}.{each}", math.nan) for each in OUTSIDE}
+            row["auroc"] = intervals[measure][place]
+            row |= stale_cell(study, record)
+            rows.append(row | {"all": float(study.samples[study.primary].estimates[place])})
+    notation = notation_of(study, study.primary)
+    columns = [
+        *_trial_columns(study),
+        Column("measure", "strangeness by", numeric=False),
+        Column("auroc", "AUROC", show=AUROC.interval),
+        Column("withheld", "withheld of outside", "%", share),
+        Column("answered", f"{notation.words} of the answered", notation.unit, notation.value),
+        Column("all", f"{notation.words} of all", notation.unit, notation.value),
+        *stale_columns(study),
+    ]
+    caption = "Images from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
+    return Table(
+        "outside",
+        f"{caption} answers are withheld, and the score of what is still answered.",
+        columns,
+        rows,
+        legend(study),
+    )
+
+
+def told_apart(study: Study, measure: str) -> Sample:
+    """The AUROC of a measure in every trial, from the single questions; resampled over images."""
+    frames = [study.predictions[record.id] for record in study.done]
+    resamples = len(study.samples[study.primary].replicates)
+    return auroc_sample(frames, measure, [seed_of(record) for record in study.done], resamples)
+
+
+def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
+    if not drawn:
+        return [Interval(float(each), math.nan, math.nan) for each in sample.estimates]
+    count = len(sample.estimates)
+    return [infer(sample, weights, range(count)).interval for weights in numpy.eye(count)]
+
+
+def _columns(study: Study, measures: Sequence[str]) -> list[Column]:
+    notations = {name: notation_of(study, name) for name in measures}
+    return [
+        Column("group", "group", numeric=False),
+        *_trial_columns(study),
+        Column("questions", "questions", show="{:,}".format),
+        Column("images", "images", show="{:,}".format),
+        *(Column(name, each.words, each.unit, each.interval) for name, each in notations.items()),
+    ]
+
+
+def _trial_columns(study: Study) -> list[Column]:
+    axes = [Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared]
+    return [*axes, *([Column(SEED, SEED)] if len(study.seeds) > 1 else [])]

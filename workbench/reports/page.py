@@ -1,0 +1,242 @@
+"""One self-contained page about an experiment, with its tables and plots, made anew from what the trials left.
+
+    results/<experiment>/report/report.html, tables/*.{csv,md,tex}, plots/*.{png,svg}
+
+The page asks nothing of any network: images and style lie inside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+import workbench
+from workbench.registry import Registry
+from workbench.reports import contract_notes
+from workbench.reports.findings import Finding, answer, best_trial, finding, key_figures, progress
+from workbench.reports.gallery import data_uri, make_gallery
+from workbench.reports.group_tables import group_table, outside_table
+from workbench.reports.interactions import DEPENDS
+from workbench.reports.number_format import joined, spoken
+from workbench.reports.plot_style import Plot
+from workbench.reports.plots import all_plots, write_plots
+from workbench.reports.results_data import Study
+from workbench.reports.staleness_notes import not_compared
+from workbench.reports.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
+from workbench.reports.table_formats import Table, write_tables
+from workbench.reports.tables import all_tables, notation_of
+from workbench.storage.atomic import new_folder, write_text
+from workbench.storage.records import Record
+
+REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
+APART = {"groups": "By group of questions", "outside": "Images from outside"}  # tables and their headings
+# Verdict -> class in the style sheet.
+VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "depends"}
+RUN_FACTS = (
+    *("workbench", "python", "torch", "cuda", "platform", "cpu", "instructions", "cores", "device", "gpu"),
+    *("threads", "unrepeatable", "git_commit"),
+)
+
+
+@dataclass(frozen=True)
+class AxisSection:
+    """What the page says about one axis."""
+
+    axis: str
+    finding: Finding
+    table: Table
+    plot: Plot | None
+
+
+def write_report(study: Study, results_folder: Path, registry: Registry | None = None) -> Path:
+    """Write tables, plots and the page; returns the page's path. `registry` opens the images of the examples.
+
+    The report folder is replaced as a whole, so that a reader never sees half of a new one.
+    """
+    apart = [table for table in (group_table(study), outside_table(study)) if table]
+    plots, tables = all_plots(study), [*all_tables(study), *apart]
+    page = render(study, tables, plots, registry)
+    final = results_folder / REPORT
+    with new_folder(final) as temporary:
+        for name in (TABLES, PLOTS):
+            (temporary / name).mkdir()
+        write_tables(tables, temporary / TABLES)
+        write_plots(plots, temporary / PLOTS)
+        write_text(temporary / PAGE, page)
+    return final / PAGE
+
+
+def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registry: Registry | None) -> str:
+    """The page. Texts from data are escaped by the template engine."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("workbench.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"spoken": spoken, "glue": glue}
+    named = {plot.name: plot for plot in plots}
+    sections = _sections(study, tables, named)
+    used = {section.plot.name for section in sections if section.plot}
+    return environment.get_template("report.html").render(
+        study=study,
+        title=spoken(study.summary.name),
+        answer=answer(study),
+        progress=progress(study),
+        warnings=contract_notes.warnings(study),
+        caveat=_caveat(study),
+        not_compared=not_compared(study),
+        figures=key_figures(study),
+        sections=sections,
+        trials=tables[0],
+        interactions=next((table for table in tables if table.name == "interactions"), None),
+        apart=[table for table in tables if table.name in APART],
+        headings=APART,
+        plots=[plot for plot in plots if plot.name not in used],
+        gallery=make_gallery(study, registry),
+        provenance=_provenance(study),
+        disagreements=study.disagreements(),
+        methods=_methods(study),
+        verdicts=VERDICTS,
+        svg=_svg,
+        width=_width,
+        label=study.label,
+        command=_command(study),
+        version=workbench.__version__,
+    )
+
+
+def glue(text: str) -> str:
+    """Keep a number and its unit, and `p = 0.03`, on one line."""
+    return re.sub(r"(?<=\d) (?=%|points|MB|ms|s\b)|(?<=\bp) (?=[<=])|(?<=[<=]) (?=\d)", "\N{NO-BREAK SPACE}", text)
+
+
+def _svg(plot: Plot) -> str:
+    return data_uri(plot.svg, "image/svg+xml")
+
+
+def _width(plot: Plot) -> int:
+    """How wide the page shows a plot, with its frame, in CSS pixels."""
+    return round(96 * plot.figure.get_figwidth()) + 26
+
+
+def _sections(study: Study, tables: Sequence[Table], plots: dict[str, Plot]) -> list[AxisSection]:
+    by_name = {table.name: table for table in tables}
+    sections = []
+    for axis in study.compared:
+        file = axis.replace(".", "_")
+        if f"axis_{file}" in by_name:
+            plot = plots.get(f"{study.primary}_by_{file}")
+            sections.append(AxisSection(axis, finding(study, axis), by_name[f"axis_{file}"], plot))
+    return sections
+
+
+def _caveat(study: Study) -> str:
+    """What a reader of the answer alone has to know."""
+    if not study.done:
+        return ""
+    bounds = "In brackets stands each difference with its 95 % interval. " if study.compared else ""
+    if len(study.machines) > 1:
+        bounds += (
+            f"Trials ran on {joined(study.machines)}, which round differently and are not equally fast: to compare"
+            " costs in time, run all on one. "
+        )
+    if len(study.seeds) == 1:
+        return (
+            f"{bounds}Each configuration was trained from one seed: intervals say how far the choice of questions could"
+            " have moved these numbers, not how far another seed would. To learn that, list more 'seeds'."
+        )
+    return f"{bounds}Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
+
+
+def _provenance(study: Study) -> list[tuple[str, str]]:
+    """Facts of the run; where trials differ, every value."""
+    facts = [(spoken(name), _told(study.records, name)) for name in RUN_FACTS]
+    dirty = any(record.provenance.get("git_dirty") for record in study.records)
+    rows = [
+        (name, value + (" (changed since)" if dirty and name == "git commit" else "")) for name, value in facts if value
+    ]
+    times = sorted(str(record.provenance["finished"]) for record in study.records if record.provenance.get("finished"))
+    if times:
+        rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
+    rows.append(("seeds", ", ".join(study.seeds) or "–"))
+    skipped = {
+        where: len(images)
+        for record in study.records
+        for where, images in record.provenance.get("skipped_images", {}).items()
+    }
+    if skipped:
+        rows.append(("images left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
+    rows += contract_notes.facts(study)
+    downloads = {each: at for record in study.records for each, at in record.provenance.get("downloads", {}).items()}
+    for name, at in downloads.items():
+        licence = f", licence {at['licence']}" if at["licence"] else ""
+        rows.append(("downloaded", f"{name}, commit {at['commit']}{licence}"))
+    best = best_trial(study)
+    if best is not None:
+        rows.append(("best trial", study.done[best].id))
+    return rows
+
+
+def _told(records: Sequence[Record], name: str) -> str:
+    values = {json.dumps(each.provenance[name]): each.provenance[name] for each in records if each.provenance.get(name)}
+    return ", ".join(str(value) for value in values.values())
+
+
+def _methods(study: Study) -> list[str]:
+    """How the numbers were made, with the numbers of this experiment."""
+    if not study.samples:
+        return ["There are no predictions, so nothing was computed."]
+    sample, notation = study.samples[study.primary], notation_of(study, study.primary)
+    asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
+    seeds = (
+        " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few, to"
+        " what they alone would give at the least (Bouthillier et al. 2021)."
+    )
+    paragraphs = [
+        f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
+        f" {notation.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
+        " generated, not picked from a list.",
+        *study.notes,
+        f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole images are resampled, as"
+        " questions about one image are answered right or wrong together, and all trials see the same resamples,"
+        " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
+        + (seeds if len(study.seeds) > 1 else ""),
+        "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
+        " counting the same. Its difference to the baseline is tested against zero; p values are corrected for the"
+        " comparisons of one table (Holm 1979), and below 0.05 the value is called better or worse, else not"
+        " distinguishable, which does not mean equal.",
+    ]
+    if len(study.compared) > 1:
+        paragraphs.append(
+            "An average over other axes misleads where a difference depends on them. So for every two axes the"
+            " difference to the baseline at one value of the other axis is held against that at the other's baseline,"
+            " over the same combinations and resamples; p values are corrected for all of these questions together."
+        )
+    if study.has_gain:
+        controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
+        shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
+        paragraphs.append(
+            f"The visual gain is {notation.words} with the right image minus that with"
+            f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
+            " from the question alone does not count."
+        )
+    return paragraphs
+
+
+def _made_of(study: Study) -> str:
+    reading = next(each for each in study.readings if each.name == study.primary)
+    return "the mean over" if reading.metric is None else "made of the answers together to"
+
+
+def _command(study: Study) -> str:
+    """What to type to get these results again."""
+    unchecked = " --unchecked" if contract_notes.warnings(study) else ""
+    run = study.command or f"workbench run experiments/{study.summary.name}.yaml"
+    return f"{run}{unchecked} && {run.replace(' run ', ' report ', 1)}"

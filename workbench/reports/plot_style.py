@@ -1,0 +1,169 @@
+"""What all plots share: palette, settings, the figure, which axis colour and shape stand for, and heat maps.
+
+Figures are made of matplotlib's objects and drawn on a canvas without a screen; no global setting is left changed.
+Colours are the Okabe-Ito palette, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import matplotlib
+import numpy
+import pandas
+import seaborn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from workbench.reports.number_format import Notation, fixed
+from workbench.reports.results_data import Study
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+DASHES = ("-", "--", ":", "-.")
+INK, MUTED, FAINT = "#1f2430", "#6b7280", "#d5d9e0"
+WIDTH = 8.4  # inches, that of the page
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, the name of its files, and what it shows in a sentence."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+    @cached_property
+    def svg(self) -> bytes:
+        """What an SVG file of it holds; drawn once for the file and the page."""
+        return image(self.figure, "svg")
+
+
+def image(figure: Figure, kind: str) -> bytes:
+    """The figure as the bytes of a PNG or SVG file, without a date."""
+    out = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    with plain_style():
+        figure.savefig(out, format=kind, dpi=150, metadata=metadata, facecolor="white")
+    return out.getvalue()
+
+
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Our settings, for the body only."""
+    settings: dict[Any, Any] = {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.linewidth": 0.8,
+        "axes.axisbelow": True,
+        "xtick.color": MUTED,
+        "ytick.color": INK,
+        "xtick.labelcolor": INK,
+        "text.color": INK,
+        "text.parse_math": False,  # a name or an answer may have dollars in it
+        "svg.fonttype": "path",
+        "svg.hashsalt": "workbench",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches, with a canvas that needs no screen."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def factor_of(notation: Notation) -> float:
+    """What a value is multiplied by to be shown: 100 for shares."""
+    return 100.0 if notation.scale.percent else 1.0
+
+
+def in_unit(notation: Notation) -> str:
+    """As ` (%)`, for labels and captions."""
+    return f" ({notation.unit})" if notation.unit else ""
+
+
+def look(study: Study, among: Sequence[str] | None = None) -> tuple[str | None, str | None]:
+    """Which axes colour and shape stand for: those with the most values among these trials, if the palette suffices."""
+    axes = study.axes if among is None else study.axes.loc[list(among)]
+    counts = {axis: len(set(axes[axis])) for axis in study.compared}
+    usable = sorted((axis for axis in counts if 1 < counts[axis] <= len(COLORS)), key=lambda axis: -counts[axis])
+    return usable[0] if usable else None, usable[1] if len(usable) > 1 else None
+
+
+def place_of(study: Study, id_: str, axis: str | None) -> int:
+    """The place of a trial's value among the labels of an axis: its marker or dash."""
+    return 0 if axis is None else study.summary.axes[axis].index(str(study.axes.at[id_, axis]))
+
+
+def color_of(study: Study, id_: str, axis: str | None) -> int:
+    """The place of a trial's colour in the palette."""
+    return place_of(study, id_, axis) % len(COLORS)
+
+
+def add_legend(figure: Figure, study: Study, hue: str | None, shape: str | None, dashes: bool = False) -> None:
+    """Colours and shapes in one line above the panels."""
+    handles = []
+    for axis, colored in ((hue, True), (shape, False)):
+        for place, label in enumerate(study.summary.axes[axis] if axis else []):
+            color = COLORS[place % len(COLORS)] if colored else MUTED
+            marker = "" if dashes else ("o" if colored else MARKERS[place % len(MARKERS)])
+            line = ("-" if colored else DASHES[place % len(DASHES)]) if dashes else ""
+            handles.append(Line2D([], [], color=color, marker=marker, linestyle=line, label=label, markersize=6))
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="outside upper left",
+            ncols=min(len(handles), 6),
+            frameon=False,
+            fontsize=8.5,
+            handlelength=2.2,
+        )
+
+
+def heat_map(
+    table: pandas.DataFrame,
+    notation: Notation,
+    rows: str,
+    columns: str,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Figure:
+    """A table as a heat map with its numbers; darker is better. Names that would touch are tilted."""
+    letter = 0.088  # inches, about the width of one
+    column = max(1.0, letter * max(len(str(name)) for name in table.columns))
+    names = letter * max(len(str(name)) for name in table.index)
+    wanted = 0.7 + names + column * len(table.columns)
+    tilted = wanted > WIDTH
+    figure = new_figure(min(wanted, WIDTH), 0.85 + 0.33 * len(table) + 0.5 * tilted)
+    axes = figure.subplots()
+    seaborn.heatmap(
+        table,
+        ax=axes,
+        annot=numpy.array([[fixed(value, notation.decimals) for value in row] for row in table.to_numpy()]),
+        fmt="",
+        cmap="crest" if notation.scale.higher_is_better else "crest_r",
+        vmin=limits[0],
+        vmax=limits[1],
+        linewidths=1.5,
+        linecolor="white",
+        cbar=False,
+        annot_kws={"fontsize": 8.5},
+        xticklabels=False,  # set below: to find out whether names overlap, seaborn would draw the figure
+        yticklabels=False,
+    )
+    axes.set(xlabel=columns, ylabel=rows)
+    axes.tick_params(length=0)
+    axes.set_yticks(numpy.arange(len(table)) + 0.5, [str(each) for each in table.index], rotation=0)
+    tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if tilted else {"rotation": 0}
+    axes.set_xticks(numpy.arange(len(table.columns)) + 0.5, [str(each) for each in table.columns], **tilt)
+    return figure

@@ -1,0 +1,199 @@
+"""The plots that show trials one by one: score against cost, score by group of questions, training curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy
+import pandas
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from workbench.reports.number_format import Notation, capital, joined, spoken
+from workbench.reports.plot_style import (
+    COLORS,
+    DASHES,
+    FAINT,
+    INK,
+    MARKERS,
+    MUTED,
+    WIDTH,
+    Plot,
+    add_legend,
+    color_of,
+    factor_of,
+    heat_map,
+    in_unit,
+    look,
+    new_figure,
+    place_of,
+)
+from workbench.reports.results_data import Study
+from workbench.reports.statistics import Interval
+from workbench.reports.tables import notation_of, trial_intervals
+
+ROWS = 24  # a heat map with more rows shows averages instead of trials
+
+
+def pareto_plot(study: Study) -> Plot | None:
+    """Score against size and against latency; the step line joins the trials that no other beats in both."""
+    intervals = trial_intervals(study, study.primary) if study.primary in study.samples else []
+    costs = [("bytes", "size (MB)", 1e-6), ("latency_ms", "latency of an answer (ms)", 1.0)]
+    shown = [cost for cost in costs if not numpy.isnan(study.numbers(cost[0])).all()]
+    if not shown or not intervals:
+        return None
+    notation = notation_of(study, study.primary)
+    figure = new_figure(WIDTH, 3.7)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    hue, shape = look(study)
+    steps = 0
+    for panel, (name, label, unit) in zip(panels, shown, strict=True):
+        steps += _draw_pareto(panel, study, unit * study.numbers(name), intervals, notation)
+        panel.set_xlabel(label)
+    panels[0].set_ylabel(f"{notation.words}{in_unit(notation)}")
+    add_legend(figure, study, hue, shape)
+    names = joined([label.partition(" (")[0] for _, label, _ in shown])
+    caption = f"{capital(notation.words)} against {names}; one mark a trial, bars are 95 % intervals." + (
+        " The dashed line is the Pareto front." if steps else " The cheapest trial is also the best."
+    )
+    return Plot("pareto", caption, figure)
+
+
+def groups_plot(study: Study) -> Plot | None:
+    """The score in each group of questions."""
+    if study.primary not in study.samples or len(study.groups) < 2:
+        return None
+    notation = notation_of(study, study.primary)
+    scores = study.by_group(study.primary)
+    sets = _configurations(study)
+    if len(sets) > ROWS:
+        sets = _values(study)
+    rows = {
+        name: factor_of(notation) * scores.reindex(index=ids, columns=study.groups).mean() for name, ids in sets.items()
+    }
+    best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=notation.scale.higher_is_better)
+    table = pandas.DataFrame({name: rows[name] for name in best_first}).T
+    figure = heat_map(table, notation, "", "group of questions")
+    caption = f"{capital(notation.words)}{in_unit(notation)} in each group of questions, the best first."
+    return Plot("groups", caption, figure)
+
+
+def curves_plot(study: Study) -> Plot | None:
+    """The training loss of every training, smoothed, phase by phase."""
+    curves = _distinct(study)
+    phases = list(dict.fromkeys(phase for _, curve in curves for phase in curve["phase"]))
+    if not phases:
+        return None
+    figure = new_figure(WIDTH, 3.4)
+    panels = figure.subplots(1, len(phases), squeeze=False)[0]
+    hue, shape = look(study, [id_ for id_, _ in curves])
+    for panel, phase in zip(panels, phases, strict=True):
+        for id_, curve in curves:
+            part = curve.loc[curve["phase"] == phase]
+            if len(part):
+                color, dash = color_of(study, id_, hue), DASHES[place_of(study, id_, shape) % len(DASHES)]
+                panel.plot(*_smoothed(part), color=COLORS[color], linestyle=dash, linewidth=1.3, alpha=0.9)
+        panel.set_title(phase, fontsize=10, color=INK)
+        panel.set_yscale("log")
+        panel.set_xlabel("step")
+        panel.grid(color=FAINT, linewidth=0.7)
+        panel.yaxis.set_major_formatter(_plain_log())
+        panel.yaxis.set_minor_formatter(_plain_log(minor=True))
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        seaborn.despine(ax=panel)
+    panels[0].set_ylabel("training loss (nats)")
+    add_legend(figure, study, hue, shape, dashes=True)
+    return Plot("curves", "Training loss, smoothed, by phase. Trials that share a training share its line.", figure)
+
+
+def _configurations(study: Study) -> dict[str, list[str]]:
+    """Trials that differ only in their seed, by what they have in common."""
+    sets: dict[str, list[str]] = {}
+    for record in study.done:
+        sets.setdefault(", ".join(record.axes.get(axis, "") for axis in study.compared) or "the trial", []).append(
+            record.id
+        )
+    return sets
+
+
+def _values(study: Study) -> dict[str, list[str]]:
+    """Trials by each value of each axis."""
+    return {
+        f"{spoken(axis)}: {value}": [record.id for record in study.done if record.axes.get(axis) == value]
+        for axis in study.compared
+        for value in study.design(axis).present
+    }
+
+
+def pareto_front(costs: numpy.ndarray, scores: numpy.ndarray, higher_is_better: bool) -> list[int]:
+    """Places of those that no other beats: none is as cheap and better, or cheaper and as good; cheapest first."""
+    sign = 1 if higher_is_better else -1
+    known = [place for place in range(len(costs)) if not numpy.isnan(costs[place]) and not numpy.isnan(scores[place])]
+    front, best = [], -numpy.inf
+    for place in sorted(known, key=lambda place: (costs[place], -sign * scores[place])):
+        if sign * scores[place] > best:
+            front.append(place)
+            best = sign * scores[place]
+    return front
+
+
+def _draw_pareto(
+    axes: Axes, study: Study, costs: numpy.ndarray, intervals: Sequence[Interval], notation: Notation
+) -> int:
+    """Draw one panel; how many steps its Pareto front has: none where one trial is the cheapest and the best."""
+    factor, (hue, shape) = factor_of(notation), look(study)
+    for cost, interval, id_ in zip(costs, intervals, study.axes.index, strict=True):
+        color, marker = COLORS[color_of(study, id_, hue)], MARKERS[place_of(study, id_, shape) % len(MARKERS)]
+        axes.plot(
+            [cost, cost],
+            [factor * interval.low, factor * interval.high],
+            color=color,
+            linewidth=1,
+            alpha=0.45,
+            zorder=2,
+        )
+        axes.plot(
+            cost,
+            factor * interval.estimate,
+            marker,
+            color=color,
+            markersize=6.5,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            zorder=3,
+        )
+    front = pareto_front(costs, numpy.array([each.estimate for each in intervals]), notation.scale.higher_is_better)
+    scores = [factor * intervals[place].estimate for place in front]
+    axes.step(costs[front], scores, where="post", color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+    axes.grid(color=FAINT, linewidth=0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
+    seaborn.despine(ax=axes)
+    return max(0, len(front) - 1)
+
+
+def _distinct(study: Study) -> list[tuple[str, pandas.DataFrame]]:
+    """One curve for each training: trials that differ in what comes after share theirs."""
+    seen: dict[tuple, tuple[str, pandas.DataFrame]] = {}
+    for id_, curve in study.curves.items():
+        if len(curve):
+            seen.setdefault(tuple(curve["loss"]), (id_, curve))
+    return list(seen.values())
+
+
+def _smoothed(part: pandas.DataFrame) -> tuple[list[float], list[float]]:
+    """Steps and loss, averaged with weights that fall off over a fiftieth of the phase; at most 400 points."""
+    loss = part["loss"].astype(float).ewm(span=max(2, len(part) // 50)).mean()
+    every = max(1, len(part) // 400)
+    return list(part["step"])[::every], list(loss)[::every]
+
+
+def _plain_log(minor: bool = False) -> FuncFormatter:
+    """0.1, 0.2, 0.5 rather than powers of ten."""
+
+    def text(value: float, _: int) -> str:
+        leading = value / 10 ** numpy.floor(numpy.log10(value))
+        return f"{value:g}" if not minor or round(leading) in (2, 5) else ""
+
+    return FuncFormatter(text)

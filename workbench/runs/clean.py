@@ -1,0 +1,64 @@
+"""Removes what no record needs and no unfinished run will ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from workbench.runs.plan import Plan
+from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
+from workbench.storage.records import TRIALS, ResultsError, read_record
+
+
+def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[dict[str, int], dict[str, int]]:
+    """Remove stages that are needed no more from `results` (the folder of all experiments); with `dry`, only say which.
+
+    Needed is what a record of a trial goes back to, phase by phase, and, but with `unfinished`, every stage of a run
+    that is not finished. Features can be made again from a kept encoder and go when their run is finished. Returns
+    bytes by key: of what was removed, and of what was kept for unfinished runs only.
+    """
+    if not (results / ARTIFACTS).is_dir():
+        raise ResultsError(f"{results} holds no kept stages. Give the folder of results with --results")
+    store = ArtifactStore(results / ARTIFACTS)
+    with store.unused() as alone:
+        if not alone:
+            raise ResultsError(f"a run is going on in {results}. Clean when it is finished")
+        recorded = _of_records(results, store)
+        unneeded = {key: store.size(key) for key in store.names() if key not in recorded}
+        needed = set() if unfinished else store.needed()
+        kept = {key: size for key, size in unneeded.items() if key in needed}
+        gone = {key: size for key, size in unneeded.items() if key not in needed}
+        if not dry:
+            store.sweep()
+            store.remove_locks()
+            for key in gone:
+                store.remove(key)
+            if unfinished:
+                store.forget_needed()
+        return gone, kept
+
+
+def left_to_do(plan: Plan, done: Collection[str], lasting: Collection[str], store: ArtifactStore) -> set[str]:
+    """The stages that later runs may ask for: all of the trials that are not `done`; but of those that failed for good
+    (`lasting`) only what is there. A stage that failed for good keeps its checkpoints until `workbench clean`."""
+    found: set[str] = set()
+    for id_, stages in plan.chains.items():
+        if id_ in done:
+            continue
+        keys = {key for stage in stages for key in (stage.key, *plan.needs(stage))}
+        found |= {key for key in keys if id_ not in lasting or store.has(key)}
+    return found
+
+
+def _of_records(results: Path, store: ArtifactStore) -> set[str]:
+    """The training stages that records go back to."""
+    found: set[str] = set()
+    for file in results.glob(f"*/{TRIALS}/*/record.json"):
+        try:
+            key = read_record(file.parent).provenance.get("before")
+        except ResultsError:  # damaged: its trial will be run again, and may need anything
+            raise ResultsError(f"{file} is damaged. Run its experiment again first") from None
+        while key and key not in found and (summary := store.summary(key)) is not None:
+            found.add(key)
+            key = summary.get("before")
+    return found

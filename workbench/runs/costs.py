@@ -1,0 +1,95 @@
+"""What a stage will cost, before it runs: memory, disk, and time as far as stages like it were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench.runs.stages import FeatureStage
+from workbench.storage.artifacts import STAGE_PEAK, STAGE_SECONDS
+
+if TYPE_CHECKING:
+    from workbench.runs.plan import AnyStage, Plan
+    from workbench.storage.artifacts import ArtifactStore
+
+PROCESS = 500_000_000  # bytes of a worker with torch and the plugins loaded
+FLOAT = 4  # bytes of a weight in fp32; gradients take as much, and AdamW's two moments twice as much
+ROOM = 1.2  # what is measured once may be a little more another time
+
+
+class Costs:
+    """Estimates for the stages of a plan. What stages of the same shape took, here or in an earlier run, is taken
+    for what a stage will take; memory that was never measured is computed from the number of weights."""
+
+    def __init__(self, plan: Plan, store: ArtifactStore):
+        self.plan = plan
+        self.store = store
+        self._measured: dict[tuple, dict[str, Any]] = {}
+        for key, stage in plan.distinct().items():
+            if key not in plan.missing and not stage.evaluates and _shape(stage) not in self._measured:
+                self.learn(stage)
+
+    def learn(self, stage: AnyStage, seconds: float | None = None) -> None:
+        """Look at what a stage that is done has cost; an evaluation leaves no summary, but has taken `seconds`."""
+        summary = None if stage.evaluates else self.store.summary(stage.key)
+        if stage.evaluates and seconds is not None:
+            summary = {STAGE_SECONDS: seconds}
+        if summary is not None:
+            self._measured[_shape(stage)] = summary
+
+    @property
+    def kinds_timed(self) -> int:
+        """Of how many kinds of stages the time is known."""
+        return sum(STAGE_SECONDS in each for each in self._measured.values())
+
+    def memory_bytes(self, stage: AnyStage) -> float:
+        """The most memory the stage will take, worker included."""
+        known = self._measured.get(_shape(stage), {}).get(STAGE_PEAK)
+        if known is not None:
+            return ROOM * known
+        size = self.plan.sizes[stage.trial.id]
+        trains = 0 if stage.evaluates or isinstance(stage, FeatureStage) else size.most_trainable
+        return PROCESS + FLOAT * size.parameters + 3 * FLOAT * trains
+
+    def too_large(self, stage: AnyStage, budget: int | None) -> str | None:
+        """What to say of a stage that takes more memory than there is."""
+        takes = self.memory_bytes(stage)
+        if budget is None or takes <= budget:
+            return None
+        return (
+            f"the stage takes about {takes / 1e9:.1f} GB of memory, more than the {budget / 1e9:.1f} GB that it may."
+            " Free some, give the launcher more, or make the model smaller"
+        )
+
+    def disk_bytes(self, stage: AnyStage) -> float:
+        """What the stage will keep."""
+        size = self.plan.sizes[stage.trial.id]
+        if isinstance(stage, FeatureStage):
+            first, behind = stage.part
+            return (behind - first) * size.bytes_of_an_image(stage.look.precision)
+        return 0 if stage.evaluates else FLOAT * (size.parameters - size.read + min(size.read, size.most_trainable))
+
+    def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:
+        """How long the stage will take, by one of the same shape; where there is none, `probe` measures a little."""
+        shape = _shape(stage)
+        if STAGE_SECONDS not in self._measured.get(shape, {}):
+            if probe is None:
+                return None
+            self._measured[shape] = {**self._measured.get(shape, {}), STAGE_SECONDS: probe(stage)}
+        return self._measured[shape][STAGE_SECONDS]
+
+
+def _shape(stage: AnyStage) -> tuple:
+    """Equal for stages that differ in their seed or their place among others only. Trials share their parts, so the
+    identities of the parts tell."""
+    trial = stage.trial
+    if isinstance(stage, FeatureStage):
+        return "features", id(trial.components["encoder"]), id(trial.components["dataset"]), stage.look, _count(stage)
+    own = trial.evaluation if stage.evaluates else trial.phases[stage.index]
+    quantized = stage.quantized
+    kinds = [kind for kind in trial.components if quantized or kind != "quantizer"]
+    return id(own), *(id(trial.components[kind]) for kind in kinds)
+
+
+def _count(stage: FeatureStage) -> int:
+    return stage.part[1] - stage.part[0]

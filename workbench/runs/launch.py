@@ -1,0 +1,28 @@
+"""Which launcher an experiment runs with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.config.experiment import Experiment
+    from workbench.contracts.launcher import Launcher
+    from workbench.registry import Registry
+
+KIND = "launcher"
+
+
+def make_launcher(experiment: Experiment, registry: Registry, workers: int | None = None) -> Launcher:
+    """The launcher the experiment names, or the usual one; `workers` takes the place of its option of that name."""
+    if experiment.launcher is not None:
+        name, options = experiment.launcher.name, experiment.launcher.arguments()
+    else:
+        usual = [entry for entry in registry.entries(KIND) if getattr(entry.factory, "usual", False)]
+        name, options = usual[0].name, {}
+    if workers is not None:
+        if "workers" not in registry.entry(KIND, name).options:
+            raise UserError(f"--workers does not fit: the launcher '{name}' has no option 'workers'")
+        options["workers"] = workers
+    return registry.create(KIND, name, **options)

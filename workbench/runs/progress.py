@@ -1,0 +1,92 @@
+"""Shows how far a run is: on a terminal a live board, elsewhere a line for every stage that ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from workbench.contracts.launcher import Advance, Finished
+    from workbench.runs.plan import AnyStage, Plan
+
+
+class Board:
+    """One bar for the whole run and one for each running stage."""
+
+    def __init__(self, console: Console, plan: Plan):
+        self.console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("stages", total=len(plan.missing), loss="")
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._done = 0
+        self._total = len(plan.missing)
+
+    def __enter__(self) -> Board:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._progress.stop()
+
+    def begin(self, stage: AnyStage) -> None:
+        """A stage was given to a worker."""
+        self._started[stage.key] = time.monotonic()
+        self._tasks[stage.key] = self._progress.add_task(_name(stage), total=None, loss="")
+
+    def advance(self, stage: AnyStage, news: Advance) -> None:
+        """A stage is this far."""
+        loss = "" if news.loss is None else f"loss {news.loss:.3f}"
+        self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total or None, loss=loss)
+
+    def wait(self, stage: AnyStage, why: str) -> None:
+        """A stage goes back to those that wait; says why."""
+        self._progress.remove_task(self._tasks.pop(stage.key))
+        self._started.pop(stage.key)
+        self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
+
+    def expect(self, more: int) -> None:
+        """There is more to do than was planned."""
+        self._total += more
+        self._progress.update(self._all, total=self._total)
+
+    def finish(self, stage: AnyStage, news: Finished) -> None:
+        """A stage ended; says so in a line that stays."""
+        if stage.key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(stage.key))
+        self._progress.advance(self._all)
+        self._done += 1
+        seconds = time.monotonic() - self._started.pop(stage.key, time.monotonic())
+        outcome = "[green]done[/green]" if news.error is None else "[red]failed[/red]"
+        place = f"[{self._done}/{self._total}]".replace("[", r"\[")
+        self.console.print(f"{place} {outcome} {_name(stage)} ({seconds:.1f} s)", highlight=False)
+        if news.error is not None:
+            self.console.print(f"    {news.error['type']}: {news.error['message']}", style="red", markup=False)
+
+
+def _name(stage: AnyStage) -> str:
+    """The stage in words; a label such as `int8(include=[encoder.*])` is no markup."""
+    return escape(stage.label)

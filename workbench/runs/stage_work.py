@@ -1,0 +1,88 @@
+"""A worker's work: takes a stage, unless another one has it, compares its own sources with the key, and does it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.config.component_files import file_named
+from workbench.contracts.launcher import Do, Tell
+from workbench.devices.device import compute_repeatably, facts_of, repeatably_if_possible
+from workbench.errors import UserError
+from workbench.package_code import CODE, core_code
+from workbench.registry import Registry, load_registry
+from workbench.runs.evaluation_stage import evaluate_trial
+from workbench.runs.feature_stage import make_features
+from workbench.runs.stages import FeatureStage, Stage
+from workbench.runs.training_stage import train_phase
+from workbench.runs.workplace import StageJob, Workplace
+from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.hashing import file_hash
+from workbench.storage.records import holds_result_of
+
+
+class HeldElsewhere(UserError):
+    """Another run does this very stage now; ours waits for it."""
+
+
+def prepare(
+    folders: tuple[Path, ...],
+    artifacts: Path,
+    results: Path,
+    provenance: dict[str, Any],
+    checkpoint_seconds: float,
+    device: str,
+) -> Do:
+    """Called once in every worker: loads the plugins and gives the function that does a stage."""
+    from torch import _dynamo  # noqa: F401 (the first optimizer loads it, in a second that is not its stage's)
+
+    compute_repeatably(device)
+    where = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
+    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, checkpoint_seconds)
+    return partial(do_stage, place)
+
+
+def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
+    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns."""
+    stage = job.stage
+    with place.store.lock(stage.key) as mine:
+        if not mine:
+            raise HeldElsewhere(f"another run is at {stage.label}")
+        if _is_done(stage, place):
+            return
+        _check_sources(stage, place.registry)
+        repeatably_if_possible(partial(_do, job, place, tell))
+
+
+def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
+    stage = job.stage
+    if isinstance(stage, FeatureStage):
+        make_features(stage, place, tell)
+    elif stage.evaluates:
+        evaluate_trial(job, stage, place, tell, unrepeatable)
+    else:
+        train_phase(job, stage, place, tell, unrepeatable)
+
+
+def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
+    if stage.evaluates:
+        return holds_result_of(place.results / "trials" / stage.trial.id, stage.key)
+    return place.store.has(stage.key)
+
+
+def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
+    """What this process has loaded is what the stage's key was made of, so nothing is kept under a key not its own."""
+    here = core_code(tuple(name[len(CODE) :] for name in stage.made_of if name.startswith(CODE)))
+    for name in stage.made_of:
+        if name.startswith("plugin:"):
+            here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
+        elif name.startswith("file:"):
+            here[name] = file_hash(file_named(name.removeprefix("file:"), stage.trial, registry))
+    changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
+    if changed:
+        found = UserError(f"{', '.join(changed)} changed while the run was going on. Run again")
+        found.transient = True
+        raise found

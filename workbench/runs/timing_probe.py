@@ -1,0 +1,128 @@
+"""Measures a little of a stage, to say how long all of it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.encoder import Encoder
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.data.image_views import distinct
+from workbench.devices.precision import dtype_of
+from workbench.evaluation.evaluate import evaluate, examples_by_image
+from workbench.model.build import corpus_of, create
+from workbench.model.image_features import BATCH, Features, encode_all, look_of
+from workbench.model.restore import Built, build_on, finish
+from workbench.runs.stages import FeatureStage, Stage
+from workbench.training.loop import planned_steps, train
+from workbench.training.objectives import TrainingData
+
+if TYPE_CHECKING:
+    from workbench.runs.plan import AnyStage, Plan, Planner
+
+STEPS = 4  # steps, or batches, that are run; the first is not counted
+
+
+class Probe:
+    """Runs a few steps of stages, in this process and on one thread, as a worker would; nothing is kept.
+
+    A stage that will read features is given random tokens, so that its time is that without the encoder.
+    """
+
+    def __init__(self, planner: Planner, plan: Plan):
+        self.planner = planner
+        self.plan = plan
+
+    def seconds(self, stage: AnyStage) -> float:
+        """The time the stage will take, about."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            if isinstance(stage, FeatureStage):
+                return self._features(stage)
+            return self._evaluation(stage) if stage.evaluates else self._training(stage)
+        finally:
+            torch.set_num_threads(before)
+
+    def _features(self, stage: FeatureStage) -> float:
+        dataset = self.planner.bench.dataset(stage.trial)
+        encoder = create(stage.trial, "encoder", self.planner.registry)
+        keys = self.planner.bench.images(stage.trial, stage.look)[slice(*stage.part)]
+        clock = _Clock()
+        self._encode(keys[: STEPS * BATCH], dataset, encoder, stage.look.precision, clock)
+        return clock.each() * len(keys) / BATCH
+
+    def _training(self, stage: Stage) -> float:
+        trial, phase = stage.trial, stage.trial.phases[stage.index]
+        dataset = self.planner.bench.dataset(trial)
+        built = self._built(stage)
+        model = built.model
+        collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
+        kept = None
+        if stage.key in self.plan.features:
+            kept = _stand_in(self.planner.bench.images(trial, look_of(phase)), model.encoder, phase.precision)
+        data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate, kept)
+        short = phase.model_copy(update={"steps": STEPS, "epochs": None})
+        clock = _Clock()
+        train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
+        return clock.each() * planned_steps(phase, dataset, trial.seed)
+
+    def _evaluation(self, stage: Stage) -> float:
+        trial = stage.trial
+        dataset = self.planner.bench.dataset(trial)
+        built = self._built(stage)
+        finish(built, trial, self.planner.registry)
+        model = built.model
+        asked = trial.evaluation
+        sets = list(examples_by_image(dataset, asked))
+        few = sets[: STEPS * asked.batch]
+        keys, encoding = distinct(few), 0.0
+        if stage.key in self.plan.features:
+            features = _stand_in(keys, model.encoder, asked.precision)
+        else:
+            clock = _Clock()
+            features = Features([self._encode(keys, dataset, model.encoder, asked.precision, clock)])
+            encoding = clock.each() / BATCH
+        answers = _Clock()
+        short = asked.model_copy(update={"limit": len(few)})
+        evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
+        return len(distinct(sets)) * encoding + len(sets) * answers.each() / asked.batch
+
+    def _encode(
+        self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock
+    ) -> tuple[list[str], Tensor]:
+        images = ImageLoader(dataset, encoder.views)
+        return encode_all(encoder, images, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
+
+    def _built(self, stage: Stage) -> Built:
+        """The model with its starting weights, which take as long as others."""
+        trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
+        return build_on(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
+
+
+def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
+    """Tokens of one view of these images, the same for each, that take no memory of their own."""
+    tokens = torch.randn(1, encoder.shape.tokens, encoder.shape.width).to(dtype_of(precision))
+    return Features([(keys, tokens.expand(len(keys), -1, -1))])
+
+
+class _Clock:
+    """The time between ticks."""
+
+    def __init__(self):
+        self._ticks = [time.perf_counter()]
+
+    def tick(self) -> None:
+        """Something was done once."""
+        self._ticks.append(time.perf_counter())
+
+    def each(self) -> float:
+        """Seconds of one, without the first, which warms up."""
+        counted = self._ticks[1:] if len(self._ticks) > 2 else self._ticks
+        return (counted[-1] - counted[0]) / (len(counted) - 1)

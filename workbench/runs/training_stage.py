@@ -1,0 +1,78 @@
+"""Does a stage of training: a phase, from the model the stage before left to the weights the next begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader, threads_beside
+from workbench.devices.peak_memory import PeakMemory
+from workbench.runs.stage_inputs import begin, skipped_so_far
+from workbench.storage.artifacts import STAGE_PEAK, STAGE_SECONDS, Artifact
+from workbench.training.curve import Step
+from workbench.training.loop import TRAIN, train
+from workbench.training.objectives import TrainingData
+from workbench.training.resume import Snapshots
+
+if TYPE_CHECKING:
+    import torch
+
+    from workbench.contracts.launcher import Tell
+    from workbench.model.restore import Built
+    from workbench.runs.stages import Stage
+    from workbench.runs.workplace import StageJob, Workplace
+
+
+def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
+    """Train the phase; its weights and what it took are kept when this returns."""
+    beginning = begin(job, stage, place, unrepeatable)
+    dataset, built = beginning.dataset, beginning.built
+    trial, model = stage.trial, built.model
+
+    def on_step(step: Step) -> None:
+        tell(step.step, step.steps, step.loss)
+
+    collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
+    images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(place.device))
+    data = TrainingData(dataset, images, collate, beginning.features)
+    memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
+    snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
+    trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
+    own = {"seconds": trained.seconds, "own_seconds": trained.own_seconds, "examples": trained.examples}
+    costs = _added(built.before, own)
+    peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
+    place.store.write(
+        stage.key,
+        weights=_kept_weights(stage, built),
+        tokenizer=None if stage.alone else model.language_model.tokenizer.json(),
+        summary={
+            **costs,
+            "phase": stage.name,
+            "before": stage.before,
+            "trainable_parameters": trained.trainable_parameters,
+            "peak_memory_bytes": peak,
+            STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
+            STAGE_SECONDS: trained.seconds,
+            "adapter": built.adapter is not None,
+            "quantized": stage.quantized,
+            "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
+            "notes": snapshots.notes,
+            "unrepeatable": beginning.unrepeatable,
+            "skipped": skipped_so_far(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),
+        },
+        curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
+        kept={each.step: each.weights for each in trained.kept},
+    )
+
+
+def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
+    """What a training stage leaves: all weights but those that are still as their files have them."""
+    module = built.model.encoder if stage.alone else built.model
+    weights = module.state_dict(keep_vars=True)
+    return {name: each for name, each in weights.items() if each.requires_grad or not built.as_in_files(name, each)}
+
+
+def _added(before: Artifact | None, costs: dict[str, float]) -> dict[str, float]:
+    """Costs summed over all phases so far: what this training takes when nothing is shared."""
+    return {name: cost + (before.summary[name] if before else 0) for name, cost in costs.items()}

@@ -1,0 +1,56 @@
+"""What a worker is given to do, and where it finds and puts things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.config.trial import Trial
+from workbench.model.build import build_dataset
+from workbench.storage.hashing import digest
+
+if TYPE_CHECKING:
+    from workbench.checkpoints.tokenizer import Tokenizer
+    from workbench.contracts.dataset import Dataset
+    from workbench.registry import Registry
+    from workbench.runs.stages import FeatureStage, Stage
+    from workbench.storage.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """A stage, and the keys of the features it reads."""
+
+    stage: Stage | FeatureStage
+    features: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The stage's."""
+        return self.stage.key
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a worker finds and puts things. `provenance` is what the whole run has in common; `checkpoint_seconds` lie
+    between two checkpoints of a phase, 0 is one after every step."""
+
+    registry: Registry
+    store: ArtifactStore
+    results: Path
+    device: str
+    provenance: dict[str, Any]
+    checkpoint_seconds: float = 60.0
+    datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
+    tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
+    perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
+
+    def dataset(self, trial: Trial) -> Dataset:
+        """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it."""
+        key = digest(trial.components["dataset"].spec())
+        if key not in self.datasets:
+            self.tokenizers.clear()
+            self.datasets.clear()  # images and questions of several would fill the memory
+            self.datasets[key] = build_dataset(trial, self.registry)
+        return self.datasets[key]

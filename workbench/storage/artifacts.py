@@ -1,0 +1,263 @@
+"""What stages made, kept by the key of the stage: weights, tokenizer, costs and curve, or features.
+
+A stage's folder is written under a temporary name and renamed when it is complete, so that a folder which is there
+is whole, whatever was killed in between. Its summary holds the size and the checksum of every other file: what the
+disk damaged is noticed when it is read, and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from workbench.errors import UserError
+from workbench.storage.atomic import new_folder, remove, storage_errors, temporary_sibling, write_text
+from workbench.storage.locks import locked, remove_unheld, shared_lock
+from workbench.storage.older_records import curve_of, stage_of
+
+WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
+FEATURES = "features.safetensors"
+FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
+STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
+LOCKS, RUNS, NEEDED = ".locks", "runs", ".needed"
+PARTIAL = ".partial"
+LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
+"""Below the folder of results: what is being written has a name that `temporary_sibling` gave."""
+
+ARTIFACTS = "artifacts"  # below the folder of results: what all experiments share
+
+
+class ArtifactError(UserError):
+    """A kept stage that cannot be read; a run makes it again. `key` is the stage's."""
+
+    def __init__(self, message: str, key: str):
+        super().__init__(message)
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a training stage left. `tokenizer_file` is None when only the encoder was trained."""
+
+    folder: Path
+    weights: dict[str, Tensor]
+    tokenizer_file: Path | None
+    summary: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+
+class ArtifactStore:
+    """A folder with one folder a stage."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._verified: set[tuple] = set()
+
+    def has(self, key: str) -> bool:
+        """Whether that stage was done, and its files have the size they had then."""
+        try:
+            sizes = {name: size for name, (size, _) in self._summary(key)[FILES].items()}
+            return all((self.folder / key / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def summary(self, key: str) -> dict[str, Any] | None:
+        """What a stage says of itself, or None when it is not there or damaged."""
+        try:
+            return self._summary(key)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def names(self) -> list[str]:
+        """The keys of all stages that left something, whole or not."""
+        return sorted({folder.name.removesuffix(PARTIAL) for folder in self.folder.glob("[!.]*") if folder.is_dir()})
+
+    def size(self, key: str) -> int:
+        """The bytes a stage takes."""
+        files = (file for name in (key, key + PARTIAL) for file in (self.folder / name).rglob("*"))
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def partial(self, key: str) -> Path:
+        """Where a stage that is not done yet keeps its checkpoints; the folder goes when the stage is kept."""
+        return self.folder / f"{key}{PARTIAL}"
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[bool]:
+        """Hold the right to make a stage, among all processes; yields False at once when another one has it."""
+        with locked(self.folder / LOCKS / key) as mine:
+            yield mine
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tell others that a run is going on. The first to come removes what killed runs left half written."""
+        with shared_lock(self.folder / LOCKS / RUNS, self.sweep):
+            yield
+
+    @contextmanager
+    def unused(self) -> Iterator[bool]:
+        """Keep runs away; yields False when there is one."""
+        with locked(self.folder / LOCKS / RUNS) as alone:
+            yield alone
+
+    def write_needed(self, run: str, keys: Collection[str]) -> None:
+        """Note the stages that the run of this name may still ask for, so that `workbench clean` leaves them."""
+        file = self.folder / NEEDED / f"{run}.json"
+        if keys:
+            with storage_errors(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps(sorted(keys)))
+        else:
+            file.unlink(missing_ok=True)
+
+    def needed(self) -> set[str]:
+        """The stages of all runs that are not finished."""
+        files = sorted((self.folder / NEEDED).glob("*.json"))
+        return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
+
+    def forget_needed(self) -> None:
+        """No run is to be gone on with."""
+        remove(self.folder / NEEDED)
+
+    def remove_locks(self) -> None:
+        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
+        for file in (self.folder / LOCKS).glob("*"):
+            if file.name != RUNS:
+                remove_unheld(file)
+
+    def sweep(self) -> None:
+        """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""
+        for pattern in LEFT_BEHIND:
+            for path in self.folder.parent.glob(pattern):
+                remove(path)
+
+    def write(
+        self,
+        key: str,
+        weights: dict[str, Tensor],
+        tokenizer: str | None,
+        summary: dict[str, Any],
+        curve: Sequence[dict[str, Any]],
+        kept: Mapping[int, dict[str, Tensor]] | None = None,
+    ) -> None:
+        """Keep a training stage; all of it or nothing. `kept` are weights of other steps, as far as they changed in the
+        phase: `step-<number>.safetensors`."""
+        with self._new(key, summary) as folder:
+            # Copies, because safetensors takes no two names for one tensor, and a decoder may tie its head.
+            copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
+            _save(copies, folder / WEIGHTS)
+            for step, changed in (kept or {}).items():
+                _save(changed, folder / f"step-{step:08d}.safetensors")
+            if tokenizer is not None:
+                (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+            (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
+        shutil.rmtree(self.partial(key), ignore_errors=True)
+
+    def write_features(self, key: str, images: Sequence[str], tokens: Tensor, summary: dict[str, Any]) -> None:
+        """Keep the tokens [P,N,Dv] of views, each with its image; all of them or none."""
+        with self._new(key, {**summary, "images": list(images)}) as folder:
+            _save({"tokens": tokens.contiguous()}, folder / FEATURES)
+
+    def read(self, key: str) -> Artifact:
+        """What the training stage of that key left; `ArtifactError` when it is damaged."""
+        from safetensors.torch import load_file
+
+        folder = self.folder / key
+        with self._reading(key):
+            summary = self._verify(key)
+            tokenizer = folder / TOKENIZER
+            return Artifact(
+                folder=folder,
+                weights=load_file(folder / WEIGHTS),
+                tokenizer_file=tokenizer if tokenizer.is_file() else None,
+                summary=summary,
+                curve=curve_of(map(json.loads, (folder / CURVE).read_text(encoding="utf-8").splitlines())),
+            )
+
+    def read_features(self, key: str) -> tuple[dict[str, Any], list[str], Tensor]:
+        """Summary, the images of views and these' tokens [P,N,Dv], mapped from the file: only rows that are looked at
+        are read."""
+        from safetensors.torch import load_file
+
+        with self._reading(key):
+            summary = self._verify(key)
+            return summary, summary["images"], load_file(self.folder / key / FEATURES)["tokens"]
+
+    def remove(self, key: str) -> int:
+        """Remove a stage; returns how many bytes it took. It is gone at once, whatever is killed in between."""
+        size = self.size(key)
+        for folder in (self.folder / key, self.partial(key)):
+            aside = temporary_sibling(folder)
+            with contextlib.suppress(FileNotFoundError):  # there is none
+                folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        return size
+
+    def _summary(self, key: str) -> dict[str, Any]:
+        summary = json.loads((self.folder / key / SUMMARY).read_text(encoding="utf-8"))
+        if summary.pop(OWN) != _checksum_of(summary):
+            raise ValueError(f"{SUMMARY} is not what was written (its checksum differs)")
+        return stage_of(summary)
+
+    @contextmanager
+    def _new(self, key: str, summary: dict[str, Any]) -> Iterator[Path]:
+        """A folder to fill; what is in it at the end is kept with the summary."""
+        with new_folder(self.folder / key) as folder:
+            yield folder
+            files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+            sums = {file.relative_to(folder).as_posix(): [file.stat().st_size, _checksum(file)] for file in files}
+            whole = json.loads(json.dumps({**summary, FILES: sums}))
+            text = json.dumps({**whole, OWN: _checksum_of(whole)}, indent=1)
+            (folder / SUMMARY).write_text(text, encoding="utf-8")
+
+    def _verify(self, key: str) -> dict[str, Any]:
+        """The summary of a stage whose files are as they were written. A file that has not changed since this process
+        looked is not read again."""
+        summary = self._summary(key)
+        for name, (_, checksum) in summary.pop(FILES).items():
+            file = self.folder / key / name
+            status = file.stat()
+            stamp = (file, status.st_ino, status.st_mtime_ns, status.st_size, checksum)
+            if stamp not in self._verified and _checksum(file) != checksum:
+                raise ValueError(f"{name} is not what was written (its checksum differs)")
+            self._verified.add(stamp)
+        return summary
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+            raise ArtifactError(f"the kept stage {self.folder / key} is damaged: {error}", key) from error
+
+
+def _checksum_of(summary: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _save(weights: dict[str, Tensor], file: Path) -> None:
+    """Write a safetensors file. The library tells what the system refused only in its message."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(weights, file)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else 0, str(error)) from error

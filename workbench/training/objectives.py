@@ -1,0 +1,140 @@
+"""What a phase makes smaller: the loss of the answers' next tokens, or the contrast of images and captions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.config.phase import Phase
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example
+from workbench.data.collator import Batch, Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.data.image_views import Keys, gather
+from workbench.devices.device import sent
+from workbench.model.image_features import Features, FrozenTokens, look_of, passes_of
+from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.training.contrastive import Contrastive
+
+
+@dataclass
+class TrainingData:
+    """A split of a dataset, ready for training: its images and how to make batches of their questions."""
+
+    dataset: Dataset
+    images: ImageLoader
+    collate: Collator
+    features: Features | None = None  # the frozen encoder's tokens of all images, where they are kept
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A batch or a piece of one, on the device. A mean over several pieces weighs each by its `weight`.
+
+    seen [P,3,H,W] views of images or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
+    captions.
+    """
+
+    seen: Tensor
+    text: Any
+    weight: int
+
+
+class Answers:
+    """Next-token loss on the answers; all questions of an image share one pass of the encoder."""
+
+    extra: tuple[nn.Parameter, ...] = ()
+
+    def __init__(self, model: VisionLanguageModel, data: TrainingData, device: torch.device, phase: Phase):
+        self.module = model
+        self.data = data
+        self.device = device
+        # An adapter may train weights inside the encoder though the phase does not name it.
+        self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
+        self.frozen = not self.encoder_trains and not data.dataset.augments
+        order = look_of(phase).images(data.dataset) if self.frozen else ()
+        some = bool(order) and passes_of(phase, len(order)) < 1
+        self.tokens = FrozenTokens(model.encoder, data.images, phase.precision, device, data.features, order, some)
+        self.hot: Callable[..., Tensor] = self.mean
+
+    def train(self) -> None:
+        """Into training mode, but for a frozen encoder: dropout would only blur what it sees."""
+        self.module.train()
+        if not self.encoder_trains:
+            self.module.encoder.eval()
+
+    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
+        """These images with these questions; augmented by `chance`, if any is given."""
+        seen, places = gather(
+            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, chance)
+        )
+        seen = sent(seen, self.device)
+        batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
+        weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
+        return Piece(seen, batch.to(self.device), weight)
+
+    def loss(self, piece: Piece) -> Tensor:
+        """The mean over the piece's answer tokens."""
+        return self.hot(piece.seen, piece.text)
+
+    def mean(self, seen: Tensor, batch: Batch) -> Tensor:
+        """The hot part, which can be compiled."""
+        tokens = seen if self.frozen else self.module.encoder(seen)
+        return self.module.token_losses(self.module.see_tokens(tokens, batch.views), batch).mean()
+
+
+class Contrast:
+    """Image-text contrast of the encoder with the images' captions, one an image."""
+
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        data: TrainingData,
+        grouped: Mapping[Keys, list[Example]],
+        device: torch.device,
+    ):
+        captions = [example.answer for examples in grouped.values() for example in examples]
+        self.module = Contrastive(model.encoder, captions).to(device)
+        encoder = {id(parameter) for parameter in model.encoder.parameters()}
+        self.extra = tuple(each for each in self.module.parameters() if id(each) not in encoder)
+        self.data = data
+        self.device = device
+        self.tokens = FrozenTokens(model.encoder, data.images, "fp32", device, None, ())  # none: the encoder trains
+        self.hot: Callable[..., Tensor] = self.mean
+
+    def train(self) -> None:
+        """Into training mode."""
+        self.module.train()
+
+    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
+        """These images, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
+        views_of_each = _images(self.data.images, [first for first, *_ in sets], chance)
+        images = sent(torch.cat([views[:1] for views in views_of_each]), self.device)
+        chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
+        return Piece(images, [example.answer for example in chosen], len(sets))
+
+    def loss(self, piece: Piece) -> Tensor:
+        """The contrast within the piece."""
+        return self.hot(piece.seen, piece.text)
+
+    def mean(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+        """The hot part, which can be compiled."""
+        return self.module(images, captions)
+
+
+Objective = Answers | Contrast
+
+
+def pieces(size: int, count: int) -> Iterator[slice]:
+    """Where to cut a batch of that size into `count` pieces of nearly the same size."""
+    edges = [round(place * size / count) for place in range(count + 1)]
+    yield from (slice(*pair) for pair in zip(edges, edges[1:], strict=False))
+
+
+def _images(images: ImageLoader, keys: Sequence[str], chance: random.Random | None) -> list[Tensor]:
+    return images.augmented(keys, chance) if chance else images.plain(keys)

@@ -1,0 +1,44 @@
+"""All random numbers of a phase: where they start, and what they are in the middle of it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from workbench.config.seeds import seed_of
+
+
+class Chance:
+    """`data` draws images, questions and augmentations. Dropout and the like draw from torch's own generators, and a
+    plugin may draw from Python's or numpy's: those are seeded and kept too."""
+
+    def __init__(self, seed: int, phase: str, device: torch.device):
+        self.device = device
+        self.data = random.Random(seed_of(seed, f"data of {phase}"))
+        start = seed_of(seed, f"phase {phase}")
+        torch.manual_seed(start)
+        random.seed(start)
+        numpy.random.seed(start % 2**32)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """As tensors and as JSON values."""
+        tensors = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["cuda"] = torch.cuda.get_rng_state(self.device)
+        name, words, *rest = numpy.random.get_state()
+        values = {"data": self.data.getstate(), "python": random.getstate(), "numpy": [name, words.tolist(), *rest]}  # pyright: ignore[reportAttributeAccessIssue]
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from there."""
+        torch.set_rng_state(tensors["torch"])
+        if self.device.type == "cuda" and "cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["cuda"], self.device)
+        for generator, name in ((self.data, "data"), (random, "python")):
+            version, words, gauss = values[name]
+            generator.setstate((version, tuple(words), gauss))
+        numpy.random.set_state(tuple(values["numpy"]))

@@ -1,0 +1,107 @@
+"""Checkpoints inside a phase, from which a killed training goes on and ends with the same bits.
+
+One file a checkpoint, `<step>-<digest>.safetensors`: the tensors, and in the file's header, as JSON, everything else.
+It is written whole or not at all, the one before stays until the next one is whole, and a file whose bytes do not
+have the digest in its name is passed by. The folder goes when the phase is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from workbench.storage.atomic import storage_errors, write_bytes
+
+KEPT = 2  # the newest, and the one before it in case that the newest is damaged
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a phase is after `step`: tensors by name, and plain JSON values."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+class Snapshots:
+    """The checkpoints of one phase in a folder of their own, at least `every` seconds apart."""
+
+    def __init__(self, folder: Path, every: float):
+        self.folder = folder
+        self.every = every
+        self.notes: list[str] = []  # what a reader of the outcome should know, as that a damaged file was passed by
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self.every
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Keep a checkpoint; of the older ones, the newest stays."""
+        from safetensors.torch import save
+
+        content = save(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()},
+            {"values": json.dumps(snapshot.values)},
+        )
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / f"{snapshot.step:08d}-{_digest(content)}.safetensors", content)
+        for old in self._files()[KEPT:]:
+            old.unlink(missing_ok=True)
+        self._last = time.monotonic()
+
+    def newest(self) -> Snapshot | None:
+        """The newest good checkpoint; None when there is none. A damaged one is removed, and told."""
+        for file in self._files():
+            snapshot = _read(file)
+            if snapshot is not None:
+                return snapshot
+            self._note(f"the checkpoint {file} is damaged; training goes on from an earlier one, or from the beginning")
+            file.unlink(missing_ok=True)
+        return None
+
+    def in_words(self) -> str:
+        """Where the last good checkpoint lies, and of which step it is."""
+        files = self._files()
+        if not files:
+            return "there is no checkpoint of an earlier step"
+        return f"the last good checkpoint is that of step {_step(files[0])}: {files[0]}"
+
+    def _files(self) -> list[Path]:
+        """The newest first."""
+        return sorted(self.folder.glob("[0-9]*-*.safetensors"), key=_step, reverse=True)
+
+    def _note(self, text: str) -> None:
+        log.warning(text)
+        self.notes.append(text)
+
+
+def _step(file: Path) -> int:
+    return int(file.name.partition("-")[0])
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _read(file: Path) -> Snapshot | None:
+    """The checkpoint in a file; None when its bytes are not those that were written."""
+    from safetensors.torch import load
+
+    content = file.read_bytes()
+    if file.stem.partition("-")[2] != _digest(content):
+        return None
+    length = int.from_bytes(content[:8], "little")  # a safetensors file begins with its header's length
+    values = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["values"])
+    return Snapshot(_step(file), load(content), values)
