@@ -148,7 +148,7 @@ def prompts(model: VisionLanguageModel, rows: int) -> Batch:
 
 @contextmanager
 def answering(model: VisionLanguageModel, precision: str) -> Iterator[Callable[[Callable], Callable]]:
-    """What `workbench.evaluate` puts around its questions; gives what puts a way of ours under its precision."""
+    """What an evaluation puts around its questions; gives what puts a way of ours under its precision."""
     device = next(model.parameters()).device
 
     def under_precision(way: Callable) -> Callable:

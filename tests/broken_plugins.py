@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from tests.plugins.squares import Squares
+from tests.own_plugins.squares import Squares
 from tests.tiny import builtin_registry
 from workbench.conformance.reference import ReferenceConnector, ReferenceDecoder, ReferenceEncoder
 from workbench.contracts.adapter import Adapter

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.plugins.inside import Inside
+from tests.own_plugins.inside import Inside
 from workbench.cli.main import main
 from workbench.config.experiment import Experiment, load_experiment
 from workbench.config.trial import Trial
@@ -23,7 +23,7 @@ from workbench.runs.experiment_folder import Outcome
 from workbench.runs.launch import make_launcher
 from workbench.runs.scheduler import RunOptions, run
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parent / "own_plugins"
 SMALL = """\
 question: does it run?
 base:

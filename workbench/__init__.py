@@ -8,11 +8,12 @@ Its names are listed in `__init__.pyi`. They are loaded on first use, so that ``
 ``workbench --help``) does not import torch.
 """
 
+import sys
 from pathlib import Path
 
 import lazy_loader
 
-from workbench.renamed import PAGE, told
+from workbench.renamed import PAGE, MovedModules, told
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,9 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 # installed, setuptools puts the same folder at `workbench/plugins`.
 if not (Path(__file__).parent / "plugins").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
+
+if not any(isinstance(each, MovedModules) for each in sys.meta_path):
+    sys.meta_path.append(MovedModules())
 
 
 def __getattr__(name: str):

@@ -16,7 +16,7 @@ from workbench.sources import ALIASES, Source, read_source, version_of
 CODE = "code:workbench/"
 HERE = Path(__file__).parent
 
-# `tests/test_ingredients.py` follows the imports of what does the stages, and holds that none is missing here.
+# `tests/test_package_code.py` follows the imports of what does the stages, and holds that none is missing here.
 ENCODING = (
     *("checkpoints", "contracts", "data", "layers", "model"),
     *("config/component.py", "config/component_files.py", "config/phase.py", "config/seeds.py", "config/trial.py"),

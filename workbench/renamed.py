@@ -5,6 +5,9 @@ Nothing here makes the old names work. Records, which nobody writes by hand, are
 
 from __future__ import annotations
 
+from importlib.abc import MetaPathFinder
+from typing import Any
+
 WORDS = {"picture": "image", "pictures": "images"}
 """Options, columns, keys, and what examples have."""
 
@@ -13,6 +16,19 @@ DATASET = {"picture": "image"}
 
 PAGE = {"PictureFiles": "ImageFiles"}
 """What plugins import from `workbench`."""
+
+MODULES = {"records": "storage.records", "study": "reports.results_data"}
+"""What scripts import of `workbench`."""
+
+
+class MovedModules(MetaPathFinder):
+    """Asked where no module was found: whether it is one that scripts knew by another name."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        """Never a module; `ImportError` for one that lies elsewhere now."""
+        package, _, module = fullname.rpartition(".")
+        if package == "workbench" and module in MODULES:
+            raise ImportError(told(package, module, MODULES), name=fullname)
 
 
 def told(owner: str, name: str, names: dict[str, str]) -> str:

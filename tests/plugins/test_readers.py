@@ -1,0 +1,358 @@
+"""Readers of official formats: they keep the rules, give what the files say, and tell what is wrong in them."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.official_formats import FORMATS, TEST, write_json, write_lines
+from tests.small import SMALL
+from tests.tiny import builtin_registry
+from workbench.config.experiment import load_experiment
+from workbench.conformance import check
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example, Turn
+from workbench.data.annotations import DataError
+from workbench.errors import UserError
+from workbench.registry import resolve_options
+
+COUNT = 12
+
+
+def as_in_yaml(options: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(options, default=str))
+
+
+def build(name: str, options: dict[str, Any]) -> Dataset:
+    entry = builtin_registry().entry("dataset", name.partition("/")[0])
+    return entry.factory(**resolve_options(entry, as_in_yaml(options)))
+
+
+def made(name: str, folder: Path, **more: Any) -> tuple[Dataset, dict[str, Any]]:
+    options = FORMATS[name](folder, COUNT, True)
+    return build(name, options | more), options
+
+
+def read(file: Path | str) -> Any:
+    return json.loads(Path(file).read_text())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_reader_keeps_every_rule(name, tmp_path):
+    options = as_in_yaml(FORMATS[name](tmp_path, COUNT, True))
+    findings = list(check(builtin_registry(), "dataset", name.partition("/")[0], **options))
+    assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_fingerprint_follows_annotations_images_and_options(name, tmp_path):
+    dataset, options = made(name, tmp_path)
+    before = dataset.fingerprint()
+    image = next(tmp_path.rglob("*.[jp][pn]g"))
+    content = image.read_bytes()
+    image.write_bytes(content + b" ")
+    assert build(name, options).fingerprint() != before
+    image.write_bytes(content)
+    assert build(name, options).fingerprint() == before
+    annotation = next(file for file in sorted(tmp_path.iterdir()) if file.is_file())
+    annotation.write_bytes(annotation.read_bytes() + b"\n")
+    assert build(name, options).fingerprint() != before
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_missing_file_or_folder_is_told_when_the_reader_is_built(name, tmp_path):
+    options = FORMATS[name](tmp_path, COUNT, True)
+    folders = {path for path in tmp_path.iterdir() if path.is_dir()}
+    next(iter(folders)).rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="there is no folder of images"):
+        build(name, options)
+    (tmp_path / "moved").rename(next(iter(folders)))
+    first = next(file for file in sorted(tmp_path.iterdir()) if file.is_file())
+    first.unlink()
+    with pytest.raises(DataError, match=rf"{first.name}"):
+        build(name, options)
+
+
+def test_llava_gives_conversations_without_the_image_mark(tmp_path):
+    file = write_json(
+        tmp_path / "llava.json",
+        [
+            {
+                "id": "1",
+                "image": "1.jpg",
+                "conversations": [
+                    {"from": "human", "value": "<image>\nWhat is it?"},
+                    {"from": "gpt", "value": "A bus. "},
+                    {"from": "human", "value": "Which color?"},
+                    {"from": "gpt", "value": "Red."},
+                ],
+            },
+            {"id": "2", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+            {
+                "id": "1",
+                "image": "1.jpg",
+                "conversations": [
+                    {"from": "human", "value": "Describe it.\n<image>"},
+                    {"from": "gpt", "value": "Big."},
+                ],
+            },
+        ],
+    )
+    (tmp_path / "images").mkdir()
+    dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path / "images"})
+    assert list(dataset.examples("train", "questions")) == [
+        Example("train/0", "1.jpg", "Which color?", ("Red.",), "", (Turn("What is it?", "A bus."),)),
+        Example("train/2", "1.jpg", "Describe it.", ("Big.",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([("human", "Hi")], "entry 0: 'conversations' should be questions and answers in turn; there are 1 texts"),
+        ([("gpt", "Hi"), ("human", "Ho")], "entry 0 conversations 0: 'from' should be 'human' here, not 'gpt'"),
+        ([("human", "Hi"), ("gpt", "")], "entry 0 conversations 1: 'value' should be a text, not ''"),
+    ],
+)
+def test_a_conversation_out_of_order_is_told(tmp_path, said, message):
+    talk = [{"from": who, "value": text} for who, text in said]
+    file = write_json(tmp_path / "llava.json", [{"id": "1", "image": "1.jpg", "conversations": talk}])
+    dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path})
+    with pytest.raises(DataError, match=rf"llava\.json: {message}"):
+        list(dataset.examples("train", "questions"))
+
+
+def test_a_share_of_the_images_can_be_the_test(tmp_path):
+    dataset, options = made("llava_json", tmp_path)
+    whole = build("llava_json", options | {"test_share": 0.0})
+    parts = [dataset.examples(split, "questions") for split in ("train", "test")]
+    assert all(len(part) > 1 for part in parts)
+    images = [{each.image for each in part} for part in parts]
+    assert images[0].isdisjoint(images[1])
+    assert images[0] | images[1] == {each.image for each in whole.examples("train", "questions")}
+    more = build("llava_json", options | {"test_share": 0.6}).examples("test", "questions")
+    assert images[1] <= {each.image for each in more}
+    with pytest.raises(DataError, match="test_share takes 'test' out of 'train'"):
+        files = {"train": options["conversations"]["train"], "test": options["conversations"]["train"]}
+        build("llava_json", options | {"conversations": files})
+
+
+@pytest.mark.parametrize("name", ["vqav2", "okvqa"])
+def test_questions_and_annotations_are_joined_by_their_number_in_any_order(name, tmp_path):
+    dataset, options = made(name, tmp_path)
+    file = options["annotations"]["train"]
+    whole = read(file)
+    expected = list(dataset.examples("train", "questions"))
+    assert [each.question for each in expected] == [
+        each["question"] for each in read(options["questions"]["train"])["questions"]
+    ]
+    by_number = {each["question_id"]: each for each in whole["annotations"]}
+    for example in expected:
+        annotation = by_number[int(example.id.partition("/")[2])]
+        assert example.answers == tuple(each["answer"] for each in annotation["answers"])
+        assert len(example.answers) == 10
+        assert example.image == f"train2014/COCO_train2014_{annotation['image_id']:012}.jpg"
+    write_json(file, {**whole, "annotations": whole["annotations"][::-1]})
+    assert list(build(name, options).examples("train", "questions")) == expected
+    write_json(file, {**whole, "annotations": whole["annotations"][1:]})
+    with pytest.raises(DataError, match="entry 0: .* has no annotation with the question_id 0"):
+        list(build(name, options).examples("train", "questions"))
+
+
+def test_groups_of_vqa_are_types_of_answer_and_of_ok_vqa_fields_of_knowledge(tmp_path):
+    groups = {each.group for each in made("vqav2", tmp_path)[0].examples("train", "questions")}
+    assert groups == {"yes/no", "number", "other"}
+    fields = {each.group for each in made("okvqa", tmp_path)[0].examples("train", "questions")}
+    assert fields == {"Vehicles and Transportation", "Brands, Companies and Products", "Other"}
+
+
+def test_files_of_other_splits_are_told(tmp_path):
+    _, options = made("vqav2", tmp_path)
+    with pytest.raises(DataError, match="questions has the splits train, test, annotations train"):
+        build("vqav2", options | {"annotations": {"train": options["annotations"]["train"]}})
+    with pytest.raises(DataError, match="there is no split 'val'. There are: train, test"):
+        build("vqav2", options).examples("val", "questions")
+    with pytest.raises(
+        DataError, match=r"'\{id\}\.jpg' is no name of an image .* It may hold \{folder\}, \{image_id\}"
+    ):
+        build("vqav2", options | {"image": "{id}.jpg"})
+
+
+def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):
+    dataset, options = made("aokvqa", tmp_path)
+    for example, entry in zip(
+        dataset.examples("train", "questions"), read(options["annotations"]["train"]), strict=True
+    ):
+        assert example.answers == tuple(entry["direct_answers"])
+        assert example.answer == "ride"
+        assert example.image == f"train2017/{entry['image_id']:012}.jpg"
+    choice = dataset.examples("train", "choices")[2]
+    assert choice.question.endswith("?\nA. ride\nB. sit\nC. throw\nD. skate")
+    assert choice.answers == ("C",)
+
+
+@pytest.mark.parametrize("name", ["coco_captions", "coco_captions/karpathy", "flickr30k", "flickr30k/karpathy"])
+def test_each_caption_trains_and_an_image_is_tested_once_with_all(name, tmp_path):
+    dataset, _ = made(name, tmp_path)
+    train, test = (dataset.examples(split, "captions") for split in ("train", "test"))
+    assert all(len(each.answers) == 1 for each in train)
+    assert len({each.image for each in train}) < len(train)
+    assert len({each.image for each in test}) == len(test)
+    assert max(len(each.answers) for each in test) > 1
+    assert {each.question for each in train} == {"Describe the picture."}
+
+
+def test_coco_captions_belong_to_their_images(tmp_path):
+    dataset, options = made("coco_captions", tmp_path)
+    whole = read(options["annotations"]["train"])
+    names = {image["id"]: image["file_name"] for image in whole["images"]}
+    expected = [(f"train2017/{names[each['image_id']]}", each["caption"]) for each in whole["annotations"]]
+    assert [(each.image, each.answer) for each in dataset.examples("train", "captions")] == expected
+    whole["annotations"][1]["image_id"] = 77
+    write_json(options["annotations"]["train"], whole)
+    with pytest.raises(DataError, match="entry 1: 'images' holds no image with the id 77"):
+        list(build("coco_captions", options).examples("train", "captions"))
+
+
+def test_karpathys_restval_trains_unless_told_otherwise(tmp_path):
+    dataset, options = made("coco_captions/karpathy", tmp_path)
+    splits = [image["split"] for image in read(options["karpathy"])["images"]]
+    assert len(dataset.examples("train", "captions")) == 5 * (splits.count("train") + splits.count("restval"))
+    fewer = build("coco_captions", options | {"restval": False})
+    assert len(fewer.examples("train", "captions")) == 5 * splits.count("train")
+    assert fewer.fingerprint() != dataset.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["coco_captions", "flickr30k"])
+def test_captions_come_from_one_of_two_files(name, tmp_path):
+    _, options = made(name, tmp_path)
+    with pytest.raises(UserError, match="give either"):
+        build(name, {"images": options["images"]})
+
+
+def test_a_line_of_flickr30k_that_is_no_caption_is_told(tmp_path):
+    dataset, options = made("flickr30k", tmp_path)
+    file = Path(options["captions"])
+    file.write_text(file.read_text() + "1000.jpg 2 dogs\n")
+    with pytest.raises(DataError, match=rf"line {COUNT + 1}: it should be NAME.jpg#NUMBER, a tab and a caption"):
+        list(dataset.examples("train", "captions"))
+
+
+def test_narratives_are_read_from_all_files_of_a_split(tmp_path):
+    dataset, _ = made("localized_narratives", tmp_path)
+    train = dataset.examples("train", "captions")
+    assert [each.image for each in train] == [f"train2017/{number:012}.jpg" for number in range(COUNT)]
+    assert len(train[0].answer.split()) == 40
+
+
+def test_popes_groups_are_its_strategies(tmp_path):
+    dataset, options = made("pope", tmp_path)
+    assert dataset.splits() == ("test",)
+    test = dataset.examples("test", "questions")
+    assert [each.group for each in test] == [
+        name for name in ("random", "popular", "adversarial") for _ in range(COUNT)
+    ]
+    assert {each.answers for each in test} == {("yes",), ("no",)}
+    write_lines(options["questions"]["popular"], [{"question_id": 1, "image": "a.jpg", "text": "?", "label": "maybe"}])
+    with pytest.raises(DataError, match="popular.json: line 1: 'label' should be yes or no, not 'maybe'"):
+        list(build("pope", options).examples("test", "questions"))
+
+
+def test_gqa_gives_short_or_full_answers(tmp_path):
+    dataset, options = made("gqa", tmp_path)
+    whole = read(options["questions"]["train"])
+    found = dataset.examples("train", "questions")
+    assert [each.answers for each in found] == [(each["answer"],) for each in whole.values()]
+    assert {each.group for each in found} == {"verify", "query"}
+    full = build("gqa", options | {"full_answers": True}).examples("train", "questions")
+    assert [each.answers for each in full] == [(each["fullAnswer"],) for each in whole.values()]
+
+
+def test_scienceqa_asks_for_a_letter_behind_its_hint(tmp_path):
+    dataset, options = made("scienceqa", tmp_path)
+    problems = {
+        number: each for number, each in read(options["problems"]).items() if each["image"] and each["split"] == "train"
+    }
+    found = list(dataset.examples("train", "questions"))
+    assert [each.image for each in found] == [f"train/{number}/image.png" for number in problems]
+    assert [each.answers for each in found] == [("ABC"[each["answer"]],) for each in problems.values()]
+    assert found[0].question.startswith(f"{problems['1']['hint']}\nWhich of these")
+    assert found[0].question.endswith("?\nA. West Virginia\nB. Louisiana\nC. Iowa")
+    plain = build("scienceqa", options | {"hint": False}).examples("train", "questions")
+    assert plain[0].question.startswith("Which of these")
+
+
+def test_a_folder_maps_columns_of_any_name(tmp_path):
+    dataset, options = made("folder", tmp_path)
+    train, test = dataset.examples("train", "questions"), dataset.examples("test", "questions")
+    assert (len(train), len(test)) == (COUNT, TEST)
+    assert train[1] == Example("train/1", "1.png", train[1].question, ("a bus", "bus"), "de")
+    assert train[1].question.startswith("What, ")
+    assert test[2] == Example("test/2", "t2.png", "What is it?", ("bus", "a bus"), "fr")
+    with pytest.raises(DataError, match=r"train\.csv: line 2: the key 'question' is missing"):
+        list(build("folder", {**options, "columns": {"image": "file"}}).examples("train", "questions"))
+    with pytest.raises(UserError, match="columns: 'imag' is none. Did you mean 'image'"):
+        build("folder", {**options, "columns": {"imag": "file"}})
+
+
+def test_a_folder_can_hold_captions_alone(tmp_path):
+    _, options = made("folder", tmp_path)
+    columns = {"image": "file", "answers": "ask"}
+    dataset = build("folder", {**options, "columns": columns, "question": "Describe it.", "task": "captions"})
+    assert dataset.tasks() == ("captions",)
+    first = dataset.examples("train", "captions")[0]
+    assert (first.question, first.group) == ("Describe it.", "")
+
+
+def test_every_reader_that_needs_files_is_tested_here():
+    needing = {
+        entry.name
+        for entry in builtin_registry().entries("dataset")
+        if any(option.required for option in entry.options.values())
+    }
+    assert needing - {"mixture", "huggingface_dataset"} == {name.partition("/")[0] for name in FORMATS}
+
+
+def snippets() -> list[dict[str, Any]]:
+    """The datasets that the documentation shows."""
+    page = (Path(__file__).parents[2] / "docs/experiments.md").read_text(encoding="utf-8")
+    section = page.partition("## Data you have\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(block)["dataset"] for block in blocks]
+
+
+@pytest.mark.parametrize("dataset", snippets(), ids=lambda dataset: dataset["name"])
+def test_the_documentation_shows_options_that_are_accepted(dataset, tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL.replace("dataset: squares", f"dataset: {json.dumps(dataset)}"))
+    [trial] = load_experiment(file, builtin_registry()).trials
+    assert trial.components["dataset"].name == dataset["name"]
+
+
+def test_the_documentation_shows_every_reader():
+    needing = {
+        entry.name
+        for entry in builtin_registry().entries("dataset")
+        if any(option.required for option in entry.options.values())
+    }
+    assert {dataset["name"] for dataset in snippets()} == needing
+
+
+def test_examples_are_read_as_far_as_they_are_looked_at(tmp_path):
+    lines = [{"image": f"{number}.png", "question": "what?", "answers": "x"} for number in range(40)]
+    file = write_lines(tmp_path / "train.jsonl", [*lines, {"image": "no question"}])
+    dataset = build("folder", {"tables": {"train": file}, "images": tmp_path})
+    found = dataset.examples("train", "questions")
+    assert found[3].image == "3.png"
+    assert [each.image for each in found[:2]] == ["0.png", "1.png"]
+    assert next(iter(found)).image == "0.png"
+    for look in (len, list, lambda each: each[-1]):
+        with pytest.raises(DataError, match="line 41: the key 'question' is missing"):
+            look(found)
+    assert gc.isenabled()
