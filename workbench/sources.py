@@ -1,7 +1,7 @@
 """What code is made of: the hash of what a source file says, and the other files and packages that it imports.
 
-A comment, a docstring or another layout changes no number, so none of them changes a hash. A constant, a default or an
-annotation may, so each of them does.
+A comment, a docstring, what an option means in words or another layout changes no number, so none of them changes a
+hash. A constant, a default or an annotation may, so each of them does.
 """
 
 from __future__ import annotations
@@ -139,12 +139,21 @@ def _plain(node: Any) -> Any:
             fields = [(name, getattr(node, name, None)) for name in node._fields if name not in LEFT_OUT]
             if isinstance(node, ast.JoinedStr):
                 fields = [("values", _merged(node.values))]
+            if isinstance(node, ast.Call):
+                fields = [("func", node.func), ("args", node.args), ("keywords", _without_meaning(node))]
             return (type(node).__name__, *((name, _plain(value)) for name, value in fields if value not in (None, [])))
         case list():
             return [_plain(each) for each in node if not _does_nothing(each)]
         case float() | complex():
             return f"{type(node).__name__} {node!r}"
     return f"{type(node).__name__} {ascii(node)}"
+
+
+def _without_meaning(call: ast.Call) -> list[ast.keyword]:
+    """The keywords of a call, but for what an option or a setting means in words: `Field(description="...")`."""
+    if ast.unparse(call.func).rpartition(".")[2] != "Field":
+        return call.keywords
+    return [each for each in call.keywords if each.arg != "description" or not isinstance(each.value, ast.Constant)]
 
 
 def _does_nothing(statement: Any) -> bool:
