@@ -309,7 +309,7 @@ class ForgetsTheSegments(Fusion):
         return (
             builtin_registry()
             .entry("fusion", "concat_projection")
-            .factory.fuse_inputs(
+            .factory.fuse_inputs(  # pyright: ignore[reportFunctionMemberAccess]
                 self, vision, type(inputs)(**{**vars(inputs), "segments": inputs.segments.clamp(max=1)})
             )
         )
@@ -320,7 +320,7 @@ class ForgetsTheSegments(Fusion):
 
 
 class ReturnsHiddenAlone(Attending):
-    def fuse_block(self, index, hidden, vision, prompt):
+    def fuse_block(self, index, hidden, vision, prompt):  # pyright: ignore[reportIncompatibleMethodOverride] (broken on purpose)
         return super().fuse_block(index, hidden, vision, prompt)[0]
 
 
@@ -409,7 +409,7 @@ class ShiftsTokens(ReferenceDecoder):
 
 
 class KeepsNoCache(ReferenceDecoder):
-    def new_cache(self, rows, capacity):
+    def new_cache(self, rows, capacity):  # pyright: ignore[reportIncompatibleMethodOverride] (broken on purpose)
         return None
 
 
@@ -461,7 +461,7 @@ class Recurrent(ReferenceDecoder):
         self.shape = DecoderShape(width, 2, 4)
 
     @property
-    def attentions(self):
+    def attentions(self):  # pyright: ignore[reportIncompatibleMethodOverride] (broken on purpose)
         return [layer.attention for layer in self.layers]
 
     def forward(self, embeds, positions, mask, cache: Any = None):
@@ -471,7 +471,7 @@ class Recurrent(ReferenceDecoder):
                 cache.states[index] = last
         return self.norm(embeds)
 
-    def new_cache(self, rows, capacity):
+    def new_cache(self, rows, capacity):  # pyright: ignore[reportIncompatibleMethodOverride] (broken on purpose)
         return RecurrentCache(len(self.layers))
 
 

@@ -153,7 +153,8 @@ def test_a_checkout_works_without_being_installed(elsewhere):
 
 def bounds(requirements: Sequence[str]) -> dict[str, str]:
     """The lowest version of each distribution, all that a requirement here says."""
-    return {name.lower(): bound for name, bound in (each.split(">=") for each in requirements)}
+    parts = (each.split(">=") for each in requirements)
+    return {name.partition("[")[0].lower(): bound for name, bound in parts}  # `pyright[nodejs]` is pyright
 
 
 @cache

@@ -58,7 +58,7 @@ def test_hidden_that_is_no_block_of_memory_is_taken():
 class Doubled(nn.Linear):
     """A linear layer that does something of its own."""
 
-    def forward(self, hidden):
+    def forward(self, hidden):  # pyright: ignore[reportIncompatibleMethodOverride]
         return 2 * super().forward(hidden)
 
 
