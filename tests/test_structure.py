@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from functools import cache
@@ -104,6 +105,16 @@ def test_every_package_has_its_floor_and_every_floor_its_packages():
     assert rooms() == set().union(*FLOORS)
     assert sum(map(len, FLOORS)) == len(rooms()), "no package stands on two floors"
     assert len(FLOORS) <= 9
+
+
+def test_the_picture_of_the_house_shows_every_package_on_its_floor():
+    picture = (ROOT / "docs/floors.svg").read_text(encoding="utf-8")
+    for number, floor in enumerate(FLOORS, start=1):
+        drawn = picture.partition(f'<g id="floor-{number}">')[2].partition("</g>")[0]
+        packages = {room for room in floor if f"{room}.py" not in BESIDE}
+        named = set(re.findall(r'class="package"[^>]*>(\w+)<', drawn))
+        assert packages <= named <= floor
+        assert all(room in drawn for room in floor)
 
 
 def test_few_modules_lie_beside_the_packages_and_their_names_are_on_the_list():
