@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import shutil
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.small import load, small_registry
+from workbench import package_code
 from workbench.package_code import (
     ENCODING,
     EVALUATION,
@@ -176,3 +178,62 @@ def test_a_stage_has_the_version_of_each_package_that_its_plugins_import_and_of_
     assert "version:sacrebleu" not in training.made_of
     assert "version:datasets" in training.made_of
     assert evaluation.made_of["version:scipy"] == importlib.metadata.version("scipy")
+
+
+START = "from __future__ import annotations\n"  # of a file, behind its docstring
+
+
+@pytest.fixture
+def core(tmp_path, monkeypatch):
+    """The code of an evaluation after a change of one file of a copy of the workbench."""
+    here = shutil.copytree(package_code.HERE, tmp_path / "workbench", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(package_code, "HERE", here)
+
+    def after(name: str, old: str, new: str) -> dict[str, str]:
+        file = here / name
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        assert old in text
+        file.write_text(text.replace(old, new, 1) if old else new, encoding="utf-8")
+        for kept in (package_code._core_code, package_code._source_of):
+            kept.cache_clear()
+        return core_code(EVALUATION)
+
+    yield after
+    for kept in (package_code._core_code, package_code._source_of):
+        kept.cache_clear()
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("model/restore.py", START, f"{START}MORE = 1\n"),
+        ("config/seeds.py", "[:7]", "[:6]"),
+        ("evaluation/plain_text.txt", "harbour", "port"),
+        ("training/another.py", "", "RATE = 2\n"),
+    ],
+)
+def test_a_change_of_what_computes_is_told_by_its_file(core, name, old, new):
+    assert changed(core_code(EVALUATION), core(name, old, new)) == [f"code:workbench/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("model/restore.py", START, f"{START}# Why.\n"),
+        ("training/loop.py", '"""', '"""In other words: '),
+        ("config/phase.py", 'description="what the report calls it"', 'description="its name"'),
+        (
+            "contracts/tracker.py",
+            "from __future__ import annotations\n",
+            "from __future__ import annotations\nMORE = 1\n",
+        ),
+        ("runs/scheduler.py", START, f"{START}MORE = 1\n"),
+        ("reports/page.py", START, f"{START}MORE = 1\n"),
+    ],
+)
+def test_words_and_what_computes_nothing_make_nothing_anew(core, name, old, new):
+    assert changed(core_code(EVALUATION), core(name, old, new)) == []
