@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from workbench.renamed import other_name
+RENAMED = {"picture": "image", "pictures": "images"}
+"""Words that options, columns, keys and examples had in earlier versions, and what they are called now."""
 
 
 class UserError(Exception):
@@ -25,6 +26,8 @@ class RenamedError(UserError, AttributeError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'cross_attention'?"` when a known word is close, or means the same, else `""`."""
-    names, same = [str(name) for name in known], other_name(str(word))
-    close = [same] if same in names else difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    names = [str(name) for name in known]
+    # Files and experiments may be of different age: the new word for an old one, or the old one for a new one.
+    same = [new if word == old else old for old, new in RENAMED.items() if word in (old, new)]
+    close = [name for name in same if name in names] or difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -8,9 +8,6 @@ from __future__ import annotations
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-WORDS = {"picture": "image", "pictures": "images"}
-"""Options, columns, keys, and what examples have."""
-
 DATASET = {"picture": "image"}
 """Methods of datasets."""
 
@@ -34,8 +31,3 @@ class MovedModules(MetaPathFinder):
 def told(owner: str, name: str, names: dict[str, str]) -> str:
     """That a name of `owner` is another one now."""
     return f"{owner}.{name} is called {names[name]} now"
-
-
-def other_name(word: str) -> str | None:
-    """The new name of an old one, or the old one of a new one: files and experiments may be of different age."""
-    return WORDS.get(word) or next((old for old, new in WORDS.items() if new == word), None)

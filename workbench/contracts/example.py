@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import RenamedError
-from workbench.renamed import WORDS, told
+from workbench.errors import RENAMED, RenamedError
+from workbench.renamed import told
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Example:
 
     def __new__(cls, *_: Any, **given: Any) -> Example:
         """`RenamedError` for a keyword of an earlier version."""
-        if not WORDS.keys().isdisjoint(given):  # quick: there are hundreds of thousands of examples
-            raise RenamedError(told("Example", next(name for name in WORDS if name in given), WORDS))
+        if not RENAMED.keys().isdisjoint(given):  # quick: there are hundreds of thousands of examples
+            raise RenamedError(told("Example", next(name for name in RENAMED if name in given), RENAMED))
         return object.__new__(cls)
 
     def __getattr__(self, name: str) -> Any:
         """`RenamedError` for what an earlier version had; asked only for what there is not."""
-        if name in WORDS:
-            raise RenamedError(told("Example", name, WORDS))
+        if name in RENAMED:
+            raise RenamedError(told("Example", name, RENAMED))
         raise AttributeError(f"'Example' object has no attribute '{name}'")
 
     @property
