@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, cast
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -45,7 +46,8 @@ class CrossAttentionFusion(Fusion):
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
         """vision [G,M,Dv] -> keys and values of each cross-attention [G,H,M,E], with the mask [G,1,1,M]."""
         vision = self.places(self.norm(vision))
-        return [attention.keys_values(vision, mask) for attention in self._layers()]
+        layers = cast(Iterable[CrossAttention], self.attentions)
+        return [layer.keys_values(vision, mask) for layer in layers]
 
     def fuse_block(
         self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None
@@ -55,9 +57,6 @@ class CrossAttentionFusion(Fusion):
             place = index // self.every
             hidden = hidden + self.attentions[place](self.norms[place](hidden), vision[place])
         return hidden, vision
-
-    def _layers(self) -> list[CrossAttention]:
-        return [layer for layer in self.attentions if isinstance(layer, CrossAttention)]
 
 
 @hookimpl

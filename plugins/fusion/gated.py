@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +46,8 @@ class GatedFusion(Fusion):
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
         """vision [G,M,Dv] -> keys and values of each block [G,H,M,E], with the mask [G,1,1,M]."""
         vision = self.places(self.norm(vision))
-        return [layer.keys_values(vision, mask) for layer in self.attentions if isinstance(layer, CrossAttention)]
+        layers = cast(Iterable[CrossAttention], self.attentions)
+        return [layer.keys_values(vision, mask) for layer in layers]
 
     def fuse_block(
         self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, cast
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ class GPT(LanguageModel):
     @property
     def attentions(self) -> Sequence[nn.Module]:
         """The self-attention of each block, in order."""
-        return [layer.attention for layer in self.layers if isinstance(layer, Block)]
+        return [layer.attention for layer in cast(Iterable[Block], self.layers)]
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids [R,T] -> embeddings [R,T,D]."""

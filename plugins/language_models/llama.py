@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field, PositiveInt
@@ -228,7 +228,7 @@ class Llama(LanguageModel):
     @property
     def attentions(self) -> Sequence[nn.Module]:
         """The self-attention of each block, in order."""
-        return [layer.self_attn for layer in self.model.layers if isinstance(layer, Block)]
+        return [layer.self_attn for layer in cast(Iterable[Block], self.model.layers)]
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids [R,T] -> embeddings [R,T,D]."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
@@ -223,3 +225,38 @@ def test_image_tokens_stand_where_the_placeholder_stood():
     torch.testing.assert_close(fused.embeds[:, at + tokens :], inputs.embeds[:, at + 1 :])
     assert fused.positions[0, : at + tokens].tolist() == list(range(at + tokens))
     assert fused.image.sum(1).tolist() == [tokens] * len(batch.ids)
+
+
+class Wrapped(nn.Module):
+    """Somebody else's layer in the place of one of ours: it does the same, and is of another class."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def __getattr__(self, name: str):
+        return super().__getattr__(name) if name in ("layer", "_modules") else getattr(self.layer, name)
+
+    def forward(self, *arguments, **options):
+        return self.layer(*arguments, **options)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_block_of_another_class_keeps_its_place(decoder):
+    model: Any = tiny_model("gated", decoder_name=decoder)
+    decoder, before = model.language_model, list(model.language_model.attentions)
+    layers = decoder.layers if hasattr(decoder, "layers") else decoder.model.layers
+    layers[1] = Wrapped(layers[1])
+    assert list(decoder.attentions) == before
+    assert list(decoder.blocks) == list(layers)
+
+
+@pytest.mark.parametrize("fusion", ["gated", "cross_attention"])
+@torch.no_grad()
+def test_a_layer_of_another_class_keeps_its_place_in_a_fusion(fusion):
+    model: Any = tiny_model(fusion).eval()
+    open_gates(model)
+    batch = batch_for(model)
+    expected = model.logits(batch)
+    model.fusion.attentions[1] = Wrapped(model.fusion.attentions[1])
+    assert torch.equal(model.logits(batch), expected)

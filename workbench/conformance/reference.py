@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy
 import torch
@@ -142,7 +142,7 @@ class ReferenceDecoder(LanguageModel):
     @property
     def attentions(self) -> Sequence[nn.Module]:
         """The self-attention of each block."""
-        return [layer.attention for layer in self.layers if isinstance(layer, ReferenceBlock)]
+        return [layer.attention for layer in cast(Iterable[ReferenceBlock], self.layers)]
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids [R,T] -> [R,T,D]."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field, PositiveInt
@@ -36,7 +37,7 @@ class NewPlugin(Fusion):
     def prepare(self, vision: Tensor, mask: Tensor | None) -> list[KeysValues]:
         """vision [G,M,Dv] -> keys and values of each block [G,H,M,E]: once for some images, not once a token.
         The mask hides what is not there, where others in the batch have more images."""
-        return [look.keys_values(vision, mask) for look in self.looks if isinstance(look, CrossAttention)]
+        return [look.keys_values(vision, mask) for look in cast(Iterable[CrossAttention], self.looks)]
 
     def fuse_block(
         self, index: int, hidden: Tensor, vision: list[KeysValues], prompt: Tensor | None
