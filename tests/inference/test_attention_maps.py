@@ -46,7 +46,7 @@ def answered(model: VisionLanguageModel, prompt: str = "<image>{question}\n"):
 def by_hand(model: VisionLanguageModel, batch) -> torch.Tensor:
     """The oracle for the native decoder and concatenation: its blocks one by one, with the weights written out."""
     decoder: Any = model.language_model
-    inputs, _ = model._fused(model.see(batch.images), batch)
+    inputs, _ = model.fuse(model.see(batch.images), batch)
     mask = visible(inputs.segments, inputs.segments)
     rotation = decoder.rotary(inputs.positions)
     hidden, found = inputs.embeds, []
@@ -133,7 +133,7 @@ def test_of_pretrained_decoders_the_weights_are_those_that_transformers_gives(fa
     fusion = load_registry().create("fusion", "concat_projection", shape, decoder.shape)
     model = VisionLanguageModel(tiny.encoder, connector, fusion, decoder).eval()
     batch, _ = answered(model)
-    inputs, _ = model._fused(model.see(batch.images), batch)
+    inputs, _ = model.fuse(model.see(batch.images), batch)
     oracle = reference(family)
     oracle.load_state_dict(
         {name: each[: oracle.state_dict()[name].shape[0]] for name, each in _whole(decoder, oracle).items()}

@@ -260,3 +260,23 @@ def test_a_layer_of_another_class_keeps_its_place_in_a_fusion(fusion):
     expected = model.logits(batch)
     model.fusion.attentions[1] = Wrapped(model.fusion.attentions[1])
     assert torch.equal(model.logits(batch), expected)
+
+
+@torch.no_grad()
+def test_who_looks_on_is_called_in_the_place_of_the_fusion_in_every_block(model):
+    called = []
+
+    def watch(method):
+        def call(*arguments):
+            called.append((method.__name__, arguments[0]))
+            return method(*arguments)
+
+        return call
+
+    batch = batch_for(model)
+    vision = model.see(batch.images)
+    inputs, seen = model.fuse(vision, batch)
+    seen.watch = watch
+    assert torch.equal(model.hidden_of(inputs, seen), model.hidden(vision, batch))
+    own = [name for name in ("fuse_block", "fuse_attention") if name in vars(type(model.fusion))]
+    assert called == [(name, index) for index in range(3) for name in own]

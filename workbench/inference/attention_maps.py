@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.contracts.fusion import Fusion, Inputs
+from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Batch
 from workbench.errors import UserError
 from workbench.inference.attention_recorder import Recorder
@@ -72,25 +72,11 @@ def image_weights(model: VisionLanguageModel, vision: Any, batch: Batch, tokens:
 
     batch: prompt and answer; `vision` as `model.see` gives it; tokens: M, those of all views together.
     """
-    fused: list[Inputs] = []
-    fuse_inputs = model.fusion.fuse_inputs
-
-    def remember(vision: Any, inputs: Inputs) -> Inputs:
-        fused.append(fuse_inputs(vision, inputs))
-        return fused[-1]
-
     count = batch.ids.shape[1]
-    batch = _distinct(batch, tokens)
-    vars(model.fusion)["fuse_inputs"] = remember
-    try:
-        with (
-            Recorder(DECODER) as recorder,
-            recorder.calling(model.fusion, ("fuse_block", "fuse_attention"), FUSION),
-        ):
-            model.hidden(vision, batch)
-    finally:
-        del vars(model.fusion)["fuse_inputs"]
-    [inputs] = fused
+    with Recorder(DECODER) as recorder:
+        inputs, seen = model.fuse(vision, _distinct(batch, tokens))
+        seen.watch = recorder.calling(FUSION)
+        model.hidden_of(inputs, seen)
     length = inputs.segments.shape[1]
     looks = [_by_place(each, length) for each in recorder.weights.get(FUSION, []) if _is_of(each, length, tokens)]
     if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs and int(inputs.image.sum()) == tokens:

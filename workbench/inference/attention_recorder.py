@@ -8,12 +8,12 @@ beside it. Outside it nothing is watched, and nothing costs anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -21,7 +21,7 @@ SOFTMAXES = (torch.softmax, functional.softmax, Tensor.softmax)
 
 
 class Recorder(TorchFunctionMode):
-    """The weights of every attention in its body, by who looked: a name that `calling` has given to a stretch of it.
+    """The weights of every attention in its body, by who looked: a name that `calling` gives to a stretch of it.
 
     Weights are means over heads [R,S,K].
     """
@@ -42,26 +42,13 @@ class Recorder(TorchFunctionMode):
         return result
 
     @contextmanager
-    def calling(self, owner: nn.Module, methods: tuple[str, ...], name: str) -> Iterator[None]:
-        """In the body, what these methods of `owner` look at is recorded under another name."""
-
-        def named(method: Callable) -> Callable:
-            def call(*args: Any, **options: Any) -> Any:
-                before, self.name = self.name, name
-                try:
-                    return method(*args, **options)
-                finally:
-                    self.name = before
-
-            return call
-
-        for method in methods:
-            vars(owner)[method] = named(getattr(owner, method))
+    def calling(self, name: str) -> Iterator[None]:
+        """In the body, or in calls of a function that this decorates, what is looked at is recorded under that name."""
+        before, self.name = self.name, name
         try:
             yield
         finally:
-            for method in methods:
-                del vars(owner)[method]  # that of its class shows again
+            self.name = before
 
     def _keep(self, weights: Tensor) -> None:
         self.weights.setdefault(self.name, []).append(weights.float().mean(1))

@@ -8,7 +8,7 @@ closures: a deep copy or a pickle of the model then calls its own fusion.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,19 +25,27 @@ from workbench.data.collator import Batch
 from workbench.data.image_views import Views
 from workbench.layers.tensors import all_tensors, pick
 
+Method = Callable[..., Any]
+
 
 @dataclass
 class FusionPass:
     """What one forward pass hands to the hooks: the image as each block sees it, and the prompt.
 
     `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it. `places` [R,L]
-    are those where alone the last hidden state is wanted, None for all.
+    are those where alone the last hidden state is wanted, None for all. Who looks on says with `watch` what is called
+    in the place of a method of the fusion inside the decoder, and so knows what it does and what the decoder itself.
     """
 
     vision: Any
     prompt: Tensor | None
     by_block: dict[int, Any] = field(default_factory=dict)
     places: Tensor | None = None
+    watch: Callable[[Method], Method] | None = None
+
+    def watched(self, method: Method) -> Method:
+        """A method of the fusion as the hooks call it."""
+        return method if self.watch is None else self.watch(method)
 
 
 @dataclass
@@ -100,7 +108,21 @@ class VisionLanguageModel(nn.Module):
 
     def hidden(self, vision: Any, batch: Batch) -> Tensor:
         """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]."""
-        inputs, seen = self._fused(vision, batch)
+        return self.hidden_of(*self.fuse(vision, batch))
+
+    def fuse(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:
+        """`vision` as `see` gives it -> the decoder's input sequence, and what the fusion will need in its blocks."""
+        if batch.image_set is not None:
+            vision = all_tensors(vision, lambda tensor: tensor[batch.image_set])
+        text_at = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand_as(batch.ids)
+        image = batch.ids == self.language_model.tokenizer.image
+        embeds = self.language_model.embed(batch.ids)
+        inputs = Inputs(embeds, batch.positions, batch.segments, batch.prompt, image, text_at)
+        inputs = self.fusion.fuse_inputs(vision, inputs)
+        return inputs, FusionPass(vision, inputs.prompt)
+
+    def hidden_of(self, inputs: Inputs, seen: FusionPass) -> Tensor:
+        """What `fuse` gave -> the decoder's last hidden state of every text token [R,T,D]."""
         hidden = self._decode(inputs.embeds, inputs.positions, visible(inputs.segments, inputs.segments), seen)
         return pick(hidden, inputs.text_at)
 
@@ -117,7 +139,7 @@ class VisionLanguageModel(nn.Module):
 
         Logits are computed only where there is a label, and so is what the last block makes of its tokens.
         """
-        inputs, seen = self._fused(vision, batch)
+        inputs, seen = self.fuse(vision, batch)
         at_text = _labelled(batch.labels)  # [R,L]
         seen.places = inputs.text_at.gather(1, at_text)
         mask = visible(inputs.segments, inputs.segments)
@@ -131,7 +153,7 @@ class VisionLanguageModel(nn.Module):
 
     def read(self, vision: Any, batch: Batch, room: int) -> tuple[Tensor, Conversation]:
         """Read prompts into a cache with room for `room` more tokens a row -> hidden [R,T,D] and the conversation."""
-        inputs, seen = self._fused(vision, batch)
+        inputs, seen = self.fuse(vision, batch)
         rows, length = inputs.segments.shape
         cache = self.language_model.new_cache(rows, length + room)
         mask = visible(inputs.segments, inputs.segments)
@@ -151,17 +173,6 @@ class VisionLanguageModel(nn.Module):
         keys = conversation.segments[:, None, : conversation.length]
         mask = ((segments[:, :, None] == keys) | (keys == 0))[:, None]  # as `visible`: all but itself came earlier
         return self._decode(self.language_model.embed(ids), positions, mask, seen, conversation.cache)
-
-    def _fused(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:
-        """The decoder's input sequence, and what the hooks will need."""
-        if batch.image_set is not None:
-            vision = all_tensors(vision, lambda tensor: tensor[batch.image_set])
-        text_at = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand_as(batch.ids)
-        image = batch.ids == self.language_model.tokenizer.image
-        embeds = self.language_model.embed(batch.ids)
-        inputs = Inputs(embeds, batch.positions, batch.segments, batch.prompt, image, text_at)
-        inputs = self.fusion.fuse_inputs(vision, inputs)
-        return inputs, FusionPass(vision, inputs.prompt)
 
     def _decode(self, embeds: Tensor, positions: Tensor, mask: Tensor, seen: FusionPass, cache: Any = None) -> Tensor:
         """Run the decoder while its hooks see `seen`."""
@@ -203,7 +214,8 @@ class VisionLanguageModel(nn.Module):
             return None
         vision = seen.by_block.setdefault(index, seen.vision)  # there already when answering, or computing it again
         hidden = _hidden_of(arguments, options)
-        fused, seen.vision = self.fusion.fuse_block(index, self._for_fusion(hidden), vision, seen.prompt)
+        fuse = seen.watched(self.fusion.fuse_block)
+        fused, seen.vision = fuse(index, self._for_fusion(hidden), vision, seen.prompt)
         return _with_hidden(fused.to(hidden.dtype), arguments, options)
 
     def _after_attention(self, index: int, module: nn.Module, arguments: tuple, options: dict, output: Any) -> Any:
@@ -215,7 +227,7 @@ class VisionLanguageModel(nn.Module):
         mixed = output[0] if isinstance(output, tuple) else output
         if seen.places is not None and mixed.shape[1] != hidden.shape[1]:  # the last block made these alone
             hidden = pick(hidden, seen.places)
-        added = self.fusion.fuse_attention(index, self._for_fusion(hidden), vision)
+        added = seen.watched(self.fusion.fuse_attention)(index, self._for_fusion(hidden), vision)
         if added is None:
             return output
         mixed = mixed + added.to(mixed.dtype)
