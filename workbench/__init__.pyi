@@ -77,7 +77,7 @@ from .layers.linear import (
     replace_modules as replace_modules,
 )
 from .layers.mlp import MLP as MLP
-from .layers.prepared_linear import beside as beside, beside_as_one as beside_as_one
+from .layers.prepared_linear import SideBySide as SideBySide, beside as beside, beside_as_one as beside_as_one
 from .layers.rms_norm import RMSNorm as RMSNorm
 from .layers.rotary import Rotary as Rotary, rotate as rotate
 from .layers.tensors import pick as pick

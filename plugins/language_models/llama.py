@@ -18,6 +18,7 @@ from workbench import (
     KeyValueCache,
     LanguageModel,
     RMSNorm,
+    SideBySide,
     TransformersPart,
     UserError,
     attend,
@@ -36,7 +37,7 @@ from workbench import (
 from ._llama_checkpoint import Sizes, biases_of, read_decoder, rotary_of
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(SideBySide):
     """Rotary self-attention in which several heads of queries may share one of keys and values."""
 
     beside = (("q_proj", "k_proj", "v_proj"),)
@@ -94,7 +95,7 @@ class SelfAttention(nn.Module):
         return projected.view(rows, length, -1, self.head_width).transpose(1, 2)
 
 
-class SwiGLU(nn.Module):
+class SwiGLU(SideBySide):
     """A gated MLP (Shazeer 2020, https://arxiv.org/abs/2002.05202)."""
 
     beside = (("gate_proj", "up_proj"),)

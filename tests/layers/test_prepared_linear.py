@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.model.test_vision_language_model import batch_for
 from tests.tiny import builtin_registry, tiny_model
-from workbench.layers.prepared_linear import beside, ready_to_answer
+from workbench.layers.prepared_linear import SideBySide, beside, ready_to_answer
 from workbench.model.generation import generate
 
 SHAPES = [(1, 24), (1, 1, 24), (2, 24), (3, 5, 24), (100, 24), (0, 24)]
@@ -70,11 +70,51 @@ def test_a_layer_with_a_forward_pass_of_its_own_keeps_it():
         torch.testing.assert_close(linear(hidden), before, rtol=0, atol=0)
 
 
+class Counting(nn.Linear):
+    """A linear layer that has more to offer."""
+
+    def size(self) -> int:
+        return self.weight.numel()
+
+
+@torch.no_grad()
+def test_a_layer_made_ready_stays_what_it_is_to_all_who_hold_it():
+    linear, hidden = Counting(24, 40), torch.randn(2, 24)
+    seen, state, before = [], linear.state_dict(), linear(hidden)
+    linear.register_forward_hook(lambda *found: seen.append(found))
+    with ready_to_answer(linear):
+        assert isinstance(linear, Counting) and linear.size() == 960
+        torch.testing.assert_close(linear(hidden), before, rtol=1e-5, atol=1e-5)
+        assert len(seen) == 1
+        assert linear.state_dict().keys() == state.keys()
+    assert type(linear) is Counting
+
+
+@torch.no_grad()
+def test_a_model_can_be_made_ready_while_it_is_ready():
+    three, hidden = Three(), torch.randn(1, 1, 32)
+    before = three(hidden)
+    with ready_to_answer(three):
+        with ready_to_answer(three):
+            three(hidden)
+        for one, other in zip(three(hidden), before, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    assert type(three.first) is nn.Linear
+
+
+def test_a_module_with_layers_side_by_side_has_to_name_them():
+    class Misspelt(SideBySide):
+        besides = (("first",),)
+
+    with pytest.raises(AttributeError, match="beside"), ready_to_answer(Misspelt()):
+        pass
+
+
 def test_a_failure_inside_leaves_the_layers_as_they_were():
     linear = layer()
     with pytest.raises(ZeroDivisionError), ready_to_answer(linear):
         raise ZeroDivisionError
-    assert "forward" not in vars(linear)
+    assert type(linear) is nn.Linear and vars(linear).keys() == vars(layer()).keys()
     with torch.no_grad():
         linear.weight.zero_()
     assert not (linear(torch.ones(1, 24)) - linear.bias).any()
@@ -90,7 +130,7 @@ def test_a_model_made_ready_gives_the_same_answers(decoder):
         assert generate(model, model.see(prompts.images), prompts, max_new_tokens=6) == before
 
 
-class Three(nn.Module):
+class Three(SideBySide):
     """Layers that read the same rows, as queries, keys and values do."""
 
     beside = (("first", "second", "third"),)

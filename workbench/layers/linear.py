@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 
-class QuantizedLinear(nn.Linear):
+class AsOne(Protocol):
+    """Several linear layers as one product of the rows they all read."""
+
+    def __call__(self, hidden: Tensor) -> Sequence[Tensor]:
+        """hidden [..., I] -> what each layer makes of it [..., O]."""
+        ...
+
+    @property
+    def product(self) -> Callable[[Tensor], Tensor]:
+        """hidden [..., I] -> the same, one behind the other [..., all O]."""
+        ...
+
+
+class Joinable(nn.Module):
+    """A linear layer that can be multiplied as one with others of its kind (`SideBySide`)."""
+
+    joined: AsOne | None = None
+    """Set by `ready_to_answer` on the first of layers that are one product while a model answers; read by `beside`."""
+
+    def joined_with(self, others: Sequence[Any]) -> Callable[[Tensor], Tensor]:
+        """What makes the outputs of this layer and others of its class, one behind the other. A class that does not
+        override it is never joined."""
+        raise NotImplementedError
+
+
+class QuantizedLinear(Joinable, nn.Linear):
     """What a quantizer puts in a linear layer's place, so that adapters can work beside it.
 
     A subclass keeps the weight in buffers and gives `dequantized` and `forward`. The weight never trains.
