@@ -59,6 +59,7 @@ NUMBERLESS = {
     "workbench.discovery": "finds the files of plugins, whose code is in the key",
     "workbench.errors": "exceptions and suggestions",
     "workbench.hookspecs": "the names of hooks and kinds",
+    "workbench.ingredient": "names the packages and files that keys hold",
     "workbench.options": "checks options; what they come to stands in the trial's spec",
     "workbench.package_code": "makes the keys: another way to make them gives other keys",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",

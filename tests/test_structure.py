@@ -24,7 +24,7 @@ PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/reports/t
 
 # The house: what stands on what. A package or a module beside them imports from floors below its own alone.
 FLOORS = (
-    {"errors", "hookspecs", "renamed"},
+    {"errors", "hookspecs", "ingredient", "renamed"},
     {"devices", "discovery", "options", "sources", "storage"},
     {"checkpoints", "layers", "package_code", "registry"},
     {"config", "contracts"},

@@ -15,9 +15,15 @@ RENAMED = {"picture": "image", "pictures": "images"}
 
 
 class UserError(Exception):
-    """A mistake in what the user gave; the message says how to mend it. `transient`: the same may go well later."""
+    """A mistake in what the user gave; the message says how to mend it.
 
-    transient = False
+    Where it ends the work of a stage, its record holds what these two say, and the run goes on by it.
+    """
+
+    transient: bool = False
+    """Whether the same may go well another time: the stage is tried again."""
+    key: str | None = None
+    """The key of an earlier stage whose result cannot be read: that one is made again."""
 
 
 class RenamedError(UserError, AttributeError):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -23,6 +23,7 @@ from workbench import hookspecs
 from workbench.discovery import BUILT_IN, Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
+from workbench.ingredient import Ingredient
 from workbench.options import Option, OptionError, check_signature, options_of
 from workbench.sources import Code
 
@@ -36,6 +37,8 @@ __all__ = [
     "load_registry",
     "resolve_options",
 ]
+
+Contract = TypeVar("Contract")
 
 # What the workbench gives the factory of each kind; options come from the experiment file.
 POSITIONAL = {"connector": ("vision", "text_width"), "fusion": ("vision", "decoder"), "language_model": ("corpus",)}
@@ -79,7 +82,14 @@ class Entry:
     @cached_property
     def packages(self) -> tuple[str, ...]:
         """The installed packages that its numbers may depend on: those it imports, and those it names itself."""
-        return (*getattr(self.factory, "packages", ()), *(self.code.packages if self.code else ()))
+        return (*self.declared(Ingredient).packages, *(self.code.packages if self.code else ()))
+
+    def declared(self, contract: type[Contract]) -> type[Contract]:
+        """The class that says what is asked before anything is built: the factory; or, where that is a function or
+        any other class, the contract itself with its defaults."""
+        if isinstance(self.factory, type) and issubclass(self.factory, contract):
+            return self.factory
+        return contract
 
     @cached_property
     def options(self) -> dict[str, Option]:

@@ -20,6 +20,7 @@ from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collat
 from workbench import Corpus, DecoderShape, Fusion, UserError, VisionShape
 from workbench.conformance import check
 from workbench.conformance.reference import ReferenceFusion
+from workbench.ingredient import Pretrainable
 from workbench.model.build import CompositionError
 from workbench.model.generation import generate
 from workbench.model.vision_language_model import VisionLanguageModel, visible
@@ -231,7 +232,7 @@ def test_without_transformers_the_extra_is_named(folders, monkeypatch):
 
 def test_a_changed_file_of_weights_is_noticed(folders):
     entry = builtin_registry().entry("language_model", "huggingface")
-    found = {file.name for file in entry.factory.files({"checkpoint": str(folders["Llama"])})}
+    found = {file.name for file in entry.declared(Pretrainable).files({"checkpoint": str(folders["Llama"])})}
     assert found == {"config.json", "model.safetensors", "tokenizer.json"}
 
 

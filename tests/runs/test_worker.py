@@ -20,6 +20,8 @@ from tests.processes import until
 from tests.small import SMALL, load, records, run_here, small_registry
 from workbench.config.experiment import Experiment
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Tell
+from workbench.errors import UserError
+from workbench.runs import worker
 from workbench.runs.experiment_folder import Outcome
 from workbench.runs.scheduler import RunOptions, run
 
@@ -261,3 +263,18 @@ def test_cores_are_shared_by_the_workers_of_a_cpu_or_gpu(monkeypatch, device, se
         assert begun(found, Wait("count", Path())) == (threads, 1)
     finally:
         found.close()
+
+
+class Odd(Exception):
+    """Somebody else's exception, with attributes that mean something else."""
+
+    key, transient = "of a mapping", True
+
+
+def test_what_an_error_says_of_the_run_is_read_of_the_workbenchs_own_alone():
+    away = UserError("the drive is away")
+    away.transient = True
+    damaged = UserError("what a stage left is damaged")
+    damaged.key = "0123"
+    told = [worker.error_of(each) for each in (away, damaged, Odd())]
+    assert [(each["transient"], each.get("key")) for each in told] == [(True, None), (False, "0123"), (False, None)]

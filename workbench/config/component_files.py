@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.checkpoints.hugging_face import hub_folder
+from workbench.ingredient import Pretrainable
 
 if TYPE_CHECKING:
     from workbench.config.component import Component
@@ -18,9 +19,8 @@ CARD, LICENCES = "README.md", "LICEN[SC]E*"
 
 def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
     """The files that give a component all its starting weights; none when the seed gives any."""
-    factory = registry.entry(component.kind, component.name).factory
-    find = getattr(factory, "files", None)
-    return tuple(Path(file) for file in find(component.arguments())) if find is not None else ()
+    declared = registry.entry(component.kind, component.name).declared(Pretrainable)
+    return tuple(Path(file) for file in declared.files(component.arguments()))
 
 
 def file_named(written: str, trial: Trial, registry: Registry) -> Path:

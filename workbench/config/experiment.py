@@ -15,7 +15,7 @@ from workbench.config.component import Component
 from workbench.config.experiment_file import ExperimentFile, FileReader, read_keys
 from workbench.config.grid import Axis, Point, Value, count_points, points_of
 from workbench.config.overrides import apply_overrides
-from workbench.config.phase import AUTO, Settings
+from workbench.config.phase import AUTO, Evaluation, Phase
 from workbench.config.problems import ExperimentError
 from workbench.config.resolve import Resolver
 from workbench.config.selection import choose_baseline, keep
@@ -152,7 +152,7 @@ def _computed_in(precision: str, trials: Sequence[Trial]) -> list[Trial]:
     """The trials with this precision where it was left to the device; what they shared they share again."""
     known: dict[int, Any] = {}
 
-    def computed(settings: Settings) -> Any:
+    def computed(settings: Phase | Evaluation) -> Any:
         if id(settings) not in known:
             known[id(settings)] = settings.computed_in(precision)
         return known[id(settings)]

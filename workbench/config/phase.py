@@ -39,11 +39,6 @@ class Settings(BaseModel):
         vars(copied).pop("spec_text", None)
         return copied
 
-    def computed_in(self, precision: str) -> Self:
-        """The same, with this precision where it was left to the device."""
-        automatic = getattr(self, "precision", None) == AUTO
-        return self.model_copy(update={"precision": precision}) if automatic else self
-
 
 class Phase(Settings):
     """One stretch of training: what trains, on what, for how long, at which rates."""
@@ -111,6 +106,10 @@ class Phase(Settings):
     )
     run: bool = Field(default=True, description="false leaves the phase out: an axis asks what it is worth")
 
+    def computed_in(self, precision: str) -> Self:
+        """The same, with this precision where it was left to the device."""
+        return self.model_copy(update={"precision": precision}) if self.precision == AUTO else self
+
     @model_validator(mode="after")
     def _has_one_length(self) -> Phase:
         if (self.epochs is None) == (self.steps is None):
@@ -157,6 +156,10 @@ class Evaluation(Settings):
     withhold: Share = Field(
         default=0.05, description="share of the answers that are withheld since their images look strangest"
     )
+
+    def computed_in(self, precision: str) -> Self:
+        """The same, with this precision where it was left to the device."""
+        return self.model_copy(update={"precision": precision}) if self.precision == AUTO else self
 
 
 def trains_quantized(phases: Iterable[Phase]) -> bool:

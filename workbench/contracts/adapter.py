@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
 
+from workbench.ingredient import Pretrainable
 
-class Adapter:
+
+class Adapter(Pretrainable):
     """Changes which parameters of a trained model are tuned further. Factory: `Adapter(*, options)`."""
 
     kind: ClassVar[str] = "adapter"
@@ -24,3 +27,7 @@ class Adapter:
 
     def unmerge(self, model: nn.Module) -> None:
         """Undo `merge`."""
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write what was trained to a new folder in the format of Hugging Face peft, for `workbench export` where the
+        adapter is kept apart; by default nothing is written."""

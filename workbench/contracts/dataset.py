@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench.contracts.example import Example
 from workbench.errors import RenamedError
+from workbench.ingredient import Ingredient
 from workbench.renamed import DATASET, told
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-class Dataset:
+class Dataset(Ingredient):
     """Questions about images. Factory: `Dataset(*, options)`."""
 
     kind: ClassVar[str] = "dataset"

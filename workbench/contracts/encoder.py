@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from workbench.checkpoints.llava_layout import TransformersPart
 from workbench.contracts.tiles import views_of
+from workbench.ingredient import Pretrainable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +24,7 @@ class VisionShape:
     tokens: int
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, Pretrainable):
     """Images to image tokens. Sets `shape` and `image_size` in its constructor.
 
     Factory: `Encoder(*, options)`. With `tiles` a large image is seen as a whole and in up to so many parts.
@@ -35,11 +35,6 @@ class Encoder(nn.Module):
     shape: VisionShape
     image_size: int
     tiles: int = 0
-
-    @classmethod
-    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
-        return ()
 
     def transform(self, image: Image.Image) -> Tensor:
         """An RGB image of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""
@@ -56,3 +51,10 @@ class Encoder(nn.Module):
     def pool(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> one vector an image [P,Dv], for contrastive training."""
         return self(images).mean(1)
+
+    def for_transformers(self) -> TransformersPart | None:
+        """Itself in the terms of transformers' LLaVA, for `workbench export --llava`; None for no counterpart there.
+
+        A `UserError` says why it has none with these options.
+        """
+        return None

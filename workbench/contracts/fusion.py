@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from workbench.checkpoints.llava_layout import TransformersPart
+from workbench.ingredient import Pretrainable
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -26,7 +29,7 @@ class Inputs:
     text_at: Tensor
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module, Pretrainable):
     """How a decoder gets to see the image. Every method's default changes nothing; override what you need.
 
     Factory: `Fusion(vision: VisionShape, decoder: DecoderShape, *, options)`.
@@ -64,4 +67,11 @@ class Fusion(nn.Module):
     def fuse_attention(self, index: int, hidden: Tensor, vision: Any) -> Tensor | None:
         """Scheme B inside block `index`: what to add to its self-attention's output. hidden [R,S,D], the
         self-attention's input -> [R,S,D], or None for nothing."""
+        return None
+
+    def for_transformers(self) -> TransformersPart | None:
+        """Itself in the terms of transformers' LLaVA, for `workbench export --llava`; None for no counterpart there.
+
+        A `UserError` says why it has none with these options.
+        """
         return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from workbench.checkpoints.llava_layout import TransformersPart
+from workbench.ingredient import Pretrainable
 from workbench.layers.tensors import pick
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class DecoderShape:
     heads: int
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(nn.Module, Pretrainable):
     """A causal decoder. Sets `tokenizer` and `shape`.
 
     Factory: `LanguageModel(corpus: Corpus, *, options)`.
@@ -43,11 +44,6 @@ class LanguageModel(nn.Module):
     recomputing: Callable[[], tuple[AbstractContextManager, AbstractContextManager]]
     """Given by the model it becomes part of. A decoder that computes blocks again in the backward pass hands this to
     `torch.utils.checkpoint` as `context_fn`: fusions then see again what they saw."""
-
-    @classmethod
-    def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """The files that give it all its starting weights; none when the seed gives any. A changed one is noticed."""
-        return ()
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -91,3 +87,10 @@ class LanguageModel(nn.Module):
         Override it for a cache without a `keep_rows` of its own.
         """
         return cache.keep_rows(rows)
+
+    def for_transformers(self) -> TransformersPart | None:
+        """Itself in the terms of transformers' LLaVA, for `workbench export --llava`; None for no counterpart there.
+
+        A `UserError` says why it has none with these options.
+        """
+        return None

@@ -16,8 +16,8 @@ class Launcher:
 
     kind: ClassVar[str] = "launcher"
 
-    usual = False
-    """Whether experiments that name no launcher use this one."""
+    usual: bool = False
+    """Whether experiments that name no launcher use this one; read from the class, before anything is built."""
 
     def open(self, crew: Crew) -> None:
         """Get ready; nothing has to start before the first job."""

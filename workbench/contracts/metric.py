@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy
 
 from workbench.contracts.example import Prediction
+from workbench.ingredient import Pretrainable
 
 
-class Metric:
+class Metric(Pretrainable):
     """A score for each prediction; the metric is their mean. Factory: `Metric(*, options)`.
 
     A score of its own for every prediction is what makes intervals and paired tests possible. A metric of all answers

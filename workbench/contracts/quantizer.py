@@ -6,10 +6,12 @@ from typing import ClassVar
 
 from torch import nn
 
+from workbench.ingredient import Pretrainable
+
 FULL_BITS = 32.0  # of a weight that no quantizer has changed
 
 
-class Quantizer:
+class Quantizer(Pretrainable):
     """Makes a trained model smaller. Factory: `Quantizer(*, options)`."""
 
     kind: ClassVar[str] = "quantizer"

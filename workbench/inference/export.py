@@ -151,9 +151,8 @@ def _write_apart(built: Built, folder: Path) -> None:
     weights, adapted = built.model.state_dict(keep_vars=True), {id(parameter) for parameter in built.adapted}
     _save({name: each for name, each in _changed(built).items() if id(each) not in adapted}, folder / WEIGHTS)
     _save({name: each for name, each in weights.items() if id(each) in adapted}, folder / ADAPTER)
-    write_as_peft = getattr(built.adapter, "save", None)
-    if write_as_peft is not None:
-        write_as_peft(built.model, folder / PEFT)
+    if built.adapter is not None:
+        built.adapter.save(built.model, folder / PEFT)
 
 
 def _merge(built: Built) -> None:

@@ -1,8 +1,8 @@
 """A model of scheme A as a folder that transformers itself loads: `LlavaForConditionalGeneration` (Liu et al. 2023,
 https://arxiv.org/abs/2304.08485).
 
-Encoder, connector, fusion and language model are asked for themselves in transformers' terms by their optional method
-`for_transformers`; what has none, or cannot be said there, is refused with the reason.
+Encoder, connector, fusion and language model are asked for themselves in transformers' terms (`for_transformers`); what
+has no counterpart there, or cannot be said there, is refused with the reason.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from workbench.checkpoints.llava_layout import TransformersPart
 from workbench.checkpoints.tokenizer import Tokenizer
 from workbench.checkpoints.transformers_models import quiet_transformers, transformers_for
 from workbench.config.trial import Trial
+from workbench.contracts.connector import Connector
+from workbench.contracts.encoder import Encoder
+from workbench.contracts.fusion import Fusion
+from workbench.contracts.language_model import LanguageModel
 from workbench.errors import UserError
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -55,14 +59,14 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _part(module: nn.Module, name: str, kind: str) -> TransformersPart:
-    tell = getattr(module, "for_transformers", None)
-    if tell is None:
-        raise UserError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: it has no `for_transformers`")
+def _part(part: Encoder | Connector | Fusion | LanguageModel, name: str, kind: str) -> TransformersPart:
     try:
-        return tell()
+        told = part.for_transformers()
     except UserError as error:
         raise UserError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: {error}") from error
+    if told is None:
+        raise UserError(f"the {kind} '{name}' has no counterpart in transformers' LLaVA: it has no `for_transformers`")
+    return told
 
 
 def _config(transformers: Any, parts: Mapping[str, TransformersPart], model: VisionLanguageModel) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.contracts.launcher import Launcher
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
-    from workbench.contracts.launcher import Launcher
     from workbench.registry import Registry
 
 KIND = "launcher"
@@ -19,7 +19,7 @@ def make_launcher(experiment: Experiment, registry: Registry, workers: int | Non
     if experiment.launcher is not None:
         name, options = experiment.launcher.name, experiment.launcher.arguments()
     else:
-        usual = [entry for entry in registry.entries(KIND) if getattr(entry.factory, "usual", False)]
+        usual = [entry for entry in registry.entries(KIND) if entry.declared(Launcher).usual]
         name, options = usual[0].name, {}
     if workers is not None:
         if "workers" not in registry.entry(KIND, name).options:

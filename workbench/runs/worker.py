@@ -73,8 +73,8 @@ def error_of(error: BaseException) -> dict[str, Any]:
     go well another time: memory or disk ran out, or the sources changed under the run."""
     shown = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
     found = {"type": type(error).__name__, "message": str(error), "traceback": shown, "transient": _passes(error)}
-    key = getattr(error, "key", None)
-    return {**found, "key": key} if isinstance(key, str) else found
+    key = error.key if isinstance(error, UserError) else None
+    return found if key is None else {**found, "key": key}
 
 
 def died(key: str, exit_code: int | None) -> Finished:
@@ -122,7 +122,7 @@ class _Inbox:
 
 
 def _passes(error: BaseException) -> bool:
-    if getattr(error, "transient", False) or isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, UserError) and error.transient):
         return True
     system = error if isinstance(error, OSError) else error.__cause__
     if isinstance(system, OSError) and system.errno in MAY_PASS:
