@@ -29,6 +29,8 @@ MOST_ROWS = 200  # trials that a plan lists one by one
 
 def show_plugins(console: Console, registry: Registry, kind: str | None = None) -> None:
     """Kind, name, options with types and defaults, one line of what it is, and where it came from."""
+    from workbench.conformance.unread import show_unread
+
     if kind is not None:
         registry.check_kind(kind)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -40,10 +42,14 @@ def show_plugins(console: Console, registry: Registry, kind: str | None = None) 
     console.print(table)
     for failure in registry.failures:
         console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False)
+    for entry in registry.entries(kind):
+        show_unread(console, entry)
 
 
 def show_plugin(console: Console, entry: Entry) -> None:
     """One plugin in full."""
+    from workbench.conformance.unread import show_unread
+
     console.print(f"{entry.kind} {entry.name}  ({entry.source})", style="bold", markup=False, highlight=False)
     console.print(inspect.getdoc(entry.factory) or "", markup=False, highlight=False)
     if entry.options:
@@ -54,6 +60,7 @@ def show_plugin(console: Console, entry: Entry) -> None:
         [f"name: {entry.name}", *(f"{each.name}: {_yaml(each.default)}" for each in entry.options.values())]
     )
     console.print(f"\nIn an experiment file:\n  {entry.kind}: {{{example}}}", markup=False, highlight=False)
+    show_unread(console, entry)
 
 
 def show_plan(

@@ -15,6 +15,7 @@ from workbench.config.overrides import read_settings
 from workbench.config.resolve import Written, resolve_component
 from workbench.conformance.check import RULES, check_component
 from workbench.conformance.findings import CannotCheck
+from workbench.conformance.unread import show_unread
 from workbench.conformance.used import external_components
 from workbench.errors import UserError, did_you_mean
 from workbench.registry import Entry, Registry, load_registry
@@ -93,6 +94,7 @@ def _check_entry(entry: Entry, settings: Mapping[str, Any], registry: Registry, 
 
 
 def _show(name: str, component: Component, registry: Registry, console: Console) -> bool:
+    show_unread(console, registry.entry(component.kind, component.name))
     try:
         findings = list(check_component(component, registry))
     except CannotCheck as reason:
