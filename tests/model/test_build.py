@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.small import SMALL, build, load, small_registry
 from workbench.config.experiment import Experiment
-from workbench.config.seeds import seed_of
+from workbench.config.seeds import derived_seed
 from workbench.model.build import CompositionError, attach_adapter, count_bytes, count_parameters, trainable
 from workbench.runs.compatibility import Bench, sizes_of
 
@@ -25,9 +25,9 @@ ADAPT = "    - {name: adapt, train: [adapter], steps: 1}\n"
 
 
 def test_a_seed_is_its_own_for_every_purpose_and_seed():
-    seeds = {seed_of(seed, purpose) for seed in range(50) for purpose in ("encoder", "fusion", "controls")}
+    seeds = {derived_seed(seed, purpose) for seed in range(50) for purpose in ("encoder", "fusion", "controls")}
     assert len(seeds) == 150
-    assert seed_of(3, "encoder") == seed_of(3, "encoder")
+    assert derived_seed(3, "encoder") == derived_seed(3, "encoder")
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 import hashlib
 
 
-def seed_of(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose, so that one part's random numbers do not depend on another's."""
+def derived_seed(seed: int, purpose: str) -> int:
+    """The seed of one purpose, made of the trial's seed and its name: no part's random numbers depend on another's."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")

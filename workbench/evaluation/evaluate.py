@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from workbench.config.phase import Evaluation
-from workbench.config.seeds import seed_of
+from workbench.config.seeds import derived_seed
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import CONDITIONS
@@ -103,7 +103,7 @@ def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: i
     """Batches of sets of images in random order, but those of as many images with as many questions together, so
     that little is padded. No batch holds a single set, or it could not be shuffled."""
     order = list(grouped)
-    random.Random(seed_of(seed, "controls")).shuffle(order)
+    random.Random(derived_seed(seed, "controls")).shuffle(order)
     order.sort(key=lambda each: (len(each), len(grouped[each])))
     size = max(size, 2)
     starts = list(range(0, len(order), size))

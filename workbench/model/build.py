@@ -14,7 +14,7 @@ from torch import nn
 from workbench.checkpoints.tokenizer import Corpus
 from workbench.config.component import PARTS, Component, Part
 from workbench.config.phase import Phase, trains_quantized
-from workbench.config.seeds import seed_of
+from workbench.config.seeds import derived_seed
 from workbench.config.trial import Trial
 from workbench.contracts.adapter import Adapter
 from workbench.contracts.dataset import Dataset
@@ -48,7 +48,7 @@ def naming(kind: str, name: str) -> Iterator[None]:
 
 def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any:
     """Build the trial's component of that kind, with its own seed."""
-    torch.manual_seed(seed_of(trial.seed, kind))
+    torch.manual_seed(derived_seed(trial.seed, kind))
     return build(trial.components[kind], registry, *positional)
 
 
@@ -104,7 +104,7 @@ def corpus_of(
 def attach_adapter(trial: Trial, registry: Registry, model: VisionLanguageModel) -> tuple[Adapter, list[nn.Parameter]]:
     """Attach the trial's adapter; returns it with the parameters it trains."""
     adapter = create(trial, "adapter", registry)
-    torch.manual_seed(seed_of(trial.seed, "adapter weights"))
+    torch.manual_seed(derived_seed(trial.seed, "adapter weights"))
     with naming("adapter", trial.components["adapter"].name):
         return adapter, adapter.attach(model)
 

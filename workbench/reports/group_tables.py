@@ -11,7 +11,7 @@ import numpy
 
 from workbench.reports.bootstrap import auroc_sample
 from workbench.reports.number_format import Notation, share, spoken
-from workbench.reports.results_data import Scale, Study, seed_of
+from workbench.reports.results_data import Scale, Study, seed_label
 from workbench.reports.statistics import SEED, Interval, Sample, infer
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import legend, notation_of, stale_cell, stale_columns
@@ -32,7 +32,7 @@ def group_table(study: Study) -> Table | None:
         intervals = {name: _intervals(found[name], drawn) for name in measures if name in found}
         for place, record in enumerate(study.done):
             axes = {axis: record.axes.get(axis, "") for axis in study.compared}
-            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "group": group}
+            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_label(record), "group": group}
             row["questions"], row["images"] = study.asked(record.id, group)
             row |= stale_cell(study, record)
             rows.append(row | {name: each[place] for name, each in intervals.items()})
@@ -51,7 +51,7 @@ def outside_table(study: Study) -> Table | None:
     for place, record in enumerate(study.done):
         axes = {axis: record.axes.get(axis, "") for axis in study.compared}
         for measure in measures:
-            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_of(record), "measure": measure}
+            row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_label(record), "measure": measure}
             row |= {each: record.metrics.get(f"outside.{measure}.{each}", math.nan) for each in OUTSIDE}
             row["auroc"] = intervals[measure][place]
             row |= stale_cell(study, record)
@@ -80,7 +80,7 @@ def told_apart(study: Study, measure: str) -> Sample:
     """The AUROC of a measure in every trial, from the single questions; resampled over images."""
     frames = [study.predictions[record.id] for record in study.done]
     resamples = len(study.samples[study.primary].replicates)
-    return auroc_sample(frames, measure, [seed_of(record) for record in study.done], resamples)
+    return auroc_sample(frames, measure, [seed_label(record) for record in study.done], resamples)
 
 
 def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:

@@ -89,7 +89,7 @@ class Study:
     def axes(self) -> pandas.DataFrame:
         """One row a finished trial: the labels of every axis, and the seed."""
         rows = [
-            {**{axis: record.axes.get(axis, "") for axis in self.compared}, SEED: seed_of(record)}
+            {**{axis: record.axes.get(axis, "") for axis in self.compared}, SEED: seed_label(record)}
             for record in self.done
         ]
         return pandas.DataFrame(rows, index=[record.id for record in self.done], columns=[*self.compared, SEED])
@@ -173,14 +173,14 @@ class Study:
     def label(self, record: Record) -> str:
         """A trial in words: the values of the axes that differ."""
         words = [record.axes.get(axis, "") for axis in self.compared]
-        seed = [f"seed {seed_of(record)}"] if len(self.seeds) > 1 else []
+        seed = [f"seed {seed_label(record)}"] if len(self.seeds) > 1 else []
         return ", ".join([*words, *seed]) or "the only trial"
 
     def in_group(self, group: str) -> dict[str, Sample]:
         """Every metric, and its details, over the questions of one group."""
         frames = [self.predictions[record.id] for record in self.done]
         resamples = len(self.samples[self.primary].replicates) if self.primary in self.samples else RESAMPLES
-        return group_samples(self.readings, frames, group, [seed_of(record) for record in self.done], resamples)
+        return group_samples(self.readings, frames, group, [seed_label(record) for record in self.done], resamples)
 
     def asked(self, id_: str, group: str) -> tuple[int, int]:
         """How many questions of a group a trial answered, about how many images."""
@@ -228,7 +228,7 @@ def read_study(
     predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     readings, notes = _readings(summary.metrics, done, predictions, registry)
-    seeds = [seed_of(record) for record in done]
+    seeds = [seed_label(record) for record in done]
     samples = read_samples(readings, [predictions[record.id] for record in done], seeds, resamples) if done else {}
     there = {record.id for record in records}
     study = Study(
@@ -248,8 +248,8 @@ def read_study(
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
 
 
-def seed_of(record: Record) -> str:
-    """The seed a trial began from."""
+def seed_label(record: Record) -> str:
+    """The seed a trial began from, as it stands in tables and labels."""
     return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
 
 

@@ -22,7 +22,7 @@ from workbench.reports.number_format import (
     significant,
     spoken,
 )
-from workbench.reports.results_data import CONTROLS, GAIN, Study, seed_of
+from workbench.reports.results_data import CONTROLS, GAIN, Study, seed_label
 from workbench.reports.statistics import BASELINE, SEED, Effect, Interval, infer
 from workbench.reports.table_formats import Column, Table
 from workbench.storage.records import Record
@@ -199,7 +199,7 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
 
 def _identity(study: Study, record: Record) -> dict[str, Any]:
     axes = {axis: record.axes.get(axis, "") for axis in study.compared}
-    return {"id": record.id, **axes, SEED: seed_of(record), "status": record.status}
+    return {"id": record.id, **axes, SEED: seed_label(record), "status": record.status}
 
 
 def _costs(record: Record) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from workbench.config.seeds import seed_of
+from workbench.config.seeds import derived_seed
 
 
 class Chance:
@@ -18,8 +18,8 @@ class Chance:
 
     def __init__(self, seed: int, phase: str, device: torch.device):
         self.device = device
-        self.data = random.Random(seed_of(seed, f"data of {phase}"))
-        start = seed_of(seed, f"phase {phase}")
+        self.data = random.Random(derived_seed(seed, f"data of {phase}"))
+        start = derived_seed(seed, f"phase {phase}")
         torch.manual_seed(start)
         random.seed(start)
         numpy.random.seed(start % 2**32)
