@@ -29,10 +29,11 @@ from workbench.evaluation.out_of_distribution import (
 )
 from workbench.evaluation.scores import score
 from workbench.inference.load_trial import read_finished
-from workbench.reports.bootstrap import WITH_IMAGE, auroc_sample
+from workbench.reports.bootstrap import image_draws
+from workbench.reports.disagreements import disagreements
 from workbench.reports.group_tables import outside_table
+from workbench.reports.metric_samples import WITH_IMAGE, auroc_sample
 from workbench.reports.results_data import read_study
-from workbench.reports.statistics import image_draws
 from workbench.runs.stages import chain
 
 PROMPT = "<image>{question}\n"
@@ -150,7 +151,7 @@ def test_an_experiment_tells_images_from_outside_and_its_report_shows_how_well(t
     table = outside_table(study)
     assert table
     assert [(row["measure"], row["auroc"].estimate) for row in table.rows] == [("energy", 0.5), ("distance", 0.5)]
-    assert study.disagreements() == []
+    assert disagreements(study) == []
     [frame] = study.predictions.values()
     assert len(frame.loc[frame["condition"] == "outside"]) == len(frame.loc[frame["condition"] == "image"]) == 24
 

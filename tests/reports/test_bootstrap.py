@@ -15,8 +15,9 @@ from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import CONDITIONS
 from workbench.evaluation.scores import lines_of, summarize
 from workbench.registry import Registry
-from workbench.reports.bootstrap import Reading, read_samples
+from workbench.reports.disagreements import disagreements
 from workbench.reports.group_tables import group_table
+from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.results_data import read_study
 from workbench.storage.records import COUNTS, DONE, SCORE, Record, write_summary, write_trial
 
@@ -85,12 +86,12 @@ def test_f1_spreads_over_images_as_the_delta_method_says():
 
 def test_what_the_records_say_can_be_made_again_from_the_predictions(tmp_path):
     study = read_study(write(tmp_path), resamples=20)
-    assert study.disagreements() == []
+    assert disagreements(study) == []
     assert study.measures == ["yes_no", *(f"yes_no.{each}" for each in ("accuracy", "precision", "recall", "yes_rate"))]
     for name in (*study.measures, "yes_no.no_image", "visual_gain"):
         assert study.samples[name].estimates == pytest.approx(study.numbers(name))
-    for group in study.groups:
-        for name, sample in study.grouped[group].items():
+    for group in study.groups.names:
+        for name, sample in study.groups.samples[group].items():
             assert sample.estimates == pytest.approx(study.numbers(f"{name}.group.{group}")), name
 
 

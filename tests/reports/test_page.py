@@ -12,10 +12,12 @@ import pytest
 from tests.made_results import write_dataset_plugin, write_results
 from workbench.cli.report import make_report
 from workbench.registry import Registry, load_registry
-from workbench.reports.findings import answer, finding, key_figures, progress
+from workbench.reports.answer import answer, progress
+from workbench.reports.effects import UNCLEAR
+from workbench.reports.findings import finding
+from workbench.reports.key_figures import key_figures
 from workbench.reports.page import glue, render
 from workbench.reports.results_data import read_study
-from workbench.reports.statistics import UNCLEAR
 from workbench.reports.tables import all_tables, interactions_table
 from workbench.storage.atomic import StorageError
 from workbench.storage.records import ResultsError

@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.made_results import write_results
 from workbench.reports.comparison_plots import interaction_plot
-from workbench.reports.plots import all_plots, image, write_plots
+from workbench.reports.plot_style import image
+from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_front, pareto_plot
 

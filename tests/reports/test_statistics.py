@@ -12,21 +12,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from tests.made_results import write_results
+from workbench.reports.bootstrap import resampled_means
+from workbench.reports.design import Design
+from workbench.reports.disagreements import disagreements
+from workbench.reports.effects import BASELINE, BETTER, NO_RESULT, UNCLEAR, WORSE, axis_effects
+from workbench.reports.experiment_results import GAIN
 from workbench.reports.interactions import DEPENDS, interactions
-from workbench.reports.results_data import GAIN, read_study
-from workbench.reports.statistics import (
-    BASELINE,
-    BETTER,
-    NO_RESULT,
-    UNCLEAR,
-    WORSE,
-    Design,
-    Sample,
-    axis_effects,
-    holm,
-    infer,
-    resampled_means,
-)
+from workbench.reports.results_data import read_study
+from workbench.reports.statistics import Sample, holm, infer
 
 
 def sample_of(scores: numpy.ndarray, seeds: list[str] | None = None, resamples: int = 2000) -> Sample:
@@ -262,9 +255,9 @@ def test_seeds_that_disagree_widen_the_interval():
 
 def test_a_study_recomputes_what_the_records_say(tmp_path: Path):
     study = read_study(write_results(tmp_path, images=40), resamples=50)
-    assert study.disagreements() == []
+    assert disagreements(study) == []
     assert study.samples[GAIN].estimates == pytest.approx(study.numbers(GAIN))
-    assert study.by_group("vqa_accuracy").loc[study.done[0].id, "shape"] == pytest.approx(
+    assert study.groups.scores("vqa_accuracy").loc[study.done[0].id, "shape"] == pytest.approx(
         study.done[0].metrics["vqa_accuracy.group.shape"]
     )
 

@@ -12,21 +12,13 @@ import pandas
 import pytest
 
 from tests.made_results import write_results
-from workbench.reports.number_format import (
-    duration,
-    fixed,
-    joined,
-    megabytes,
-    notation_for,
-    p_value,
-    share,
-    signed,
-    significant,
-)
-from workbench.reports.results_data import Scale, Study, read_study
+from workbench.reports.metric_format import Scale, format_for
+from workbench.reports.number_format import duration, fixed, megabytes, p_value, share, signed, significant
+from workbench.reports.results_data import Study, read_study
 from workbench.reports.statistics import Interval
 from workbench.reports.table_formats import Column, Table, latex, write_tables
 from workbench.reports.tables import axis_table, trials_table
+from workbench.reports.wording import joined
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +89,9 @@ def test_percentages_get_a_second_decimal_only_where_the_intervals_are_narrow_en
     scale = Scale(higher_is_better=True, percent=True)
     wide = [Interval(0.9321, 0.92, 0.94), Interval(0.9324, 0.92, 0.94)]
     narrow = [Interval(0.99812, 0.9979, 0.9983), Interval(0.99823, 0.9980, 0.9984)]
-    assert notation_for("m", scale, wide).value(0.9321) == "93.2"
-    assert notation_for("m", scale, narrow).value(0.99812) == "99.81"
-    assert notation_for("m", Scale(False, False), wide).value(0.25) == "0.250"
+    assert format_for("m", scale, wide).value(0.9321) == "93.2"
+    assert format_for("m", scale, narrow).value(0.99812) == "99.81"
+    assert format_for("m", Scale(False, False), wide).value(0.25) == "0.250"
 
 
 @pytest.mark.parametrize(
@@ -114,9 +106,9 @@ def test_percentages_get_a_second_decimal_only_where_the_intervals_are_narrow_en
     ],
 )
 def test_a_difference_has_the_decimals_that_its_interval_needs(low: float, high: float, shown: str):
-    notation = notation_for("m", Scale(True, True), [Interval(0.9, 0.88, 0.92)])
+    form = format_for("m", Scale(True, True), [Interval(0.9, 0.88, 0.92)])
     gap = Interval((low + high) / 2, low, high)
-    assert notation.difference(gap).replace("\N{MINUS SIGN}", "-") == shown
+    assert form.difference(gap).replace("\N{MINUS SIGN}", "-") == shown
 
 
 @pytest.mark.parametrize(

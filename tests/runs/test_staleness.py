@@ -23,7 +23,7 @@ from tests.small import PLUGINS, SMALL, CommandLine, Inside
 from workbench.cli.report import asked_of
 from workbench.config.experiment import Experiment, load_experiment, plugin_folders
 from workbench.registry import Registry, load_registry
-from workbench.reports.findings import answer, progress
+from workbench.reports.answer import answer, progress
 from workbench.reports.group_tables import group_table
 from workbench.reports.page import render
 from workbench.reports.results_data import Study, read_study

@@ -10,9 +10,12 @@ import pandas
 
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import Phase
-from workbench.reports.number_format import NOTHING, duration, fixed, megabytes, notation_for, spoken
-from workbench.reports.results_data import CONTROLS, WITH_IMAGE, Scale
-from workbench.reports.statistics import Interval, resampled_means
+from workbench.reports.bootstrap import resampled_means
+from workbench.reports.metric_format import Scale, format_for
+from workbench.reports.metric_samples import CONTROLS, WITH_IMAGE
+from workbench.reports.number_format import NOTHING, duration, fixed, megabytes
+from workbench.reports.statistics import Interval
+from workbench.reports.wording import spoken
 from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 
 if TYPE_CHECKING:
@@ -88,9 +91,9 @@ def _evaluation(finished: Finished) -> list[str]:
             key = name if condition == WITH_IMAGE else f"{name}.{condition}"
             if key in record.metrics:
                 interval = _interval(record.metrics[key], predictions, name, condition)
-                notation = notation_for(name, scale, [interval])
-                unit = f" {notation.unit}" if notation.unit else ""
-                rows.append((spoken(name) + unit, condition.replace("_", " "), notation.interval(interval)))
+                form = format_for(name, scale, [interval])
+                unit = f" {form.unit}" if form.unit else ""
+                rows.append((spoken(name) + unit, condition.replace("_", " "), form.interval(interval)))
     gain = next(iter(record.scales.values()), {"percent": False})["percent"]
     told = record.metrics.get("visual_gain", numpy.nan)
     rows.append(("visual gain", "image minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))

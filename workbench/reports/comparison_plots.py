@@ -10,7 +10,10 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.reports.number_format import Notation, capital, spoken
+from workbench.reports.effects import BASELINE, UNCLEAR, Effect
+from workbench.reports.experiment_results import Study
+from workbench.reports.metric_format import MetricFormat
+from workbench.reports.metric_samples import CONTROLS
 from workbench.reports.plot_style import (
     COLORS,
     FAINT,
@@ -23,20 +26,20 @@ from workbench.reports.plot_style import (
     in_unit,
     new_figure,
 )
-from workbench.reports.results_data import CONTROLS, Study
-from workbench.reports.statistics import BASELINE, UNCLEAR, Effect, Interval
-from workbench.reports.tables import notation_of
+from workbench.reports.statistics import Interval
+from workbench.reports.tables import format_of
+from workbench.reports.wording import capital, spoken
 
 
 def axis_plot(study: Study, axis: str) -> Plot:
     """Left each value's score beside its best control, right its difference to the baseline."""
-    notation = notation_of(study, study.primary)
+    form = format_of(study, study.primary)
     effects = [effect for effect in study.effects(axis) if effect.trials]
     figure = new_figure(WIDTH, 1.15 + 0.42 * len(effects))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
     rows = range(len(effects))
-    _draw_scores(left, study, axis, effects, notation)
-    _draw_differences(right, effects, notation)
+    _draw_scores(left, study, axis, effects, form)
+    _draw_differences(right, effects, form)
     left.set_yticks(rows, [f"{each.value} (baseline)" if each.verdict == BASELINE else each.value for each in effects])
     left.set_ylim(len(effects) - 0.45, -0.55)
     for side in (left, right):
@@ -44,24 +47,24 @@ def axis_plot(study: Study, axis: str) -> Plot:
         side.tick_params(axis="y", length=0)
         seaborn.despine(ax=side, left=True)
     caption = (
-        f"{capital(spoken(axis))}. Left: {notation.words} of each value with its 95 % interval; small dots are"
+        f"{capital(spoken(axis))}. Left: {form.words} of each value with its 95 % interval; small dots are"
         f" single trials{', dashed is the better control' if study.has_gain else ''}. Right: paired difference"
         f" to {study.baseline(axis)}; hollow where it cannot be told from zero."
     )
-    return Plot(f"{notation.name}_by_{axis.replace('.', '_')}", caption, figure)
+    return Plot(f"{form.name}_by_{axis.replace('.', '_')}", caption, figure)
 
 
 def interaction_plot(study: Study, rows: str, columns: str) -> Plot:
     """The score of every pair of values of two axes, averaged over the rest."""
-    notation = notation_of(study, study.primary)
+    form = format_of(study, study.primary)
     frame, balanced = _balanced(study, rows, columns)
-    table = frame.pivot_table(index=rows, columns=columns, values="score", aggfunc="mean") * factor_of(notation)
+    table = frame.pivot_table(index=rows, columns=columns, values="score", aggfunc="mean") * factor_of(form)
     table = table.reindex(index=_in_use(study, rows), columns=_in_use(study, columns))
-    scores = factor_of(notation) * study.samples[study.primary].estimates
+    scores = factor_of(form) * study.samples[study.primary].estimates
     limits = float(numpy.nanmin(scores)), float(numpy.nanmax(scores))
-    figure = heat_map(table, notation, spoken(rows), spoken(columns), limits)
+    figure = heat_map(table, form, spoken(rows), spoken(columns), limits)
     caption = (
-        f"{capital(notation.words)}{in_unit(notation)} by {spoken(rows)} and {spoken(columns)},"
+        f"{capital(form.words)}{in_unit(form)} by {spoken(rows)} and {spoken(columns)},"
         " averaged over the rest."
         f"{'' if balanced else ' Some trials are missing: not every field averages over the same ones.'}"
     )
@@ -85,8 +88,8 @@ def _in_use(study: Study, axis: str) -> list[str]:
     return study.design(axis).present
 
 
-def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect], notation: Notation) -> None:
-    factor, sample = factor_of(notation), study.samples[study.primary]
+def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect], form: MetricFormat) -> None:
+    factor, sample = factor_of(form), study.samples[study.primary]
     for row, effect in enumerate(effects):
         own = sample.estimates[(study.axes[axis] == effect.value).to_numpy()]
         axes.plot(factor * own, numpy.full(len(own), row + 0.22), ".", color=MUTED, markersize=4, alpha=0.7, zorder=2)
@@ -107,12 +110,12 @@ def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect],
             ha="center",
             va="bottom",
         )
-    axes.set_xlabel(f"{notation.words}{in_unit(notation)}")
+    axes.set_xlabel(f"{form.words}{in_unit(form)}")
     axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
-def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation) -> None:
-    factor = factor_of(notation)
+def _draw_differences(axes: Axes, effects: Sequence[Effect], form: MetricFormat) -> None:
+    factor = factor_of(form)
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     for row, effect in enumerate(effects):
         gap = effect.difference
@@ -131,7 +134,7 @@ def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation)
             zorder=4,
         )
         axes.annotate(
-            notation.for_gap(gap).signed(gap.estimate),
+            form.for_gap(gap).signed(gap.estimate),
             (factor * gap.estimate, row),
             xytext=(0, 7),
             textcoords="offset points",
@@ -140,7 +143,7 @@ def _draw_differences(axes: Axes, effects: Sequence[Effect], notation: Notation)
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             color=color,
         )
-    unit = f" ({notation.difference_unit})" if notation.difference_unit else ""
+    unit = f" ({form.difference_unit})" if form.difference_unit else ""
     axes.set_xlabel(f"difference to baseline{unit}")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.margins(x=0.12)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.reports.number_format import joined
-from workbench.reports.results_data import Study
+from workbench.reports.experiment_results import Study
+from workbench.reports.wording import joined
 from workbench.storage.records import CONTRACTS
 
 BROKEN, UNKNOWN = "broken", "not checked"

@@ -9,31 +9,34 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.bootstrap import auroc_sample
-from workbench.reports.number_format import Notation, share, spoken
-from workbench.reports.results_data import Scale, Study, seed_label
-from workbench.reports.statistics import SEED, Interval, Sample, infer
+from workbench.reports.design import SEED
+from workbench.reports.experiment_results import Study, seed_label
+from workbench.reports.metric_format import MetricFormat, Scale
+from workbench.reports.metric_samples import auroc_sample
+from workbench.reports.number_format import share
+from workbench.reports.statistics import Interval, Sample, infer
 from workbench.reports.table_formats import Column, Table
-from workbench.reports.tables import legend, notation_of, stale_cell, stale_columns
+from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
+from workbench.reports.wording import spoken
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
-AUROC = Notation("auroc", Scale(True, False), 3)
+AUROC = MetricFormat("auroc", Scale(True, False), 3)
 WITH_INTERVALS = 3_000  # cells of the table: with more, drawing their intervals would take minutes
 
 
 def group_table(study: Study) -> Table | None:
     """Every metric of every trial in each group, with how many questions that rests on; None without groups."""
-    if not study.groups or not study.samples:
+    if not study.groups.names or not study.samples:
         return None
-    measures = [name for name in study.measures if any(name in found for found in study.grouped.values())]
-    drawn = len(study.done) * len(study.groups) * len(measures) <= WITH_INTERVALS
+    measures = [name for name in study.measures if any(name in found for found in study.groups.samples.values())]
+    drawn = len(study.done) * len(study.groups.names) * len(measures) <= WITH_INTERVALS
     rows = []
-    for group, found in study.grouped.items():
+    for group, found in study.groups.samples.items():
         intervals = {name: _intervals(found[name], drawn) for name in measures if name in found}
         for place, record in enumerate(study.done):
             axes = {axis: record.axes.get(axis, "") for axis in study.compared}
             row: dict[str, Any] = {"id": record.id, **axes, SEED: seed_label(record), "group": group}
-            row["questions"], row["images"] = study.asked(record.id, group)
+            row["questions"], row["images"] = study.groups.asked(record.id, group)
             row |= stale_cell(study, record)
             rows.append(row | {name: each[place] for name, each in intervals.items()})
     caption = f"Each group of questions{', with 95 % intervals over its images' if drawn else ''}."
@@ -56,14 +59,14 @@ def outside_table(study: Study) -> Table | None:
             row["auroc"] = intervals[measure][place]
             row |= stale_cell(study, record)
             rows.append(row | {"all": float(study.samples[study.primary].estimates[place])})
-    notation = notation_of(study, study.primary)
+    form = format_of(study, study.primary)
     columns = [
         *_trial_columns(study),
         Column("measure", "strangeness by", numeric=False),
         Column("auroc", "AUROC", show=AUROC.interval),
         Column("withheld", "withheld of outside", "%", share),
-        Column("answered", f"{notation.words} of the answered", notation.unit, notation.value),
-        Column("all", f"{notation.words} of all", notation.unit, notation.value),
+        Column("answered", f"{form.words} of the answered", form.unit, form.value),
+        Column("all", f"{form.words} of all", form.unit, form.value),
         *stale_columns(study),
     ]
     caption = "Images from outside: how often one looks stranger than one of the evaluation (AUROC), how many of their"
@@ -91,13 +94,13 @@ def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
 
 
 def _columns(study: Study, measures: Sequence[str]) -> list[Column]:
-    notations = {name: notation_of(study, name) for name in measures}
+    forms = {name: format_of(study, name) for name in measures}
     return [
         Column("group", "group", numeric=False),
         *_trial_columns(study),
         Column("questions", "questions", show="{:,}".format),
         Column("images", "images", show="{:,}".format),
-        *(Column(name, each.words, each.unit, each.interval) for name, each in notations.items()),
+        *(Column(name, each.words, each.unit, each.interval) for name, each in forms.items()),
     ]
 
 

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from workbench.reports.statistics import LEVEL, UNCLEAR, Array, Design, Inference, Interval, Sample, holm, infer
+from workbench.reports.bootstrap import Array
+from workbench.reports.design import Design
+from workbench.reports.effects import UNCLEAR
+from workbench.reports.statistics import LEVEL, Inference, Interval, Sample, holm, infer
 
 DEPENDS = "depends"
 

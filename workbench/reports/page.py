@@ -18,18 +18,22 @@ import jinja2
 import workbench
 from workbench.registry import Registry
 from workbench.reports import contract_notes
-from workbench.reports.findings import Finding, answer, best_trial, finding, key_figures, progress
+from workbench.reports.answer import answer, progress
+from workbench.reports.bootstrap import RESAMPLES
+from workbench.reports.disagreements import disagreements
+from workbench.reports.effects import BETTER, UNCLEAR, WORSE
+from workbench.reports.experiment_results import Study
+from workbench.reports.findings import Finding, finding
 from workbench.reports.gallery import data_uri, make_gallery
 from workbench.reports.group_tables import group_table, outside_table
 from workbench.reports.interactions import DEPENDS
-from workbench.reports.number_format import joined, spoken
+from workbench.reports.key_figures import best_trial, key_figures
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
-from workbench.reports.results_data import Study
 from workbench.reports.staleness_notes import not_compared
-from workbench.reports.statistics import BETTER, RESAMPLES, UNCLEAR, WORSE
 from workbench.reports.table_formats import Table, write_tables
-from workbench.reports.tables import all_tables, notation_of
+from workbench.reports.tables import all_tables, format_of
+from workbench.reports.wording import joined, spoken
 from workbench.storage.atomic import new_folder, write_text
 from workbench.storage.records import Record
 
@@ -101,7 +105,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         plots=[plot for plot in plots if plot.name not in used],
         gallery=make_gallery(study, registry),
         provenance=_provenance(study),
-        disagreements=study.disagreements(),
+        disagreements=disagreements(study),
         methods=_methods(study),
         verdicts=VERDICTS,
         svg=_svg,
@@ -193,7 +197,7 @@ def _methods(study: Study) -> list[str]:
     """How the numbers were made, with the numbers of this experiment."""
     if not study.samples:
         return ["There are no predictions, so nothing was computed."]
-    sample, notation = study.samples[study.primary], notation_of(study, study.primary)
+    sample, form = study.samples[study.primary], format_of(study, study.primary)
     asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
     seeds = (
         " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few, to"
@@ -201,7 +205,7 @@ def _methods(study: Study) -> list[str]:
     )
     paragraphs = [
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {notation.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
+        f" {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
         " generated, not picked from a list.",
         *study.notes,
         f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole images are resampled, as"
@@ -223,7 +227,7 @@ def _methods(study: Study) -> list[str]:
         controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
         shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
         paragraphs.append(
-            f"The visual gain is {notation.words} with the right image minus that with"
+            f"The visual gain is {form.words} with the right image minus that with"
             f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
             " from the question alone does not count."
         )

@@ -21,8 +21,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from workbench.reports.number_format import Notation, fixed
-from workbench.reports.results_data import Study
+from workbench.reports.experiment_results import Study
+from workbench.reports.metric_format import MetricFormat
+from workbench.reports.number_format import fixed
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
@@ -83,14 +84,14 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def factor_of(notation: Notation) -> float:
+def factor_of(form: MetricFormat) -> float:
     """What a value is multiplied by to be shown: 100 for shares."""
-    return 100.0 if notation.scale.percent else 1.0
+    return 100.0 if form.scale.percent else 1.0
 
 
-def in_unit(notation: Notation) -> str:
+def in_unit(form: MetricFormat) -> str:
     """As ` (%)`, for labels and captions."""
-    return f" ({notation.unit})" if notation.unit else ""
+    return f" ({form.unit})" if form.unit else ""
 
 
 def look(study: Study, among: Sequence[str] | None = None) -> tuple[str | None, str | None]:
@@ -133,7 +134,7 @@ def add_legend(figure: Figure, study: Study, hue: str | None, shape: str | None,
 
 def heat_map(
     table: pandas.DataFrame,
-    notation: Notation,
+    form: MetricFormat,
     rows: str,
     columns: str,
     limits: tuple[float | None, float | None] = (None, None),
@@ -149,9 +150,9 @@ def heat_map(
     seaborn.heatmap(
         table,
         ax=axes,
-        annot=numpy.array([[fixed(value, notation.decimals) for value in row] for row in table.to_numpy()]),
+        annot=numpy.array([[fixed(value, form.decimals) for value in row] for row in table.to_numpy()]),
         fmt="",
-        cmap="crest" if notation.scale.higher_is_better else "crest_r",
+        cmap="crest" if form.scale.higher_is_better else "crest_r",
         vmin=limits[0],
         vmax=limits[1],
         linewidths=1.5,

@@ -7,8 +7,8 @@ from itertools import combinations
 from pathlib import Path
 
 from workbench.reports.comparison_plots import axis_plot, interaction_plot
+from workbench.reports.experiment_results import Study
 from workbench.reports.plot_style import Plot, image, plain_style
-from workbench.reports.results_data import Study
 from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_plot
 from workbench.storage.atomic import write_bytes
 

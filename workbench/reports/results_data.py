@@ -1,23 +1,23 @@
-"""An experiment's results, ready to be asked: the records that are there, and every metric with its resamples.
+"""Reads a results folder: the records that are there, and every metric with its resamples.
 
 Metrics are computed afresh from the predictions; the record's own numbers serve for the costs and as a check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy
 import pandas
 
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
-from workbench.reports.bootstrap import CONTROLS, WITH_IMAGE, Reading, group_samples, read_samples
-from workbench.reports.interactions import Interaction, interactions
-from workbench.reports.statistics import RESAMPLES, SEED, Array, Design, Effect, Sample, axis_effects
+from workbench.reports.bootstrap import RESAMPLES
+from workbench.reports.experiment_results import GAIN, Study, seed_label
+from workbench.reports.metric_samples import CONTROLS, Reading, read_samples
+from workbench.reports.statistics import Sample
 from workbench.storage.records import (
     COUNTS,
     DONE,
@@ -33,178 +33,7 @@ from workbench.storage.records import (
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
-    from workbench.reports.asked_experiment import AskedExperiment, AskedTrial
-
-GAIN = "visual_gain"
-DISAGREEMENT = 1e-4  # as a share; predictions round their scores to six digits, records do not
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a metric is read."""
-
-    higher_is_better: bool
-    percent: bool
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything that tables, plots and the report are made from. Rows of `axes` and entries of samples are `done`."""
-
-    summary: Summary
-    records: list[Record]
-    predictions: dict[str, pandas.DataFrame]
-    curves: dict[str, pandas.DataFrame]
-    samples: dict[str, Sample]
-    strays: int = 0  # trials in the folder that the experiment no longer has
-    missing: tuple[AskedTrial, ...] = ()  # of the experiment file, not run yet; without a file none is known
-    command: str = ""  # what to type to run the experiment file, where there is one
-    altered: tuple[str, ...] = ()  # files that are not what was written with their record
-    readings: tuple[Reading, ...] = ()  # the metrics that could be read
-    notes: tuple[str, ...] = ()  # metrics that could not, and why
-    stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
-    not_compared: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
-
-    @cached_property
-    def done(self) -> list[Record]:
-        """The trials that have results."""
-        return [record for record in self.records if record.status == DONE]
-
-    @cached_property
-    def failed(self) -> list[Record]:
-        """The trials that ended with an error."""
-        return [record for record in self.records if record.status != DONE]
-
-    @property
-    def expected(self) -> int:
-        """How many trials the experiment has."""
-        return len(self.summary.trials)
-
-    @property
-    def primary(self) -> str:
-        """The metric that the experiment is decided by."""
-        return self.summary.metrics[0]
-
-    @cached_property
-    def axes(self) -> pandas.DataFrame:
-        """One row a finished trial: the labels of every axis, and the seed."""
-        rows = [
-            {**{axis: record.axes.get(axis, "") for axis in self.compared}, SEED: seed_label(record)}
-            for record in self.done
-        ]
-        return pandas.DataFrame(rows, index=[record.id for record in self.done], columns=[*self.compared, SEED])
-
-    @cached_property
-    def compared(self) -> list[str]:
-        """The axes that have something to compare; seeds are repetitions, not an axis of interest."""
-        return [axis for axis, labels in self.summary.axes.items() if axis != SEED and len(labels) > 1]
-
-    @cached_property
-    def seeds(self) -> list[str]:
-        """The seeds of the finished trials."""
-        return sorted(set(self.axes[SEED])) if self.done else []
-
-    @property
-    def has_gain(self) -> bool:
-        """Whether a control was evaluated."""
-        return GAIN in self.samples
-
-    @property
-    def measures(self) -> list[str]:
-        """The metrics that were computed, each followed by its details."""
-        controlled = {f"{metric}.{control}" for metric in self.summary.metrics for control in CONTROLS}
-        return [name for name in self.samples if name != GAIN and name not in controlled]
-
-    @property
-    def groups(self) -> list[str]:
-        """The groups of questions."""
-        names = {name for frame in self.predictions.values() for name in frame["group"].unique() if name}
-        return sorted(names)
-
-    @cached_property
-    def grouped(self) -> dict[str, dict[str, Sample]]:
-        """By group of questions: every metric and its details."""
-        return {group: self.in_group(group) for group in self.groups}
-
-    def scale(self, metric: str) -> Scale:
-        """How that metric is read; the visual gain is read as the primary metric, and more of it is better."""
-        name = self.primary if metric == GAIN else metric.partition(".")[0]
-        found = next((record.scales[name] for record in self.done if name in record.scales), {})
-        higher = True if metric == GAIN else found.get("higher_is_better", True)
-        return Scale(higher, found.get("percent", False))
-
-    def baseline(self, axis: str) -> str:
-        """The value that others are compared with."""
-        return self.summary.baseline.get(axis, self.summary.axes[axis][0])
-
-    def design(self, axis: str) -> Design:
-        """What can be compared along that axis."""
-        return Design(self.axes, axis, self.summary.axes[axis])
-
-    def effects(self, axis: str, metric: str | None = None, baseline: str | None = None) -> list[Effect]:
-        """What each value of the axis does to a metric (the primary one), against the baseline value."""
-        metric = metric or self.primary
-        against = baseline or self.baseline(axis)
-        return axis_effects(self.design(axis), self.samples[metric], against, self.scale(metric).higher_is_better)
-
-    @cached_property
-    def interactions(self) -> list[Interaction]:
-        """Whether what one axis does to the primary metric depends on another one."""
-        designs = [self.design(axis) for axis in self.compared]
-        return interactions(designs, self.samples[self.primary], [self.baseline(axis) for axis in self.compared])
-
-    def cost(self, axis: str, label: str, name: str) -> float:
-        """A number of the records (bytes, latency ...), averaged as the metric of that value is."""
-        design = self.design(axis)
-        if label not in design.present:
-            return float("nan")
-        return float(design.weights(label, design.cells_for(label)) @ self.numbers(name))
-
-    def numbers(self, name: str) -> Array:
-        """[T]: one number of each finished trial's record."""
-        return numpy.array([record.metrics.get(name, numpy.nan) for record in self.done], dtype=numpy.float64)
-
-    @cached_property
-    def machines(self) -> list[str]:
-        """The GPUs, or CPUs with their instructions, that finished trials were made on: what takes longer on one says
-        nothing of another."""
-        return list(dict.fromkeys(name for record in self.done if (name := _machine(record.provenance))))
-
-    def label(self, record: Record) -> str:
-        """A trial in words: the values of the axes that differ."""
-        words = [record.axes.get(axis, "") for axis in self.compared]
-        seed = [f"seed {seed_label(record)}"] if len(self.seeds) > 1 else []
-        return ", ".join([*words, *seed]) or "the only trial"
-
-    def in_group(self, group: str) -> dict[str, Sample]:
-        """Every metric, and its details, over the questions of one group."""
-        frames = [self.predictions[record.id] for record in self.done]
-        resamples = len(self.samples[self.primary].replicates) if self.primary in self.samples else RESAMPLES
-        return group_samples(self.readings, frames, group, [seed_label(record) for record in self.done], resamples)
-
-    def asked(self, id_: str, group: str) -> tuple[int, int]:
-        """How many questions of a group a trial answered, about how many images."""
-        frame = self.predictions[id_]
-        shown = frame.loc[(frame["condition"] == WITH_IMAGE) & (frame["group"] == group)]
-        return len(shown), shown["image"].nunique()
-
-    def by_group(self, metric: str) -> pandas.DataFrame:
-        """The metric of each finished trial (rows) in each group of questions (columns)."""
-        ids = [record.id for record in self.done]
-        columns = {group: self.grouped[group].get(metric) for group in self.groups}
-        return pandas.DataFrame({group: each.estimates for group, each in columns.items() if each}, index=ids)
-
-    def disagreements(self) -> list[str]:
-        """Where a record's metric is not what its predictions give, or a file beside it is another one."""
-        found = [f"{file} is not what was written with the record: its checksum differs" for file in self.altered]
-        for place, record in enumerate(self.done):
-            for name, sample in self.samples.items():
-                written, computed = record.metrics.get(name, numpy.nan), sample.estimates[place]
-                if abs(written - computed) > DISAGREEMENT * max(1.0, abs(written)):
-                    found.append(
-                        f"{record.id}: {name} is {written:.6g} in the record, {computed:.6g} from the predictions"
-                    )
-        return found
+    from workbench.reports.asked_experiment import AskedExperiment
 
 
 def read_study(
@@ -246,16 +75,6 @@ def read_study(
     )
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
-
-
-def seed_label(record: Record) -> str:
-    """The seed a trial began from, as it stands in tables and labels."""
-    return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
-
-
-def _machine(provenance: Mapping[str, Any]) -> str:
-    name, instructions = provenance.get("cpu"), provenance.get("instructions")
-    return provenance.get("gpu") or (f"{name} ({instructions})" if name and instructions else name or "")
 
 
 def _asked_for(found: Sequence[Record], summary: Summary, experiment: AskedExperiment | None) -> list[Record]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workbench.reports.results_data import Study
+    from workbench.reports.experiment_results import Study
 
 
 FEW = 4  # reasons that are told

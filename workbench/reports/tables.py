@@ -9,22 +9,15 @@ from typing import Any
 import numpy
 
 from workbench.reports.contract_notes import trial_notes
-from workbench.reports.number_format import (
-    MINUS,
-    Notation,
-    capital,
-    joined,
-    megabytes,
-    millions,
-    notation_for,
-    p_value,
-    share,
-    significant,
-    spoken,
-)
-from workbench.reports.results_data import CONTROLS, GAIN, Study, seed_label
-from workbench.reports.statistics import BASELINE, SEED, Effect, Interval, infer
+from workbench.reports.design import SEED
+from workbench.reports.effects import BASELINE, Effect
+from workbench.reports.experiment_results import GAIN, Study, seed_label
+from workbench.reports.metric_format import MetricFormat, format_for
+from workbench.reports.metric_samples import CONTROLS
+from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
+from workbench.reports.statistics import Interval, infer
 from workbench.reports.table_formats import Column, Table
+from workbench.reports.wording import capital, joined, spoken
 from workbench.storage.records import Record
 
 # Costs that a table shows: name in the record, heading, unit, how a number is written.
@@ -58,9 +51,9 @@ def trial_intervals(study: Study, metric: str) -> list[Interval]:
     return [infer(sample, weights, range(len(study.done))).interval for weights in ones]
 
 
-def notation_of(study: Study, metric: str) -> Notation:
+def format_of(study: Study, metric: str) -> MetricFormat:
     """How a metric is written throughout a report: alike in every table, plot and sentence."""
-    return notation_for(metric, study.scale(metric), trial_intervals(study, metric))
+    return format_for(metric, study.scale(metric), trial_intervals(study, metric))
 
 
 def trials_table(study: Study) -> Table:
@@ -102,7 +95,7 @@ def axis_table(study: Study, axis: str) -> Table:
         row |= {name: means[name][place].mean for name in extra}
         row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))}
         rows.append(row | {STALE: _count_stale(study, axis, effect.value) or None})
-    primary = notation_of(study, study.primary)
+    primary = format_of(study, study.primary)
     columns = [
         Column(axis, spoken(axis), show=str, numeric=False),
         Column(study.primary, primary.words, primary.unit, primary.interval),
@@ -125,8 +118,8 @@ def interactions_table(study: Study) -> Table | None:
     found = [each for each in study.interactions if order[each.axis] < order[each.other]]
     if not found:
         return None
-    notation = notation_of(study, study.primary)
-    unit, show = notation.difference_unit, notation.difference
+    form = format_of(study, study.primary)
+    unit, show = form.difference_unit, form.difference
     columns = [
         Column("what", "difference", numeric=False),
         Column("at", "with", numeric=False),
@@ -226,15 +219,15 @@ def _axis_columns(study: Study) -> list[Column]:
 def _metric_columns(study: Study, names: Sequence[str]) -> list[Column]:
     columns = []
     for name in names:
-        notation = notation_of(study, name)
-        unit = notation.difference_unit if name == GAIN else notation.unit
-        columns.append(Column(name, notation.words, unit, notation.interval))
+        form = format_of(study, name)
+        unit = form.difference_unit if name == GAIN else form.unit
+        columns.append(Column(name, form.words, unit, form.interval))
     return columns
 
 
 def _control_columns(study: Study, names: Sequence[str]) -> list[Column]:
-    notation = notation_of(study, study.primary)
-    return [Column(name, spoken(name.rpartition(".")[2]), notation.unit, notation.value) for name in names]
+    form = format_of(study, study.primary)
+    return [Column(name, spoken(name.rpartition(".")[2]), form.unit, form.value) for name in names]
 
 
 def _cost_columns() -> list[Column]:

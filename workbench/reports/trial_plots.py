@@ -10,7 +10,8 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from workbench.reports.number_format import Notation, capital, joined, spoken
+from workbench.reports.experiment_results import Study
+from workbench.reports.metric_format import MetricFormat
 from workbench.reports.plot_style import (
     COLORS,
     DASHES,
@@ -29,9 +30,9 @@ from workbench.reports.plot_style import (
     new_figure,
     place_of,
 )
-from workbench.reports.results_data import Study
 from workbench.reports.statistics import Interval
-from workbench.reports.tables import notation_of, trial_intervals
+from workbench.reports.tables import format_of, trial_intervals
+from workbench.reports.wording import capital, joined, spoken
 
 ROWS = 24  # a heat map with more rows shows averages instead of trials
 
@@ -43,18 +44,18 @@ def pareto_plot(study: Study) -> Plot | None:
     shown = [cost for cost in costs if not numpy.isnan(study.numbers(cost[0])).all()]
     if not shown or not intervals:
         return None
-    notation = notation_of(study, study.primary)
+    form = format_of(study, study.primary)
     figure = new_figure(WIDTH, 3.7)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     hue, shape = look(study)
     steps = 0
     for panel, (name, label, unit) in zip(panels, shown, strict=True):
-        steps += _draw_pareto(panel, study, unit * study.numbers(name), intervals, notation)
+        steps += _draw_pareto(panel, study, unit * study.numbers(name), intervals, form)
         panel.set_xlabel(label)
-    panels[0].set_ylabel(f"{notation.words}{in_unit(notation)}")
+    panels[0].set_ylabel(f"{form.words}{in_unit(form)}")
     add_legend(figure, study, hue, shape)
     names = joined([label.partition(" (")[0] for _, label, _ in shown])
-    caption = f"{capital(notation.words)} against {names}; one mark a trial, bars are 95 % intervals." + (
+    caption = f"{capital(form.words)} against {names}; one mark a trial, bars are 95 % intervals." + (
         " The dashed line is the Pareto front." if steps else " The cheapest trial is also the best."
     )
     return Plot("pareto", caption, figure)
@@ -62,20 +63,21 @@ def pareto_plot(study: Study) -> Plot | None:
 
 def groups_plot(study: Study) -> Plot | None:
     """The score in each group of questions."""
-    if study.primary not in study.samples or len(study.groups) < 2:
+    if study.primary not in study.samples or len(study.groups.names) < 2:
         return None
-    notation = notation_of(study, study.primary)
-    scores = study.by_group(study.primary)
+    form = format_of(study, study.primary)
+    scores = study.groups.scores(study.primary)
     sets = _configurations(study)
     if len(sets) > ROWS:
         sets = _values(study)
     rows = {
-        name: factor_of(notation) * scores.reindex(index=ids, columns=study.groups).mean() for name, ids in sets.items()
+        name: factor_of(form) * scores.reindex(index=ids, columns=study.groups.names).mean()
+        for name, ids in sets.items()
     }
-    best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=notation.scale.higher_is_better)
+    best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=form.scale.higher_is_better)
     table = pandas.DataFrame({name: rows[name] for name in best_first}).T
-    figure = heat_map(table, notation, "", "group of questions")
-    caption = f"{capital(notation.words)}{in_unit(notation)} in each group of questions, the best first."
+    figure = heat_map(table, form, "", "group of questions")
+    caption = f"{capital(form.words)}{in_unit(form)} in each group of questions, the best first."
     return Plot("groups", caption, figure)
 
 
@@ -139,10 +141,10 @@ def pareto_front(costs: numpy.ndarray, scores: numpy.ndarray, higher_is_better: 
 
 
 def _draw_pareto(
-    axes: Axes, study: Study, costs: numpy.ndarray, intervals: Sequence[Interval], notation: Notation
+    axes: Axes, study: Study, costs: numpy.ndarray, intervals: Sequence[Interval], form: MetricFormat
 ) -> int:
     """Draw one panel; how many steps its Pareto front has: none where one trial is the cheapest and the best."""
-    factor, (hue, shape) = factor_of(notation), look(study)
+    factor, (hue, shape) = factor_of(form), look(study)
     for cost, interval, id_ in zip(costs, intervals, study.axes.index, strict=True):
         color, marker = COLORS[color_of(study, id_, hue)], MARKERS[place_of(study, id_, shape) % len(MARKERS)]
         axes.plot(
@@ -163,7 +165,7 @@ def _draw_pareto(
             markeredgewidth=0.6,
             zorder=3,
         )
-    front = pareto_front(costs, numpy.array([each.estimate for each in intervals]), notation.scale.higher_is_better)
+    front = pareto_front(costs, numpy.array([each.estimate for each in intervals]), form.scale.higher_is_better)
     scores = [factor * intervals[place].estimate for place in front]
     axes.step(costs[front], scores, where="post", color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     axes.grid(color=FAINT, linewidth=0.7)

@@ -1,0 +1,148 @@
+"""The answer of a report: what the results say in a few sentences, made from the statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from workbench.reports.cost_notes import LARGE, price
+from workbench.reports.effects import BETTER, UNCLEAR, WORSE, Effect, best_effect
+from workbench.reports.experiment_results import GAIN, Study
+from workbench.reports.findings import MANY
+from workbench.reports.interaction_notes import dependence_sentence, dependences
+from workbench.reports.metric_format import MetricFormat
+from workbench.reports.staleness_notes import out_of_date
+from workbench.reports.tables import format_of, trial_intervals
+from workbench.reports.wording import joined, spoken
+
+VERBS = (
+    (BETTER, "is better than", "are better than"),
+    (WORSE, "is worse than", "are worse than"),
+    (UNCLEAR, "cannot be told from", "cannot be told from"),
+)
+
+
+def answer(study: Study) -> list[str]:
+    """The answer in a few sentences, the most important one first: if it is out of date, that."""
+    return [*out_of_date(study), *_answer(study)]
+
+
+def progress(study: Study) -> str:
+    """How much of the experiment the answer rests on; nothing when that is all of it."""
+    if not study.done or len(study.done) == study.expected:
+        return ""
+    waiting = study.expected - len(study.records)
+    open_ends = [f"{len(study.failed)} failed"] * bool(study.failed) + [f"{waiting} have no result yet"] * bool(waiting)
+    told = (
+        f"{len(study.done)} of {study.expected} trials have finished, {joined(open_ends)}: what follows is from those."
+    )
+    return f"{told} {_to_run(study)}".rstrip()
+
+
+def _answer(study: Study) -> list[str]:
+    if not study.done:
+        return _no_answer(study)
+    if study.primary not in study.samples:
+        return [f"No trial has predictions scored by {spoken(study.primary)}, so nothing can be compared."]
+    form = format_of(study, study.primary)
+    if not study.compared:
+        return [_lone(study, form), *_seeing(study)]
+    effects = {axis: study.effects(axis) for axis in study.compared}
+    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
+    choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
+    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
+    if winners:
+        lead = f"Best of what was tried: {choice}."
+    elif any(effect.verdict == WORSE for found in effects.values() for effect in found):
+        lead = f"Nothing that was tried beats the baseline: {baseline}."
+    else:
+        lead = f"No difference to the baseline can be told: {baseline}."
+    once = [each for each in dependences(study) if study.compared.index(each[0]) < study.compared.index(each[2])]
+    depends = [dependence_sentence(study, *each, form) for each in once[:1]]
+    depends += ["More such stand under 'Across axes'."] if len(once) > 1 else []
+    gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, form))]
+    prices = [text for axis, found in effects.items() if (text := price(study, axis, found, LARGE, briefly=True))]
+    costs = [f"Costs: {'; '.join(prices)}."] if prices else []
+    return [lead, f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
+
+
+def _no_answer(study: Study) -> list[str]:
+    if study.failed:
+        every = len(study.failed) == study.expected
+        failed = f"all {study.expected} trials" if every else f"{len(study.failed)} of {study.expected} trials"
+        return [
+            f"There is no answer: {failed} failed{'' if every else ', and none has finished'}.",
+            "Why they failed stands below.",
+        ]
+    told = f"There is no answer yet: none of {study.expected} trials has finished."
+    return [f"{told} {_to_run(study)}".rstrip()]
+
+
+def _to_run(study: Study) -> str:
+    """What runs the trials that are missing, where that is known."""
+    return f"{study.command} runs what is missing." if study.missing and study.command else ""
+
+
+def _lone(study: Study, form: MetricFormat) -> str:
+    """When there is nothing to compare: the score itself."""
+    intervals = trial_intervals(study, study.primary)
+    if len(intervals) == 1:
+        bounds = f" (95 % interval {form.bounds(intervals[0])})"
+        return f"The one trial reaches {form.quantity(intervals[0].estimate)} {form.words}{bounds}."
+    estimates = [each.estimate for each in intervals]
+    mean = form.quantity(sum(estimates) / len(estimates))
+    spread = f"{form.value(min(estimates))} to {form.value(max(estimates))}"
+    return f"{len(estimates)} seeds reach {mean} {form.words} on average, from {spread}."
+
+
+def _winner(study: Study, effects: Sequence[Effect]) -> Effect | None:
+    """The best of the values that beat the baseline of their axis."""
+    better = [effect for effect in effects if effect.verdict == BETTER]
+    return best_effect(better, study.scale(study.primary).higher_is_better) if better else None
+
+
+def _evidence(study: Study, axis: str, effects: Sequence[Effect], form: MetricFormat) -> str:
+    """Every value of an axis against its baseline, and who cannot be told from the winner."""
+    baseline, parts = study.baseline(axis), []
+    uneven = {value for each, value, _ in dependences(study) if each == axis}
+    for verdict, one, several in VERBS:
+        alike = [effect for effect in effects if effect.verdict == verdict]
+        if len(alike) > MANY:
+            low, high = (pick(alike, key=lambda effect: effect.difference.estimate) for pick in (min, max))
+            spread = f"{_gap(low, form)} for {low.value} to {_gap(high, form)} for {high.value}"
+            parts.append(f"{len(alike)} values {several} {baseline} ({spread})")
+            continue
+        for effect in alike:
+            numbers = f"{_gap(effect, form)}, {form.for_gap(effect.difference).bounds(effect.difference)}"
+            average = " on average" if effect.value in uneven else ""
+            parts.append(f"{effect.value} {one} {baseline}{average} ({numbers})")
+    if not parts:
+        return f"{spoken(axis)}: no two values can be compared, as trials are missing"
+    winner = _winner(study, effects)
+    better = [effect.value for effect in effects if effect.verdict == BETTER and effect is not winner]
+    if winner and better:
+        rivals = study.effects(axis, baseline=winner.value)
+        tied = [each.value for each in rivals if each.verdict == UNCLEAR and each.value in better]
+        parts += [f"{winner.value} cannot be told from {joined(tied, 'or')}"] if tied else []
+    return joined(parts)
+
+
+def _gap(effect: Effect, form: MetricFormat) -> str:
+    signed = form.for_gap(effect.difference).signed(effect.difference.estimate)
+    return f"{signed} {form.difference_unit}".strip()
+
+
+def _seeing(study: Study) -> list[str]:
+    """Whether the models look at the image at all."""
+    if not study.has_gain:
+        return []
+    form, intervals = format_of(study, GAIN), trial_intervals(study, GAIN)
+    known = [each for each in intervals if not math.isnan(each.estimate)]
+    if not known:
+        return []
+    low, high = (pick(each.estimate for each in known) for pick in (min, max))
+    blind = sum(each.low <= 0 for each in known)
+    unit = f" {form.difference_unit}".rstrip()
+    spread = f"{form.value(low)} to {form.value(high)}" if len(known) > 1 else form.value(low)
+    worth = f"The image is worth {spread}{unit} over the better control."
+    return [worth, f"In {blind} of {len(known)} trials that gain is not surely above zero."] if blind else [worth]

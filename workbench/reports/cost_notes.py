@@ -1,0 +1,52 @@
+"""What a report says of costs: how much more or less of memory and time a value of an axis takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from workbench.reports.effects import Effect
+from workbench.reports.experiment_results import Study
+from workbench.reports.number_format import megabytes, significant
+from workbench.reports.wording import joined
+
+NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left out of the details, and of the answer
+
+
+PRICES = (
+    ("bytes", "bytes", megabytes, "MB"),
+    ("latency_ms", "latency", significant, "ms"),
+    ("training_seconds", "training time", significant, "s"),
+)
+OF_THE_MACHINE = ("latency_ms", "training_seconds")
+
+
+def price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
+    """What each value costs against the baseline, where that differs by at least that share."""
+    baseline, parts = study.baseline(axis), []
+
+    def apart(value: str, name: str) -> bool:
+        """Whether the difference is larger than what other programs may have made of it."""
+        (low, high), (base_low, base_high) = (_range(study, axis, each, name) for each in (value, baseline))
+        return high < base_low or base_high < low
+
+    for effect in effects:
+        if effect.value == baseline or not effect.trials:
+            continue
+        changes = []
+        for name, words, show, unit in PRICES:
+            if name in OF_THE_MACHINE and len(study.machines) > 1:
+                continue
+            cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
+            if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least and apart(effect.value, name):
+                times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
+                changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
+        if changes:
+            parts.append(f"{effect.value} takes {joined(changes)} of {baseline}")
+    return "; ".join(parts)
+
+
+def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float]:
+    """What a cost may be without the load of other programs, where that was measured: the lowest and the highest."""
+    known = [study.cost(axis, value, each) for each in (f"{name}.lowest", name, f"{name}.highest")]
+    return min(each for each in known if not math.isnan(each)), max(each for each in known if not math.isnan(each))

@@ -1,0 +1,163 @@
+"""What an experiment gave, ready to be asked: its trials, every metric with its resamples, and what its axes do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import pandas
+
+from workbench.reports.bootstrap import RESAMPLES, Array
+from workbench.reports.design import SEED, Design
+from workbench.reports.effects import Effect, axis_effects
+from workbench.reports.interactions import Interaction, interactions
+from workbench.reports.metric_format import Scale
+from workbench.reports.metric_samples import CONTROLS, Reading
+from workbench.reports.question_groups import QuestionGroups
+from workbench.reports.statistics import Sample
+from workbench.storage.records import DONE, Record, Summary
+
+if TYPE_CHECKING:
+    from workbench.reports.asked_experiment import AskedTrial
+
+GAIN = "visual_gain"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that tables, plots and the report are made from. Rows of `axes` and entries of samples are `done`."""
+
+    summary: Summary
+    records: list[Record]
+    predictions: dict[str, pandas.DataFrame]
+    curves: dict[str, pandas.DataFrame]
+    samples: dict[str, Sample]
+    strays: int = 0  # trials in the folder that the experiment no longer has
+    missing: tuple[AskedTrial, ...] = ()  # of the experiment file, not run yet; without a file none is known
+    command: str = ""  # what to type to run the experiment file, where there is one
+    altered: tuple[str, ...] = ()  # files that are not what was written with their record
+    readings: tuple[Reading, ...] = ()  # the metrics that could be read
+    notes: tuple[str, ...] = ()  # metrics that could not, and why
+    stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
+    not_compared: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
+
+    @cached_property
+    def done(self) -> list[Record]:
+        """The trials that have results."""
+        return [record for record in self.records if record.status == DONE]
+
+    @cached_property
+    def failed(self) -> list[Record]:
+        """The trials that ended with an error."""
+        return [record for record in self.records if record.status != DONE]
+
+    @property
+    def expected(self) -> int:
+        """How many trials the experiment has."""
+        return len(self.summary.trials)
+
+    @property
+    def primary(self) -> str:
+        """The metric that the experiment is decided by."""
+        return self.summary.metrics[0]
+
+    @cached_property
+    def axes(self) -> pandas.DataFrame:
+        """One row a finished trial: the labels of every axis, and the seed."""
+        rows = [
+            {**{axis: record.axes.get(axis, "") for axis in self.compared}, SEED: seed_label(record)}
+            for record in self.done
+        ]
+        return pandas.DataFrame(rows, index=[record.id for record in self.done], columns=[*self.compared, SEED])
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """The axes that have something to compare; seeds are repetitions, not an axis of interest."""
+        return [axis for axis, labels in self.summary.axes.items() if axis != SEED and len(labels) > 1]
+
+    @cached_property
+    def seeds(self) -> list[str]:
+        """The seeds of the finished trials."""
+        return sorted(set(self.axes[SEED])) if self.done else []
+
+    @property
+    def has_gain(self) -> bool:
+        """Whether a control was evaluated."""
+        return GAIN in self.samples
+
+    @property
+    def measures(self) -> list[str]:
+        """The metrics that were computed, each followed by its details."""
+        controlled = {f"{metric}.{control}" for metric in self.summary.metrics for control in CONTROLS}
+        return [name for name in self.samples if name != GAIN and name not in controlled]
+
+    @cached_property
+    def groups(self) -> QuestionGroups:
+        """What the finished trials answered, by the group that their questions are of."""
+        resamples = len(self.samples[self.primary].replicates) if self.primary in self.samples else RESAMPLES
+        predictions = {record.id: self.predictions[record.id] for record in self.done}
+        seeds = [seed_label(record) for record in self.done]
+        return QuestionGroups(self.readings, predictions, seeds, resamples)
+
+    def scale(self, metric: str) -> Scale:
+        """How that metric is read; the visual gain is read as the primary metric, and more of it is better."""
+        name = self.primary if metric == GAIN else metric.partition(".")[0]
+        found = next((record.scales[name] for record in self.done if name in record.scales), {})
+        higher = True if metric == GAIN else found.get("higher_is_better", True)
+        return Scale(higher, found.get("percent", False))
+
+    def baseline(self, axis: str) -> str:
+        """The value that others are compared with."""
+        return self.summary.baseline.get(axis, self.summary.axes[axis][0])
+
+    def design(self, axis: str) -> Design:
+        """What can be compared along that axis."""
+        return Design(self.axes, axis, self.summary.axes[axis])
+
+    def effects(self, axis: str, metric: str | None = None, baseline: str | None = None) -> list[Effect]:
+        """What each value of the axis does to a metric (the primary one), against the baseline value."""
+        metric = metric or self.primary
+        against = baseline or self.baseline(axis)
+        return axis_effects(self.design(axis), self.samples[metric], against, self.scale(metric).higher_is_better)
+
+    @cached_property
+    def interactions(self) -> list[Interaction]:
+        """Whether what one axis does to the primary metric depends on another one."""
+        designs = [self.design(axis) for axis in self.compared]
+        return interactions(designs, self.samples[self.primary], [self.baseline(axis) for axis in self.compared])
+
+    def cost(self, axis: str, label: str, name: str) -> float:
+        """A number of the records (bytes, latency ...), averaged as the metric of that value is."""
+        design = self.design(axis)
+        if label not in design.present:
+            return float("nan")
+        return float(design.weights(label, design.cells_for(label)) @ self.numbers(name))
+
+    def numbers(self, name: str) -> Array:
+        """[T]: one number of each finished trial's record."""
+        return numpy.array([record.metrics.get(name, numpy.nan) for record in self.done], dtype=numpy.float64)
+
+    @cached_property
+    def machines(self) -> list[str]:
+        """The GPUs, or CPUs with their instructions, that finished trials were made on: what takes longer on one says
+        nothing of another."""
+        return list(dict.fromkeys(name for record in self.done if (name := _machine(record.provenance))))
+
+    def label(self, record: Record) -> str:
+        """A trial in words: the values of the axes that differ."""
+        words = [record.axes.get(axis, "") for axis in self.compared]
+        seed = [f"seed {seed_label(record)}"] if len(self.seeds) > 1 else []
+        return ", ".join([*words, *seed]) or "the only trial"
+
+
+def seed_label(record: Record) -> str:
+    """The seed a trial began from, as it stands in tables and labels."""
+    return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    name, instructions = provenance.get("cpu"), provenance.get("instructions")
+    return provenance.get("gpu") or (f"{name} ({instructions})" if name and instructions else name or "")
