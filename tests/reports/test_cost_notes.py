@@ -1,0 +1,46 @@
+"""A cost is told where the values of an axis made it, and nothing else may have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.made_results import write_results
+from workbench.cli.report import make_report
+from workbench.reports.findings import finding
+from workbench.reports.results_data import read_study
+
+
+def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: Path):
+    folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+    told = finding(read_study(folder, resamples=20), "fusion").details
+    assert "the latency" in told
+    assert "the training time" in told
+    for trial in (folder / "trials").iterdir():
+        record = json.loads((trial / "record.json").read_text())
+        record["metrics"]["latency_ms.highest"] = 2 * record["metrics"]["latency_ms"]
+        slow = "cross" in record["axes"]["fusion"]
+        record["metrics"] |= {"training_seconds": 30.0 if slow else 20.0, "training_seconds.lowest": 19.0}
+        (trial / "record.json").write_text(json.dumps(record))
+    told = finding(read_study(folder, resamples=20), "fusion").details
+    assert "latency" not in told
+    assert "training time" not in told
+
+
+def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
+    folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+    assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details
+    assert "Trials ran on" not in make_report(folder).read_text()
+    for trial in (folder / "trials").iterdir():
+        record = json.loads((trial / "record.json").read_text())
+        record["provenance"]["instructions"] = "AVX2"
+        if "cross" in record["axes"]["fusion"]:
+            record["provenance"] |= {"device": "cuda:0", "gpu": "A fast card"}
+            record["metrics"]["bytes"] *= 2
+        (trial / "record.json").write_text(json.dumps(record))
+    told = finding(read_study(folder, resamples=20), "fusion").details
+    assert "2.4 times the bytes" in told
+    assert "the latency" not in told
+    assert "the training time" not in told
+    page = make_report(folder).read_text()
+    assert "Trials ran on A &lt;fast&gt; processor (AVX2) and A fast card, which round differently" in page
