@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.own_plugins.squares import Squares
 from tests.tiny import builtin_registry
-from workbench.conformance.reference import ReferenceConnector, ReferenceDecoder, ReferenceEncoder
+from workbench.conformance.reference_parts import ReferenceConnector, ReferenceDecoder, ReferenceEncoder
 from workbench.contracts.adapter import Adapter
 from workbench.contracts.encoder import VisionShape
 from workbench.contracts.fusion import Fusion

@@ -14,8 +14,9 @@ from tests import broken_plugins as broken
 from tests.tiny import builtin_registry
 from workbench.conformance import check, check_path, launchers
 from workbench.conformance.check import RULES
-from workbench.conformance.findings import Rule, Subject, examine, expect
-from workbench.conformance.reference import ReferenceDecoder
+from workbench.conformance.examine import examine
+from workbench.conformance.reference_parts import ReferenceDecoder
+from workbench.conformance.rules import Rule, Subject, expect
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import Entry, Registry

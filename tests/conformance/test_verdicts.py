@@ -15,8 +15,8 @@ import torch
 from tests.small import PLUGINS, SMALL, CommandLine, write
 from workbench.config.component import Component
 from workbench.config.experiment import load_experiment
-from workbench.conformance.apart import check_apart
-from workbench.conformance.findings import CannotCheck
+from workbench.conformance.examine import CannotCheck
+from workbench.conformance.isolated_check import check_isolated
 from workbench.conformance.verdicts import CHECKS, Judged, judge
 from workbench.devices.capabilities import instructions
 from workbench.registry import load_registry
@@ -206,11 +206,11 @@ def test_a_plugin_that_needs_a_gpu_cannot_be_checked_without_one(tmp_path):
 def test_a_check_that_takes_too_long_is_ended(tmp_path):
     plugin(tmp_path, "time.sleep(60)")
     with pytest.raises(CannotCheck, match="more than 0.5 seconds"):
-        check_apart(Component("metric", "mine", {"share": 1.0}), (tmp_path / "plugins",), limit=0.5)
+        check_isolated(Component("metric", "mine", {"share": 1.0}), (tmp_path / "plugins",), limit=0.5)
 
 
 def test_a_plugin_that_cannot_be_checked_stops_no_run(workbench):
-    plugin(workbench.folder, "if 'workbench.conformance.apart' in sys.modules: import a_package_nobody_has")
+    plugin(workbench.folder, "if 'workbench.conformance.isolated_check' in sys.modules: import a_package_nobody_has")
     words = ("run", experiment(workbench.folder, "mine"), "--plugins", PLUGINS, "--workers", "1", "--device", "cpu")
     told = workbench(*words)
     assert "metric mine(share=1, folder=null) could not be checked: it needs a package" in told.output

@@ -19,7 +19,7 @@ from tests.small import SMALL, load, run_inside, small_registry
 from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collator, images, texts
 from workbench import Corpus, DecoderShape, Fusion, UserError, VisionShape
 from workbench.conformance import check
-from workbench.conformance.reference import ReferenceFusion
+from workbench.conformance.reference_parts import ReferenceFusion
 from workbench.ingredient import Pretrainable
 from workbench.model.build import CompositionError
 from workbench.model.generation import generate

@@ -37,5 +37,7 @@ def test_a_group_is_scored_by_its_own_questions(groups: QuestionGroups):
     scores = groups.scores("m")
     assert scores.loc["one"].tolist() == pytest.approx([1.0, 2 / 3])
     assert scores.loc["two"].tolist() == pytest.approx([0.0, 1.0])
-    assert groups.samples["color"]["m"].replicates.std(0).tolist() == [0, 0], "the one image of that group is always drawn"
+    assert groups.samples["color"]["m"].replicates.std(0).tolist() == [0, 0], (
+        "the one image of that group is always drawn"
+    )
     assert groups.scores("another").empty

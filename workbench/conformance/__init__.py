@@ -5,12 +5,12 @@ In a test beside a plugin::
     from workbench.conformance import check
     from workbench.registry import load_registry
 
-    for finding in check(load_registry(["plugins"]), "fusion", "mine", heads=2):
-        assert finding.passed, f"{finding.title}: {finding.explanation}"
+    for result in check(load_registry(["plugins"]), "fusion", "mine", heads=2):
+        assert result.passed, f"{result.title}: {result.explanation}"
 """
 
 from workbench.conformance.check import check
 from workbench.conformance.check_command import check_experiment, check_path
-from workbench.conformance.findings import CannotCheck, Finding
+from workbench.conformance.examine import CannotCheck, RuleResult
 
-__all__ = ["CannotCheck", "Finding", "check", "check_experiment", "check_path"]
+__all__ = ["CannotCheck", "RuleResult", "check", "check_experiment", "check_path"]

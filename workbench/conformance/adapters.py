@@ -8,11 +8,11 @@ import pickle
 import torch
 from torch import Tensor, nn
 
-from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.changed_layers import calls_of_changed_layers, whole_model
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.conformance.modules import CLOSE, EXACT, expect_rows_apart
-from workbench.conformance.reference import batch_for, compose, gap, opened, train_briefly
+from workbench.conformance.determinism import CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.model_parts import CLOSE, EXACT, expect_rows_apart
+from workbench.conformance.reference_model import batch_for, compose, gap, opened, train_briefly
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
 from workbench.contracts.adapter import Adapter
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -20,7 +20,7 @@ WHOLE = 8  # times the whole model is asked the same, which takes longer than to
 
 
 def it_can_be_attached_with_these_options(subject: Subject) -> None:
-    """To a model of reference parts; what it raises is the finding."""
+    """To a model of reference parts; what it raises breaks the rule."""
     _attached(subject)
 
 
@@ -36,8 +36,8 @@ def it_starts_as_nothing(subject: Subject) -> None:
 
 def an_adapted_model_gives_the_same_each_time(subject: Subject) -> None:
     """In eval mode, however often it is asked: the layers that the adapter changed, and the whole."""
-    expect_the_same_each_time(Asked(lambda: opened(_attached(subject)[1]).eval(), calls_of_changed_layers))
-    expect_the_same_each_time(Asked(lambda: opened(_attached(subject)[1]).eval(), whole_model), rounds=WHOLE)
+    expect_the_same_each_time(CallPlan(lambda: opened(_attached(subject)[1]).eval(), calls_of_changed_layers))
+    expect_the_same_each_time(CallPlan(lambda: opened(_attached(subject)[1]).eval(), whole_model), rounds=WHOLE)
 
 
 def what_its_layers_are_given_stays_as_it_was(subject: Subject) -> None:
@@ -139,7 +139,7 @@ BASICS = in_turn(
     an_adapted_model_gives_the_same_each_time,
     what_its_layers_are_given_stays_as_it_was,
 )
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(
         BASICS,

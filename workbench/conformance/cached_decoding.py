@@ -7,9 +7,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from workbench.conformance.findings import Subject, expect
-from workbench.conformance.modules import CLOSE
-from workbench.conformance.reference import PROMPTS, QUESTIONS, SEVERAL, batch_for, gap, trained
+from workbench.conformance.model_parts import CLOSE
+from workbench.conformance.reference_model import batch_for, gap, trained
+from workbench.conformance.reference_questions import PROMPTS, QUESTIONS, SEVERAL
+from workbench.conformance.rules import Subject, expect
 from workbench.data.collator import Batch
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.conformance.calls import Call
-from workbench.conformance.reference import QUESTIONS, batch_for, reference_model
-from workbench.conformance.values import copied
+from workbench.conformance.copy_and_compare import copied
+from workbench.conformance.determinism import Call
+from workbench.conformance.reference_model import batch_for, reference_model
+from workbench.conformance.reference_questions import QUESTIONS
 from workbench.data.collator import Batch
 from workbench.model.vision_language_model import VisionLanguageModel
 

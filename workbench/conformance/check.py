@@ -19,36 +19,37 @@ from workbench.conformance import (
     quantizers,
     trackers,
 )
-from workbench.conformance.chances import chance_restored
-from workbench.conformance.findings import CannotCheck, Finding, Subject, examine
-from workbench.conformance.reference import compose
+from workbench.conformance.examine import CannotCheck, RuleResult, examine
+from workbench.conformance.random_numbers import random_states_restored
+from workbench.conformance.reference_model import compose
+from workbench.conformance.rules import Subject
 from workbench.errors import UserError
 from workbench.model.build import arguments_of
 from workbench.registry import Entry, Registry, resolve_options
 
 RULES = {
-    "encoder": encoders.CHECKS,
-    "connector": connectors.CHECKS,
-    "fusion": fusions.CHECKS,
-    "language_model": language_models.CHECKS,
-    "adapter": adapters.CHECKS,
-    "quantizer": quantizers.CHECKS,
-    "dataset": datasets.CHECKS,
-    "metric": metrics.CHECKS,
-    "launcher": launchers.CHECKS,
-    "tracker": trackers.CHECKS,
+    "encoder": encoders.RULES,
+    "connector": connectors.RULES,
+    "fusion": fusions.RULES,
+    "language_model": language_models.RULES,
+    "adapter": adapters.RULES,
+    "quantizer": quantizers.RULES,
+    "dataset": datasets.RULES,
+    "metric": metrics.RULES,
+    "launcher": launchers.RULES,
+    "tracker": trackers.RULES,
 }
 SIZED = ("connector", "fusion")  # kinds that are built for the width of a decoder
 WIDTHS = (64, 96, 80, 112)  # of the reference decoder: one of them is a multiple of 1 to 8, 10, 12, 14 or 16 heads
 
 
-def check(registry: Registry, kind: str, name: str, **options: Any) -> Iterator[Finding]:
+def check(registry: Registry, kind: str, name: str, **options: Any) -> Iterator[RuleResult]:
     """Try a plugin with these options by every rule of its kind; `CannotCheck` where that cannot be done here."""
     entry = registry.entry(kind, name)
     return _examine(entry, resolve_options(entry, options))
 
 
-def check_component(component: Component, registry: Registry) -> Iterator[Finding]:
+def check_component(component: Component, registry: Registry) -> Iterator[RuleResult]:
     """The same of a component as an experiment has it."""
     try:
         options = arguments_of(component, registry)
@@ -57,7 +58,7 @@ def check_component(component: Component, registry: Registry) -> Iterator[Findin
     yield from _examine(registry.entry(component.kind, component.name), options)
 
 
-def _examine(entry: Entry, options: Mapping[str, Any]) -> Iterator[Finding]:
+def _examine(entry: Entry, options: Mapping[str, Any]) -> Iterator[RuleResult]:
     return examine(_fitting(Subject(entry, options)), RULES[entry.kind])
 
 
@@ -67,7 +68,7 @@ def _fitting(subject: Subject) -> Subject:
         for width in WIDTHS:
             sized = replace(subject, width=width)
             try:
-                with chance_restored():
+                with random_states_restored():
                     compose(sized)
             except UserError:
                 continue

@@ -14,9 +14,9 @@ from workbench.config.experiment import Experiment
 from workbench.config.overrides import read_settings
 from workbench.config.resolve import Written, resolve_component
 from workbench.conformance.check import RULES, check_component
-from workbench.conformance.findings import CannotCheck
+from workbench.conformance.examine import CannotCheck
+from workbench.conformance.external_plugins import external_components
 from workbench.conformance.unread import show_unread
-from workbench.conformance.used import external_components
 from workbench.errors import UserError, did_you_mean
 from workbench.registry import Entry, Registry, load_registry
 
@@ -96,13 +96,13 @@ def _check_entry(entry: Entry, settings: Mapping[str, Any], registry: Registry, 
 def _show(name: str, component: Component, registry: Registry, console: Console) -> bool:
     show_unread(console, registry.entry(component.kind, component.name))
     try:
-        findings = list(check_component(component, registry))
+        results = list(check_component(component, registry))
     except CannotCheck as reason:
         console.print(f"{name}: could not be checked: {reason}", style="yellow", markup=False, soft_wrap=True)
         return False
-    broken = [finding for finding in findings if not finding.passed]
-    told = f"{name}: {len(findings) - len(broken)} of {len(RULES[component.kind])} rules kept"
+    broken = [result for result in results if not result.passed]
+    told = f"{name}: {len(results) - len(broken)} of {len(RULES[component.kind])} rules kept"
     console.print(told, style="red" if broken else "green", markup=False, highlight=False, soft_wrap=True)
-    for finding in broken:
-        console.print(f"  {finding.title}: {finding.why}", markup=False, highlight=False, soft_wrap=True)
+    for result in broken:
+        console.print(f"  {result.title}: {result.why}", markup=False, highlight=False, soft_wrap=True)
     return not broken

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.findings import Rule, Subject, after, expect
-from workbench.conformance.modules import (
+from workbench.conformance.determinism import Call, CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.model_parts import (
     CLOSE,
     another_image_changes_the_loss,
     basics,
@@ -16,7 +15,8 @@ from workbench.conformance.modules import (
     gradients_reach_every_parameter,
     rows_do_not_mix,
 )
-from workbench.conformance.reference import gap, opened
+from workbench.conformance.reference_model import gap, opened
+from workbench.conformance.rules import Rule, Subject, after, expect
 from workbench.contracts.connector import Connector
 from workbench.contracts.encoder import VisionShape
 from workbench.errors import UserError
@@ -41,7 +41,7 @@ def tokens_have_the_declared_shape(subject: Subject) -> None:
 
 def it_gives_the_same_each_time(subject: Subject) -> None:
     """In eval mode, however often it is asked, and whatever it was asked before."""
-    expect_the_same_each_time(Asked(lambda: opened(subject.build(VISION, subject.width)).eval(), _calls))
+    expect_the_same_each_time(CallPlan(lambda: opened(subject.build(VISION, subject.width)).eval(), _calls))
 
 
 def tokens_stay_as_they_were(subject: Subject) -> None:
@@ -70,7 +70,7 @@ def _calls(connector: Connector, number: int) -> Sequence[Call]:
 
 BASICS = basics(tokens_have_the_declared_shape, same=it_gives_the_same_each_time, stay=tokens_stay_as_they_were)
 ALONE = after(BASICS, an_image_is_connected_the_same_in_any_batch)
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *ALONE,
     *after((*BASICS, *ALONE), rows_do_not_mix),

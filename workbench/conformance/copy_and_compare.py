@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -51,21 +51,6 @@ def same(first: Any, second: Any) -> bool:
     if type(first).__eq__ is object.__eq__ and hasattr(first, "__dict__"):
         return same(vars(first), vars(second))
     return bool(first == second)
-
-
-def tensors_of(value: Any) -> Iterator[Tensor]:
-    """Every tensor in it."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors_of(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from tensors_of(each)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for each in fields(value):
-            yield from tensors_of(getattr(value, each.name))
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops
 
-from workbench.conformance.calls import Asked, Call, another_day, expect_the_same_each_time
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
+from workbench.conformance.determinism import Call, CallPlan, expect_the_same_each_time
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
+from workbench.conformance.shifted_clock import another_day
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.collator import own_places
@@ -19,7 +20,7 @@ OPENED = 16  # images of each split that are opened
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
-    """What it raises is the finding."""
+    """What it raises breaks the rule."""
     subject.build()
 
 
@@ -96,7 +97,7 @@ def an_image_is_the_same_each_time(subject: Subject) -> None:
     def calls(dataset: Dataset, number: int) -> Sequence[Call]:
         return [Call("image", dataset.image, (keys[number % len(keys)],))]
 
-    expect_the_same_each_time(Asked(lambda: dataset, calls))
+    expect_the_same_each_time(CallPlan(lambda: dataset, calls))
 
 
 def what_it_hands_out_is_not_kept(subject: Subject) -> None:
@@ -172,7 +173,7 @@ BASICS = in_turn(
     images_open,
     an_image_is_the_same_each_time,
 )
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(BASICS, what_it_hands_out_is_not_kept),
     *after(BASICS[:3], ids_are_unique, splits_share_no_image, examples_and_fingerprint_are_the_same_each_time),

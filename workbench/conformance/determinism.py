@@ -1,12 +1,11 @@
-"""A plugin's methods, asked again and again: an answer depends on what was asked, and leaves it as it was."""
+"""Whether a plugin's methods give the same each time, and leave what they are given as it was."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,16 +14,16 @@ import numpy
 import torch
 from torch import nn
 
-from workbench.conformance.chances import chances, start_chances
-from workbench.conformance.findings import expect
-from workbench.conformance.values import copied, same
+from workbench.conformance.copy_and_compare import copied, same
+from workbench.conformance.random_numbers import random_states, seed_all
+from workbench.conformance.rules import expect
+from workbench.conformance.shifted_clock import another_day
 
 RARE, SURE = 0.02, 0.99
 TIMES = math.ceil(math.log(1 - SURE) / math.log(1 - RARE))
 """So often each method is asked: a fault in one call of fifty is then met in 99 of 100 checks."""
 PATIENCE = 1.0  # seconds for that; what is slower is asked less often
 LEAST = 3  # times each question is asked in any case
-ANOTHER_DAY = 86401.5  # seconds
 SEED = 80917  # one that no plugin would choose: to start from the same again would not show
 
 
@@ -43,7 +42,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallPlan:
     """A way to ask a component everything: `calls(component, number)` are its methods with the arguments of that
     number, one of `numbers`; `make` builds the component anew, always the same one."""
 
@@ -52,19 +51,19 @@ class Asked:
     numbers: int = 2
 
 
-def expect_the_same_each_time(asked: Asked, rounds: int = TIMES) -> None:
+def expect_the_same_each_time(plan: CallPlan, rounds: int = TIMES) -> None:
     """The answers to different questions in turn are those that a new component gives to each of them first."""
-    known = [[copied(call.answer()) for call in asked.calls(asked.make(), number)] for number in range(asked.numbers)]
-    component = asked.make()
-    calls = [asked.calls(component, number) for number in range(asked.numbers)]
+    known = [[copied(call.answer()) for call in plan.calls(plan.make(), number)] for number in range(plan.numbers)]
+    component = plan.make()
+    calls = [plan.calls(component, number) for number in range(plan.numbers)]
     _expect_no_draw([call for each in calls for call in each])
     began, last = time.perf_counter(), None
     for round_ in range(rounds):
-        if round_ >= LEAST * asked.numbers and time.perf_counter() - began > PATIENCE:
+        if round_ >= LEAST * plan.numbers and time.perf_counter() - began > PATIENCE:
             break
         last = _expect_known(round_, calls, known, last)
     with another_day():
-        for number in range(asked.numbers):
+        for number in range(plan.numbers):
             last = _expect_known(number, calls, known, last)
 
 
@@ -86,10 +85,10 @@ def expect_inputs_stay(calls: Sequence[Call]) -> None:
 
 def _expect_no_draw(calls: Sequence[Call]) -> None:
     for call in calls:
-        start_chances(SEED)
-        before = chances()
+        seed_all(SEED)
+        before = random_states()
         call.answer()
-        drawn = [name for name, state in chances().items() if not same(state, before[name])]
+        drawn = [name for name, state in random_states().items() if not same(state, before[name])]
         expect(
             not drawn,
             f"`{call.name}` draws from (or seeds) the random numbers of {' and '.join(drawn)} when nothing trains: use"
@@ -122,15 +121,3 @@ def _expect_known(round_: int, calls: Sequence[Sequence[Call]], known: Sequence[
 def _names(call: Call) -> list[str]:
     method = call.ask.forward if isinstance(call.ask, nn.Module) else call.ask
     return list(inspect.signature(method).parameters)
-
-
-@contextmanager
-def another_day() -> Iterator[None]:
-    """In the body it is tomorrow, and another half of the second."""
-    now, now_ns = time.time, time.time_ns
-    time.time = lambda: now() + ANOTHER_DAY
-    time.time_ns = lambda: now_ns() + int(ANOTHER_DAY * 1e9)
-    try:
-        yield
-    finally:
-        time.time, time.time_ns = now, now_ns

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
-from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.findings import Rule, Subject, after, expect
-from workbench.conformance.modules import (
+from workbench.conformance.determinism import Call, CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.model_parts import (
     CLOSE,
     EXACT,
     another_image_changes_the_loss,
@@ -17,7 +16,8 @@ from workbench.conformance.modules import (
     common,
     rows_do_not_mix,
 )
-from workbench.conformance.reference import different_images, gap, opened
+from workbench.conformance.reference_model import different_images, gap, opened
+from workbench.conformance.rules import Rule, Subject, after, expect
 from workbench.contracts.encoder import Encoder
 
 
@@ -75,7 +75,7 @@ def pool_gives_one_vector_for_each_image(subject: Subject) -> None:
 
 def it_gives_the_same_each_time(subject: Subject) -> None:
     """In eval mode, however often it is asked, and whatever it was asked before."""
-    expect_the_same_each_time(Asked(lambda: opened(subject.build()).eval(), _calls))
+    expect_the_same_each_time(CallPlan(lambda: opened(subject.build()).eval(), _calls))
 
 
 def images_stay_as_they_were(subject: Subject) -> None:
@@ -139,7 +139,7 @@ BASICS = basics(
 )
 ALONE = after(BASICS, an_image_is_encoded_the_same_in_any_batch)
 SEES = after(BASICS, another_image_gives_other_tokens)
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(BASICS[:3], views_are_the_image_and_its_tiles, pool_gives_one_vector_for_each_image),
     *ALONE,

@@ -11,7 +11,7 @@ from workbench.registry import Registry
 
 
 def external_components(experiment: Experiment, registry: Registry) -> list[Component]:
-    """Each once with each set of options, launcher and trackers included."""
+    """The components that users' plugins build, each once with each set of options; launcher and trackers included."""
     found: dict[str, Component] = {}
     seen: set[int] = set()  # trials share their parts, which is quick to tell
     for component in _components(experiment):

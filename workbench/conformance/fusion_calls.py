@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workbench.conformance.calls import Call
-from workbench.conformance.reference import DEPTH
+from workbench.conformance.determinism import Call
+from workbench.conformance.reference_parts import DEPTH
 from workbench.contracts.fusion import Fusion, Inputs
 
 ROWS, LENGTH, TOKENS = 2, 6, 4  # rows, text tokens, image tokens of a view
@@ -18,10 +18,10 @@ NUMBERS = 2 * DEPTH  # each block, reading the prompt and answering
 def calls_of_fusion(width: int, fusion: Fusion, number: int) -> Sequence[Call]:
     """The methods that it overrides, with one of several images, for one of the blocks, with and without prompt. The
     second set of images has fewer views than the first."""
-    chance = torch.Generator().manual_seed(number)
-    vision = torch.randn(ROWS, 2 * TOKENS, width, generator=chance)
+    generator = torch.Generator().manual_seed(number)
+    vision = torch.randn(ROWS, 2 * TOKENS, width, generator=generator)
     mask = (torch.arange(2 * TOKENS) < torch.tensor([[2 * TOKENS], [TOKENS]]))[:, None, None]
-    hidden = torch.randn(ROWS, LENGTH, width, generator=chance)
+    hidden = torch.randn(ROWS, LENGTH, width, generator=generator)
     prompt, index, kind = torch.arange(LENGTH).expand(ROWS, -1) < 4, number % DEPTH, type(fusion)
     calls = [Call("prepare", fusion.prepare, (vision, mask))]
     seen = calls[0].answer()

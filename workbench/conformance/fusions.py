@@ -1,8 +1,7 @@
-"""Rules for fusions. The one that is broken most easily: no answer is read ahead."""
+"""Rules for fusions: what each method may change, and that a new one leaves the decoder as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -11,12 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
-from workbench.conformance.findings import Rule, Subject, after, expect
+from workbench.conformance.cached_decoding import answers_from_the_cache_equal_the_full_pass
+from workbench.conformance.determinism import CallPlan, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.fusion_calls import LENGTH, NUMBERS, ROWS, TOKENS, calls_of_fusion
-from workbench.conformance.modules import (
-    CLOSE,
+from workbench.conformance.leakage import (
+    every_image_of_a_row_changes_the_loss,
+    no_answer_token_is_read_ahead,
+    questions_are_answered_in_a_row_as_if_each_stood_alone,
+    questions_of_an_image_do_not_reach_each_other,
+    rows_with_fewer_images_are_read_as_if_each_stood_alone,
+)
+from workbench.conformance.model_parts import (
     EXACT,
     another_image_changes_the_loss,
     basics,
@@ -24,23 +28,11 @@ from workbench.conformance.modules import (
     gradients_reach_every_parameter,
     rows_do_not_mix,
 )
-from workbench.conformance.reference import (
-    DEPTH,
-    HEADS,
-    PROMPTS,
-    QUESTIONS,
-    SEVERAL,
-    ReferenceDecoder,
-    batch_for,
-    compose,
-    corpus,
-    gap,
-    opened,
-    other_ids,
-    trained,
-)
+from workbench.conformance.reference_model import batch_for, compose, gap, opened, trained
+from workbench.conformance.reference_parts import DEPTH, HEADS, ReferenceDecoder
+from workbench.conformance.reference_questions import PROMPTS, QUESTIONS, SEVERAL, corpus
+from workbench.conformance.rules import Rule, Subject, after, expect
 from workbench.contracts.encoder import VisionShape
-from workbench.contracts.example import Example
 from workbench.contracts.fusion import Fusion, Inputs
 from workbench.contracts.language_model import DecoderShape
 from workbench.data.collator import Batch
@@ -108,7 +100,7 @@ def blocks_get_back_what_they_read(subject: Subject) -> None:
 def it_gives_the_same_each_time(subject: Subject) -> None:
     """In eval mode, however often it is asked, and whatever it was asked before."""
     expect_the_same_each_time(
-        Asked(lambda: opened(_fusion(subject)).eval(), partial(calls_of_fusion, subject.width), NUMBERS)
+        CallPlan(lambda: opened(_fusion(subject)).eval(), partial(calls_of_fusion, subject.width), NUMBERS)
     )
 
 
@@ -118,88 +110,6 @@ def what_it_is_given_stays_as_it_was(subject: Subject) -> None:
     for mode in (True, False):
         for number in range(NUMBERS):
             expect_inputs_stay(calls_of_fusion(subject.width, fusion.train(mode), number))
-
-
-def no_answer_token_is_read_ahead(subject: Subject) -> None:
-    """Changing a token of an answer changes no logit before it. The same question stands in a row for each place that
-    is changed, which counts only where rows do not mix."""
-    model, _ = subject.once(trained)
-    for prompt in PROMPTS:
-        places = (~batch_for(model, prompt, [[QUESTIONS[0][0]]]).prompt[0]).nonzero().flatten()  # [R]
-        batch = batch_for(model, prompt, [[QUESTIONS[0][0]]] * len(places))
-        rows = torch.arange(len(places))
-        ids = batch.ids.clone()
-        ids[rows, places] = other_ids(ids[rows, places], model)
-        with torch.no_grad():
-            moved = (model.logits(replace(batch, ids=ids)) - model.logits(batch)).abs().amax(-1)  # [R,T]
-        earlier = torch.arange(batch.ids.shape[1]) < places[:, None]
-        leaks = moved.masked_fill(~earlier, 0).amax(1)  # [R]
-        worst = int(leaks.argmax())
-        expect(
-            float(leaks[worst]) < EXACT * 10,
-            f"an answer is read ahead: changing text token {int(places[worst])} of the prompt '{prompt.strip()}' moves"
-            f" earlier logits by {float(leaks[worst]):.2g}. The image (or whatever is shared by the row) has looked"
-            " at the answer: let it look only where `prompt` is True, and never mix tokens along the sequence",
-        )
-
-
-def questions_of_an_image_do_not_reach_each_other(subject: Subject) -> None:
-    """Changing one question's words and answer changes no logit of the others."""
-    model, _ = subject.once(trained)
-    for prompt in PROMPTS:
-        batch = batch_for(model, prompt, QUESTIONS[:1])
-        logits = model.logits(batch)
-        if model.fusion.reads_text:  # then each question is a row
-            changed = torch.zeros_like(batch.prompt)
-            changed[1] = True
-        else:
-            changed = batch.segments == 2
-        ids = batch.ids.clone()
-        text = changed & (batch.segments > 0) & (ids != model.language_model.tokenizer.image)
-        ids[text] = other_ids(ids[text], model)
-        leak = gap(model.logits(replace(batch, ids=ids))[~changed], logits[~changed])
-        expect(
-            leak < EXACT * 10,
-            f"one question's text moves the logits of another question about the same image by {leak:.2g}. If the"
-            " text changes the image, set `reads_text = True` in the class: then each question is a row of its own",
-        )
-
-
-def questions_are_answered_in_a_row_as_if_each_stood_alone(subject: Subject) -> None:
-    """Packing the questions of an image changes no number."""
-    _expect_as_if_alone(
-        subject,
-        QUESTIONS,
-        "a question in a row with others gets another loss than alone: give text tokens the positions and segments they"
-        " had (plus the image tokens before them), and image tokens the segment of their place",
-    )
-
-
-def rows_with_fewer_images_are_read_as_if_each_stood_alone(subject: Subject) -> None:
-    """What fills up the vision of a row with fewer images than another is not looked at."""
-    _expect_as_if_alone(
-        subject,
-        SEVERAL,
-        "a row with fewer images than another of its batch gets another loss than alone: nothing may look at the"
-        " image tokens where the `mask` of `prepare` is False. Hand it to CrossAttention.keys_values, or hide them",
-    )
-
-
-def every_image_of_a_row_changes_the_loss(subject: Subject) -> None:
-    """Also those behind the first one."""
-    model, _ = subject.once(trained)
-    for prompt in PROMPTS:
-        batch = batch_for(model, prompt, SEVERAL[:1])
-        before = model.loss(batch)
-        for place in range(len(batch.images)):
-            images = batch.images.clone()
-            images[place] = images[place].flip(-1) + 0.5
-            moved = gap(model.loss(replace(batch, images=images)), before)
-            expect(
-                moved > EXACT,
-                f"another image in place {place + 1} of {len(images)} changes nothing: `vision` holds the tokens of"
-                " all images of a row, one after the other",
-            )
 
 
 def a_new_fusion_leaves_the_decoder_as_it_was(subject: Subject) -> None:
@@ -253,29 +163,6 @@ def _sizes(vision: Any) -> list[tuple[int, ...]]:
     return sizes
 
 
-def _expect_as_if_alone(subject: Subject, rows: Sequence[Sequence[Example]], told: str) -> None:
-    """Rows have the same losses in one batch as each of their questions has alone; otherwise `told` is the finding."""
-    model, _ = subject.once(trained)
-    for prompt in PROMPTS:
-        losses, alone = _losses_together_and_alone(model, prompt, rows)
-        expect(gap(losses, alone) < CLOSE, told)
-
-
-def _losses_together_and_alone(
-    model: VisionLanguageModel, prompt: str, rows: Sequence[Sequence[Example]]
-) -> tuple[Tensor, Tensor]:
-    """The losses of all answer tokens, read in one batch, and one question at a time."""
-    together = batch_for(model, prompt, rows)
-    left, alone = together.images, []
-    for questions in rows:
-        count = len(questions[0].images)
-        own, left = left[:count], left[count:]
-        for question in questions:
-            batch = replace(batch_for(model, prompt, [[question]]), images=own)
-            alone.append(model.token_losses(model.see(own, batch.views), batch))
-    return model.token_losses(model.see(together.images, together.views), together), torch.cat(alone)
-
-
 def _fused(model: VisionLanguageModel, batch: Batch) -> tuple[Inputs, Inputs]:
     vision = model.see(batch.images, batch.views)
     if batch.image_set is not None:
@@ -309,7 +196,7 @@ BASICS = basics(
 APART = (*BASICS, *after(BASICS, rows_do_not_mix))
 UNREAD = (*APART, *after(APART, no_answer_token_is_read_ahead, questions_of_an_image_do_not_reach_each_other))
 ALONE = (*UNREAD, *after(UNREAD, questions_are_answered_in_a_row_as_if_each_stood_alone))
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *ALONE[len(BASICS) :],
     *after(ALONE, rows_with_fewer_images_are_read_as_if_each_stood_alone),

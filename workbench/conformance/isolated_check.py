@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.config.component import Component
 from workbench.conformance.check import check_component
-from workbench.conformance.findings import CannotCheck, Finding
+from workbench.conformance.examine import CannotCheck, RuleResult
 from workbench.registry import load_registry
 
 LIMIT = 60.0  # seconds that a check may take
@@ -22,8 +22,8 @@ class TooLong(CannotCheck):
     """The check takes longer than an experiment should wait for it."""
 
 
-def check_apart(component: Component, folders: tuple[Path, ...], limit: float = LIMIT) -> list[Finding]:
-    """The findings of a component, the plugins being those of `folders`; `CannotCheck` where there are none."""
+def check_isolated(component: Component, folders: tuple[Path, ...], limit: float = LIMIT) -> list[RuleResult]:
+    """The results of a component, the plugins being those of `folders`; `CannotCheck` where there are none."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, component, folders, limit))
@@ -49,13 +49,13 @@ def check_apart(component: Component, folders: tuple[Path, ...], limit: float = 
 
 
 def _work(connection: Connection, component: Component, folders: tuple[Path, ...], limit: float) -> None:
-    """Send the findings, or why there are none."""
+    """In the new process: send the results of all rules, or the reason why the plugin cannot be checked."""
     signal.alarm(int(limit) + 5)  # the end, should nobody be left to wait for it
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # what a plugin prints, it prints again when it is used
         os.dup2(nowhere, stream)
     try:
-        answer: list[Finding] | str = list(check_component(component, load_registry(folders)))
+        answer: list[RuleResult] | str = list(check_component(component, load_registry(folders)))
     except CannotCheck as reason:
         answer = str(reason)
     connection.send(answer)

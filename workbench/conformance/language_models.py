@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from workbench.checkpoints.tokenizer import Corpus
-from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.decoding import answers_from_the_cache_equal_the_full_pass
-from workbench.conformance.findings import Rule, Subject, after, expect
-from workbench.conformance.fusions import (
+from workbench.conformance.cached_decoding import answers_from_the_cache_equal_the_full_pass
+from workbench.conformance.determinism import Call, CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.leakage import (
     no_answer_token_is_read_ahead,
     questions_are_answered_in_a_row_as_if_each_stood_alone,
 )
-from workbench.conformance.modules import (
+from workbench.conformance.model_parts import (
     EXACT,
     another_image_changes_the_loss,
     basics,
@@ -26,7 +25,9 @@ from workbench.conformance.modules import (
     gradients_reach_every_parameter,
     rows_do_not_mix,
 )
-from workbench.conformance.reference import QUESTIONS, corpus, gap, opened
+from workbench.conformance.reference_model import gap, opened
+from workbench.conformance.reference_questions import QUESTIONS, corpus
+from workbench.conformance.rules import Rule, Subject, after, expect
 from workbench.contracts.language_model import LanguageModel
 from workbench.layers.tensors import pick
 from workbench.model.vision_language_model import visible
@@ -99,7 +100,7 @@ def blocks_pass_hidden_states_first(subject: Subject) -> None:
 
 def it_gives_the_same_each_time(subject: Subject) -> None:
     """In eval mode, however often it is asked, and whatever it was asked before."""
-    expect_the_same_each_time(Asked(lambda: opened(subject.build(corpus())).eval(), _calls))
+    expect_the_same_each_time(CallPlan(lambda: opened(subject.build(corpus())).eval(), _calls))
 
 
 def what_it_is_given_stays_as_it_was(subject: Subject) -> None:
@@ -237,7 +238,7 @@ PLACED = (*MASKED, *after(MASKED, a_token_stands_where_its_position_says))
 THERE = (*PLACED, *after(BASICS, hidden_at_gives_what_forward_gives_there))
 ALONE = (*THERE, *after(THERE, questions_are_answered_in_a_row_as_if_each_stood_alone))
 CACHED = (*ALONE, *after(ALONE, the_cache_gives_what_one_pass_gives))
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     BASICS[0],
     *after(BASICS[:1], its_tokenizer_writes_what_it_reads),
     *BASICS[1:],

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
 from workbench.contracts.launcher import Crew, Do, Finished, Launcher, Tell
 
 PATIENCE = 60.0  # seconds; the first worker may have to load torch
 SOON = 4.0  # seconds in which a killed process is gone
 
 
+def nothing() -> None:
+    """The deed of a job that only notes its process."""
+
+
 @dataclass(frozen=True)
 class Errand:
-    """A job that notes its process in a file and then does what it is called."""
+    """A job that notes its process in a file and then does its deed, which has to be known to a worker by its name."""
 
     key: str
     file: Path
-    deed: str = "nothing"
+    deed: Callable[[], object] = nothing
 
 
 def prepare(device: str) -> Do:
@@ -31,8 +35,23 @@ def prepare(device: str) -> Do:
     return _do
 
 
+def fail() -> None:
+    """The deed of a job that raises."""
+    raise ZeroDivisionError("on purpose")
+
+
+def die() -> None:
+    """The deed of a job that takes its process with it, as the system does where memory runs out."""
+    os._exit(7)
+
+
+def hang() -> None:
+    """The deed of a job that has to be stopped."""
+    time.sleep(10 * PATIENCE)
+
+
 def it_can_be_built_with_these_options(subject: Subject) -> None:
-    """What it raises is the finding."""
+    """What it raises breaks the rule."""
     subject.build()
 
 
@@ -54,7 +73,7 @@ def every_job_is_done_once_and_told(subject: Subject) -> None:
 def a_job_that_raises_is_told_and_stops_no_other(subject: Subject) -> None:
     """Its error is news; the worker lives on."""
     with _open(subject) as launcher, _folder() as folder:
-        ended = _run(launcher, [Errand("bad", folder / "bad", "raise"), Errand("good", folder / "good")])
+        ended = _run(launcher, [Errand("bad", folder / "bad", fail), Errand("good", folder / "good")])
         error = ended["bad"].error or {}
         expect(error.get("type") == "ZeroDivisionError", f"a job that raises ZeroDivisionError ends with {error}")
         expect(ended["good"].error is None, f"the job after one that raised ends with {ended['good'].error}")
@@ -63,7 +82,7 @@ def a_job_that_raises_is_told_and_stops_no_other(subject: Subject) -> None:
 def a_worker_that_dies_is_told_and_replaced(subject: Subject) -> None:
     """As one the system kills when memory runs out."""
     with _open(subject) as launcher, _folder() as folder:
-        ended = _run(launcher, [Errand("bad", folder / "bad", "die"), Errand("good", folder / "good")])
+        ended = _run(launcher, [Errand("bad", folder / "bad", die), Errand("good", folder / "good")])
         expect(bool(ended["bad"].error), "a worker that ended in the middle of a job is told as if the job were done")
         expect(ended["good"].error is None, f"the job after a dead worker ends with {ended['good'].error}")
 
@@ -71,7 +90,7 @@ def a_worker_that_dies_is_told_and_replaced(subject: Subject) -> None:
 def a_job_can_be_stopped(subject: Subject) -> None:
     """One that hangs is ended with its worker, and no news of it comes any more."""
     with _open(subject) as launcher, _folder() as folder:
-        hanging = Errand("bad", folder / "bad", "hang")
+        hanging = Errand("bad", folder / "bad", hang)
         launcher.begin(hanging)
         _wait_for(hanging.file)
         launcher.stop("bad")
@@ -83,7 +102,7 @@ def a_job_can_be_stopped(subject: Subject) -> None:
 def closing_ends_every_worker(subject: Subject) -> None:
     """In the middle of a job too."""
     with _folder() as folder:
-        hanging = Errand("bad", folder / "bad", "hang")
+        hanging = Errand("bad", folder / "bad", hang)
         with _open(subject) as launcher:
             launcher.begin(hanging)
             _wait_for(hanging.file)
@@ -91,7 +110,7 @@ def closing_ends_every_worker(subject: Subject) -> None:
 
 
 BASICS = in_turn(it_can_be_built_with_these_options, every_job_is_done_once_and_told)
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(
         BASICS,
@@ -107,13 +126,7 @@ def _do(job: Errand, tell: Tell) -> None:
     with job.file.open("a") as file:
         file.write(f"{os.getpid()}\n")
     tell(1, 2, None)
-    match job.deed:
-        case "raise":
-            raise ZeroDivisionError("on purpose")
-        case "die":
-            os._exit(7)
-        case "hang":
-            time.sleep(10 * PATIENCE)
+    job.deed()
 
 
 @contextmanager

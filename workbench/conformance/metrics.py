@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy
 
-from workbench.conformance.calls import Asked, Call, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
+from workbench.conformance.determinism import Call, CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import Metric, summarized
 
@@ -24,7 +24,7 @@ def mistaken() -> list[Prediction]:
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
-    """What it raises is the finding."""
+    """What it raises breaks the rule."""
     subject.build()
 
 
@@ -44,7 +44,7 @@ def every_prediction_gets_a_number(subject: Subject) -> None:
 
 def it_gives_the_same_each_time(subject: Subject) -> None:
     """However often it is asked, and whatever it was asked before."""
-    expect_the_same_each_time(Asked(subject.build, _calls))
+    expect_the_same_each_time(CallPlan(subject.build, _calls))
 
 
 def predictions_stay_as_they_were(subject: Subject) -> None:
@@ -142,7 +142,7 @@ def counts_add_up_to_the_metric(subject: Subject) -> None:
 def its_summary_gives_the_same_each_time_and_changes_nothing(subject: Subject) -> None:
     """It is asked for thousands of resamples of the same sums."""
     if subject.build().counts(perfect()) is not None:
-        expect_the_same_each_time(Asked(subject.build, _summaries))
+        expect_the_same_each_time(CallPlan(subject.build, _summaries))
         expect_inputs_stay(_summaries(subject.build(), 0))
 
 
@@ -176,7 +176,7 @@ BASICS = in_turn(
     predictions_stay_as_they_were,
 )
 COUNTED = after((*BASICS, Rule(a_score_depends_on_no_other_answer)), counts_add_up_to_the_metric)
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(BASICS, perfect_answers_get_the_best_value),
     *after(BASICS, a_share_lies_between_0_and_1, a_score_depends_on_no_other_answer),

@@ -10,9 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from workbench.conformance.chances import start_chances
-from workbench.conformance.findings import Check, Rule, Subject, after, expect, in_turn
-from workbench.conformance.reference import batch_for, compose, gap, opened, other_ids, train_briefly, trained
+from workbench.conformance.random_numbers import seed_all
+from workbench.conformance.reference_model import batch_for, compose, gap, opened, other_ids, train_briefly, trained
+from workbench.conformance.rules import Check, Rule, Subject, after, expect, in_turn
 from workbench.data.collator import Batch
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -24,7 +24,7 @@ APART = (
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
-    """Built and composed; what it raises is the finding."""
+    """Built and composed; what it raises breaks the rule."""
     compose(subject)
 
 
@@ -194,7 +194,7 @@ def _moved_by_others(make: Callable[[], VisionLanguageModel]) -> float:
 
 def _seeded(model: VisionLanguageModel, batch: Batch) -> Tensor:
     """The logits, with the same dropout each time."""
-    start_chances(8)
+    seed_all(8)
     with torch.no_grad():
         return model.logits(batch)
 

@@ -7,13 +7,13 @@ import pickle
 
 from torch import Tensor
 
-from workbench.conformance.calls import Asked, expect_inputs_stay, expect_the_same_each_time
-from workbench.conformance.chances import start_chances
 from workbench.conformance.changed_layers import calls_of_changed_layers, whole_model
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
-from workbench.conformance.modules import EXACT
-from workbench.conformance.reference import batch_for, gap, trained
-from workbench.conformance.values import same
+from workbench.conformance.copy_and_compare import same
+from workbench.conformance.determinism import CallPlan, expect_inputs_stay, expect_the_same_each_time
+from workbench.conformance.model_parts import EXACT
+from workbench.conformance.random_numbers import seed_all
+from workbench.conformance.reference_model import batch_for, gap, trained
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
 from workbench.contracts.quantizer import FULL_BITS
 from workbench.model.build import count_bytes
 from workbench.model.generation import generate
@@ -23,7 +23,7 @@ AGAIN = 8  # times a model is quantized, and a whole one asked, which takes long
 
 
 def it_can_quantize_with_these_options(subject: Subject) -> None:
-    """A model of reference parts; what it raises is the finding."""
+    """A model of reference parts; what it raises breaks the rule."""
     subject.build().quantize(_model(subject))
 
 
@@ -47,8 +47,8 @@ def the_same_weights_give_the_same_bits(subject: Subject) -> None:
 
 def a_quantized_model_gives_the_same_each_time(subject: Subject) -> None:
     """However often it is asked: the layers that were changed, and the whole."""
-    expect_the_same_each_time(Asked(lambda: _quantized(subject), calls_of_changed_layers))
-    expect_the_same_each_time(Asked(lambda: _quantized(subject), whole_model), rounds=AGAIN)
+    expect_the_same_each_time(CallPlan(lambda: _quantized(subject), calls_of_changed_layers))
+    expect_the_same_each_time(CallPlan(lambda: _quantized(subject), whole_model), rounds=AGAIN)
 
 
 def what_its_layers_are_given_stays_as_it_was(subject: Subject) -> None:
@@ -137,7 +137,7 @@ def _model(subject: Subject) -> VisionLanguageModel:
 
 def _quantized(subject: Subject) -> VisionLanguageModel:
     model, quantizer = _model(subject), subject.build()
-    start_chances(9)
+    seed_all(9)
     quantizer.quantize(model)
     return model.eval()
 
@@ -153,7 +153,7 @@ BASICS = in_turn(
     a_quantized_model_gives_the_same_each_time,
     what_its_layers_are_given_stays_as_it_was,
 )
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(
         BASICS,

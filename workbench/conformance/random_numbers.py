@@ -10,15 +10,15 @@ from typing import Any
 import numpy
 import torch
 
-Chances = dict[str, Any]  # whose -> their state
+RandomStates = dict[str, Any]  # whose generator -> its state
 
 
-def chances() -> Chances:
-    """Where they are now; asking for them moves them."""
+def random_states() -> RandomStates:
+    """The state of each generator; drawing from one changes its own."""
     return {"torch": torch.get_rng_state(), "Python": random.getstate(), "numpy": numpy.random.get_state()}
 
 
-def start_chances(seed: int) -> None:
+def seed_all(seed: int) -> None:
     """Start all of them from a seed, as a phase of training does."""
     torch.manual_seed(seed)
     random.seed(seed)
@@ -26,9 +26,9 @@ def start_chances(seed: int) -> None:
 
 
 @contextmanager
-def chance_restored() -> Iterator[None]:
-    """After the body they are where they were before it."""
-    before = chances()
+def random_states_restored() -> Iterator[None]:
+    """Whatever the body draws, what is drawn after it is what would have been drawn without it."""
+    before = random_states()
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from workbench.conformance.findings import Rule, Subject, after, expect, in_turn
+from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
 from workbench.contracts.tracker import Tracker
 
 AXES = {"fusion": "glance(depth=2)", "language_model.depth": "3", "prompt": "<image> {question}?/\\n: 图"}
@@ -20,7 +20,7 @@ LABELS = ("vit, glance(depth=2): tune", "base: align", "../up: a/b")
 
 
 def it_can_be_built_with_these_options(subject: Subject) -> None:
-    """What it raises is the finding."""
+    """What it raises breaks the rule."""
     subject.build()
 
 
@@ -78,7 +78,7 @@ def _follow(tracker: Tracker, folder: Path) -> None:
 
 
 BASICS = in_turn(it_can_be_built_with_these_options, it_takes_a_whole_run)
-CHECKS: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     *BASICS,
     *after(
         BASICS,

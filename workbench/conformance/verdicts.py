@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.config.component import Checkpoint, Component, identity, named
 from workbench.config.experiment import Experiment
-from workbench.conformance.apart import TooLong, check_apart
-from workbench.conformance.findings import CannotCheck
-from workbench.conformance.used import external_components
+from workbench.conformance.examine import CannotCheck
+from workbench.conformance.external_plugins import external_components
+from workbench.conformance.isolated_check import TooLong, check_isolated
 from workbench.devices.capabilities import instructions
 from workbench.errors import UserError
 from workbench.package_code import EVALUATION, core_code, versions_of
@@ -133,10 +133,10 @@ def judge(experiment: Experiment, registry: Registry, artifacts: Path, ask: bool
 def _ask(component: Component, registry: Registry) -> tuple[Verdict, bool]:
     """The verdict, and whether it would be the same again."""
     try:
-        findings = check_apart(component, registry.folders)
+        results = check_isolated(component, registry.folders)
     except CannotCheck as reason:
         return Verdict(obstacle=str(reason)), isinstance(reason, TooLong)
-    return Verdict(broken={each.title: each.why for each in findings if not each.passed}), True
+    return Verdict(broken={each.title: each.why for each in results if not each.passed}), True
 
 
 def _made_of(component: Component, entry: Entry) -> MadeOf:

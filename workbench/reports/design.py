@@ -28,7 +28,7 @@ class Design:
 
     @cached_property
     def others(self) -> list[tuple[str, ...]]:
-        """The cell of each trial."""
+        """The cell of each trial: its labels on all axes but this one and the seed."""
         columns = [name for name in self.axes.columns if name not in (self.axis, SEED)]
         return [tuple(row) for row in self.axes[columns].astype(str).to_numpy()] if columns else [()] * len(self.axes)
 
@@ -39,17 +39,17 @@ class Design:
 
     @cached_property
     def present(self) -> list[str]:
-        """The labels that have trials, in order."""
+        """The labels that have trials, in the order of the axis."""
         return [label for label in self.labels if self.cells_of(label)]
 
     @cached_property
     def all_cells(self) -> set[tuple[str, ...]]:
-        """Every cell that any value has."""
+        """Every cell that any value was tried in, whether the others were or not."""
         return set(self.others)
 
     @cached_property
     def cells(self) -> set[tuple[str, ...]]:
-        """The cells that every present value has."""
+        """The cells that every present value was tried in: a fair comparison goes over these."""
         return set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
 
     def cells_of(self, label: str) -> set[tuple[str, ...]]:

@@ -46,17 +46,17 @@ class Study:
 
     @cached_property
     def done(self) -> list[Record]:
-        """The trials that have results."""
+        """The trials that finished: they alone are in tables of numbers and in averages."""
         return [record for record in self.records if record.status == DONE]
 
     @cached_property
     def failed(self) -> list[Record]:
-        """The trials that ended with an error."""
+        """The trials that ended with an error: listed, and in no average."""
         return [record for record in self.records if record.status != DONE]
 
     @property
     def expected(self) -> int:
-        """How many trials the experiment has."""
+        """How many trials were asked for, run or not."""
         return len(self.summary.trials)
 
     @property
@@ -80,12 +80,12 @@ class Study:
 
     @cached_property
     def seeds(self) -> list[str]:
-        """The seeds of the finished trials."""
+        """The seeds that finished trials began from, each once; with one, nothing is known of the luck of training."""
         return sorted(set(self.axes[SEED])) if self.done else []
 
     @property
     def has_gain(self) -> bool:
-        """Whether a control was evaluated."""
+        """Whether a control was evaluated, so that what the image is worth is known."""
         return GAIN in self.samples
 
     @property

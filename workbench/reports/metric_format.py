@@ -13,7 +13,7 @@ from workbench.reports.wording import spoken
 
 @dataclass(frozen=True)
 class Scale:
-    """How a metric is read."""
+    """Whether more of a metric is better, and whether it is a share that is shown in percent."""
 
     higher_is_better: bool
     percent: bool
@@ -29,17 +29,17 @@ class MetricFormat:
 
     @property
     def unit(self) -> str:
-        """`%`, or nothing."""
+        """What stands behind a value: `%` for a share, else nothing."""
         return "%" if self.scale.percent else ""
 
     @property
     def difference_unit(self) -> str:
-        """`points`, or nothing."""
+        """What stands behind a difference of values: `points` for shares, else nothing."""
         return "points" if self.scale.percent else ""
 
     @property
     def words(self) -> str:
-        """The metric's name as words."""
+        """The name as a sentence has it, as `VQA accuracy` for `vqa_accuracy`."""
         return spoken(self.name)
 
     def value(self, value: float) -> str:

@@ -49,7 +49,7 @@ RUN_FACTS = (
 
 @dataclass(frozen=True)
 class AxisSection:
-    """What the page says about one axis."""
+    """The section of the page on one axis: what was found, its table, and its plot where there is one."""
 
     axis: str
     finding: Finding

@@ -31,6 +31,6 @@ def not_compared(study: Study) -> str:
 
 
 def _some(texts: Sequence[str], between: str = ", ") -> str:
-    """The first few."""
+    """The first few in one line, and how many more there are."""
     more = f"{between}and {len(texts) - FEW} more" if len(texts) > FEW else ""
     return between.join(texts[:FEW]) + more

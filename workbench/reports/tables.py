@@ -152,14 +152,14 @@ def stale_cell(study: Study, record: Record) -> dict[str, str]:
 
 
 def legend(study: Study) -> list[str]:
-    """What the mark means."""
+    """The note below a table that says what the mark of its stale rows means; none where no row has it."""
     if not study.stale:
         return []
     return [f"{MARK} Out of date: code, data or weights it was made of have changed since."]
 
 
 def axis_caption(study: Study, axis: str) -> str:
-    """What was averaged and what was compared."""
+    """The caption of an axis's table: over what its means go, and what its differences are to."""
     others = [spoken(each) for each in study.compared if each != axis] + (["seed"] if len(study.seeds) > 1 else [])
     over = f"mean over {joined(others)}" if others else "one trial a value"
     against = f"differences are to {study.baseline(axis)}, p after Holm"

@@ -13,7 +13,7 @@ from workbench.registry import load_registry
 # Add a line for each set of options that an experiment will use.
 @pytest.mark.parametrize("options", [{}], ids=str)
 def test_every_rule_is_kept(options):
-    """Each finding says what is wrong and what to change."""
+    """Each result says what is wrong and what to change."""
     registry = load_registry([Path(__file__).parent])
     broken = [each for each in check(registry, "new_kind", "new_plugin", **options) if not each.passed]
     assert not broken, "\n\n".join(f"{each.title}: {each.explanation}" for each in broken)
