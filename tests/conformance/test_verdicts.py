@@ -12,53 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.small import PLUGINS, SMALL, CommandLine, write
-from workbench.config.component import Component
+from tests.conformance.broken_metric import BROKEN, RULE, experiment, plugin
+from tests.small import PLUGINS, CommandLine
 from workbench.config.experiment import load_experiment
-from workbench.conformance.examine import CannotCheck
-from workbench.conformance.isolated_check import check_isolated
 from workbench.conformance.verdicts import CHECKS, Judged, judge
 from workbench.devices.capabilities import instructions
 from workbench.registry import load_registry
-
-SCORES = """
-import os, sys, time
-from pathlib import Path
-import torch
-from workbench import Metric, UserError, hookimpl
-
-class Mine(Metric):
-    \"\"\"Right or wrong; it breaks a rule where `share` is not 1.\"\"\"
-
-    percent = True
-
-    def __init__(self, *, share: float = 1.0, folder: Path | None = None):
-        self.share = share
-        CONSTRUCT
-
-    def scores(self, predictions):
-        return [self.share * (each.answer in each.example.answers) for each in predictions]
-
-@hookimpl
-def register_metrics(register):
-    register("mine", Mine)
-"""
-BROKEN = "{name: mine, share: 2.0}"
-RULE = "a share lies between 0 and 1"
 
 
 @pytest.fixture
 def workbench(tmp_path, monkeypatch, capsys) -> CommandLine:
     return CommandLine(tmp_path, monkeypatch, capsys)
-
-
-def plugin(folder: Path, construct: str = "pass") -> None:
-    (folder / "plugins").mkdir(exist_ok=True)
-    (folder / "plugins/mine.py").write_text(SCORES.replace("CONSTRUCT", construct))
-
-
-def experiment(folder: Path, metric: str = BROKEN) -> Path:
-    return write(folder, SMALL.replace("[vqa_accuracy, loss]", f"[{metric}]"))
 
 
 def judged(folder: Path, metric: str = BROKEN, ask: bool = True) -> dict[str, Judged]:
@@ -203,50 +167,8 @@ def test_a_plugin_that_needs_a_gpu_cannot_be_checked_without_one(tmp_path):
     assert "could not be checked: it needs a GPU" in told
 
 
-def test_a_check_that_takes_too_long_is_ended(tmp_path):
-    plugin(tmp_path, "time.sleep(60)")
-    with pytest.raises(CannotCheck, match="more than 0.5 seconds"):
-        check_isolated(Component("metric", "mine", {"share": 1.0}), (tmp_path / "plugins",), limit=0.5)
-
-
 def test_a_plugin_that_cannot_be_checked_stops_no_run(workbench):
     plugin(workbench.folder, "if 'workbench.conformance.isolated_check' in sys.modules: import a_package_nobody_has")
     words = ("run", experiment(workbench.folder, "mine"), "--plugins", PLUGINS, "--workers", "1", "--device", "cpu")
     told = workbench(*words)
     assert "metric mine(share=1, folder=null) could not be checked: it needs a package" in told.output
-
-
-def test_an_experiment_is_checked_with_the_options_of_its_trials(workbench):
-    plugin(workbench.folder)
-    file = experiment(workbench.folder)
-    told = workbench("check", file, "--plugins", PLUGINS)
-    assert told.code == 1
-    assert "dataset squares(images=16): 10 of 10 rules kept" in told.output
-    assert f"metric mine(share=2, folder=null): 8 of 9 rules kept\n  {RULE}: " in told.output
-    told = workbench("check", file, "--plugins", PLUGINS, "--set", "metrics=[mine]", "--kind", "metric")
-    assert (told.code, told.output) == (0, "metric mine(share=1, folder=null): 9 of 9 rules kept\n")
-
-
-def test_options_are_set_for_a_check(workbench):
-    plugin(workbench.folder)
-    assert workbench("check", "plugins").code == 0
-    told = workbench("check", "plugins", "--set", "metric.share=2")
-    assert told.code == 1
-    assert RULE in told.output
-
-
-@pytest.mark.parametrize(
-    ("setting", "told"),
-    [
-        ("metric.shares=2", "no metric there has such an option. Did you mean 'share'?"),
-        ("metrics.share=2", "Did you mean 'metric'?"),
-        ("metric.share=two", "does not fit mine.share (float)"),
-        ("metric=mine", "give an option, as --set metric.OPTION=value"),
-        ("metric.share", "this is no setting"),
-    ],
-)
-def test_a_setting_that_does_not_fit_is_told(workbench, setting, told):
-    plugin(workbench.folder)
-    ended = workbench("check", "plugins", "--set", setting)
-    assert ended.code == 2
-    assert told in ended.errors

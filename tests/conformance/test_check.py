@@ -1,0 +1,68 @@
+"""Every built-in plugin keeps every rule of its kind."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+
+import pytest
+
+from tests.tiny import builtin_registry
+from workbench.conformance import check
+from workbench.conformance.check import RULES
+from workbench.errors import UserError
+from workbench.hookspecs import KINDS
+from workbench.registry import Entry
+
+
+def needs(entry: Entry) -> Sequence[pytest.MarkDecorator]:
+    """Skips a plugin whose packages are not installed."""
+    packages: Sequence[str] = getattr(entry.factory, "packages", ())
+    missing = [each for each in packages if not list(importlib.metadata.distributions(name=each))]
+    return [pytest.mark.skip(f"{entry.name} needs {', '.join(missing)}: pip install workbench[...]")] if missing else []
+
+
+# They want packages that nothing else here needs and take many seconds to start: `workbench check` tries them.
+OTHER_TOOLS = ("mlflow", "wandb")
+BUILT_IN = [
+    pytest.param(entry.kind, entry.name, {}, marks=needs(entry), id=f"{entry.kind}-{entry.name}")
+    for entry in builtin_registry().entries()
+    if not any(option.required for option in entry.options.values())  # what needs files has tests of its own
+    and entry.name not in OTHER_TOOLS
+]
+OPTIONS = [
+    ("encoder", "vit", {"stem_depth": 2, "patch_size": 8, "width": 32, "depth": 1}),
+    ("encoder", "clip", {"class_token": True, "layer": -1, "width": 32, "depth": 2}),
+    ("connector", "mlp", {"hidden": 5}),
+    ("connector", "resampler", {"queries": 3, "depth": 1, "heads": 2}),
+    ("connector", "pixel_shuffle", {"factor": 1}),
+    ("connector", "qformer", {"queries": 3, "width": 24, "depth": 3, "every": 3}),
+    ("fusion", "cross_attention", {"every": 2, "heads": 2}),
+    ("language_model", "gpt", {"layer_norm": True, "width": 32, "depth": 2}),
+    ("language_model", "llama", {"key_value_heads": 2, "tied": False, "width": 32, "depth": 2, "mlp_width": 48}),
+    ("adapter", "lora", {"rank": 2, "dropout": 0.1, "targets": ["language_model.*", "connector.*"]}),
+    ("adapter", "full", {"targets": ["fusion.*"]}),
+    ("quantizer", "int8", {"include": ["language_model.*"], "exclude": ["*mlp*"]}),
+    ("launcher", "local", {"workers": 1, "memory_gb": 1.0}),
+    ("dataset", "easy_vqa", {"shift": 4, "flip": True, "background": 10.0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), BUILT_IN + OPTIONS)
+def test_every_built_in_plugin_keeps_every_rule(kind, name, options):
+    results = list(check(builtin_registry(), kind, name, **options))
+    assert len(results) == len(RULES[kind])
+    assert [f"{result.title}: {result.explanation}" for result in results if not result.passed] == []
+
+
+def test_a_fusion_is_tried_beside_a_decoder_whose_width_its_heads_divide():
+    assert next(check(builtin_registry(), "fusion", "cross_attention", heads=6)).passed
+
+
+def test_every_kind_has_rules():
+    assert set(RULES) == set(KINDS)
+
+
+def test_wrong_options_are_the_callers_mistake():
+    with pytest.raises(UserError, match="does not fit gated.heads"):
+        check(builtin_registry(), "fusion", "gated", heads=0)
