@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def generate(
     the left: each question continues at its own position and sees its own segment. Greedy at temperature 0, else
     sampled from the softmax of logits / temperature.
     """
-    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
     return _answers(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
 
 
@@ -52,7 +53,7 @@ def generate_and_judge(
     batch: prompts with their right answers. Both come from one reading: what is generated cannot see the right
     answers, which are forgotten before the first token.
     """
-    hidden, conversation = model.read(vision, batch, room=_questions(batch) * max_new_tokens)
+    hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
     losses = model.losses_of(hidden, batch)
     conversation.forget(~batch.prompt)
     return _answers(model, hidden, conversation, batch, max_new_tokens), losses
@@ -98,44 +99,66 @@ def _steps(
 
     Each step gives the rows that are left [R',1], and for each the numbers of its questions and their tokens [R',Q'].
     """
-    language_model = model.language_model
-    end = language_model.tokenizer.end
-    last, open_ = _ends(batch)  # [R,Q]
+    end = model.language_model.tokenizer.end
+    last, there = _ends(batch)  # [R,Q]
     hidden = pick(hidden, last)  # [R,Q,D]
-    positions = conversation.positions.gather(1, last)
-    numbers = torch.arange(last.shape[1], device=last.device).expand_as(last)
-    rows = torch.arange(len(last), device=last.device)[:, None]
-    closed = ~open_
-    segments = (numbers + 1).masked_fill(closed, -1)
+    questions = _Questions.all_of(conversation.positions.gather(1, last), closed=~there)
     for step in range(max_new_tokens):
-        ids = _choose(language_model.head(hidden).float(), temperature, generator).masked_fill(closed, end)  # [R',Q']
-        yield rows, numbers, ids
+        logits = model.language_model.head(hidden).float()
+        ids = _choose(logits, temperature, generator).masked_fill(questions.closed, end)  # [R',Q']
+        yield questions.rows, questions.numbers, ids
         if step + 1 == max_new_tokens:
             break
-        if not torch.equal(ended := ids == end, closed):
-            open_ = ~ended
-            left = open_.any(1).nonzero()[:, 0]
+        if not torch.equal(ended := ids == end, questions.closed):
+            left = (~ended).any(1).nonzero()[:, 0]
             if not len(left):
                 break
-            if len(left) < len(rows):
-                rows, conversation = rows[left], conversation.keep(left, language_model)
-            # Open questions first: as many columns as the row with most of them needs.
-            order = open_[left].int().argsort(dim=1, descending=True, stable=True)[:, : int(open_[left].sum(1).max())]
-            open_, ids, numbers, positions = (each[left].gather(1, order) for each in (open_, ids, numbers, positions))
-            closed = ~open_
-            segments = (numbers + 1).masked_fill(closed, -1)
-        positions = positions + 1
-        hidden = model.answer(conversation, ids, positions, segments)
+            if len(left) < len(ids):
+                conversation = conversation.keep(left, model.language_model)
+            questions, ids = questions.narrowed(left, ended[left], ids[left])
+        questions.positions = questions.positions + 1
+        hidden = model.answer(conversation, ids, questions.positions, questions.segments)
 
 
-def _questions(batch: Batch) -> int:
+@dataclass
+class _Questions:
+    """The questions of the rows that are left: `rows` [R',1] says which rows, `numbers` [R',Q'] which of each row's
+    questions, `positions` [R',Q'] of their last tokens. Those that are `closed` fill up rows with fewer open ones."""
+
+    rows: Tensor
+    numbers: Tensor
+    positions: Tensor
+    closed: Tensor
+    segments: Tensor = field(init=False)  # [R',Q'], which nothing sees where a question is closed
+
+    def __post_init__(self) -> None:
+        self.segments = (self.numbers + 1).masked_fill(self.closed, -1)
+
+    @classmethod
+    def all_of(cls, positions: Tensor, closed: Tensor) -> _Questions:
+        """Every question of every row [R,Q]."""
+        count, most = positions.shape
+        rows = torch.arange(count, device=positions.device)[:, None]
+        return cls(rows, torch.arange(most, device=positions.device).expand_as(positions), positions, closed)
+
+    def narrowed(self, left: Tensor, closed: Tensor, ids: Tensor) -> tuple[_Questions, Tensor]:
+        """The rows `left` [R'], their open questions first, in as many columns as the row with most of them needs; and
+        of the tokens `ids` [R',Q'] of these rows those of the same questions."""
+        open_ = ~closed
+        order = open_.int().argsort(dim=1, descending=True, stable=True)[:, : int(open_.sum(1).max())]
+        numbers, positions = (each[left].gather(1, order) for each in (self.numbers, self.positions))
+        questions = _Questions(self.rows[left], numbers, positions, closed.gather(1, order))
+        return questions, ids.gather(1, order)
+
+
+def _most_questions(batch: Batch) -> int:
     """The most questions in a row."""
     return int(batch.segments.max())
 
 
 def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
     """Where the prompt of each question ends [R,Q], and which questions there are [R,Q]."""
-    numbers = torch.arange(1, _questions(batch) + 1, device=batch.ids.device)
+    numbers = torch.arange(1, _most_questions(batch) + 1, device=batch.ids.device)
     places = torch.arange(batch.ids.shape[1], device=batch.ids.device)
     member = (batch.segments[:, None, :] == numbers[None, :, None]) & batch.prompt[:, None, :]  # [R,Q,T]
     return (member * places).amax(-1), member.any(-1)
