@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,39 +52,60 @@ def folder(
     groups and ids may be missing. Several answers, or images, may be a list in JSON. Captions have one `question` for
     all, and `task: captions`.
     """
-    columns = columns or {}
+    files = ImageFiles(images)
+    names = _names(columns or {}, question)
+    table = _Table(files, names, frozenset(columns or {}), question, separator, frames)
+    settings = (sorted(names.items()), question, separator, task, frames)
+    return FileDataset({task: table.examples}, tables, files, settings, most_broken, test_share)
+
+
+def _names(columns: Mapping[str, str], question: str | None) -> dict[str, str]:
+    """What each column is called; `UserError` for a column that is none, or would not be read."""
     for meaning in columns:
         if meaning not in COLUMNS:
             known = ", ".join(COLUMNS)
             raise UserError(f"columns: '{meaning}' is none.{did_you_mean(meaning, COLUMNS)} Write one of: {known}")
     if question is not None and "question" in columns:
         raise UserError("give either question, asked of every image, or the column of questions")
-    names, files = {**COLUMNS, **columns}, ImageFiles(images)
+    return {**COLUMNS, **columns}
 
-    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+
+@dataclass(frozen=True)
+class _Table:
+    """How rows become examples: the names of the columns, those of them that the experiment has `given`, and what
+    holds of every row."""
+
+    files: ImageFiles
+    names: Mapping[str, str]
+    given: frozenset[str]
+    question: str | None
+    separator: str
+    frames: int | None
+
+    def examples(self, split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        """The examples of a split, whose one table is read anew."""
         for number, entry in enumerate(read_entries(paths[0])):
-            own = _cell(entry, names["id"], "id" in columns) or str(number)
-            named = [files.key(split, image=name) for name in _parts(entry, names["image"], separator, "image")]
-            first, *more = [key for each in named for key in files.frames(each, frames)]
+            own = self._cell(entry, "id") or str(number)
+            named = [
+                self.files.key(split, image=name)
+                for name in _parts(entry, self.names["image"], self.separator, "image")
+            ]
+            first, *more = [key for each in named for key in self.files.frames(each, self.frames)]
             yield Example(
                 f"{split}/{own}",
                 first,
-                question or entry.text(names["question"]),
-                _answers(entry, names["answers"], separator),
-                _cell(entry, names["group"], "group" in columns),
+                self.question or entry.text(self.names["question"]),
+                _answers(entry, self.names["answers"], self.separator),
+                self._cell(entry, "group"),
                 more=tuple(more),
             )
 
-    settings = (sorted(names.items()), question, separator, task, frames)
-    return FileDataset({task: read}, tables, files, settings, most_broken, test_share)
-
-
-def _cell(entry: Entry, column: str, named: bool) -> str:
-    """A text or number; nothing where the column is not there, unless the experiment names it."""
-    value = entry.value.get(column)
-    if value in (None, "") and not named:
-        return ""
-    return entry.name(column)
+    def _cell(self, entry: Entry, meaning: str) -> str:
+        """A text or number; nothing where the column is not there, unless the experiment names it."""
+        column = self.names[meaning]
+        if entry.value.get(column) in (None, "") and meaning not in self.given:
+            return ""
+        return entry.name(column)
 
 
 def _answers(entry: Entry, column: str, separator: str) -> tuple[str, ...]:

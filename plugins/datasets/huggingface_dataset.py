@@ -57,12 +57,9 @@ class HuggingFaceDataset(Dataset):
             PositiveInt | None, Field(description="the first so many rows of each split; null: all")
         ] = None,
     ):
-        self.columns = {**COLUMNS, **(columns or {})}
-        self.named = tuple(columns or ())
-        self.hub = source if isinstance(source, str) else None
-        self.config, self.revision = config, revision
-        files = {} if isinstance(source, str) else source
-        self.files = {split: [each] if isinstance(each, Path) else list(each) for split, each in files.items()}
+        self.columns, self.named = {**COLUMNS, **(columns or {})}, tuple(columns or ())
+        self.hub, self.config, self.revision = source if isinstance(source, str) else None, config, revision
+        self.files = {} if isinstance(source, str) else _lists_of(source)
         self.names = splits or {split: split for split in self.files or ("train", "test")}
         self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
         self._check()
@@ -192,6 +189,11 @@ class HuggingFaceDataset(Dataset):
         except Exception as error:  # the library and what it calls raise dozens of kinds
             what = self.hub or ", ".join(map(str, self.files[split]))
             raise DataError(f"{what} cannot be loaded as '{split}': {error}") from error
+
+
+def _lists_of(files: Mapping[str, Path | Sequence[Path]]) -> dict[str, list[Path]]:
+    """The files of each split, where a single one may stand for a list."""
+    return {split: [each] if isinstance(each, Path) else list(each) for split, each in files.items()}
 
 
 def _library() -> Any:

@@ -109,27 +109,6 @@ class CLIP(Encoder):
             self._build(sizes, layer, class_token)
         load_into(self.to_empty(device=torch.get_default_device()), weights, checkpoint)
 
-    def _build(self, sizes: Sizes, layer: int, class_token: bool) -> None:
-        if sizes.image_size % sizes.patch_size:
-            raise UserError(f"patch_size {sizes.patch_size} does not divide image_size {sizes.image_size}")
-        self.sizes = sizes
-        self.image_size = sizes.image_size
-        depth = sizes.num_hidden_layers
-        self.used = depth + 1 + layer if layer < 0 else layer  # how many blocks `forward` runs
-        if not 0 <= self.used <= depth:
-            raise UserError(
-                f"layer {layer} is not among the hidden states 0 to {depth} (or -{depth + 1} to -1) of {depth} blocks"
-            )
-        self.class_token = class_token
-        patches = (sizes.image_size // sizes.patch_size) ** 2
-        self.shape = VisionShape(sizes.hidden_size, patches + class_token)
-        self.class_embedding = nn.Parameter(torch.empty(sizes.hidden_size).normal_(std=0.02))
-        self.patches = nn.Conv2d(3, sizes.hidden_size, sizes.patch_size, stride=sizes.patch_size, bias=False)
-        self.positions = nn.Parameter(torch.empty(patches + 1, sizes.hidden_size).normal_(std=0.02))
-        self.norm_before = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
-        self.blocks = nn.ModuleList(Block(sizes) for _ in range(depth))
-        self.norm_after = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
-
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
         """Those of the checkpoint."""
@@ -182,6 +161,27 @@ class CLIP(Encoder):
                 }
             },
         )
+
+    def _build(self, sizes: Sizes, layer: int, class_token: bool) -> None:
+        if sizes.image_size % sizes.patch_size:
+            raise UserError(f"patch_size {sizes.patch_size} does not divide image_size {sizes.image_size}")
+        self.sizes = sizes
+        self.image_size = sizes.image_size
+        depth = sizes.num_hidden_layers
+        self.used = depth + 1 + layer if layer < 0 else layer  # how many blocks `forward` runs
+        if not 0 <= self.used <= depth:
+            raise UserError(
+                f"layer {layer} is not among the hidden states 0 to {depth} (or -{depth + 1} to -1) of {depth} blocks"
+            )
+        self.class_token = class_token
+        patches = (sizes.image_size // sizes.patch_size) ** 2
+        self.shape = VisionShape(sizes.hidden_size, patches + class_token)
+        self.class_embedding = nn.Parameter(torch.empty(sizes.hidden_size).normal_(std=0.02))
+        self.patches = nn.Conv2d(3, sizes.hidden_size, sizes.patch_size, stride=sizes.patch_size, bias=False)
+        self.positions = nn.Parameter(torch.empty(patches + 1, sizes.hidden_size).normal_(std=0.02))
+        self.norm_before = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
+        self.blocks = nn.ModuleList(Block(sizes) for _ in range(depth))
+        self.norm_after = nn.LayerNorm(sizes.hidden_size, sizes.layer_norm_eps)
 
     def _through(self, images: Tensor, count: int) -> Tensor:
         """The hidden state after `count` blocks [P,1+N,Dv]."""

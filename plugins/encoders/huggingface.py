@@ -19,6 +19,7 @@ from torch.nn import functional
 from workbench import (
     Checkpoint,
     Encoder,
+    Preprocessing,
     Tiles,
     TransformersPart,
     UserError,
@@ -69,28 +70,18 @@ class HuggingFaceTower(Encoder):
         tiles: Tiles = 0,
     ):
         super().__init__()
-        folder = checkpoint_folder(checkpoint)
-        self.folder, self.layer = folder, layer
-        self.tower = _read_tower(folder)
-        config = self.tower.config
-        self.patch, self.trained_size = _sizes(config, checkpoint)
-        prepare = read_preprocessing(folder, self.trained_size)
-        prepare = prepare if image_size is None else prepare.resized(image_size)
-        self.prepare = replace(prepare, shortest=None) if tiles else prepare  # tiles are squares: no edge may be cut
-        self.tiles = tiles
+        self.folder, self.layer, self.tiles = checkpoint_folder(checkpoint), layer, tiles
+        self.tower = _read_tower(self.folder)
+        self.patch, self.trained_size = _sizes(self.tower.config, checkpoint)
+        self.prepare = self._preprocessing(image_size)
         self.image_size = self.prepare.size
-        self.side = self.image_size // self.patch
-        self.pooled = pool
-        if self.image_size % self.patch or self.side % pool:
-            raise UserError(
-                f"images of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
-                f" each {self.patch} pixels wide; choose another pool or image_size"
-            )
-        has_class_token = any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in self.tower.named_parameters())
-        if class_token and not has_class_token:
+        self.side, self.pooled = self._grid(pool), pool
+        own_class_token = self._has_class_token()
+        if class_token and not own_class_token:
             raise UserError(f"{checkpoint} has no class token: leave class_token out")
         self.class_token = class_token
-        self.extra = int(has_class_token) + getattr(config, "num_register_tokens", 0)  # tokens before the patches
+        config = self.tower.config
+        self.extra = int(own_class_token) + getattr(config, "num_register_tokens", 0)  # tokens before the patches
         self.shape = VisionShape(config.hidden_size, (self.side // pool) ** 2 + class_token)
         self.used = blocks_before(-1 if layer is None else layer, config.num_hidden_layers)
         if layer is not None:
@@ -137,6 +128,25 @@ class HuggingFaceTower(Encoder):
             },
             files={PREPROCESSING: json.loads((self.folder / PREPROCESSING).read_text(encoding="utf-8"))},
         )
+
+    def _preprocessing(self, image_size: int | None) -> Preprocessing:
+        """What comes with the tower, in another size if one is given."""
+        found = read_preprocessing(self.folder, self.trained_size)
+        found = found if image_size is None else found.resized(image_size)
+        return replace(found, shortest=None) if self.tiles else found  # tiles are squares: no edge may be cut
+
+    def _grid(self, pool: int) -> int:
+        """How many patches an image is wide and high; `UserError` where `pool` does not divide them."""
+        side = self.image_size // self.patch
+        if self.image_size % self.patch or side % pool:
+            raise UserError(
+                f"images of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
+                f" each {self.patch} pixels wide; choose another pool or image_size"
+            )
+        return side
+
+    def _has_class_token(self) -> bool:
+        return any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in self.tower.named_parameters())
 
     @torch.no_grad()
     def _check_llava(self, tower: Any) -> None:

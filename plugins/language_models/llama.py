@@ -181,45 +181,25 @@ class Llama(LanguageModel):
         tied: Annotated[bool, Field(description="input embedding and output head share their weights")] = True,
     ):
         super().__init__()
-        if checkpoint is None:
-            self.tokenizer = tokenizer_for(corpus, vocabulary_size)
-            sizes = Sizes(
-                vocab_size=self.tokenizer.size,
-                hidden_size=width,
-                intermediate_size=mlp_width or 8 * width // 3,
-                num_hidden_layers=depth,
-                num_attention_heads=heads,
-                num_key_value_heads=key_value_heads,
-                tie_word_embeddings=tied,
-            )
-            self._build(sizes, frozenset())
-            self._tie(sizes)
-            self._initialise()
+        if checkpoint is not None:
+            self._load(checkpoint)
             return
-        folder = checkpoint_folder(checkpoint)
-        self.tokenizer = pretrained_tokenizer(folder)
-        sizes, weights = read_decoder(folder, self.tokenizer)
-        with torch.device("meta"):  # every weight is read: none has to be drawn
-            self._build(sizes, biases_of(weights))
-        self.to_empty(device=torch.get_default_device())
-        self._tie(sizes)
-        load_into(self, weights, checkpoint)
+        self.tokenizer = tokenizer_for(corpus, vocabulary_size)
+        sizes = Sizes(
+            vocab_size=self.tokenizer.size,
+            hidden_size=width,
+            intermediate_size=mlp_width or 8 * width // 3,
+            num_hidden_layers=depth,
+            num_attention_heads=heads,
+            num_key_value_heads=key_value_heads,
+            tie_word_embeddings=tied,
+        )
+        self._start(sizes)
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
         """Those of the checkpoint."""
         return checkpoint_files(options["checkpoint"])
-
-    def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
-        self.sizes = sizes
-        self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
-        self.model = Trunk(sizes, biases)
-        self.rotary = rotary_of(sizes)
-        self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
-
-    def _tie(self, sizes: Sizes) -> None:
-        if sizes.tie_word_embeddings:
-            self.lm_head.weight = self.model.embed_tokens.weight
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -273,12 +253,36 @@ class Llama(LanguageModel):
         config = self.sizes.model_dump(exclude_none=True, exclude={"rope_scaling", "use_sliding_window"})
         return TransformersPart({**config, "head_dim": self.sizes.head_width, "rope_parameters": turning}, weights)
 
-    def _initialise(self) -> None:
-        """As the native GPT: N(0, 1/sqrt(3 x inputs)), and 0.02 for the embedding."""
+    def _start(self, sizes: Sizes) -> None:
+        """A new decoder of these sizes; as the native GPT: N(0, 1/sqrt(3 x inputs)), and 0.02 for the embedding."""
+        self._build(sizes, frozenset())
+        self._tie(sizes)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
         nn.init.normal_(self.model.embed_tokens.weight, std=0.02)
+
+    def _load(self, checkpoint: str) -> None:
+        """The tokenizer, sizes and weights of a checkpoint."""
+        folder = checkpoint_folder(checkpoint)
+        self.tokenizer = pretrained_tokenizer(folder)
+        sizes, weights = read_decoder(folder, self.tokenizer)
+        with torch.device("meta"):  # every weight is read: none has to be drawn
+            self._build(sizes, biases_of(weights))
+        self.to_empty(device=torch.get_default_device())
+        self._tie(sizes)
+        load_into(self, weights, checkpoint)
+
+    def _build(self, sizes: Sizes, biases: frozenset[str]) -> None:
+        self.sizes = sizes
+        self.shape = DecoderShape(sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads)
+        self.model = Trunk(sizes, biases)
+        self.rotary = rotary_of(sizes)
+        self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
+
+    def _tie(self, sizes: Sizes) -> None:
+        if sizes.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
 
 
 @hookimpl
