@@ -31,7 +31,7 @@ from weights import pretrained
 
 from workbench.inference.attention_maps import with_answer
 from workbench.inference.export import LLAVA, read_exported
-from workbench.inference.load_trial import Finished, read_finished
+from workbench.inference.load_trial import FinishedTrial, load_trial
 from workbench.inference.predictor import Asked
 from workbench.model.build import build_dataset
 from workbench.model.generation import generate
@@ -110,13 +110,13 @@ def main() -> None:
         compare_llava(trials["none"], folder / "none" / LLAVA, questions, folder)
 
 
-def trained(file: Path, folder: Path, results: Path) -> dict[str, Finished]:
+def trained(file: Path, folder: Path, results: Path) -> dict[str, FinishedTrial]:
     """The trials by quantizer; they are trained unless `results` has them."""
     if not (results / NAME).is_dir():
         experiment = folder / f"{NAME}.yaml"
         experiment.write_text(EXPERIMENT.format(file=file.resolve()), encoding="utf-8")
         command("run", str(experiment), "--results", str(results))
-    found = [read_finished(str(each), results) for each in (results / NAME / TRIALS).iterdir()]
+    found = [load_trial(str(each), results) for each in (results / NAME / TRIALS).iterdir()]
     return {each.trial.components["quantizer"].name: each for each in sorted(found, key=lambda one: one.trial.label)}
 
 
@@ -125,7 +125,7 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "workbench.cli.main", *words], check=True, stdout=subprocess.DEVNULL)
 
 
-def first_questions(finished: Finished, folder: Path) -> list[Question]:
+def first_questions(finished: FinishedTrial, folder: Path) -> list[Question]:
     """The first questions of the test split, their images as files."""
     dataset, tokenizer = build_dataset(finished.trial, finished.registry), finished.model().language_model.tokenizer
     questions = []
@@ -137,7 +137,7 @@ def first_questions(finished: Finished, folder: Path) -> list[Question]:
     return questions
 
 
-def compare_read_back(finished: Finished, out: Path, questions: Sequence[Question]) -> int:
+def compare_read_back(finished: FinishedTrial, out: Path, questions: Sequence[Question]) -> int:
     """Print whether an export read back has the same bits; returns the bytes of its weights."""
     model, again = finished.model(), read_exported(out)
     other = again.model()
@@ -153,7 +153,7 @@ def compare_read_back(finished: Finished, out: Path, questions: Sequence[Questio
     return size
 
 
-def compare_llava(finished: Finished, llava: Path, questions: Sequence[Question], folder: Path) -> None:
+def compare_llava(finished: FinishedTrial, llava: Path, questions: Sequence[Question], folder: Path) -> None:
     """Print how the answers of transformers differ from the trial's own."""
     asked = Asked(finished.model(), finished.trial)
     own = answered(asked, questions)

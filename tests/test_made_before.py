@@ -12,7 +12,7 @@ import pandas.testing
 import pytest
 
 from tests.small import CommandLine
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.model.build import build_dataset
 
 MADE = Path(__file__).parent / "made_before"
@@ -37,7 +37,7 @@ def predictions(trial: str) -> list[dict]:
 
 def saved_image(folder: Path, key: str) -> Path:
     """An image of the trials' dataset as a file."""
-    trial = read_finished(UNCHANGED, folder / "results")
+    trial = load_trial(UNCHANGED, folder / "results")
     file = folder / "image.png"
     build_dataset(trial.trial, trial.registry).image(key).save(file)
     return file

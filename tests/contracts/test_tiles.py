@@ -18,7 +18,7 @@ from tests.tiny import builtin_registry
 from workbench.conformance import check
 from workbench.contracts.tiles import best_grid, views_of
 from workbench.errors import UserError
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.inference.predictor import Asked
 from workbench.model.build import build_dataset
 from workbench.runs.plan import Planner
@@ -120,7 +120,7 @@ def test_images_with_different_numbers_of_tiles_train_are_kept_as_features_and_a
     assert list(kept.glob("results/artifacts/*/features.safetensors"))
     assert outcome(kept) == outcome(anew)
     for folder in (kept / "results/small/trials").iterdir():
-        found = read_finished(folder.name, kept / "results", [PLUGINS])
+        found = load_trial(folder.name, kept / "results", [PLUGINS])
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
         told = read_predictions(folder).query("condition == 'image'").set_index("id")["answer"]

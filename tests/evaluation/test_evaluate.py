@@ -16,7 +16,7 @@ from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import CONDITIONS, Metric
 from workbench.data.collator import Collator
 from workbench.errors import UserError
-from workbench.evaluation.evaluate import Outcome, _mixed_batches, evaluate
+from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
 from workbench.evaluation.scores import summarize
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -43,7 +43,7 @@ class Numbered(Dataset):
 
 def ask(
     model: VisionLanguageModel, dataset: Dataset, seed: int = 0, **settings: Any
-) -> tuple[Outcome, list[tuple[int, int]]]:
+) -> tuple[EvaluationResult, list[tuple[int, int]]]:
     progress: list[tuple[int, int]] = []
     chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", **settings})
     outcome = evaluate(model, dataset, PROMPT, chosen, seed, lambda *done: progress.append(done))

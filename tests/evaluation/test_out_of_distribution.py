@@ -22,13 +22,13 @@ from workbench.errors import UserError
 from workbench.evaluation.out_of_distribution import (
     NEIGHBOUR,
     OUTSIDE,
-    Strangeness,
+    OutOfDistributionScores,
     auroc,
-    measure_strangeness,
+    out_of_distribution_scores,
     outside_images,
 )
 from workbench.evaluation.scores import score
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.reports.bootstrap import image_draws
 from workbench.reports.disagreements import disagreements
 from workbench.reports.group_tables import outside_table
@@ -89,7 +89,7 @@ def test_an_auroc_is_resampled_over_images_with_the_questions_they_share():
 
 def test_energy_and_distance_are_those_of_each_question_alone(model):
     squares = small_registry().create("dataset", "squares")
-    found = measure_strangeness(model, squares, Noise(), PROMPT, Evaluation(batch=3, precision="fp32"))
+    found = out_of_distribution_scores(model, squares, Noise(), PROMPT, Evaluation(batch=3, precision="fp32"))
     collate = Collator(model.language_model.tokenizer, PROMPT)
     training = list(dict.fromkeys(each.image for each in squares.examples("train", "questions")))
 
@@ -117,7 +117,7 @@ def test_the_strangest_answers_are_withheld():
         small_registry().create("metric", "exact_match"),
         [Prediction(example, answer, 0.0) for answer in ("yes", "no", "no", "yes")],
     )
-    strange = Strangeness(
+    strange = OutOfDistributionScores(
         {"energy": [1.0, 4.0, 2.0, 3.0], "distance": [0.0] * 4}, {"energy": [3.5, 5.0], "distance": [0.0, 1.0]}, []
     )
     numbers = strange.numbers(primary, withheld=0.25)
@@ -145,7 +145,7 @@ def test_an_experiment_tells_images_from_outside_and_its_report_shows_how_well(t
     [record] = records(tmp_path)
     assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5
     assert record["spec"]["evaluation"]["outside"] == {"name": "squares", "images": 9}
-    finished = read_finished(record["id"], tmp_path / "results", [PLUGINS])
+    finished = load_trial(record["id"], tmp_path / "results", [PLUGINS])
     assert (finished.trial.id, finished.trial.outside is None) == (record["id"], False)
     study = read_study(tmp_path / "results/small", resamples=5)
     table = outside_table(study)

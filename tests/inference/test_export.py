@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.inference.test_predictor import finished, image_file, trials
 from tests.small import PLUGINS, CommandLine
 from workbench.inference.export import export, is_exported, read_exported
-from workbench.inference.load_trial import Finished, read_finished
+from workbench.inference.load_trial import FinishedTrial, load_trial
 from workbench.inference.predictor import Asked, open_image
 from workbench.model.build import count_bytes
 from workbench.reports.number_format import megabytes
@@ -23,8 +23,8 @@ from workbench.storage.records import ResultsError, read_record
 __all__ = ["finished"]  # a fixture, made once for each file
 
 
-def exported(folder: Path, trial: Path, out: Path, separate: bool = False) -> Finished:
-    found = read_finished(str(trial), folder / "results", [PLUGINS])
+def exported(folder: Path, trial: Path, out: Path, separate: bool = False) -> FinishedTrial:
+    found = load_trial(str(trial), folder / "results", [PLUGINS])
     export(found, out, separate)
     return found
 

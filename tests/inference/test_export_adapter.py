@@ -14,7 +14,7 @@ from tests.plugins.test_huggingface import logits, some_ids
 from tests.pretrained import VOCABULARY, reference, save
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_here
 from workbench.inference.export import read_exported
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 
 PHASES = """\
     - {name: align, train: [connector], steps: 1, batch: 4}
@@ -54,7 +54,7 @@ def test_peft_puts_an_exported_adapter_on_the_decoder_beside_it(finished, tmp_pa
         before = base.eval()(some_ids()).logits
         theirs = peft.PeftModel.from_pretrained(base, str(out / "adapter_peft")).eval()(some_ids()).logits
         assert not torch.allclose(before, theirs, atol=1e-3)
-        for model in (read_finished(str(trial), finished, [PLUGINS]).model(), read_exported(out, [PLUGINS]).model()):
+        for model in (load_trial(str(trial), finished, [PLUGINS]).model(), read_exported(out, [PLUGINS]).model()):
             own = logits(model.language_model, some_ids())[..., :VOCABULARY]
             torch.testing.assert_close(own, theirs, atol=2e-5, rtol=1e-4)
         assert workbench("export", trial, tmp_path / f"merged{number}", "--plugins", PLUGINS).code == 0

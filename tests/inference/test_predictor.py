@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
-from workbench.inference.load_trial import find_trial, read_finished
+from workbench.inference.load_trial import find_trial, load_trial
 from workbench.inference.predictor import Asked, open_image
 from workbench.model.build import build_dataset
 from workbench.storage.records import ResultsError, read_predictions
@@ -51,7 +51,7 @@ def trials(folder: Path) -> list[Path]:
 
 def test_every_answer_of_the_evaluation_is_given_again(finished):
     for folder in trials(finished):
-        found = read_finished(folder.name, finished / "results", [PLUGINS])
+        found = load_trial(folder.name, finished / "results", [PLUGINS])
         assert found.trial.id == folder.name
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())

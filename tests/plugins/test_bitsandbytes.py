@@ -20,7 +20,7 @@ from tests.tiny import builtin_registry
 from tests.training.test_quantized_phases import TEXT, plain_name
 from workbench.conformance import check
 from workbench.errors import UserError
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.model.build import count_bytes
 
 bitsandbytes: Any = pytest.importorskip("bitsandbytes", reason="comes with pip install workbench[bitsandbytes]")
@@ -204,7 +204,7 @@ def test_qlora_learns_and_leaves_the_narrow_weights_as_they_were(tmp_path, optio
             plain, blocksize=64, compress_statistics=True, quant_type="nf4"
         )
         assert torch.equal(kept["again"]["language_model.layers.0.mlp.up.weight_4bit"], packed)
-    model = read_finished(str(trial), tmp_path / "results", [PLUGINS]).model()
+    model = load_trial(str(trial), tmp_path / "results", [PLUGINS]).model()
     assert count_bytes(model) == json.loads((trial / "record.json").read_text())["metrics"]["bytes"]
 
 

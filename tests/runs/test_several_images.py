@@ -15,7 +15,7 @@ from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_here, smal
 from workbench.conformance import check
 from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.inference.predictor import Asked
 from workbench.model.build import CompositionError, build_dataset
 from workbench.reports.gallery import make_gallery
@@ -55,7 +55,7 @@ def test_the_dataset_of_these_tests_keeps_the_rules_of_datasets():
 def test_every_fusion_trains_is_evaluated_and_answers_the_same_when_asked(finished):
     assert len(trials(finished)) == 4
     for folder in trials(finished):
-        found = read_finished(folder.name, finished / "results", [PLUGINS])
+        found = load_trial(folder.name, finished / "results", [PLUGINS])
         asked = Asked(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
         told = read_predictions(folder).query("condition == 'image'")

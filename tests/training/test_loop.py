@@ -24,7 +24,7 @@ from workbench.data.image_views import distinct, gather
 from workbench.data.sampler import Passes, sample
 from workbench.errors import UserError
 from workbench.model.build import attach_adapter, trainable
-from workbench.model.image_features import Look
+from workbench.model.image_features import NeededFeatures
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.training.curve import Step, Stopwatch
 from workbench.training.loop import NotFiniteError, Trained, Training, compiling, train, training_examples
@@ -419,7 +419,7 @@ def test_a_share_of_the_data_holds_every_smaller_share_and_trains_on_nothing_els
     seen = Squares(dataset)
     train(model, [], phase_of(data_share=0.25, steps=4, batch=2), data_for(model, seen), 0, lambda step: None)
     assert set(seen.opened) == set(distinct(quarter))
-    assert Look("train", ("questions",), None, "fp32", 0.25).images(dataset) == tuple(distinct(quarter))
+    assert NeededFeatures("train", ("questions",), None, "fp32", 0.25).images(dataset) == tuple(distinct(quarter))
 
 
 def test_held_out_images_are_opened_for_validation_alone(model):

@@ -18,11 +18,11 @@ from tests.training.test_loop import data_for
 from workbench.config.experiment import load_experiment
 from workbench.errors import UserError
 from workbench.inference.export import export, read_exported
-from workbench.inference.load_trial import read_finished
+from workbench.inference.load_trial import load_trial
 from workbench.inference.predictor import Asked, open_image
 from workbench.layers.mlp import MLP
 from workbench.model.build import CompositionError, build_dataset, corpus_of
-from workbench.model.restore import build_on
+from workbench.model.restore import restore
 from workbench.registry import load_registry
 from workbench.runs.compatibility import Bench, sizes_of
 from workbench.runs.plan import Planner
@@ -79,7 +79,7 @@ def the_trial(folder: Path) -> Path:
 
 
 def finished(folder: Path) -> Any:
-    return read_finished(str(the_trial(folder)), folder / "results", [PLUGINS])
+    return load_trial(str(the_trial(folder)), folder / "results", [PLUGINS])
 
 
 def plain_name(name: str) -> str:
@@ -163,7 +163,7 @@ def test_checkpoints_leave_out_the_narrow_weights_and_a_killed_phase_ends_with_t
     def adapted(snapshots: Snapshots | None, stop: int | None = None) -> dict[str, Tensor]:
         before = store.read(summaries(native)["align"]["folder"].name)
         corpus = corpus_of(trial, dataset, before.tokenizer_file)
-        built = build_on(before, trial, trial.phases[:2], small_registry(), corpus)
+        built = restore(before, trial, trial.phases[:2], small_registry(), corpus)
 
         def on_step(step: Any) -> None:
             if step.step == stop:

@@ -142,9 +142,9 @@ def export(
 ) -> None:
     """Write a finished trial as a folder of its own, with a model card: `workbench ask OUT ...` works on it."""
     from workbench.inference.export import export as write
-    from workbench.inference.load_trial import read_finished
+    from workbench.inference.load_trial import load_trial
 
-    write(read_finished(trial, results, folders or ()), out, separate, llava)
+    write(load_trial(trial, results, folders or ()), out, separate, llava)
     typer.echo(f"wrote {out}")
 
 
@@ -187,12 +187,12 @@ def _asked(trial: str, results: Path, folders: list[Path] | None, device: str) -
     """The trial's model, ready on its device."""
     from workbench.devices.device import find_device
     from workbench.inference.export import is_exported, read_exported
-    from workbench.inference.load_trial import read_finished
+    from workbench.inference.load_trial import load_trial
     from workbench.inference.predictor import Asked
 
     where = find_device(device)
     if is_exported(Path(trial)):
         finished = read_exported(Path(trial), folders or ())
     else:
-        finished = read_finished(trial, results, folders or ())
+        finished = load_trial(trial, results, folders or ())
     return Asked(finished.model().to(where), finished.trial)

@@ -36,7 +36,7 @@ WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 3, 10, 0.25  # answers a r
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """Every prediction under every condition, and the time of one answer: the lower and the higher of two rounds, one
     before everything else and one after it, since what else a machine does makes a round slow and never fast."""
 
@@ -53,7 +53,7 @@ def evaluate(
     seed: int,
     on_progress: Callable[[int, int], None],
     features: Features | None = None,
-) -> Outcome:
+) -> EvaluationResult:
     """Answer the questions of a split; `on_progress` gets the images done and their number. Kept `features` spare
     the encoder; the time of one answer counts it all the same."""
     grouped = examples_by_image(dataset, settings)
@@ -82,7 +82,7 @@ def evaluate(
         timed.append(_latency(model, images, grouped, collate, settings.max_new_tokens, device))
     order = [example.id for examples in grouped.values() for example in examples]
     predictions = {condition: [by_id[each] for each in order] for condition, by_id in found.items()}
-    return Outcome(predictions, min(timed), max(timed))
+    return EvaluationResult(predictions, min(timed), max(timed))
 
 
 def examples_by_image(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:

@@ -46,7 +46,7 @@ BANK, NEIGHBOUR = 1_000, 10  # training images that are compared with, and which
 
 
 @dataclass(frozen=True)
-class Strangeness:
+class OutOfDistributionScores:
     """How strange the image of each question looks, by measure: of the evaluation's own, and of those from outside.
 
     `shown` are the questions with the key of the image from outside.
@@ -101,14 +101,14 @@ def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[st
     return found
 
 
-def measure_strangeness(
+def out_of_distribution_scores(
     model: VisionLanguageModel,
     dataset: Dataset,
     outside: Dataset,
     prompt: str,
     settings: Evaluation,
     features: Features | None = None,
-) -> Strangeness:
+) -> OutOfDistributionScores:
     """Ask the evaluation's questions about its own images and about as many from outside, taken in turn."""
     grouped = examples_by_image(dataset, settings)
     sets, device = list(grouped), next(model.parameters()).device
@@ -133,7 +133,7 @@ def measure_strangeness(
         inside = _measured(model, seen, sets, questions, known, collate, settings.batch, device)
         strange = _measured(model, tokens_of(foreign), paired, questions, known, collate, settings.batch, device)
     shown = [(each, first) for examples, (first, *_) in zip(questions, paired, strict=True) for each in examples]
-    return Strangeness(inside, strange, shown)
+    return OutOfDistributionScores(inside, strange, shown)
 
 
 def _training_keys(dataset: Dataset) -> list[str]:

@@ -30,7 +30,7 @@ PLAIN_TEXT = Path(__file__).with_name("plain_text.txt")  # plain English on many
 AFTER, BEFORE = "text_perplexity", "text_perplexity.before"
 
 
-def text_numbers(
+def text_perplexities(
     trial: Trial, trained: LanguageModel, corpus: Corpus, registry: Registry, known: dict[str, float]
 ) -> dict[str, float]:
     """The perplexity of the evaluation's text under the trained decoder, and under the one it began as. `known` keeps

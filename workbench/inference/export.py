@@ -36,11 +36,11 @@ from workbench.config.trial import Trial
 from workbench.contracts.quantizer import FULL_BITS
 from workbench.errors import UserError
 from workbench.inference.llava_export import write_llava
-from workbench.inference.load_trial import Finished, trial_of
+from workbench.inference.load_trial import FinishedTrial, trial_of
 from workbench.inference.model_card import CARD, model_card
 from workbench.inference.part_files import copy_parts, make_room
 from workbench.model.build import build_model, create, quantize
-from workbench.model.restore import Built, build_on, finish
+from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
@@ -74,12 +74,12 @@ class Exported:
             return model.eval()
         summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
         before = Artifact(self.folder, weights, corpus.tokenizer_file, summary, [])
-        built = build_on(before, self.trial, (), self.registry, corpus)
-        finish(built, self.trial, self.registry)
+        built = restore(before, self.trial, (), self.registry, corpus)
+        prepare_for_evaluation(built, self.trial, self.registry)
         return built.model.eval()
 
 
-def export(finished: Finished, out: Path, separate: bool = False, llava: bool = False) -> None:
+def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bool = False) -> None:
     """Write the folder, all of it or nothing.
 
     With `separate`, what the adapter trained is kept in a file of its own, as it always is beside weights that were
@@ -146,7 +146,7 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
     return Exported(folder, {**config, "record": record}, trial, registry)
 
 
-def _write_apart(built: Built, folder: Path) -> None:
+def _write_apart(built: RestoredModel, folder: Path) -> None:
     """What the adapter trained, in peft's own format as well where it can be, and the weights without it."""
     weights, adapted = built.model.state_dict(keep_vars=True), {id(parameter) for parameter in built.adapted}
     _save({name: each for name, each in _changed(built).items() if id(each) not in adapted}, folder / WEIGHTS)
@@ -155,7 +155,7 @@ def _write_apart(built: Built, folder: Path) -> None:
         built.adapter.save(built.model, folder / PEFT)
 
 
-def _merge(built: Built) -> None:
+def _merge(built: RestoredModel) -> None:
     """Merge the adapter, which may change a weight where it lies: that is no longer as its file has it."""
     if built.adapter is None:
         return
@@ -165,7 +165,7 @@ def _merge(built: Built) -> None:
     built.untouched = frozenset(which for which in after if before[which] == after[which])
 
 
-def _digests(built: Built) -> dict[int, bytes]:
+def _digests(built: RestoredModel) -> dict[int, bytes]:
     """What tells the bits of each parameter that is as its files have it."""
     found = {
         id(each): each.detach().cpu().flatten() for each in built.model.parameters() if id(each) in built.untouched
@@ -173,7 +173,7 @@ def _digests(built: Built) -> dict[int, bytes]:
     return {which: hashlib.sha256(each.view(torch.uint8).numpy().data).digest() for which, each in found.items()}
 
 
-def _changed(built: Built) -> dict[str, Tensor]:
+def _changed(built: RestoredModel) -> dict[str, Tensor]:
     """The weights that are not as their files have them."""
     weights = built.model.state_dict(keep_vars=True)
     return {name: each for name, each in weights.items() if not built.as_in_files(name, each)}
@@ -200,7 +200,7 @@ def _save(weights: Mapping[str, Tensor], file: Path) -> None:
     save_file({name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}, file)
 
 
-def _copy_plugins(finished: Finished, folder: Path) -> None:
+def _copy_plugins(finished: FinishedTrial, folder: Path) -> None:
     """The sources of the trial's plugins from the user's own folders, with what they share."""
     own = finished.registry.folders
     for component in (*finished.trial.components.values(), *finished.trial.metrics):

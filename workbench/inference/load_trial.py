@@ -17,7 +17,7 @@ from workbench.config.phase import Evaluation, Phase
 from workbench.config.resolve import Written, resolve_component
 from workbench.config.trial import Trial
 from workbench.model.build import build_dataset, corpus_of
-from workbench.model.restore import Built, build_on, finish
+from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import ARTIFACTS, Artifact, ArtifactStore
@@ -28,7 +28,7 @@ SHOWN = 5  # ids that a message names
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedTrial:
     """A trial that has a good record in `folder`; `registry` has the plugins it is made of."""
 
     folder: Path
@@ -36,16 +36,16 @@ class Finished:
     trial: Trial
     registry: Registry
 
-    def built(self) -> Built:
+    def built(self) -> RestoredModel:
         """Its model as its last phase left it: the adapter is not merged, nothing is quantized."""
         before = self._kept()
         corpus = Corpus(self._texts, before.tokenizer_file if before else None)
-        return build_on(before, self.trial, self.trial.phases, self.registry, corpus)
+        return restore(before, self.trial, self.trial.phases, self.registry, corpus)
 
     def model(self) -> VisionLanguageModel:
         """Its model as it was evaluated."""
         built = self.built()
-        finish(built, self.trial, self.registry)
+        prepare_for_evaluation(built, self.trial, self.registry)
         return built.model.eval()
 
     def _kept(self) -> Artifact | None:
@@ -65,7 +65,7 @@ class Finished:
         yield from corpus_of(self.trial, build_dataset(self.trial, self.registry)).texts()
 
 
-def read_finished(name: str, results: Path, folders: Sequence[Path] = ()) -> Finished:
+def load_trial(name: str, results: Path, folders: Sequence[Path] = ()) -> FinishedTrial:
     """The trial of that id, of that unique beginning of an id, or in that folder; `folders` are those of plugins."""
     folder = find_trial(name, results)
     record = read_record(folder)
@@ -75,7 +75,7 @@ def read_finished(name: str, results: Path, folders: Sequence[Path] = ()) -> Fin
     origin = Path(str(record.provenance.get("folder", ".")))
     registry = load_registry(plugin_folders(origin / "any.yaml", [*plugin_folders("any.yaml"), *folders]))
     trial = trial_of(record.spec, registry, origin, record.experiment, record.axes)
-    return Finished(folder, record, trial, registry)
+    return FinishedTrial(folder, record, trial, registry)
 
 
 def find_trial(name: str, results: Path) -> Path:

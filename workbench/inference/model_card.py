@@ -19,13 +19,13 @@ from workbench.reports.wording import spoken
 from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 
 if TYPE_CHECKING:
-    from workbench.inference.load_trial import Finished
+    from workbench.inference.load_trial import FinishedTrial
     from workbench.storage.records import Record
 
 CARD = "README.md"
 
 
-def model_card(finished: Finished, adapter: str, size: int, licences: Mapping[str, str]) -> str:
+def model_card(finished: FinishedTrial, adapter: str, size: int, licences: Mapping[str, str]) -> str:
     """Markdown, with the front matter that model hubs read.
 
     `size`: bytes of the folder; `licences`: those of pretrained parts, "" if unknown."""
@@ -70,7 +70,7 @@ def _phase(phase: Phase) -> tuple[str, ...]:
     return phase.name, trains, ", ".join(phase.tasks), length, rate, str(phase.batch)
 
 
-def _costs(finished: Finished) -> list[str]:
+def _costs(finished: FinishedTrial) -> list[str]:
     record, curve = finished.record, read_curve(finished.folder)
     lines = [
         f"Seed {finished.trial.seed}; {duration(record.metrics['training_seconds'])} on"
@@ -81,7 +81,7 @@ def _costs(finished: Finished) -> list[str]:
     return lines
 
 
-def _evaluation(finished: Finished) -> list[str]:
+def _evaluation(finished: FinishedTrial) -> list[str]:
     record, evaluation = finished.record, finished.trial.evaluation
     predictions = read_predictions(finished.folder) if (finished.folder / PREDICTIONS).is_file() else pandas.DataFrame()
     rows = []

@@ -35,7 +35,7 @@ MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 
 @dataclass(frozen=True)
-class Look:
+class NeededFeatures:
     """Which images a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`
     sets."""
 
@@ -51,14 +51,14 @@ class Look:
         return tuple(distinct(share_of(sets, self.share)[: self.limit]))
 
 
-def look_of(phase: Phase) -> Look:
+def needed_by_phase(phase: Phase) -> NeededFeatures:
     """Which images a phase looks at."""
-    return Look("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
+    return NeededFeatures("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
 
 
-def look_of_evaluation(evaluation: Evaluation) -> Look:
+def needed_by_evaluation(evaluation: Evaluation) -> NeededFeatures:
     """Which images an evaluation asks about."""
-    return Look(evaluation.split, (evaluation.task,), evaluation.limit, evaluation.precision)
+    return NeededFeatures(evaluation.split, (evaluation.task,), evaluation.limit, evaluation.precision)
 
 
 def passes_of(phase: Phase, images: int) -> float:

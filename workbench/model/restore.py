@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Built:
+class RestoredModel:
     """A model as the stage before left it.
 
     `untouched` are the ids of the parameters that are as their files have them: whoever builds the model again gets
@@ -45,9 +45,9 @@ class Built:
         return id(tensor) in self.untouched or self.packed.get(name, False)
 
 
-def build_on(
+def restore(
     before: Artifact | None, trial: Trial, phases: tuple[Phase, ...], registry: Registry, corpus: Corpus
-) -> Built:
+) -> RestoredModel:
     """The trial's model with the weights of the stage before; quantized, and with its adapter, when one of `phases`
     asks for it or the stage before was."""
     model = build_model(trial, registry, corpus)
@@ -67,7 +67,7 @@ def build_on(
         adapter, adapted = attach_adapter(trial, registry, model)
     loaded = before.weights if quantized and before is not None else {}
     packed = {name: from_files and name not in loaded for name, from_files in _names(model, layers).items()}
-    return Built(model, adapter, adapted, before, frozenset(untouched), packed, count)
+    return RestoredModel(model, adapter, adapted, before, frozenset(untouched), packed, count)
 
 
 def weights_of_files(trial: Trial, model: VisionLanguageModel, registry: Registry) -> set[int]:
@@ -89,7 +89,7 @@ def load_changed(
     return {own[name] for name in weights}
 
 
-def finish(built: Built, trial: Trial, registry: Registry) -> int:
+def prepare_for_evaluation(built: RestoredModel, trial: Trial, registry: Registry) -> int:
     """Merge the adapter and quantize, as for the evaluation; returns the number of parameters before the latter."""
     if built.adapter is not None:
         built.adapter.merge(built.model)

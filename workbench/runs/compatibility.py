@@ -34,7 +34,7 @@ from workbench.model.build import (
     quantize,
     trainable,
 )
-from workbench.model.image_features import Look, bytes_of
+from workbench.model.image_features import NeededFeatures, bytes_of
 from workbench.model.restore import weights_of_files
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.runs.data_compatibility import check_data, check_outside, check_places, check_reading, sorts
@@ -108,7 +108,7 @@ class Bench:
         """That of the trial's data."""
         return self._of_data(trial, "print", lambda: self.dataset(trial).fingerprint())
 
-    def images(self, trial: Trial, look: Look) -> tuple[str, ...]:
+    def images(self, trial: Trial, look: NeededFeatures) -> tuple[str, ...]:
         """The keys of the images that a stage looks at, in the order of the dataset."""
         return self._of_data(trial, look, lambda: look.images(self.dataset(trial)))
 
@@ -243,7 +243,7 @@ class Bench:
 
         return on_meta(make, lambda: make().to("meta"))
 
-    def _of_data(self, trial: Trial, what: str | Look, look: Callable[[], Any]) -> Any:
+    def _of_data(self, trial: Trial, what: str | NeededFeatures, look: Callable[[], Any]) -> Any:
         return self._same_parts((what, id(trial.components["dataset"])), look)
 
     def _same_parts(self, parts: tuple, look: Callable[[], Any]) -> Any:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from workbench.config.component_files import downloads
 from workbench.devices.peak_memory import PeakMemory
 from workbench.evaluation.evaluate import evaluate
-from workbench.evaluation.out_of_distribution import measure_strangeness
+from workbench.evaluation.out_of_distribution import out_of_distribution_scores
 from workbench.evaluation.scores import lines_of, summarize
-from workbench.evaluation.text_perplexity import text_numbers
+from workbench.evaluation.text_perplexity import text_perplexities
 from workbench.model.build import build, build_metrics, count_bytes
-from workbench.model.restore import finish
+from workbench.model.restore import prepare_for_evaluation
 from workbench.runs.provenance import of_trial
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
 from workbench.storage.records import DONE, Record, write_trial
@@ -30,18 +30,18 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     trial, model = stage.trial, built.model
     started = time.perf_counter()
     memory = PeakMemory(place.device)
-    parameters = finish(built, trial, place.registry)
+    parameters = prepare_for_evaluation(built, trial, place.registry)
     metrics = build_metrics(trial, place.registry)
     outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
     lines = lines_of(outcome.predictions, scores)
     if trial.outside:
         other = build(trial.outside, place.registry)
-        strange = measure_strangeness(model, dataset, other, trial.prompt, trial.evaluation, features)
+        strange = out_of_distribution_scores(model, dataset, other, trial.prompt, trial.evaluation, features)
         numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)
     corpus = corpus_for(trial, dataset, built.before, place)
-    numbers |= text_numbers(trial, model.language_model, corpus, place.registry, place.perplexities)
+    numbers |= text_perplexities(trial, model.language_model, corpus, place.registry, place.perplexities)
     skipped = skipped_so_far(built.before, dataset, trial.evaluation.split, [trial.evaluation.task])
     nothing = {"seconds": 0.0, "own_seconds": 0.0, "examples": 0, "trainable_parameters": 0}
     training = built.before.summary if built.before else nothing

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.data.broken_images import counted, decode, skipped_images
-from workbench.model.image_features import Look, look_of, look_of_evaluation, parts_of, passes_of
+from workbench.model.image_features import NeededFeatures, needed_by_evaluation, needed_by_phase, parts_of, passes_of
 from workbench.runs.compatibility import Bench, Size, sizes_of
 from workbench.runs.stage_keys import differences
 from workbench.runs.stages import Chains, FeatureStage, Stage
@@ -121,7 +121,7 @@ class Planner:
         images: dict[tuple[int, str], Dataset] = {}
         for trial in self._trials_of_other_data():
             dataset = self.bench.dataset(trial)
-            for look in (look_of_evaluation(trial.evaluation), *map(look_of, trial.phases)):
+            for look in (needed_by_evaluation(trial.evaluation), *map(needed_by_phase, trial.phases)):
                 images |= {(id(dataset), key): dataset for key in self.bench.images(trial, look)}
         decode((dataset, key) for (_, key), dataset in images.items())
         return len(images)
@@ -254,16 +254,16 @@ class Planner:
             self._wholes[known] = self.chains.features(stage, before, look, (0, 0))
         return self._wholes[known], passes
 
-    def _look(self, stage: Stage, size: Size) -> tuple[Look | None, int]:
+    def _look(self, stage: Stage, size: Size) -> tuple[NeededFeatures | None, int]:
         trial = stage.trial
         adapted = size.adapts_encoder and any("adapter" in phase.train for phase in trial.phases[: stage.index + 1])
         changed = adapted or (size.quantizes_encoder and stage.quantized)
         if stage.evaluates:
-            return (None if changed else look_of_evaluation(trial.evaluation)), 1
+            return (None if changed else needed_by_evaluation(trial.evaluation)), 1
         phase = trial.phases[stage.index]
         if changed or phase.objective != "answers" or "encoder" in phase.train or self.bench.dataset(trial).augments:
             return None, 0
-        look = look_of(phase)
+        look = needed_by_phase(phase)
         passes = passes_of(phase, len(self.bench.images(trial, look)))
         return (look if passes >= 1 else None), int(passes)
 

@@ -10,7 +10,7 @@ from workbench.data.broken_images import skipped_images
 from workbench.errors import UserError
 from workbench.model.build import corpus_of
 from workbench.model.image_features import Features, fingerprint
-from workbench.model.restore import Built, build_on
+from workbench.model.restore import RestoredModel, restore
 
 if TYPE_CHECKING:
     from workbench.checkpoints.tokenizer import Corpus
@@ -28,7 +28,7 @@ class Beginning:
     bits each time; `features` are those of its images, where they are kept."""
 
     dataset: Dataset
-    built: Built
+    built: RestoredModel
     features: Features | None
     unrepeatable: str | None
 
@@ -43,12 +43,12 @@ def begin(job: StageJob, stage: Stage, place: Workplace, unrepeatable: str | Non
     return Beginning(dataset, built, features, unrepeatable)
 
 
-def build_for(stage: Stage, dataset: Dataset, place: Workplace) -> Built:
+def build_for(stage: Stage, dataset: Dataset, place: Workplace) -> RestoredModel:
     """The model as the stage before left it."""
     trial = stage.trial
     before = place.store.read(stage.before) if stage.before else None
     corpus = corpus_for(trial, dataset, before, place)
-    return build_on(before, trial, trial.phases[: stage.index + 1], place.registry, corpus)
+    return restore(before, trial, trial.phases[: stage.index + 1], place.registry, corpus)
 
 
 def corpus_for(trial: Trial, dataset: Dataset, before: Artifact | None, place: Workplace) -> Corpus:

@@ -22,7 +22,7 @@ from workbench.runs.stage_keys import ALONE, BEFORE, SETTINGS, Ingredients
 from workbench.storage.hashing import MadeOf, digest, file_hash, key_of
 
 if TYPE_CHECKING:
-    from workbench.model.image_features import Look
+    from workbench.model.image_features import NeededFeatures
     from workbench.registry import Registry
 
 ALONE_KINDS = ("dataset", "encoder")
@@ -83,7 +83,7 @@ class FeatureStage:
     trial: Trial
     before: str | None
     source: str | None
-    look: Look
+    look: NeededFeatures
     part: tuple[int, int]
     made_of: MadeOf = field(default_factory=dict, compare=False, repr=False)
 
@@ -126,7 +126,7 @@ class Chains:
             before = stages[-1].key
         return [*stages, self._evaluation(trial, before, _kinds(adapted, quantized=True))]
 
-    def features(self, stage: Stage, before: str | None, look: Look, part: tuple[int, int]) -> FeatureStage:
+    def features(self, stage: Stage, before: str | None, look: NeededFeatures, part: tuple[int, int]) -> FeatureStage:
         """The stage that makes the features `stage` looks at. Trials that differ in anything but encoder, data and what
         trained the encoder share it; the seed counts only where starting weights come from it."""
         trial = stage.trial

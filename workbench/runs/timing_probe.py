@@ -17,8 +17,8 @@ from workbench.data.image_views import distinct
 from workbench.devices.precision import dtype_of
 from workbench.evaluation.evaluate import evaluate, examples_by_image
 from workbench.model.build import corpus_of, create
-from workbench.model.image_features import BATCH, Features, encode_all, look_of
-from workbench.model.restore import Built, build_on, finish
+from workbench.model.image_features import BATCH, Features, encode_all, needed_by_phase
+from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.runs.stages import FeatureStage, Stage
 from workbench.training.loop import planned_steps, train
 from workbench.training.objectives import TrainingData
@@ -66,7 +66,7 @@ class Probe:
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
         kept = None
         if stage.key in self.plan.features:
-            kept = _stand_in(self.planner.bench.images(trial, look_of(phase)), model.encoder, phase.precision)
+            kept = _stand_in(self.planner.bench.images(trial, needed_by_phase(phase)), model.encoder, phase.precision)
         data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate, kept)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
@@ -77,7 +77,7 @@ class Probe:
         trial = stage.trial
         dataset = self.planner.bench.dataset(trial)
         built = self._built(stage)
-        finish(built, trial, self.planner.registry)
+        prepare_for_evaluation(built, trial, self.planner.registry)
         model = built.model
         asked = trial.evaluation
         sets = list(examples_by_image(dataset, asked))
@@ -100,10 +100,10 @@ class Probe:
         images = ImageLoader(dataset, encoder.views)
         return encode_all(encoder, images, keys, precision, torch.device("cpu"), lambda *_: clock.tick())
 
-    def _built(self, stage: Stage) -> Built:
+    def _built(self, stage: Stage) -> RestoredModel:
         """The model with its starting weights, which take as long as others."""
         trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
-        return build_on(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
+        return restore(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:

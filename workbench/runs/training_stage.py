@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from workbench.contracts.launcher import Tell
-    from workbench.model.restore import Built
+    from workbench.model.restore import RestoredModel
     from workbench.runs.stages import Stage
     from workbench.runs.workplace import StageJob, Workplace
 
@@ -66,7 +66,7 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     )
 
 
-def _kept_weights(stage: Stage, built: Built) -> dict[str, torch.Tensor]:
+def _kept_weights(stage: Stage, built: RestoredModel) -> dict[str, torch.Tensor]:
     """What a training stage leaves: all weights but those that are still as their files have them."""
     module = built.model.encoder if stage.alone else built.model
     weights = module.state_dict(keep_vars=True)

@@ -17,7 +17,7 @@ from workbench.data.collator import Batch, Collator
 from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, gather
 from workbench.devices.device import sent
-from workbench.model.image_features import Features, FrozenTokens, look_of, passes_of
+from workbench.model.image_features import Features, FrozenTokens, needed_by_phase, passes_of
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.training.contrastive import Contrastive
 
@@ -57,7 +57,7 @@ class Answers:
         # An adapter may train weights inside the encoder though the phase does not name it.
         self.encoder_trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.frozen = not self.encoder_trains and not data.dataset.augments
-        order = look_of(phase).images(data.dataset) if self.frozen else ()
+        order = needed_by_phase(phase).images(data.dataset) if self.frozen else ()
         some = bool(order) and passes_of(phase, len(order)) < 1
         self.tokens = FrozenTokens(model.encoder, data.images, phase.precision, device, data.features, order, some)
         self.hot: Callable[..., Tensor] = self.mean
