@@ -32,7 +32,7 @@ from weights import pretrained
 from workbench.inference.attention_maps import with_answer
 from workbench.inference.export import LLAVA, read_exported
 from workbench.inference.load_trial import FinishedTrial, load_trial
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.model.build import build_dataset
 from workbench.model.generation import generate
 from workbench.storage.records import TRIALS
@@ -143,7 +143,7 @@ def compare_read_back(finished: FinishedTrial, out: Path, questions: Sequence[Qu
     other = again.model()
     own, theirs = model.state_dict(), other.state_dict()
     same = sum(name in theirs and torch.equal(each, theirs[name]) for name, each in own.items())
-    answers, others = (answered(Asked(each, finished.trial), questions[:10]) for each in (model, other))
+    answers, others = (answered(Pipeline(each, finished.trial), questions[:10]) for each in (model, other))
     logits = sum(torch.equal(one.logits, two.logits) for one, two in zip(answers, others, strict=True))
     weights = [file for kind in (".", "encoder", "language_model") for file in (out / kind).glob("*")]
     size = sum(file.stat().st_size for file in weights if file.suffix in (".safetensors", ".bin", ".gguf"))
@@ -155,17 +155,17 @@ def compare_read_back(finished: FinishedTrial, out: Path, questions: Sequence[Qu
 
 def compare_llava(finished: FinishedTrial, llava: Path, questions: Sequence[Question], folder: Path) -> None:
     """Print how the answers of transformers differ from the trial's own."""
-    asked = Asked(finished.model(), finished.trial)
-    own = answered(asked, questions)
+    pipeline = Pipeline(finished.model(), finished.trial)
+    own = answered(pipeline, questions)
     told, out = folder / "questions.json", folder / "answers.safetensors"
     lines = [(str(each.file), each.text) for each in questions]
-    told.write_text(json.dumps({"longest": asked.length(None), "asked": lines}), encoding="utf-8")
+    told.write_text(json.dumps({"longest": pipeline.length(None), "asked": lines}), encoding="utf-8")
     text = "import sys, as_transformers; as_transformers.answer(*sys.argv[1:])"
     alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = [sys.executable, "-c", text, str(llava), str(told), str(out)]
     subprocess.run(process, check=True, cwd=Path(__file__).parent, env=alone)
     found = load_file(out)
-    end = asked.model.language_model.tokenizer.end
+    end = pipeline.model.language_model.tokenizer.end
     same, apart, largest = 0, 0.0, 0.0
     for number, answer in enumerate(own):
         ids = [each for each in found[f"{number}.ids"].tolist() if each != end]
@@ -176,8 +176,8 @@ def compare_llava(finished: FinishedTrial, llava: Path, questions: Sequence[Ques
         apart = max(apart, float((logits[: len(compared)] - compared).abs().max()))
         largest = max(largest, float(compared.abs().max()))
     grey = Image.new("RGB", questions[0].image.size, (128, 128, 128))
-    without = [asked.answers([grey], [each.question])[0] for each in questions]
-    decoded = [asked.model.language_model.tokenizer.decode(answer.ids.tolist()) for answer in own]
+    without = [pipeline.answers([grey], [each.question])[0] for each in questions]
+    decoded = [pipeline.model.language_model.tokenizer.decode(answer.ids.tolist()) for answer in own]
     other = sum(one != two for one, two in zip(decoded, without, strict=True))
     images = len({each.key for each in questions})
     print(f"\n{finished.trial.label}: transformers alone, {len(own)} questions about {images} images")
@@ -187,16 +187,17 @@ def compare_llava(finished: FinishedTrial, llava: Path, questions: Sequence[Ques
 
 
 @torch.inference_mode()
-def answered(asked: Asked, questions: Sequence[Question]) -> list[Answer]:
+def answered(pipeline: Pipeline, questions: Sequence[Question]) -> list[Answer]:
     """Greedy answers, and their logits from one pass over prompt and answer."""
     found = []
     for each in questions:
-        with asked.ready():
-            vision, prompt = asked.prepare([each.image], [each.question])
-            [[ids]] = generate(asked.model, vision, prompt, asked.length(None))
+        with pipeline.predictor.ready():
+            tokens, prompt = pipeline.read([each.image], [each.question])
+            vision = pipeline.model.see_tokens(tokens, prompt.views)
+            [[ids]] = generate(pipeline.model, vision, prompt, pipeline.length(None))
             batch, _ = with_answer(prompt, ids)
-            hidden = asked.model.hidden(vision, batch)[0, prompt.ids.shape[1] - 1 :]
-            found.append(Answer(torch.tensor(ids), asked.model.language_model.head(hidden).float()))
+            hidden = pipeline.model.hidden(vision, batch)[0, prompt.ids.shape[1] - 1 :]
+            found.append(Answer(torch.tensor(ids), pipeline.model.language_model.head(hidden).float()))
     return found
 
 

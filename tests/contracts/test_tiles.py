@@ -19,7 +19,7 @@ from workbench.conformance import check
 from workbench.contracts.tiles import best_grid, views_of
 from workbench.errors import UserError
 from workbench.inference.load_trial import load_trial
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.model.build import build_dataset
 from workbench.runs.plan import Planner
 from workbench.runs.preview import preview
@@ -121,7 +121,7 @@ def test_images_with_different_numbers_of_tiles_train_are_kept_as_features_and_a
     assert outcome(kept) == outcome(anew)
     for folder in (kept / "results/small/trials").iterdir():
         found = load_trial(folder.name, kept / "results", [PLUGINS])
-        asked = Asked(found.model(), found.trial)
+        asked = Pipeline(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
         told = read_predictions(folder).query("condition == 'image'").set_index("id")["answer"]
         for example in dataset.examples("test", "questions"):

@@ -18,6 +18,7 @@ from workbench.data.collator import Collator
 from workbench.errors import UserError
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
 from workbench.evaluation.scores import summarize
+from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
 
 PROMPT = "<image>{question}\n"
@@ -46,7 +47,7 @@ def ask(
 ) -> tuple[EvaluationResult, list[tuple[int, int]]]:
     progress: list[tuple[int, int]] = []
     chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", **settings})
-    outcome = evaluate(model, dataset, PROMPT, chosen, seed, lambda *done: progress.append(done))
+    outcome = evaluate(Predictor(model, PROMPT, chosen), dataset, seed, lambda *done: progress.append(done))
     return outcome, progress
 
 

@@ -29,6 +29,7 @@ from workbench.evaluation.out_of_distribution import (
 )
 from workbench.evaluation.scores import score
 from workbench.inference.load_trial import load_trial
+from workbench.model.predictor import Predictor
 from workbench.reports.bootstrap import image_draws
 from workbench.reports.disagreements import disagreements
 from workbench.reports.group_tables import outside_table
@@ -89,7 +90,8 @@ def test_an_auroc_is_resampled_over_images_with_the_questions_they_share():
 
 def test_energy_and_distance_are_those_of_each_question_alone(model):
     squares = small_registry().create("dataset", "squares")
-    found = out_of_distribution_scores(model, squares, Noise(), PROMPT, Evaluation(batch=3, precision="fp32"))
+    predictor = Predictor(model, PROMPT, Evaluation(batch=3, precision="fp32"))
+    found = out_of_distribution_scores(predictor, squares, Noise())
     collate = Collator(model.language_model.tokenizer, PROMPT)
     training = list(dict.fromkeys(each.image for each in squares.examples("train", "questions")))
 

@@ -24,7 +24,7 @@ from workbench.errors import UserError
 from workbench.inference.attention_maps import WordMaps, image_weights, on_grid, with_answer, word_maps, words_of
 from workbench.inference.attention_plot import draw_maps, overlay, save_maps
 from workbench.inference.attention_recorder import Recorder, kernel_weights
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.inference.seen_image import seen_image
 from workbench.layers.rotary import rotate
 from workbench.model.vision_language_model import VisionLanguageModel, visible
@@ -32,9 +32,9 @@ from workbench.model.vision_language_model import VisionLanguageModel, visible
 QUESTION = "what color is it?"
 
 
-def asked(model: VisionLanguageModel, prompt: str = "<image>{question}\n") -> Asked:
+def asked(model: VisionLanguageModel, prompt: str = "<image>{question}\n") -> Pipeline:
     model.encoder.transform = lambda image: images(1)[0]
-    return Asked(model.eval(), Trial("", {}, {}, (), (), Evaluation(precision="fp32"), prompt, 0))
+    return Pipeline(model.eval(), Trial("", {}, {}, (), (), Evaluation(precision="fp32"), prompt, 0))
 
 
 def answered(model: VisionLanguageModel, prompt: str = "<image>{question}\n"):

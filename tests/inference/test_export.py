@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.inference.test_predictor import finished, image_file, trials
+from tests.inference.test_pipeline import finished, image_file, trials
 from tests.small import PLUGINS, CommandLine
 from workbench.inference.export import export, is_exported, read_exported
 from workbench.inference.load_trial import FinishedTrial, load_trial
-from workbench.inference.predictor import Asked, open_image
+from workbench.inference.pipeline import Pipeline, open_image
 from workbench.model.build import count_bytes
 from workbench.reports.number_format import megabytes
 from workbench.storage.artifacts import TOKENIZER
@@ -45,7 +45,7 @@ def test_an_exported_trial_computes_the_same_bits_from_its_folder_alone(finished
         assert all(torch.equal(own[name], theirs[name]) for name in own)
         image = open_image(image_file(tmp_path))
         questions = ["is it red?", "what color is it?"]
-        assert Asked(model, again.trial).answers([image], questions) == Asked(found.model(), found.trial).answers(
+        assert Pipeline(model, again.trial).answers([image], questions) == Pipeline(found.model(), found.trial).answers(
             [image], questions
         )
 

@@ -16,7 +16,7 @@ from workbench.conformance import check
 from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader
 from workbench.inference.load_trial import load_trial
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.model.build import CompositionError, build_dataset
 from workbench.reports.gallery import make_gallery
 from workbench.reports.results_data import read_study
@@ -56,7 +56,7 @@ def test_every_fusion_trains_is_evaluated_and_answers_the_same_when_asked(finish
     assert len(trials(finished)) == 4
     for folder in trials(finished):
         found = load_trial(folder.name, finished / "results", [PLUGINS])
-        asked = Asked(found.model(), found.trial)
+        asked = Pipeline(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
         told = read_predictions(folder).query("condition == 'image'")
         examples = {each.id: each for each in dataset.examples("test", "questions")}

@@ -19,7 +19,7 @@ from workbench.config.experiment import load_experiment
 from workbench.errors import UserError
 from workbench.inference.export import export, read_exported
 from workbench.inference.load_trial import load_trial
-from workbench.inference.predictor import Asked, open_image
+from workbench.inference.pipeline import Pipeline, open_image
 from workbench.layers.mlp import MLP
 from workbench.model.build import CompositionError, build_dataset, corpus_of
 from workbench.model.restore import restore
@@ -134,7 +134,7 @@ def test_a_finished_trial_answers_as_in_its_evaluation_and_so_does_its_export(wh
     dataset = build_dataset(found.trial, small_registry())
     for key, rows in list(told.groupby("image"))[:3]:
         dataset.image(str(key)).save(tmp_path / "it.png")
-        asked = Asked(again.model(), again.trial).answers([open_image(tmp_path / "it.png")], list(rows["question"]))
+        asked = Pipeline(again.model(), again.trial).answers([open_image(tmp_path / "it.png")], list(rows["question"]))
         assert asked == list(rows["answer"])
 
 

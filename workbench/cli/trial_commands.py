@@ -15,7 +15,7 @@ from workbench.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from workbench.inference.predictor import Asked
+    from workbench.inference.pipeline import Pipeline
 
 commands = typer.Typer()
 
@@ -48,15 +48,15 @@ def ask(
     images, questions = _opened(words)
     if map_file is not None and len(questions) > 1:
         raise UserError("--attention draws the maps of one question: ask one, or use `workbench attention` for each")
-    asked = _asked(trial, results, folders, device)
+    pipeline = _pipeline(trial, results, folders, device)
     if len(questions) == 1:
-        for piece in asked.stream(images, questions[0], max_new_tokens):
+        for piece in pipeline.stream(images, questions[0], max_new_tokens):
             typer.echo(piece, nl=False)
         typer.echo()
         if map_file is not None:
-            _draw_attention(asked, images, questions[0], map_file, max_new_tokens)
+            _draw_attention(pipeline, images, questions[0], map_file, max_new_tokens)
         return
-    for question, answer in zip(questions, asked.answers(images, questions, max_new_tokens), strict=True):
+    for question, answer in zip(questions, pipeline.answers(images, questions, max_new_tokens), strict=True):
         typer.echo(f"{question}\n  {answer}")
 
 
@@ -76,7 +76,7 @@ def attention(
     images, questions = _opened(words)
     if len(questions) != 1:
         raise UserError(f"one question is drawn at a time; there are {len(questions)}")
-    answer = _draw_attention(_asked(trial, results, folders, device), images, questions[0], out, max_new_tokens)
+    answer = _draw_attention(_pipeline(trial, results, folders, device), images, questions[0], out, max_new_tokens)
     typer.echo(answer)
     typer.echo(f"wrote {out}")
 
@@ -123,8 +123,8 @@ def demo(
     """Serve a page in the browser that asks a finished trial (extra `demo`)."""
     from workbench.inference.demo import demo_page, serve_demo
 
-    asked = _asked(trial, results, folders, device)
-    serve_demo(demo_page(asked, f"{trial}: {asked.trial.label}"), host, port)
+    pipeline = _pipeline(trial, results, folders, device)
+    serve_demo(demo_page(pipeline, f"{trial}: {pipeline.trial.label}"), host, port)
 
 
 @commands.command()
@@ -162,7 +162,7 @@ def _opened(words: list[str]) -> tuple[list[Image], list[str]]:
 
     from PIL.Image import registered_extensions
 
-    from workbench.inference.predictor import open_image
+    from workbench.inference.pipeline import open_image
 
     def is_image(word: str) -> bool:
         return Path(word).suffix.lower() in registered_extensions() or Path(word).is_file()
@@ -171,28 +171,30 @@ def _opened(words: list[str]) -> tuple[list[Image], list[str]]:
     return [open_image(Path(file)) for file in files], words[len(files) :]
 
 
-def _draw_attention(asked: Asked, images: list[Image], question: str, out: Path, max_new_tokens: int | None) -> str:
+def _draw_attention(
+    pipeline: Pipeline, images: list[Image], question: str, out: Path, max_new_tokens: int | None
+) -> str:
     """Write the maps of one question; returns its answer."""
     from workbench.inference.attention_maps import word_maps
     from workbench.inference.attention_plot import draw_maps, save_maps
     from workbench.inference.seen_image import seen_image
 
-    maps = word_maps(asked, images, question, max_new_tokens)
-    figure = draw_maps(seen_image(asked.model.encoder.views, *images), question, maps)
+    maps = word_maps(pipeline, images, question, max_new_tokens)
+    figure = draw_maps(seen_image(pipeline.model.encoder.views, *images), question, maps)
     _written(out, partial(save_maps, figure))
     return maps.answer
 
 
-def _asked(trial: str, results: Path, folders: list[Path] | None, device: str) -> Asked:
+def _pipeline(trial: str, results: Path, folders: list[Path] | None, device: str) -> Pipeline:
     """The trial's model, ready on its device."""
     from workbench.devices.device import find_device
     from workbench.inference.export import is_exported, read_exported
     from workbench.inference.load_trial import load_trial
-    from workbench.inference.predictor import Asked
+    from workbench.inference.pipeline import Pipeline
 
     where = find_device(device)
     if is_exported(Path(trial)):
         finished = read_exported(Path(trial), folders or ())
     else:
         finished = load_trial(trial, results, folders or ())
-    return Asked(finished.model().to(where), finished.trial)
+    return Pipeline(finished.model().to(where), finished.trial)

@@ -21,15 +21,14 @@ from workbench.config.seeds import derived_seed
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import CONDITIONS
-from workbench.data.collator import Batch, Collator
-from workbench.data.image_loader import ImageLoader, threads_beside
-from workbench.data.image_views import Keys, Views, distinct, gather
-from workbench.devices.precision import autocast
+from workbench.data.collator import Batch
+from workbench.data.image_loader import ImageLoader
+from workbench.data.image_views import Keys, Views, distinct
 from workbench.errors import UserError
-from workbench.layers.prepared_linear import ready_to_answer
 from workbench.layers.tensors import all_tensors
 from workbench.model.generation import generate, generate_and_judge
-from workbench.model.image_features import Features, FrozenTokens, encode
+from workbench.model.image_features import Features, FrozenTokens
+from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
 
 WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 3, 10, 0.25  # answers a round, and what they may take together
@@ -46,40 +45,35 @@ class EvaluationResult:
 
 
 def evaluate(
-    model: VisionLanguageModel,
+    predictor: Predictor,
     dataset: Dataset,
-    prompt: str,
-    settings: Evaluation,
     seed: int,
     on_progress: Callable[[int, int], None],
     features: Features | None = None,
 ) -> EvaluationResult:
     """Answer the questions of a split; `on_progress` gets the images done and their number. Kept `features` spare
-    the encoder; the time of one answer counts it all the same."""
+    the encoder; the time of one answer counts it all the same. Raises `UserError` where too little is asked."""
+    model, settings, device = predictor.model, predictor.settings, predictor.device
     grouped = examples_by_image(dataset, settings)
-    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
-    device = next(model.parameters()).device
-    images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(device))
+    images = predictor.images(dataset)
     tokens = FrozenTokens(model.encoder, images, settings.precision, device, features, distinct(grouped))
     found: dict[str, dict[str, Prediction]] = {condition: {} for condition in CONDITIONS}
-    model.eval()
     done = 0
-    with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
-        timed = [_latency(model, images, grouped, collate, settings.max_new_tokens, device)]
-        grey = encode(model.encoder, images.grey(model.encoder.image_size).to(device), settings.precision)
+    with predictor.ready():
+        timed = [_latency(predictor, images, grouped)]
+        grey = predictor.encode(images.grey(model.encoder.image_size))
         empty = model.see_tokens(grey)
         for sets in _mixed_batches(grouped, settings.batch, seed):
             examples = [grouped[each] for each in sets]
-            seen, places = gather(sets, tokens.of)
+            seen, _, batch = predictor.read(sets, tokens.of, examples, answered=True)
             seen = seen.to(device)
-            batch = collate(torch.empty(0), examples, history_trains=False, places=places).to(device)
             visions = _visions(model, seen, grey, batch.views) if batch.views else _of_images(model, seen, empty)
             for condition, vision in visions:
-                for prediction in _ask(model, vision, examples, batch, settings.max_new_tokens):
+                for prediction in _ask(predictor, vision, examples, batch):
                     found[condition][prediction.example.id] = prediction
             done += len(sets)
             on_progress(done, len(grouped))
-        timed.append(_latency(model, images, grouped, collate, settings.max_new_tokens, device))
+        timed.append(_latency(predictor, images, grouped))
     order = [example.id for examples in grouped.values() for example in examples]
     predictions = {condition: [by_id[each] for each in order] for condition, by_id in found.items()}
     return EvaluationResult(predictions, min(timed), max(timed))
@@ -129,18 +123,12 @@ def _visions(model: VisionLanguageModel, tokens: Tensor, grey: Tensor, views: Vi
     yield "shuffled", model.see_tokens(tokens, views.shuffled())
 
 
-def _ask(
-    model: VisionLanguageModel, vision: Any, examples: list[list[Example]], batch: Batch, max_new_tokens: int
-) -> list[Prediction]:
+def _ask(predictor: Predictor, vision: Any, examples: list[list[Example]], batch: Batch) -> list[Prediction]:
     """The generated answer and the loss of the right answer for each example."""
-    tokenizer = model.language_model.tokenizer
-    ids, losses = generate_and_judge(model, vision, batch, max_new_tokens)
-    answers = [tokenizer.decode(question) for row in ids for question in row]
+    ids, losses = generate_and_judge(predictor.model, vision, batch, predictor.settings.max_new_tokens)
     flat = [example for questions in examples for example in questions]
-    return [
-        Prediction(*each)
-        for each in zip(flat, answers, _example_losses(losses, batch.labels, batch.segments), strict=True)
-    ]
+    of_each = _example_losses(losses, batch.labels, batch.segments)
+    return [Prediction(*each) for each in zip(flat, predictor.words(ids), of_each, strict=True)]
 
 
 def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:
@@ -153,23 +141,15 @@ def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[fl
     return (sums / counts).tolist()
 
 
-def _latency(
-    model: VisionLanguageModel,
-    loader: ImageLoader,
-    grouped: dict[Keys, list[Example]],
-    collate: Collator,
-    max_new_tokens: int,
-    device: torch.device,
-) -> float:
+def _latency(predictor: Predictor, images: ImageLoader, grouped: dict[Keys, list[Example]]) -> float:
     """Milliseconds from the images of one question to its whole answer: the median after a warm-up. Of a large model
     fewer answers are timed."""
-    seconds: list[float] = []
+    model, seconds = predictor.model, []
     for keys in list(grouped)[: WARM_UP + MOST_TIMED]:
         if len(seconds) >= WARM_UP + LEAST_TIMED and sum(seconds) > TIMING_SECONDS:
             break
-        pixels, places = gather([keys], loader.plain)
-        batch = collate(torch.empty(0), [grouped[keys][:1]], answered=False, places=places).to(device)
+        views, _, batch = predictor.read([keys], images.plain, [grouped[keys][:1]])
         started = time.perf_counter()
-        generate(model, model.see(pixels.to(device), batch.views), batch, max_new_tokens)
+        generate(model, model.see(views.to(predictor.device), batch.views), batch, predictor.settings.max_new_tokens)
         seconds.append(time.perf_counter() - started)
     return 1000 * statistics.median(seconds[WARM_UP:] or seconds)

@@ -28,17 +28,14 @@ from torch.nn import functional
 from workbench.config.phase import Evaluation
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
-from workbench.data.collator import Collator
-from workbench.data.image_loader import ImageLoader, threads_beside
-from workbench.data.image_views import Keys, distinct, gather
-from workbench.devices.precision import autocast
+from workbench.data.image_loader import ImageLoader
+from workbench.data.image_views import Keys, distinct
 from workbench.errors import UserError
 from workbench.evaluation.evaluate import examples_by_image
 from workbench.evaluation.scores import Scored
-from workbench.layers.prepared_linear import ready_to_answer
 from workbench.model.generation import first_logits
 from workbench.model.image_features import Features, encode_views
-from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.model.predictor import Predictor
 
 OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
 MEASURES = ("energy", "distance")
@@ -102,36 +99,29 @@ def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[st
 
 
 def out_of_distribution_scores(
-    model: VisionLanguageModel,
-    dataset: Dataset,
-    outside: Dataset,
-    prompt: str,
-    settings: Evaluation,
-    features: Features | None = None,
+    predictor: Predictor, dataset: Dataset, outside: Dataset, features: Features | None = None
 ) -> OutOfDistributionScores:
-    """Ask the evaluation's questions about its own images and about as many from outside, taken in turn."""
+    """Ask the evaluation's questions about its own images and about as many from outside, taken in turn. Raises
+    `UserError` where one of the two has too few images."""
+    encoder, settings, device = predictor.model.encoder, predictor.settings, predictor.device
     grouped = examples_by_image(dataset, settings)
-    sets, device = list(grouped), next(model.parameters()).device
+    sets = list(grouped)
     others = outside_images(outside, settings, sum(map(len, sets)))
     turn = cycle(others)
     paired = [tuple(islice(turn, len(each))) for each in sets]
-    own, foreign = (
-        ImageLoader(each, model.encoder.views, threads=threads_beside(device)) for each in (dataset, outside)
-    )
-    collate = Collator(model.language_model.tokenizer, prompt, model.fusion.reads_text)
+    own, foreign = predictor.images(dataset), predictor.images(outside)
 
     def tokens_of(images: ImageLoader) -> Callable[[Sequence[str]], list[Tensor]]:
-        return lambda chosen: encode_views(model.encoder, images.once(chosen), settings.precision, device)
+        return lambda chosen: encode_views(encoder, images.once(chosen), settings.precision, device)
 
     seen = tokens_of(own) if features is None else features.tokens
-    model.eval()
-    with torch.inference_mode(), autocast(device, settings.precision), ready_to_answer(model):
+    with predictor.ready():
         parts = (tokens_of(own)(part) for part in _parts(_training_keys(dataset), settings.batch))
         bank = [_pooled(torch.cat([views[:1] for views in part])) for part in parts]
         known = torch.cat(bank)  # [B,Dv]
         questions = list(grouped.values())
-        inside = _measured(model, seen, sets, questions, known, collate, settings.batch, device)
-        strange = _measured(model, tokens_of(foreign), paired, questions, known, collate, settings.batch, device)
+        inside = _measured(predictor, seen, sets, questions, known)
+        strange = _measured(predictor, tokens_of(foreign), paired, questions, known)
     shown = [(each, first) for examples, (first, *_) in zip(questions, paired, strict=True) for each in examples]
     return OutOfDistributionScores(inside, strange, shown)
 
@@ -154,23 +144,20 @@ def _pooled(tokens: Tensor) -> Tensor:
 
 
 def _measured(
-    model: VisionLanguageModel,
+    predictor: Predictor,
     tokens_of: Callable[[list[str]], list[Tensor]],
     sets: Sequence[Keys],
     questions: Sequence[list[Example]],
     known: Tensor,
-    collate: Collator,
-    size: int,
-    device: torch.device,
 ) -> dict[str, list[float]]:
     """Both measures for every question, set by set; the distance is that of the strangest image. known [B,Dv]."""
+    model = predictor.model
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     neighbour = min(NEIGHBOUR, len(known))
-    for part in _parts(list(zip(sets, questions, strict=True)), size):
+    for part in _parts(list(zip(sets, questions, strict=True)), predictor.settings.batch):
         examples = [each for _, each in part]
-        tokens, places = gather([keys for keys, _ in part], tokens_of)
-        tokens = tokens.to(device)
-        batch = collate(torch.empty(0), examples, answered=False, places=places).to(device)
+        tokens, places, batch = predictor.read([keys for keys, _ in part], tokens_of, examples)
+        tokens = tokens.to(predictor.device)
         logits = first_logits(model, model.see_tokens(tokens, batch.views), batch)  # [questions,V]
         found["energy"] += (-logits.float().logsumexp(-1)).tolist()
         wholes = tokens[[views[0] for images in places for views in images]]

@@ -21,7 +21,7 @@ from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Batch
 from workbench.errors import UserError
 from workbench.inference.attention_recorder import Recorder
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.model.generation import generate
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -44,23 +44,22 @@ class WordMaps:
 
 
 def word_maps(
-    asked: Asked, images: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
+    pipeline: Pipeline, images: Sequence[Image.Image], question: str, max_new_tokens: int | None = None
 ) -> WordMaps:
     """Answer the question, and look at what each word of the answer looked at."""
-    model = asked.model
-    with asked.ready():
-        tokens, places = asked.tokens(images)
-        prompt = asked.batch([question], places)
+    model = pipeline.model
+    with pipeline.predictor.ready():
+        tokens, prompt = pipeline.read(images, [question])
         with Recorder(CONNECTOR) as recorder:
             vision = model.see_tokens(tokens, prompt.views)
-        [[ids]] = generate(model, vision, prompt, asked.length(max_new_tokens))
+        [[ids]] = generate(model, vision, prompt, pipeline.length(max_new_tokens))
         if not ids:
             raise UserError(f"the answer to '{question}' is empty: there is no word to show a map of")
         batch, writing = with_answer(prompt, ids)
         views, count = len(tokens), model.connector.shape.tokens
         weights = image_weights(model, vision, batch, views * count)[writing].unflatten(1, (views, count))  # [A,P,M]
     weights = _to_encoder(weights, recorder.weights.get(CONNECTOR, []), tokens.shape[1]).cpu()
-    words, owners = words_of(ids, asked)
+    words, owners = words_of(ids, pipeline)
     by_word = torch.stack([weights[[each == word for each in owners]].mean(0) for word in range(len(words))])
     shares = by_word.sum((1, 2))
     maps = on_grid(by_word / shares.clamp(min=1e-12)[:, None, None])
@@ -105,9 +104,9 @@ def with_answer(prompt: Batch, ids: Sequence[int]) -> tuple[Batch, Tensor]:
     return batch, torch.arange(start - 1, start + count - 1, device=prompt.ids.device)
 
 
-def words_of(ids: Sequence[int], asked: Asked) -> tuple[tuple[str, ...], list[int]]:
+def words_of(ids: Sequence[int], pipeline: Pipeline) -> tuple[tuple[str, ...], list[int]]:
     """The words of an answer, and to which of them each of its tokens belongs."""
-    decode = asked.model.language_model.tokenizer.decode
+    decode = pipeline.model.language_model.tokenizer.decode
     words = decode(ids).split() or [decode(ids)]
     counts = [len(decode(ids[: end + 1]).split()) for end in range(len(ids))]
     return tuple(words), [min(max(count - 1, 0), len(words) - 1) for count in counts]

@@ -10,14 +10,14 @@ from PIL import Image
 from workbench.errors import UserError
 from workbench.inference.attention_maps import word_maps
 from workbench.inference.attention_plot import draw_maps
-from workbench.inference.predictor import Asked
+from workbench.inference.pipeline import Pipeline
 from workbench.inference.seen_image import seen_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def reply(asked: Asked, images: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
+def reply(pipeline: Pipeline, images: Sequence[Image.Image], question: str) -> Iterator[tuple[str, Figure | None]]:
     """The answer as it grows; at its end, for each word, the map over the images. A mistake is told in its place."""
     if not images:
         yield "Upload an image first.", None
@@ -25,16 +25,16 @@ def reply(asked: Asked, images: Sequence[Image.Image], question: str) -> Iterato
     shown = [image.convert("RGB") for image in images]
     answer = ""
     try:
-        for piece in asked.stream(shown, question):
+        for piece in pipeline.stream(shown, question):
             answer += piece
             yield answer, None
-        seen = seen_image(asked.model.encoder.views, *shown)
-        yield answer, draw_maps(seen, question, word_maps(asked, shown, question))
+        seen = seen_image(pipeline.model.encoder.views, *shown)
+        yield answer, draw_maps(seen, question, word_maps(pipeline, shown, question))
     except UserError as error:
         yield answer or str(error), None
 
 
-def demo_page(asked: Asked, title: str) -> Any:
+def demo_page(pipeline: Pipeline, title: str) -> Any:
     """The page, not served yet."""
     gradio = _gradio()
     with gradio.Blocks(title=f"workbench: {title}", analytics_enabled=False) as page:
@@ -49,7 +49,7 @@ def demo_page(asked: Asked, title: str) -> Any:
         maps = gradio.Plot(label="where it looked", format="png")
 
         def answering(shown: list[tuple[Image.Image, str | None]] | None, text: str) -> Iterator[tuple[str, Any]]:
-            yield from reply(asked, [image for image, _ in shown or []], text)
+            yield from reply(pipeline, [image for image, _ in shown or []], text)
 
         gradio.on([ask.click, question.submit], answering, [images, question], [answer, maps], api_name="ask")
     return page

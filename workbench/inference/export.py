@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,9 @@ class Exported:
             return model.eval()
         summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
         before = Artifact(self.folder, weights, corpus.tokenizer_file, summary, [])
-        built = restore(before, self.trial, (), self.registry, corpus)
-        prepare_for_evaluation(built, self.trial, self.registry)
-        return built.model.eval()
+        restored = restore(before, self.trial, (), self.registry, corpus)
+        prepare_for_evaluation(restored, self.trial, self.registry)
+        return restored.model.eval()
 
 
 def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bool = False) -> None:
@@ -84,41 +84,33 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
 
     With `separate`, what the adapter trained is kept in a file of its own, as it always is beside weights that were
     quantized before it was trained, and the weights are those before the trial's quantizer; with `llava`, a folder
-    `llava` in it is the model as transformers loads it, not quantized.
+    `llava` in it is the model as transformers loads it, not quantized. Raises `UserError` where the folder is there,
+    or the trial has no such form.
     """
     if out.exists():
         raise UserError(f"{out} is there already. Give a folder that is not there yet")
-    built = finished.built()
-    if separate and built.adapter is None:
-        raise UserError(f"the trial {finished.record.id} trained no adapter: leave out --separate-adapter")
-    if llava and built.packed:
-        raise UserError(f"the trial {finished.record.id} was quantized before it was trained: leave out --llava")
-    separate = separate or (built.adapter is not None and bool(built.packed))  # into narrow weights none can be merged
-    trial, registry, model = finished.trial, finished.registry, built.model
-    quantized = not separate and not built.packed and create(trial, "quantizer", registry).bits < FULL_BITS
+    restored = finished.restored()
+    _check(finished.record.id, restored, separate, llava)
+    separate = separate or (restored.adapter is not None and bool(restored.packed))  # none merges into narrow weights
+    trial, registry = finished.trial, finished.registry
+    quantized = not separate and not restored.packed and create(trial, "quantizer", registry).bits < FULL_BITS
+    adapter = "none" if restored.adapter is None else "separate" if separate else "merged"
     with new_folder(out) as folder:
         spec, parts = copy_parts(trial, registry, folder, weights=not quantized)
         if separate:
-            _write_apart(built, folder)
-        _merge(built)
+            _write_apart(restored, folder)
+        _merge(restored)
         if llava:
-            write_llava(model, trial, folder / LLAVA)
+            write_llava(restored.model, trial, folder / LLAVA)
         if quantized:
-            quantize(trial, registry, model)
-            _save(_once(model.state_dict(keep_vars=True)), folder / WEIGHTS)
+            quantize(trial, registry, restored.model)
+            _save(_once(restored.model.state_dict(keep_vars=True)), folder / WEIGHTS)
         elif not separate:
-            _save(_changed(built), folder / WEIGHTS)
-        (folder / TOKENIZER).write_text(model.language_model.tokenizer.json(), encoding="utf-8")
+            _save(_changed(restored), folder / WEIGHTS)
+        (folder / TOKENIZER).write_text(restored.model.language_model.tokenizer.json(), encoding="utf-8")
         _copy_plugins(finished, folder / PLUGINS)
-        record = dataclasses.asdict(finished.record)
-        metrics = {name: value if math.isfinite(value) else None for name, value in record["metrics"].items()}
-        adapter = "none" if built.adapter is None else "separate" if separate else "merged"
-        config = {FORMAT: VERSION, "workbench": workbench.__version__, "adapter": adapter, "quantized": quantized}
-        config |= {"parts": parts, "spec": spec, "record": {**record, "metrics": metrics}}
-        (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        licences = {kind: licence_of(folder / kind) for kind in parts}
-        size = sum(file.stat().st_size for kind in ("", *parts) for file in (folder / kind).glob("*") if file.is_file())
-        (folder / CARD).write_text(model_card(finished, adapter, size, licences), encoding="utf-8")
+        _write_config(finished, folder, {"adapter": adapter, "quantized": quantized, "parts": parts, "spec": spec})
+        _write_card(finished, folder, adapter, parts)
 
 
 def is_exported(folder: Path) -> bool:
@@ -146,37 +138,47 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
     return Exported(folder, {**config, "record": record}, trial, registry)
 
 
-def _write_apart(built: RestoredModel, folder: Path) -> None:
+def _check(trial: str, restored: RestoredModel, separate: bool, llava: bool) -> None:
+    """Whether the trial of that id can be written as it is asked for."""
+    if separate and restored.adapter is None:
+        raise UserError(f"the trial {trial} trained no adapter: leave out --separate-adapter")
+    if llava and restored.packed:
+        raise UserError(f"the trial {trial} was quantized before it was trained: leave out --llava")
+
+
+def _write_apart(restored: RestoredModel, folder: Path) -> None:
     """What the adapter trained, in peft's own format as well where it can be, and the weights without it."""
-    weights, adapted = built.model.state_dict(keep_vars=True), {id(parameter) for parameter in built.adapted}
-    _save({name: each for name, each in _changed(built).items() if id(each) not in adapted}, folder / WEIGHTS)
+    weights, adapted = restored.model.state_dict(keep_vars=True), {id(parameter) for parameter in restored.adapted}
+    _save({name: each for name, each in _changed(restored).items() if id(each) not in adapted}, folder / WEIGHTS)
     _save({name: each for name, each in weights.items() if id(each) in adapted}, folder / ADAPTER)
-    if built.adapter is not None:
-        built.adapter.save(built.model, folder / PEFT)
+    if restored.adapter is not None:
+        restored.adapter.save(restored.model, folder / PEFT)
 
 
-def _merge(built: RestoredModel) -> None:
+def _merge(restored: RestoredModel) -> None:
     """Merge the adapter, which may change a weight where it lies: that is no longer as its file has it."""
-    if built.adapter is None:
+    if restored.adapter is None:
         return
-    before = _digests(built)
-    built.adapter.merge(built.model)
-    after = _digests(built)
-    built.untouched = frozenset(which for which in after if before[which] == after[which])
+    before = _digests(restored)
+    restored.adapter.merge(restored.model)
+    after = _digests(restored)
+    restored.untouched = frozenset(which for which in after if before[which] == after[which])
 
 
-def _digests(built: RestoredModel) -> dict[int, bytes]:
+def _digests(restored: RestoredModel) -> dict[int, bytes]:
     """What tells the bits of each parameter that is as its files have it."""
     found = {
-        id(each): each.detach().cpu().flatten() for each in built.model.parameters() if id(each) in built.untouched
+        id(each): each.detach().cpu().flatten()
+        for each in restored.model.parameters()
+        if id(each) in restored.untouched
     }
     return {which: hashlib.sha256(each.view(torch.uint8).numpy().data).digest() for which, each in found.items()}
 
 
-def _changed(built: RestoredModel) -> dict[str, Tensor]:
+def _changed(restored: RestoredModel) -> dict[str, Tensor]:
     """The weights that are not as their files have them."""
-    weights = built.model.state_dict(keep_vars=True)
-    return {name: each for name, each in weights.items() if not built.as_in_files(name, each)}
+    weights = restored.model.state_dict(keep_vars=True)
+    return {name: each for name, each in weights.items() if not restored.as_in_files(name, each)}
 
 
 def _once(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -210,6 +212,21 @@ def _copy_plugins(finished: FinishedTrial, folder: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             for source in (file, *file.parent.glob("_*.py")):
                 shutil.copyfile(source, target / source.name)
+
+
+def _write_config(finished: FinishedTrial, folder: Path, form: Mapping[str, Any]) -> None:
+    """The form that the trial was written in, and its record, in which JSON has no number for what is none."""
+    record = dataclasses.asdict(finished.record)
+    metrics = {name: value if math.isfinite(value) else None for name, value in record["metrics"].items()}
+    config = {FORMAT: VERSION, "workbench": workbench.__version__, **form, "record": {**record, "metrics": metrics}}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_card(finished: FinishedTrial, folder: Path, adapter: str, parts: Collection[str]) -> None:
+    """The model card, which tells how large everything else in the folder is."""
+    licences = {kind: licence_of(folder / kind) for kind in parts}
+    size = sum(file.stat().st_size for kind in ("", *parts) for file in (folder / kind).glob("*") if file.is_file())
+    (folder / CARD).write_text(model_card(finished, adapter, size, licences), encoding="utf-8")
 
 
 def _no_texts() -> Iterator[str]:

@@ -36,7 +36,7 @@ class FinishedTrial:
     trial: Trial
     registry: Registry
 
-    def built(self) -> RestoredModel:
+    def restored(self) -> RestoredModel:
         """Its model as its last phase left it: the adapter is not merged, nothing is quantized."""
         before = self._kept()
         corpus = Corpus(self._texts, before.tokenizer_file if before else None)
@@ -44,9 +44,9 @@ class FinishedTrial:
 
     def model(self) -> VisionLanguageModel:
         """Its model as it was evaluated."""
-        built = self.built()
-        prepare_for_evaluation(built, self.trial, self.registry)
-        return built.model.eval()
+        restored = self.restored()
+        prepare_for_evaluation(restored, self.trial, self.registry)
+        return restored.model.eval()
 
     def _kept(self) -> Artifact | None:
         key = self.record.provenance.get("before")

@@ -89,13 +89,13 @@ def load_changed(
     return {own[name] for name in weights}
 
 
-def prepare_for_evaluation(built: RestoredModel, trial: Trial, registry: Registry) -> int:
+def prepare_for_evaluation(restored: RestoredModel, trial: Trial, registry: Registry) -> int:
     """Merge the adapter and quantize, as for the evaluation; returns the number of parameters before the latter."""
-    if built.adapter is not None:
-        built.adapter.merge(built.model)
-    parameters = count_parameters(built.model) + built.parameters_packed
+    if restored.adapter is not None:
+        restored.adapter.merge(restored.model)
+    parameters = count_parameters(restored.model) + restored.parameters_packed
     if not trains_quantized(trial.phases):
-        quantize(trial, registry, built.model)
+        quantize(trial, registry, restored.model)
     return parameters
 
 

@@ -21,7 +21,7 @@ from workbench.contracts.connector import Connector
 from workbench.contracts.encoder import Encoder
 from workbench.contracts.fusion import Fusion, Inputs
 from workbench.contracts.language_model import LanguageModel
-from workbench.data.collator import Batch
+from workbench.data.collator import Batch, Collator
 from workbench.data.image_views import Views
 from workbench.layers.tensors import all_tensors, pick
 
@@ -96,6 +96,10 @@ class VisionLanguageModel(nn.Module):
         self._pass: FusionPass | None = None
         self._hang_hooks()
         language_model.recomputing = self._recomputing
+
+    def collator(self, prompt: str) -> Collator:
+        """What makes batches of questions that this model reads, in a prompt."""
+        return Collator(self.language_model.tokenizer, prompt, self.fusion.reads_text)
 
     def see(self, images: Tensor, views: Views | None = None) -> Any:
         """images [P,3,H,W] -> what the fusion needs of them, one entry for each set of images."""

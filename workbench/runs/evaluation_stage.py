@@ -12,6 +12,7 @@ from workbench.evaluation.out_of_distribution import out_of_distribution_scores
 from workbench.evaluation.scores import lines_of, summarize
 from workbench.evaluation.text_perplexity import text_perplexities
 from workbench.model.build import build, build_metrics, count_bytes
+from workbench.model.predictor import Predictor
 from workbench.model.restore import prepare_for_evaluation
 from workbench.runs.provenance import of_trial
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
@@ -32,12 +33,13 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     memory = PeakMemory(place.device)
     parameters = prepare_for_evaluation(built, trial, place.registry)
     metrics = build_metrics(trial, place.registry)
-    outcome = evaluate(model, dataset, trial.prompt, trial.evaluation, trial.seed, tell, features)
+    predictor = Predictor(model, trial.prompt, trial.evaluation)
+    outcome = evaluate(predictor, dataset, trial.seed, tell, features)
     numbers, scores = summarize(outcome.predictions, metrics)
     lines = lines_of(outcome.predictions, scores)
     if trial.outside:
         other = build(trial.outside, place.registry)
-        strange = out_of_distribution_scores(model, dataset, other, trial.prompt, trial.evaluation, features)
+        strange = out_of_distribution_scores(predictor, dataset, other, features)
         numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)
     corpus = corpus_for(trial, dataset, built.before, place)

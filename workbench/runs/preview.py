@@ -21,7 +21,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder
 from workbench.contracts.example import Example
 from workbench.contracts.fusion import Fusion
-from workbench.data.collator import Batch, Collator
+from workbench.data.collator import Batch
 from workbench.data.image_views import gather
 from workbench.errors import UserError
 from workbench.inference.seen_image import seen_image
@@ -82,8 +82,7 @@ def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
     encoder = _seeing(trial, model.encoder, registry)
     images = {key: dataset.image(key) for key in example.images}
     views, places = gather([example.images], lambda keys: [encoder.views(images[key]) for key in keys])
-    collate = Collator(tokenizer, trial.prompt, model.fusion.reads_text)
-    batch = collate(torch.empty(0), [[example]], places=places)
+    batch = model.collator(trial.prompt)(torch.empty(0), [[example]], places=places)
     return Preview(
         example=example,
         task=task,

@@ -18,6 +18,7 @@ from workbench.devices.precision import dtype_of
 from workbench.evaluation.evaluate import evaluate, examples_by_image
 from workbench.model.build import corpus_of, create
 from workbench.model.image_features import BATCH, Features, encode_all, needed_by_phase
+from workbench.model.predictor import Predictor
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.runs.stages import FeatureStage, Stage
 from workbench.training.loop import planned_steps, train
@@ -91,7 +92,8 @@ class Probe:
             encoding = clock.each() / BATCH
         answers = _Clock()
         short = asked.model_copy(update={"limit": len(few)})
-        evaluate(model, dataset, trial.prompt, short, trial.seed, lambda *_: answers.tick(), features)
+        predictor = Predictor(model, trial.prompt, short)
+        evaluate(predictor, dataset, trial.seed, lambda *_: answers.tick(), features)
         return len(distinct(sets)) * encoding + len(sets) * answers.each() / asked.batch
 
     def _encode(

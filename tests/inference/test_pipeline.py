@@ -14,7 +14,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
 from workbench.inference.load_trial import find_trial, load_trial
-from workbench.inference.predictor import Asked, open_image
+from workbench.inference.pipeline import Pipeline, open_image
 from workbench.model.build import build_dataset
 from workbench.storage.records import ResultsError, read_predictions
 
@@ -53,7 +53,7 @@ def test_every_answer_of_the_evaluation_is_given_again(finished):
     for folder in trials(finished):
         found = load_trial(folder.name, finished / "results", [PLUGINS])
         assert found.trial.id == folder.name
-        asked = Asked(found.model(), found.trial)
+        asked = Pipeline(found.model(), found.trial)
         dataset = build_dataset(found.trial, small_registry())
         told = read_predictions(folder).query("condition == 'image'")
         for key, rows in told.groupby("image"):

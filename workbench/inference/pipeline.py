@@ -1,0 +1,89 @@
+"""Images and questions in, answers in words out: a finished trial in use, all at once or token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from workbench.config.trial import Trial
+from workbench.contracts.example import Example
+from workbench.data.annotations import DataError
+from workbench.data.collator import Batch
+from workbench.data.image_files import ImageFiles
+from workbench.errors import UserError
+from workbench.model.generation import generate, stream
+from workbench.model.predictor import Predictor
+from workbench.model.vision_language_model import VisionLanguageModel
+
+UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until the others are there
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model that answers as its trial was evaluated: same prompt, precision and greedy choice of tokens."""
+
+    model: VisionLanguageModel
+    trial: Trial
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model with the prompt and the settings of its trial's evaluation."""
+        return Predictor(self.model, self.trial.prompt, self.trial.evaluation)
+
+    def answers(
+        self, images: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int | None = None
+    ) -> list[str]:
+        """The answers to all questions about the images, found together. Raises `UserError` where nothing is asked."""
+        with self.predictor.ready():
+            tokens, batch = self.read(images, questions)
+            vision = self.model.see_tokens(tokens, batch.views)
+            return self.predictor.words(generate(self.model, vision, batch, self.length(max_new_tokens)))
+
+    def stream(self, images: Sequence[Image.Image], question: str, max_new_tokens: int | None = None) -> Iterator[str]:
+        """The answer in pieces, each as soon as it is whole letters; together they are what `answers` gives."""
+        decode = self.model.language_model.tokenizer.decode
+        ids: list[int] = []
+        told = ""
+        with self.predictor.ready():
+            tokens, batch = self.read(images, [question])
+            vision = self.model.see_tokens(tokens, batch.views)
+            for token in stream(self.model, vision, batch, self.length(max_new_tokens)):
+                ids.append(token)
+                text = decode(ids)
+                if text.startswith(told) and not text.endswith(UNFINISHED):
+                    yield text[len(told) :]
+                    told = text
+            rest = decode(ids)
+            yield rest[len(told) :]
+
+    def read(self, images: Sequence[Image.Image], questions: Sequence[str]) -> tuple[Tensor, Batch]:
+        """The encoder's tokens [P,N,Dv] of all views of the images, and the questions without answers; to be called
+        inside `predictor.ready`. Raises `UserError` where nothing is asked."""
+        if not questions or not all(question.strip() for question in questions):
+            raise UserError('nothing is asked: write a question, as "what color is it?"')
+        first, *more = keys = tuple(map(str, range(len(images))))
+        asked = [
+            Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
+        ]
+        views = [self.model.encoder.views(image) for image in images]
+        seen, _, batch = self.predictor.read([keys], lambda _: views, [asked])
+        return self.predictor.encode(seen), batch
+
+    def length(self, max_new_tokens: int | None) -> int:
+        """The longest answer, in tokens; the evaluation's unless said otherwise."""
+        return max_new_tokens or self.trial.evaluation.max_new_tokens
+
+
+def open_image(file: Path) -> Image.Image:
+    """The RGB image of any file that Pillow reads, turned as its camera says; `DataError` without one."""
+    if not file.is_file():
+        raise DataError(f"there is no image {file}")
+    try:
+        return ImageFiles(file.parent).open(file.name)
+    except DataError as error:
+        raise DataError(f"{file} is no image that can be read: {error.__cause__}") from error
