@@ -37,5 +37,5 @@ class FullAdapter(Adapter):
 
 @hookimpl
 def register_adapters(register):
-    """Full fine-tuning."""
+    """Every weight trains, as the baseline of all adapters."""
     register("full", FullAdapter)

@@ -68,7 +68,7 @@ class LoraAdapter(Adapter):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the adapter it begins with."""
+        """What peft wrote of the adapter it begins with; none where it begins anew."""
         return adapter_files(options["start"])
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:
@@ -188,7 +188,7 @@ class LoraBeside(nn.Module):
         return _with_product(self, self.base, input)
 
     def extra_repr(self) -> str:
-        """Rank and scale."""
+        """Rank and scale, behind what the layer itself prints."""
         return f"rank={self.lora_A.shape[0]}, scale={self.scale}"
 
 
@@ -264,5 +264,5 @@ def _share(layer: nn.Linear, source: nn.Linear) -> None:
 
 @hookimpl
 def register_adapters(register):
-    """LoRA."""
+    """LoRA in plain PyTorch, with files as peft writes them."""
     register("lora", LoraAdapter)

@@ -63,7 +63,7 @@ class PeftAdapter(Adapter):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the adapter it begins with."""
+        """What peft wrote of the adapter it begins with; none where it begins anew."""
         return adapter_files(options["start"])
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:
@@ -182,5 +182,5 @@ def _plain(value: Any) -> Any:
 
 @hookimpl
 def register_adapters(register):
-    """Whatever peft has."""
+    """Any method of the library peft, by its name there."""
     register("peft", PeftAdapter)

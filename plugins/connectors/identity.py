@@ -21,5 +21,5 @@ class Identity(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """The absent connector."""
+    """The connector that leaves tokens as the encoder gives them."""
     register("identity", Identity)

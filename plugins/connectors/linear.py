@@ -36,5 +36,5 @@ class Linear(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """The linear connector."""
+    """One linear layer, as the first LLaVA has it."""
     register("linear", Linear)

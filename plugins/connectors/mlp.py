@@ -51,5 +51,5 @@ class MLPConnector(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """The MLP connector."""
+    """Two linear layers, as LLaVA-1.5 has them."""
     register("mlp", MLPConnector)

@@ -55,5 +55,5 @@ class PixelShuffle(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """Space to depth."""
+    """Fewer, wider tokens: each is a square of patches."""
     register("pixel_shuffle", PixelShuffle)

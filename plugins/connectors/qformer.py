@@ -76,5 +76,5 @@ class QFormer(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """The Q-Former."""
+    """A fixed number of queries, as BLIP-2 has them."""
     register("qformer", QFormer)

@@ -67,5 +67,5 @@ class Resampler(Connector):
 
 @hookimpl
 def register_connectors(register):
-    """The perceiver resampler."""
+    """A fixed number of queries, as Flamingo has them."""
     register("resampler", Resampler)

@@ -64,5 +64,5 @@ class _AOKVQA:
 
 @hookimpl
 def register_datasets(register):
-    """A-OKVQA."""
+    """A-OKVQA from its own files."""
     register("aokvqa", aokvqa)

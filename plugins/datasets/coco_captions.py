@@ -72,5 +72,5 @@ def _captions(file: Path) -> Iterator[tuple[str, str]]:
 
 @hookimpl
 def register_datasets(register):
-    """COCO captions."""
+    """COCO captions, in the official splits or Karpathy's."""
     register("coco_captions", coco_captions)

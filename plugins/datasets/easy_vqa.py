@@ -270,5 +270,5 @@ def _restore(root: Path) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """easy-VQA."""
+    """easy-VQA, which is small enough for a first experiment."""
     register("easy_vqa", EasyVQA)

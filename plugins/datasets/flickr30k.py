@@ -70,5 +70,5 @@ def _captions(file: Path) -> Iterator[tuple[str, str]]:
 
 @hookimpl
 def register_datasets(register):
-    """Flickr30k."""
+    """Captions of Flickr30k from its own files."""
     register("flickr30k", flickr30k)

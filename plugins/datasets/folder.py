@@ -127,5 +127,5 @@ def _parts(entry: Entry, column: str, separator: str, what: str) -> tuple[str, .
 
 @hookimpl
 def register_datasets(register):
-    """A folder of images."""
+    """Images of your own, with tables about them."""
     register("folder", folder)

@@ -49,5 +49,5 @@ def _structure(entry: Entry) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """GQA."""
+    """GQA from its own files."""
     register("gqa", gqa)

@@ -67,7 +67,7 @@ class HuggingFaceDataset(Dataset):
         self._examples: dict[str, tuple[Example, ...]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """In the order of the rows."""
+        """In the order of the rows. Raises `DataError` for a split or task that is not there, or a faulty row."""
         for word, known, what in ((split, self.names, "split"), (task, [self.task], "task")):
             if word not in known:
                 raise DataError(f"there is no {what} '{word}'. There are: {', '.join(known)}")
@@ -247,5 +247,5 @@ def _text(value: Any, where: str) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """Data sets of the library `datasets`."""
+    """Any data set of images and questions that the library `datasets` loads."""
     register("huggingface_dataset", HuggingFaceDataset)

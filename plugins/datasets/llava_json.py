@@ -87,5 +87,5 @@ def _said(text: Entry, who: tuple[str, ...]) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """LLaVA-Instruct."""
+    """Conversations in LLaVA's own format."""
     register("llava_json", llava_json)

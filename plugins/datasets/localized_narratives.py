@@ -49,5 +49,5 @@ def localized_narratives(
 
 @hookimpl
 def register_datasets(register):
-    """Localized Narratives."""
+    """Long descriptions of Localized Narratives from its own files."""
     register("localized_narratives", localized_narratives)

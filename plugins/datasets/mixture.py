@@ -63,7 +63,7 @@ class Mixture(Dataset):
         return found
 
     def splits(self) -> Sequence[str]:
-        """Those of any part."""
+        """Every split that at least one part has."""
         return tuple(dict.fromkeys(split for part in self.parts.values() for split in part.splits()))
 
     def tasks(self) -> Sequence[str]:
@@ -72,12 +72,12 @@ class Mixture(Dataset):
         return (*dict.fromkeys(task for _, task in alone), *(f"{name}.{task}" for name, task in alone))
 
     def image(self, key: str) -> Image.Image:
-        """That of the part."""
+        """The image that a part has under the rest of the key."""
         name, _, own = key.partition("/")
         return self.parts[name].image(own)
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
-        """What the parts left out."""
+        """The broken images that the parts left out, under the keys they have here."""
         return {
             f"{name}/{key}": fault
             for name, part, own in self._having(split, task)

@@ -43,5 +43,5 @@ def _fields(file: Path) -> dict[str, str]:
 
 @hookimpl
 def register_datasets(register):
-    """OK-VQA."""
+    """OK-VQA from its own files."""
     register("okvqa", okvqa)

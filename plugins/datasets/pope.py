@@ -43,5 +43,5 @@ def pope(
 
 @hookimpl
 def register_datasets(register):
-    """POPE."""
+    """Questions of POPE, whether an object is in an image."""
     register("pope", pope)

@@ -74,5 +74,5 @@ def _answer(entry: Entry) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """ScienceQA."""
+    """ScienceQA from its own files."""
     register("scienceqa", scienceqa)

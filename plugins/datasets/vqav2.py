@@ -35,5 +35,5 @@ def _type_of_answer(annotation: Entry) -> str:
 
 @hookimpl
 def register_datasets(register):
-    """VQA v2."""
+    """VQA v2 from its own files."""
     register("vqav2", vqav2)

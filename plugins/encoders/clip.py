@@ -111,7 +111,7 @@ class CLIP(Encoder):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the checkpoint."""
+        """The files of the checkpoint; none where the tower starts untrained."""
         return checkpoint_files(options["checkpoint"])
 
     def transform(self, image: Image.Image) -> Tensor:
@@ -195,5 +195,5 @@ class CLIP(Encoder):
 
 @hookimpl
 def register_encoders(register):
-    """The CLIP vision tower."""
+    """CLIP's vision tower, pretrained or small and new."""
     register("clip", CLIP)

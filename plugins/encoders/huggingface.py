@@ -89,7 +89,7 @@ class HuggingFaceTower(Encoder):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the checkpoint."""
+        """The files of the checkpoint, its preprocessing among them."""
         return checkpoint_files(options["checkpoint"])
 
     def transform(self, image: Image.Image) -> Tensor:

@@ -66,7 +66,7 @@ class TimmTower(Encoder):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the checkpoint."""
+        """The files of the checkpoint, config.json among them."""
         return checkpoint_files(options["checkpoint"])
 
     def transform(self, image: Image.Image) -> Tensor:

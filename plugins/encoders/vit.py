@@ -118,5 +118,5 @@ def _embedding(width: int, patch_size: int, stem_depth: int) -> nn.Module:
 
 @hookimpl
 def register_encoders(register):
-    """The native encoder."""
+    """A small vision transformer that starts untrained."""
     register("vit", ViT)

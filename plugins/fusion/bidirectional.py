@@ -64,5 +64,5 @@ class BidirectionalFusion(Fusion):
 
 @hookimpl
 def register_fusions(register):
-    """Both ways."""
+    """Image and text change each other before the decoder reads."""
     register("bidirectional", BidirectionalFusion)

@@ -99,5 +99,5 @@ def _gather(embeds: Tensor, places: Tensor) -> Tensor:
 
 @hookimpl
 def register_fusions(register):
-    """Scheme A."""
+    """Image tokens in the decoder's own sequence (scheme A)."""
     register("concat_projection", ConcatProjection)

@@ -61,5 +61,5 @@ class CrossAttentionFusion(Fusion):
 
 @hookimpl
 def register_fusions(register):
-    """Scheme B between blocks."""
+    """Cross-attention in front of the decoder's blocks (scheme B)."""
     register("cross_attention", CrossAttentionFusion)

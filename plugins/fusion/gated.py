@@ -62,5 +62,5 @@ class GatedFusion(Fusion):
 
 @hookimpl
 def register_fusions(register):
-    """Gated scheme B."""
+    """Gated cross-attention beside the decoder's self-attention (scheme B)."""
     register("gated", GatedFusion)

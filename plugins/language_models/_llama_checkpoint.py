@@ -38,7 +38,7 @@ class Sizes(BaseModel):
 
     @property
     def head_width(self) -> int:
-        """Of one head of queries, keys or values."""
+        """The width of one head of queries, keys or values: the config's, or an even share."""
         return self.head_dim or heads_of(self.hidden_size, self.num_attention_heads)
 
 

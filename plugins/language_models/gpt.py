@@ -139,5 +139,5 @@ def _norm(width: int, layer_norm: bool) -> nn.Module:
 
 @hookimpl
 def register_language_models(register):
-    """The native decoder."""
+    """A small decoder that starts untrained."""
     register("gpt", GPT)

@@ -87,7 +87,7 @@ class HuggingFaceDecoder(LanguageModel):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the checkpoint."""
+        """The files of the checkpoint, its tokenizer among them."""
         return checkpoint_files(options["checkpoint"])
 
     @property

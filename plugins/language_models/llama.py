@@ -198,7 +198,7 @@ class Llama(LanguageModel):
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
-        """Those of the checkpoint."""
+        """The files of the checkpoint, its tokenizer among them; none where the decoder starts untrained."""
         return checkpoint_files(options["checkpoint"])
 
     @property
@@ -246,7 +246,7 @@ class Llama(LanguageModel):
         return KeyValueCache(self.shape.depth, capacity)
 
     def for_transformers(self) -> TransformersPart:
-        """Its own family's decoder."""
+        """The decoder of its own family there, as its checkpoint names it."""
         weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
         told = self.sizes.rope_parameters or self.sizes.rope_scaling or {}
         turning = {"rope_type": told.get("type", "default"), "rope_theta": self.sizes.rope_theta, **told}
@@ -287,5 +287,5 @@ class Llama(LanguageModel):
 
 @hookimpl
 def register_language_models(register):
-    """The Llama family."""
+    """Llama, Mistral and Qwen2, pretrained or small and new."""
     register("llama", Llama)

@@ -61,5 +61,5 @@ class Bleu(Metric):
 
 @hookimpl
 def register_metrics(register):
-    """BLEU."""
+    """BLEU-4 of a whole set of captions."""
     register("bleu", Bleu)

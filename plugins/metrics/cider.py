@@ -57,5 +57,5 @@ def _weights(tokens: Sequence[str], rare: Mapping, unknown: float) -> Weights:
 
 @hookimpl
 def register_metrics(register):
-    """CIDEr-D."""
+    """CIDEr-D, which counts what few captions say for more."""
     register("cider", Cider)

@@ -32,5 +32,5 @@ class ExactMatch(Metric):
 
 @hookimpl
 def register_metrics(register):
-    """Exact match."""
+    """The share of answers that are a right one, word for word."""
     register("exact_match", ExactMatch)

@@ -32,5 +32,5 @@ class Perplexity(Metric):
 
 @hookimpl
 def register_metrics(register):
-    """Perplexity."""
+    """How surprised the decoder is by the right answers."""
     register("perplexity", Perplexity)

@@ -56,5 +56,5 @@ def number_in(answer: str) -> float | None:
 
 @hookimpl
 def register_metrics(register):
-    """Relaxed match."""
+    """Exact match in which numbers may be a little off."""
     register("relaxed_match", RelaxedMatch)

@@ -35,5 +35,5 @@ class _Words:
 
 @hookimpl
 def register_metrics(register):
-    """ROUGE-L."""
+    """ROUGE-L, by the longest common subsequence."""
     register("rouge_l", RougeL)

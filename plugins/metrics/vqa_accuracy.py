@@ -92,5 +92,5 @@ CONTRACTIONS = contractions()
 
 @hookimpl
 def register_metrics(register):
-    """VQA accuracy."""
+    """The official accuracy of VQA, over all its human answers."""
     register("vqa_accuracy", VQAAccuracy)

@@ -76,5 +76,5 @@ def _asked(prediction: Prediction) -> str:
 
 @hookimpl
 def register_metrics(register):
-    """Yes or no."""
+    """F1 of yes-or-no questions, with what POPE tells beside it."""
     register("yes_no", YesNo)

@@ -108,7 +108,7 @@ class FourBitLinear(QuantizedLinear):
         return product.to(product_type(input))
 
     def extra_repr(self) -> str:
-        """Sizes and scheme."""
+        """Sizes as `nn.Linear` prints them, and the scheme of the weights."""
         return f"{super().extra_repr()}, {self.scheme}"
 
     def _state(self, kind: torch.dtype) -> Any:

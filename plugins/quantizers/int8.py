@@ -93,7 +93,7 @@ class Int8Layer(nn.Module):
         return numbers(self.weight_int8, self.scale, kind)
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """The sizes of the layer that it stands for."""
         return f"{tuple(self.weight_int8.shape)}, bias={self.bias is not None}"
 
 
@@ -267,5 +267,5 @@ def _gpu_kernel() -> Callable[..., Tensor] | None:
 
 @hookimpl
 def register_quantizers(register):
-    """INT8."""
+    """INT8 weights in plain PyTorch, and in Triton on a GPU."""
     register("int8", Int8Quantizer)

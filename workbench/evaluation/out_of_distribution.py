@@ -89,7 +89,8 @@ def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
 
 
 def outside_images(outside: Dataset, settings: Evaluation, most: int) -> list[str]:
-    """Its first images of the evaluation's split and task; of its last split, its first task where it has no such."""
+    """Its first images of the evaluation's split and task; of its last split, its first task where it has no such.
+    Raises `UserError` for fewer than two."""
     split = settings.split if settings.split in outside.splits() else outside.splits()[-1]
     task = settings.task if settings.task in outside.tasks() else outside.tasks()[0]
     found = distinct(example.images for example in outside.examples(split, task))[:most]

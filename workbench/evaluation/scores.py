@@ -73,7 +73,7 @@ def summarize(
 def lines_of(
     predictions: Mapping[str, Sequence[Prediction]], scored: Mapping[str, Mapping[str, Scored]]
 ) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl."""
+    """The lines of predictions.jsonl: every answer under every condition, with what each metric gives for it."""
     lines = []
     for condition in CONDITIONS:
         counted = {name: each.counts for name, each in scored[condition].items() if each.counts is not None}

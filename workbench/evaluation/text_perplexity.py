@@ -51,7 +51,8 @@ def text_perplexities(
 def perplexity(language_model: LanguageModel, text: str, precision: str = "fp32") -> float:
     """e to the mean negative log-likelihood of the text's tokens, read in windows that each begin with the start token.
 
-    It compares what reads by the same tokenizer; between tokenizers it does not.
+    It compares what reads by the same tokenizer; between tokenizers it does not. Raises `DataError` for a text without
+    tokens.
     """
     tokenizer, device = language_model.tokenizer, next(language_model.parameters()).device
     ids = torch.tensor(tokenizer.encode(text), device=device)

@@ -35,7 +35,7 @@ def reply(pipeline: Pipeline, images: Sequence[Image.Image], question: str) -> I
 
 
 def demo_page(pipeline: Pipeline, title: str) -> Any:
-    """The page, not served yet."""
+    """The page with its buttons wired to `reply`, not served yet. Raises `UserError` where gradio is not installed."""
     gradio = _gradio()
     with gradio.Blocks(title=f"workbench: {title}", analytics_enabled=False) as page:
         gradio.Markdown(f"### {title}\nThe model answers as it was evaluated; a map shows where each word looked.")
@@ -56,7 +56,8 @@ def demo_page(pipeline: Pipeline, title: str) -> Any:
 
 
 def serve_demo(page: Any, host: str, port: int | None) -> None:
-    """Serve the page until it is interrupted; nothing is sent anywhere else."""
+    """Serve the page until it is interrupted; nothing is sent anywhere else. Raises `UserError` where the port is
+    taken."""
     try:
         page.queue().launch(server_name=host, server_port=port, share=False, quiet=False)
     except OSError as error:

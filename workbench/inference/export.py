@@ -62,7 +62,7 @@ class Exported:
     registry: Registry
 
     def model(self) -> VisionLanguageModel:
-        """Its model as it was evaluated."""
+        """Its model as it was evaluated, on the CPU. Raises `CheckpointError` where the weights do not fit it."""
         corpus = Corpus(_no_texts, self.folder / TOKENIZER)
         apart = self.config["adapter"] == "separate"
         weights = read_weights(self.folder / WEIGHTS) | (read_weights(self.folder / ADAPTER) if apart else {})
@@ -114,7 +114,7 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether an exported trial lies there."""
+    """Whether an exported trial lies there, whole or damaged: its config.json says so."""
     try:
         return FORMAT in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
@@ -122,7 +122,8 @@ def is_exported(folder: Path) -> bool:
 
 
 def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
-    """The trial in an exported folder. Code that lies in it is run only when `folders`, those of plugins, name it."""
+    """The trial in an exported folder. Code that lies in it is run only when `folders`, those of plugins, name it.
+    Raises `ResultsError` for a folder that is damaged or of another version."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if config[FORMAT] != VERSION:
         raise ResultsError(f"{folder} was exported by another version of the workbench: {config.get('workbench')}")

@@ -38,7 +38,8 @@ PROCESSOR = "processor_config.json"
 
 
 def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
-    """Write model (adapter merged, not quantized), tokenizer and preprocessing; all weights are there once."""
+    """Write model (adapter merged, not quantized), tokenizer and preprocessing; all weights are there once. Raises
+    `UserError` for a part that transformers has nothing like."""
     transformers = transformers_for("a LLaVA folder")
     parts = {kind: _part(getattr(model, kind), trial.components[kind].name, kind) for kind in PARTS}
     config = _config(transformers, parts, model)

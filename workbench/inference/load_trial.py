@@ -37,13 +37,14 @@ class FinishedTrial:
     registry: Registry
 
     def restored(self) -> RestoredModel:
-        """Its model as its last phase left it: the adapter is not merged, nothing is quantized."""
+        """Its model as its last phase left it: the adapter is not merged, nothing is quantized. Raises `ResultsError`
+        where the weights are gone."""
         before = self._kept()
         corpus = Corpus(self._texts, before.tokenizer_file if before else None)
         return restore(before, self.trial, self.trial.phases, self.registry, corpus)
 
     def model(self) -> VisionLanguageModel:
-        """Its model as it was evaluated."""
+        """Its model as it was evaluated, on the CPU."""
         restored = self.restored()
         prepare_for_evaluation(restored, self.trial, self.registry)
         return restored.model.eval()
@@ -66,7 +67,8 @@ class FinishedTrial:
 
 
 def load_trial(name: str, results: Path, folders: Sequence[Path] = ()) -> FinishedTrial:
-    """The trial of that id, of that unique beginning of an id, or in that folder; `folders` are those of plugins."""
+    """The trial of that id, of that unique beginning of an id, or in that folder; `folders` are those of plugins.
+    Raises `ResultsError` where there is none, it failed, or it cannot be built again."""
     folder = find_trial(name, results)
     record = read_record(folder)
     if record.status != DONE:
@@ -79,7 +81,8 @@ def load_trial(name: str, results: Path, folders: Sequence[Path] = ()) -> Finish
 
 
 def find_trial(name: str, results: Path) -> Path:
-    """The folder of a trial's record."""
+    """The folder with the record of the trial of that name, as `load_trial` takes it. Raises `ResultsError` where there
+    is none, or more than one."""
     if (Path(name) / RECORD).is_file():
         return Path(name)
     if not results.is_dir():
@@ -105,7 +108,8 @@ def find_trial(name: str, results: Path) -> Path:
 def trial_of(
     spec: dict[str, Any], registry: Registry, folder: Path, experiment: str = "", axes: dict[str, str] | None = None
 ) -> Trial:
-    """A spec, as records have it, as a trial again; paths among its options are relative to `folder`."""
+    """A spec, as records have it, as a trial again; paths among its options are relative to `folder`. Raises
+    `ResultsError` where a plugin is missing, or the spec is of another version."""
     problems: list[str] = []
 
     def component(kind: str, written: Any) -> Component:

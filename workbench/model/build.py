@@ -72,7 +72,7 @@ def arguments_of(component: Component, registry: Registry) -> dict[str, Any]:
 
 
 def build_dataset(trial: Trial, registry: Registry) -> Dataset:
-    """The trial's dataset."""
+    """The data of the trial, without images that cannot be read. Raises `CompositionError` where it cannot be built."""
     return create(trial, "dataset", registry)
 
 
@@ -121,7 +121,7 @@ def quantize(trial: Trial, registry: Registry, model: VisionLanguageModel) -> No
 
 
 def build_metrics(trial: Trial, registry: Registry) -> dict[str, Metric]:
-    """The trial's metrics by name."""
+    """The metrics of the trial, by the names they have in its record."""
     return {each.name: build(each, registry) for each in trial.metrics}
 
 
@@ -149,7 +149,7 @@ def uses_adapter(phases: tuple[Phase, ...]) -> bool:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
+    """How many numbers the parameters hold, those of shared ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -52,12 +52,12 @@ class NeededFeatures:
 
 
 def needed_by_phase(phase: Phase) -> NeededFeatures:
-    """Which images a phase looks at."""
+    """What a phase needs: the training images of its tasks, or its share of them, in its own precision."""
     return NeededFeatures("train", tuple(sorted(phase.tasks)), None, phase.precision, phase.data_share)
 
 
 def needed_by_evaluation(evaluation: Evaluation) -> NeededFeatures:
-    """Which images an evaluation asks about."""
+    """What an evaluation needs: the images it asks about, whatever their controls show."""
     return NeededFeatures(evaluation.split, (evaluation.task,), evaluation.limit, evaluation.precision)
 
 
@@ -109,12 +109,12 @@ def encode_all(
 
 
 def bytes_of(shape: VisionShape, tiles: int, precision: str) -> int:
-    """What the tokens of an image take at most."""
+    """What the tokens of an image with so many tiles take at most."""
     return (1 + tiles) * shape.tokens * shape.width * dtype_of(precision).itemsize
 
 
 def fingerprint(encoder: Encoder) -> str:
-    """Of all weights, wherever they lie."""
+    """A hash of all weights, whatever device they lie on: encoders that are equal to the bit have the same."""
     found = hashlib.sha256()
     for name, weight in sorted(encoder.state_dict().items()):
         found.update(name.encode())
@@ -178,11 +178,11 @@ class FrozenTokens:
         return [self._tokens[key] for key in keys]
 
     def state(self) -> list[list[str]]:
-        """The images that are encoded together."""
+        """The images that are encoded together, group by group: what a resume hands to `restore`."""
         return list({id(group): group for group in self._together.values()}.values())
 
     def restore(self, groups: list[list[str]]) -> None:
-        """Encode those together when they are asked for."""
+        """Encode the images of each group together as soon as one is asked for."""
         self._together = {key: group for group in groups for key in group}
 
     def _encode(self, keys: list[str]) -> None:

@@ -131,7 +131,7 @@ class VisionLanguageModel(nn.Module):
         return pick(hidden, inputs.text_at)
 
     def logits(self, batch: Batch) -> Tensor:
-        """The logits of every text token [R,T,V]."""
+        """The images of a batch and its text -> the logits of every text token [R,T,V]."""
         return self.language_model.head(self.hidden(self.see(batch.images, batch.views), batch))
 
     def loss(self, batch: Batch) -> Tensor:
