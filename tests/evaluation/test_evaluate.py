@@ -12,12 +12,11 @@ from torch import Tensor
 from tests.small import build, load, small_registry
 from workbench.config.phase import Evaluation
 from workbench.contracts.dataset import Dataset
-from workbench.contracts.example import Example, Prediction
-from workbench.contracts.metric import CONDITIONS, Metric
+from workbench.contracts.example import Example
+from workbench.contracts.metric import CONDITIONS
 from workbench.data.collator import Collator
 from workbench.errors import UserError
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
-from workbench.evaluation.scores import summarize
 from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -184,54 +183,6 @@ def test_one_image_alone_cannot_be_evaluated(model, images, limit):
 def test_an_answer_takes_time(model):
     outcome = ask(model, Numbered(2))[0]
     assert 0 < outcome.latency_ms <= outcome.highest_latency_ms
-
-
-class Scored(Metric):
-    """Scores by a table."""
-
-    def __init__(self, scores: dict[str, list[float]], higher_is_better: bool):
-        self.table = scores
-        self.higher_is_better = higher_is_better
-
-    def scores(self, predictions):
-        return self.table[predictions[0].answer]
-
-
-def predictions(groups: list[str]) -> dict[str, list[Prediction]]:
-    """Under every condition the condition's name is the answer."""
-    return {
-        condition: [
-            Prediction(Example(str(place), "p", "?", ("a",), group), condition, 0.0)
-            for place, group in enumerate(groups)
-        ]
-        for condition in CONDITIONS
-    }
-
-
-TABLE = {"image": [1.0, 0.5, 0.0, 0.9], "no_image": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
-
-
-def test_the_visual_gain_is_over_the_better_control():
-    flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
-    assert flat == pytest.approx({"right": 0.6, "right.no_image": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
-    assert {each: scores[each]["right"].scores for each in CONDITIONS} == TABLE
-
-
-def test_where_lower_is_better_the_gain_is_turned_round():
-    flat, _ = summarize(predictions(["", "", "", ""]), {"wrong": Scored(TABLE, False)})
-    assert flat["visual_gain"] == pytest.approx(0.2 - 0.6)
-
-
-def test_the_gain_is_that_of_the_first_metric():
-    metrics: dict[str, Metric] = {"right": Scored(TABLE, True), "wrong": Scored(TABLE, False)}
-    assert summarize(predictions([""] * 4), metrics)[0]["visual_gain"] == pytest.approx(0.3)
-
-
-def test_each_group_has_its_own_mean_of_the_answers_with_the_image():
-    flat, _ = summarize(predictions(["a", "b", "a", ""]), {"right": Scored(TABLE, True)})
-    assert {name: value for name, value in flat.items() if ".group." in name} == pytest.approx(
-        {"right.group.a": 0.5, "right.group.b": 0.5}
-    )
 
 
 def test_bf16_answers_are_close_to_those_of_fp32(model):

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.nn import functional
 
 from tests.model.test_vision_language_model import open_gates
 from tests.pretrained import FAMILIES, reference, save
@@ -21,11 +20,9 @@ from workbench.contracts.example import Example
 from workbench.contracts.fusion import Fusion
 from workbench.contracts.language_model import DecoderShape
 from workbench.errors import UserError
-from workbench.inference.attention_maps import WordMaps, image_weights, on_grid, with_answer, word_maps, words_of
-from workbench.inference.attention_plot import draw_maps, overlay, save_maps
-from workbench.inference.attention_recorder import Recorder, kernel_weights
+from workbench.inference.attention_maps import image_weights, on_grid, with_answer, word_maps, words_of
+from workbench.inference.attention_plot import draw_maps
 from workbench.inference.pipeline import Pipeline
-from workbench.inference.seen_image import seen_image
 from workbench.layers.rotary import rotate
 from workbench.model.vision_language_model import VisionLanguageModel, visible
 
@@ -150,33 +147,6 @@ def _whole(decoder, oracle) -> dict[str, torch.Tensor]:
     return {name: own.get(name, each) for name, each in oracle.state_dict().items()}
 
 
-@torch.no_grad()
-def test_the_kernel_s_weights_give_its_output():
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(2, heads, 5, 8) for heads in (4, 2, 2))
-    mask = torch.rand(2, 1, 5, 5) > 0.4
-    mask[..., 0] = True
-    cases: list[dict[str, Any]] = [
-        {"attn_mask": mask},
-        {"attn_mask": torch.randn(2, 1, 5, 5)},
-        {"is_causal": True},
-        {"scale": 0.3},
-        {},
-    ]
-    for options in cases:
-        wanted = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True, **options)
-        weights = kernel_weights(query, key, value, enable_gqa=True, **options)
-        torch.testing.assert_close(weights @ value.repeat_interleave(2, 1), wanted)
-
-
-def test_nothing_is_recorded_behind_the_recorder():
-    with Recorder("here") as recorder:
-        torch.randn(1, 2, 3, 3).softmax(-1)
-        torch.randn(3, 3).softmax(-1)
-    torch.randn(1, 2, 3, 3).softmax(-1)
-    assert [each.shape for each in recorder.weights["here"]] == [(1, 3, 3)]
-
-
 class Deaf(Fusion):
     """Looks at nothing."""
 
@@ -237,34 +207,3 @@ def test_tokens_are_put_together_to_words():
     assert owners == sorted(owners)
     assert set(owners) == {0, 1, 2}
     assert len(ids) > 3
-
-
-def test_an_image_is_seen_as_the_encoder_gets_it():
-    from tests.tiny import builtin_registry
-
-    image = Image.effect_noise((90, 60), 60).convert("RGB")
-    for name, options in (("clip", {"image_size": 32}), ("vit", {"image_size": 32})):
-        encoder = builtin_registry().create("encoder", name, **options)
-        seen = seen_image(encoder.views, image)
-        assert seen.size == (32, 32)
-        again = encoder.transform(seen)
-        torch.testing.assert_close(again, encoder.transform(image), atol=0.02, rtol=0)
-
-
-def test_the_plot_shows_the_image_and_every_word(tmp_path):
-    model = tiny_model("concat_projection")
-    maps = word_maps(asked(model), [Image.new("RGB", (8, 8))], QUESTION, max_new_tokens=6)
-    figure = draw_maps(Image.new("RGB", (8, 8), "red"), QUESTION, maps)
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0] == "as the model sees it"
-    assert [title.split("  (")[0] for title in titles[1 : len(maps.words) + 1]] == list(maps.words)
-    save_maps(figure, tmp_path / "maps.png")
-    assert Image.open(tmp_path / "maps.png").width > 300
-    assert overlay(Image.new("RGB", (16, 12)), maps.maps[0].numpy()).size == (16, 12)
-
-
-def test_dollars_in_an_answer_are_no_mathematics(tmp_path):
-    maps = WordMaps(("$5", "or", "$6)_$"), torch.rand(3, 2, 2), torch.tensor([1.0, 1.0, 1.0]))
-    figure = draw_maps(Image.new("RGB", (8, 8), "red"), "what is $\\frac$?", maps)
-    save_maps(figure, tmp_path / "maps.png")
-    assert tuple(axes.get_title() for axes in figure.axes)[1:4] == maps.words

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
-from workbench.inference.load_trial import find_trial, load_trial
+from workbench.inference.load_trial import load_trial
 from workbench.inference.pipeline import Pipeline, open_image
 from workbench.model.build import build_dataset
-from workbench.storage.records import ResultsError, read_predictions
+from workbench.storage.records import read_predictions
 
 PHASES = """\
     - {name: align, train: [connector, language_model], epochs: 20, batch: 8, rate: 0.01, precision: fp32}
@@ -84,53 +82,6 @@ def test_one_answer_or_several_are_printed(workbench):
     assert lines[1].strip() == one.output.strip()
     longer = workbench("ask", folder, image, "is it red?", "--plugins", PLUGINS, "--max-new-tokens", "5")
     assert longer.output.strip().startswith(lines[3].strip())
-
-
-def test_an_unknown_trial_is_refused_with_what_there_is(workbench):
-    told = workbench("ask", "zzz", image_file(workbench.folder), "is it red?")
-    assert told.code == 2
-    assert "there is no trial 'zzz'" in told.errors
-    assert trials(workbench.folder)[0].name in told.errors
-
-
-def test_an_id_that_is_not_unique_is_refused(finished):
-    with pytest.raises(ResultsError, match="several trials begin with ''|there is no trial ''"):
-        find_trial("", finished / "results")
-    copy = finished / "results/small/trials" / (trials(finished)[0].name[:5] + "0" * 5)
-    shutil.copytree(trials(finished)[0], copy)
-    try:
-        with pytest.raises(ResultsError, match="several trials begin with"):
-            find_trial(copy.name[:5], finished / "results")
-    finally:
-        shutil.rmtree(copy)
-
-
-def test_a_trial_whose_stage_is_gone_says_that_it_has_to_run_again(workbench, tmp_path):
-    shutil.copytree(workbench.folder / "results/small", tmp_path / "results/small")
-    image = image_file(tmp_path)
-    name = trials(workbench.folder)[0].name
-    told = workbench("ask", name, image, "is it red?", "--results", tmp_path / "results", "--plugins", PLUGINS)
-    assert told.code == 2
-    assert "are gone" in told.errors
-    assert "Run the experiment 'small' again" in told.errors
-
-
-def test_a_failed_trial_says_why(workbench, tmp_path):
-    folder = tmp_path / "results/small/trials" / trials(workbench.folder)[0].name
-    shutil.copytree(trials(workbench.folder)[0], folder)
-    record = json.loads((folder / "record.json").read_text())
-    record |= {"status": "failed", "error": {"type": "OSError", "message": "the disk is full\nmore"}}
-    (folder / "record.json").write_text(json.dumps(record))
-    told = workbench("ask", folder, image_file(tmp_path), "is it red?", "--plugins", PLUGINS)
-    assert told.code == 2
-    assert "failed: the disk is full. Run it again with --retry failed" in told.errors
-
-
-def test_a_trial_with_a_plugin_that_is_not_given_says_so(workbench):
-    told = workbench("ask", trials(workbench.folder)[0], image_file(workbench.folder), "is it red?")
-    assert told.code == 2
-    assert "there is no dataset 'squares'" in told.errors
-    assert "--plugins" in told.errors
 
 
 def test_what_is_no_image_or_no_question_is_refused(workbench):

@@ -1,0 +1,96 @@
+"""Scores: what becomes of predictions, and which control the visual gain is over."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+from tests.small import small_registry
+from workbench.contracts.example import Example, Prediction
+from workbench.contracts.metric import CONDITIONS, Metric
+from workbench.errors import UserError
+from workbench.evaluation.scores import lines_of, score, summarize
+
+
+class Scored(Metric):
+    """Scores by a table."""
+
+    def __init__(self, scores: dict[str, list[float]], higher_is_better: bool):
+        self.table = scores
+        self.higher_is_better = higher_is_better
+
+    def scores(self, predictions):
+        return self.table[predictions[0].answer]
+
+
+def predictions(groups: list[str]) -> dict[str, list[Prediction]]:
+    """Under every condition the condition's name is the answer."""
+    return {
+        condition: [
+            Prediction(Example(str(place), "p", "?", ("a",), group), condition, 0.0)
+            for place, group in enumerate(groups)
+        ]
+        for condition in CONDITIONS
+    }
+
+
+TABLE = {"image": [1.0, 0.5, 0.0, 0.9], "no_image": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
+
+
+def test_the_visual_gain_is_over_the_better_control():
+    flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
+    assert flat == pytest.approx({"right": 0.6, "right.no_image": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
+    assert {each: scores[each]["right"].scores for each in CONDITIONS} == TABLE
+
+
+def test_where_lower_is_better_the_gain_is_turned_round():
+    flat, _ = summarize(predictions(["", "", "", ""]), {"wrong": Scored(TABLE, False)})
+    assert flat["visual_gain"] == pytest.approx(0.2 - 0.6)
+
+
+def test_the_gain_is_that_of_the_first_metric():
+    metrics: dict[str, Metric] = {"right": Scored(TABLE, True), "wrong": Scored(TABLE, False)}
+    assert summarize(predictions([""] * 4), metrics)[0]["visual_gain"] == pytest.approx(0.3)
+
+
+def test_each_group_has_its_own_mean_of_the_answers_with_the_image():
+    flat, _ = summarize(predictions(["a", "b", "a", ""]), {"right": Scored(TABLE, True)})
+    assert {name: value for name, value in flat.items() if ".group." in name} == pytest.approx(
+        {"right.group.a": 0.5, "right.group.b": 0.5}
+    )
+
+
+def test_a_metric_with_counts_is_made_of_their_sums_and_not_of_scores():
+    told = [
+        Prediction(Example(str(place), "p", "?", (right,)), "yes", 0.0) for place, right in enumerate(("yes", "no"))
+    ]
+    scored = score(small_registry().create("metric", "yes_no"), told)
+    assert scored.value()[""] == pytest.approx(2 / 3), "precision 1/2, recall 1"
+    assert scored.value([0])[""] == 1.0
+
+
+def test_a_metric_gives_one_score_for_each_prediction():
+    with pytest.raises(UserError, match=r"`scores` of the metric Scored gives 4 for 3 predictions"):
+        score(Scored(TABLE, True), predictions([""] * 3)["image"])
+
+
+def test_a_metric_cannot_change_what_others_are_given():
+    class Emptying(Scored):
+        def scores(self, predictions):
+            found = super().scores(predictions)
+            predictions.clear()
+            return found
+
+    given = predictions([""] * 4)["image"]
+    score(Emptying(TABLE, True), given)
+    assert len(given) == 4
+
+
+def test_a_line_holds_the_prediction_with_its_scores_condition_by_condition():
+    given = predictions(["a", "b", "a", ""])
+    _, scores = summarize(given, {"right": Scored(TABLE, True)})
+    lines = lines_of(given, scores)
+    assert [line["condition"] for line in lines] == [each for each in CONDITIONS for _ in range(4)]
+    assert numpy.array([line["scores"]["right"] for line in lines]).reshape(3, 4).tolist() == list(TABLE.values())
+    assert lines[1]["group"] == "b"
+    assert not any("counts" in line or "history" in line or "more_images" in line for line in lines)
