@@ -68,6 +68,7 @@ NUMBERLESS = {
     "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
     "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",
     "workbench.runs.stages": "makes the keys of a chain, and the settings in them",
+    "workbench.runs.trial_record": "writes the numbers of an evaluation down as they are given",
     "workbench.runs.worker": "carries jobs to a process and news back",
     "workbench.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from workbench.config.component_files import downloads
 from workbench.devices.peak_memory import PeakMemory
@@ -14,70 +15,96 @@ from workbench.evaluation.text_perplexity import text_perplexities
 from workbench.model.build import build, build_metrics, count_bytes
 from workbench.model.predictor import Predictor
 from workbench.model.restore import prepare_for_evaluation
-from workbench.runs.provenance import of_trial
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
-from workbench.storage.records import DONE, Record, write_trial
+from workbench.runs.trial_record import TrialResult, record_of
+from workbench.storage.records import TRIALS, write_trial
 
 if TYPE_CHECKING:
     from workbench.contracts.launcher import Tell
+    from workbench.contracts.metric import Metric
+    from workbench.evaluation.evaluate import EvaluationResult
+    from workbench.runs.stage_inputs import Beginning
     from workbench.runs.stages import Stage
     from workbench.runs.workplace import StageJob, Workplace
 
+NOTHING: dict[str, Any] = {
+    "seconds": 0.0,
+    "own_seconds": 0.0,
+    "examples": 0,
+    "trainable_parameters": 0,
+}  # what no training costs
+
 
 def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
-    """Evaluate the trial; its record is on disk when this returns."""
+    """Evaluate the trial; its record is on disk when this returns. Whatever a plugin raises is the stage's error, and
+    `ArtifactError` when what the stage before left is damaged."""
     beginning = begin(job, stage, place, unrepeatable)
-    dataset, built, features = beginning.dataset, beginning.built, beginning.features
-    trial, model = stage.trial, built.model
-    started = time.perf_counter()
-    memory = PeakMemory(place.device)
+    trial, built = stage.trial, beginning.built
+    started, memory = time.perf_counter(), PeakMemory(place.device)
     parameters = prepare_for_evaluation(built, trial, place.registry)
     metrics = build_metrics(trial, place.registry)
-    predictor = Predictor(model, trial.prompt, trial.evaluation)
-    outcome = evaluate(predictor, dataset, trial.seed, tell, features)
-    numbers, scores = summarize(outcome.predictions, metrics)
-    lines = lines_of(outcome.predictions, scores)
-    if trial.outside:
-        other = build(trial.outside, place.registry)
-        strange = out_of_distribution_scores(predictor, dataset, other, features)
-        numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
-        lines = strange.added_to(lines)
-    corpus = corpus_for(trial, dataset, built.before, place)
-    numbers |= text_perplexities(trial, model.language_model, corpus, place.registry, place.perplexities)
-    skipped = skipped_so_far(built.before, dataset, trial.evaluation.split, [trial.evaluation.task])
-    nothing = {"seconds": 0.0, "own_seconds": 0.0, "examples": 0, "trainable_parameters": 0}
-    training = built.before.summary if built.before else nothing
+    predictor = Predictor(built.model, trial.prompt, trial.evaluation)
+    found = evaluate(predictor, beginning.dataset, trial.seed, tell, beginning.features)
+    numbers, lines = _scores(found, metrics, predictor, stage, beginning, place)
+    training = built.before.summary if built.before else NOTHING
     numbers |= {
         "parameters": parameters,
         "trainable_parameters": training["trainable_parameters"],
-        "bytes": count_bytes(model),
-        "training_seconds": training["seconds"],
-        "training_seconds.lowest": min(training["own_seconds"], training["seconds"]),
-        "examples_per_second": training["examples"] / training["seconds"] if training["seconds"] else 0.0,
+        "bytes": count_bytes(built.model),
+        **_training_times(training),
         "evaluation_seconds": time.perf_counter() - started,
-        "latency_ms": outcome.latency_ms,
-        "latency_ms.highest": outcome.highest_latency_ms,
+        "latency_ms": found.latency_ms,
+        "latency_ms.highest": found.highest_latency_ms,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
     }
-    record = Record(
-        id=trial.id,
-        status=DONE,
-        experiment=trial.experiment,
-        axes=dict(trial.axes),
-        spec=trial.spec(),
-        metrics=numbers,
-        scales={
-            name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
-            for name, metric in metrics.items()
-        },
-        provenance={
-            **of_trial(place.provenance, trial),
-            **({"unrepeatable": beginning.unrepeatable} if beginning.unrepeatable else {}),
-            **stage.made_by(),
-            "skipped_images": skipped,
-            "downloads": downloads(trial),
-        },
-        error=None,
-    )
+    result = TrialResult(numbers, _scales(metrics), _provenance(stage, beginning))
     curve = built.before.curve if built.before else []
-    write_trial(place.results / "trials" / trial.id, record, lines, curve)
+    write_trial(place.results / TRIALS / trial.id, record_of(stage, place.provenance, result), lines, curve)
+
+
+def _scores(
+    found: EvaluationResult,
+    metrics: Mapping[str, Metric],
+    predictor: Predictor,
+    stage: Stage,
+    beginning: Beginning,
+    place: Workplace,
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """What the answers, the images of other data and plain text say of the model, and a line for every prediction."""
+    trial, dataset = stage.trial, beginning.dataset
+    numbers, scores = summarize(found.predictions, metrics)
+    lines = lines_of(found.predictions, scores)
+    if trial.outside:
+        other = build(trial.outside, place.registry)
+        strange = out_of_distribution_scores(predictor, dataset, other, beginning.features)
+        numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
+        lines = strange.added_to(lines)
+    corpus = corpus_for(trial, dataset, beginning.built.before, place)
+    decoder = predictor.model.language_model
+    return numbers | text_perplexities(trial, decoder, corpus, place.registry, place.perplexities), lines
+
+
+def _training_times(training: Mapping[str, Any]) -> dict[str, float]:
+    """What all phases took, as if nothing were shared."""
+    seconds = training["seconds"]
+    return {
+        "training_seconds": seconds,
+        "training_seconds.lowest": min(training["own_seconds"], seconds),
+        "examples_per_second": training["examples"] / seconds if seconds else 0.0,
+    }
+
+
+def _scales(metrics: Mapping[str, Metric]) -> dict[str, dict[str, bool]]:
+    """How each metric is to be read."""
+    return {
+        name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
+        for name, metric in metrics.items()
+    }
+
+
+def _provenance(stage: Stage, beginning: Beginning) -> dict[str, Any]:
+    """What is to be said of this trial alone: what cannot be repeated, was left out or loaded from elsewhere."""
+    trial = stage.trial
+    skipped = skipped_so_far(beginning.built.before, beginning.dataset, trial.evaluation.split, [trial.evaluation.task])
+    unrepeatable = {"unrepeatable": beginning.unrepeatable} if beginning.unrepeatable else {}
+    return {**unrepeatable, "skipped_images": skipped, "downloads": downloads(trial)}

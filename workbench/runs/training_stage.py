@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader, threads_beside
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
     from workbench.contracts.launcher import Tell
     from workbench.model.restore import RestoredModel
+    from workbench.runs.stage_inputs import Beginning
     from workbench.runs.stages import Stage
     from workbench.runs.workplace import StageJob, Workplace
+    from workbench.training.loop import Trained
 
 
 def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
-    """Train the phase; its weights and what it took are kept when this returns."""
+    """Train the phase; its weights and what it took are kept when this returns. Whatever a plugin raises is the stage's
+    error, `ArtifactError` when what the stage before left is damaged, `NotFiniteError` when the loss is no number."""
     beginning = begin(job, stage, place, unrepeatable)
     dataset, built = beginning.dataset, beginning.built
     trial, model = stage.trial, built.model
@@ -39,31 +42,38 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
-    own = {"seconds": trained.seconds, "own_seconds": trained.own_seconds, "examples": trained.examples}
-    costs = _added(built.before, own)
-    peak = max(memory.peak_bytes(), built.before.summary["peak_memory_bytes"] if built.before else 0)
+    summary = {
+        **_summary(stage, beginning, trained, memory.peak_bytes()),
+        STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
+        "notes": snapshots.notes,
+    }
     place.store.write(
         stage.key,
         weights=_kept_weights(stage, built),
         tokenizer=None if stage.alone else model.language_model.tokenizer.json(),
-        summary={
-            **costs,
-            "phase": stage.name,
-            "before": stage.before,
-            "trainable_parameters": trained.trainable_parameters,
-            "peak_memory_bytes": peak,
-            STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
-            STAGE_SECONDS: trained.seconds,
-            "adapter": built.adapter is not None,
-            "quantized": stage.quantized,
-            "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
-            "notes": snapshots.notes,
-            "unrepeatable": beginning.unrepeatable,
-            "skipped": skipped_so_far(built.before, dataset, TRAIN, trial.phases[stage.index].tasks),
-        },
+        summary=summary,
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
         kept={each.step: each.weights for each in trained.kept},
     )
+
+
+def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: int) -> dict[str, Any]:
+    """What the phase took and left, for the stages after it and for records."""
+    built, phase = beginning.built, stage.trial.phases[stage.index]
+    own = {"seconds": trained.seconds, "own_seconds": trained.own_seconds, "examples": trained.examples}
+    return {
+        **_added(built.before, own),
+        "phase": stage.name,
+        "before": stage.before,
+        "trainable_parameters": trained.trainable_parameters,
+        "peak_memory_bytes": max(peak_bytes, built.before.summary["peak_memory_bytes"] if built.before else 0),
+        STAGE_SECONDS: trained.seconds,
+        "adapter": built.adapter is not None,
+        "quantized": stage.quantized,
+        "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],
+        "unrepeatable": beginning.unrepeatable,
+        "skipped": skipped_so_far(built.before, beginning.dataset, TRAIN, phase.tasks),
+    }
 
 
 def _kept_weights(stage: Stage, built: RestoredModel) -> dict[str, torch.Tensor]:
