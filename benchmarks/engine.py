@@ -17,7 +17,7 @@ from side_by_side import print_machine
 
 from workbench.config.experiment import load_experiment
 from workbench.registry import load_registry
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 from workbench.storage.artifacts import ARTIFACTS, STAGE_SECONDS, SUMMARY
 from workbench.storage.records import DONE, TRIALS, Record, read_record, write_trial
 

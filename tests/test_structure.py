@@ -253,6 +253,6 @@ def test_the_command_line_answers_without_torch(statement):
 
 def test_a_plan_waits_for_no_library_that_only_training_or_a_report_needs():
     unwanted = "{'pandas', 'scipy', 'seaborn', 'transformers'}"
-    text = f"import workbench.runs.plan, sys; sys.exit(', '.join({unwanted} & set(sys.modules)) or 0)"
+    text = f"import workbench.runs.planner, sys; sys.exit(', '.join({unwanted} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ from tests.small import SMALL, load, records, run_inside, small_registry
 from workbench import UserError
 from workbench.checkpoints.hugging_face import checkpoint_folder, hub_folder
 from workbench.cli.report import make_report
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 from workbench.runs.stages import FeatureStage
 from workbench.runs.staleness import Staleness, find_stale
 from workbench.storage.records import read_records

@@ -21,7 +21,7 @@ from workbench.errors import UserError
 from workbench.inference.load_trial import load_trial
 from workbench.inference.pipeline import Pipeline
 from workbench.model.build import build_dataset
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 from workbench.runs.preview import preview
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.records import read_predictions

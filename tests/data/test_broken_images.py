@@ -15,7 +15,7 @@ from workbench.data.annotations import DataError
 from workbench.data.broken_images import Sound, sound
 from workbench.data.image_files import ImageFiles
 from workbench.model.build import CompositionError, build_dataset
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 from workbench.storage.records import read_records
 from workbench.training.loop import training_examples
 

@@ -18,7 +18,6 @@ from workbench.data.collator import Collator
 from workbench.errors import UserError
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
 from workbench.model.predictor import Predictor
-from workbench.evaluation.scores import summarize
 from workbench.model.vision_language_model import VisionLanguageModel
 
 PROMPT = "<image>{question}\n"

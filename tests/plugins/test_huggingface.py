@@ -25,7 +25,7 @@ from workbench.model.build import CompositionError
 from workbench.model.generation import generate
 from workbench.model.vision_language_model import VisionLanguageModel, visible
 from workbench.registry import resolve_options
-from workbench.runs.compatibility import Bench, sizes_of
+from workbench.runs.compatibility import Compatibility
 
 
 @pytest.fixture(scope="module")
@@ -216,12 +216,12 @@ def small(folder: Path, checkpoint: Path, *overrides: str) -> Any:
 def test_a_decoder_that_does_not_fit_is_refused_before_anything_runs(overrides, message, folders, tmp_path):
     experiment = small(tmp_path, folders["GPT2"], *overrides)
     with pytest.raises(CompositionError, match=message):
-        sizes_of(experiment.trials, Bench(small_registry()))
+        Compatibility(small_registry()).sizes_of(experiment.trials)
 
 
 def test_a_fusion_that_leaves_the_sequence_alone_takes_as_many_image_tokens_as_there_are(folders, tmp_path):
     experiment = small(tmp_path, folders["GPT2"], "base.encoder.patch_size=1", "base.fusion=gated")
-    assert len(sizes_of(experiment.trials, Bench(small_registry()))) == 1
+    assert len(Compatibility(small_registry()).sizes_of(experiment.trials)) == 1
 
 
 def test_without_transformers_the_extra_is_named(folders, monkeypatch):

@@ -22,7 +22,7 @@ from workbench.conformance import check
 from workbench.devices.capabilities import multiplies_int8
 from workbench.errors import UserError
 from workbench.model.build import CompositionError, count_bytes
-from workbench.runs.compatibility import Bench, sizes_of
+from workbench.runs.compatibility import Compatibility
 
 ao: Any = pytest.importorskip("torchao.quantization", reason="comes with pip install workbench[torchao]")
 
@@ -150,7 +150,7 @@ def test_a_phase_cannot_be_quantized_by_what_passes_no_gradient(scheme, tmp_path
     quantizer = f"{{name: torchao, scheme: {scheme}, include: ['language_model.layers.*mlp.up']"
     text = TEXT.replace("{name: int8, include: ['language_model.*']", quantizer)
     with pytest.raises(CompositionError, match="no gradient passes through its layers"):
-        sizes_of(load(tmp_path, text=text).trials, Bench(small_registry()))
+        Compatibility(small_registry()).sizes_of(load(tmp_path, text=text).trials)
 
 
 def test_an_adapter_trains_on_it_in_an_experiment(tmp_path):

@@ -24,8 +24,8 @@ from workbench.layers.mlp import MLP
 from workbench.model.build import CompositionError, build_dataset, corpus_of
 from workbench.model.restore import restore
 from workbench.registry import load_registry
-from workbench.runs.compatibility import Bench, sizes_of
-from workbench.runs.plan import Planner
+from workbench.runs.compatibility import Compatibility
+from workbench.runs.planner import Planner
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.records import read_predictions
 from workbench.training.loop import train
@@ -149,7 +149,7 @@ def test_a_record_counts_parameters_as_they_were_and_bytes_as_they_are(native):
     weights = model.state_dict()
     learned = sum(each.numel() for name, each in weights.items() if "lora_" in name)
     (trial,) = load(native, text=TEXT).trials
-    sizes = sizes_of([trial], Bench(small_registry()))[trial.id]
+    sizes = Compatibility(small_registry()).sizes_of([trial])[trial.id]
     assert metrics["parameters"] == sizes.parameters + learned
     assert sizes.trainable == metrics["trainable_parameters"] == learned
     distinct = {id(each): each for each in model.state_dict(keep_vars=True).values()}.values()
@@ -211,7 +211,7 @@ def test_what_cannot_train_is_refused_before_anything_runs(tmp_path, case):
     (tmp_path / "small.yaml").write_text(text)
     registry = load_registry([PLUGINS, tmp_path / "plugins"])
     with pytest.raises(CompositionError, match=message):
-        sizes_of(load_experiment(tmp_path / "small.yaml", registry).trials, Bench(registry))
+        Compatibility(registry).sizes_of(load_experiment(tmp_path / "small.yaml", registry).trials)
 
 
 def test_a_contrastive_phase_is_not_quantized(tmp_path):

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
     from workbench.conformance.verdicts import Judged
     from workbench.runs.costs import Costs
-    from workbench.runs.experiment_folder import Outcome
-    from workbench.runs.plan import Plan, Planner
+    from workbench.runs.plan import Plan
+    from workbench.runs.planner import Planner
+    from workbench.runs.run_outcome import RunOutcome
 
 MOST_ROWS = 200  # trials that a plan lists one by one
 
@@ -155,7 +156,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def show_outcome(console: Console, experiment: Experiment, outcome: Outcome, results: Path) -> None:
+def show_outcome(console: Console, experiment: Experiment, outcome: RunOutcome, results: Path) -> None:
     """How many trials are done, which failed, and what to do next."""
     total = len(experiment.trials)
     console.print(f"{len(outcome.done) + len(outcome.kept)} of {total} trials done", highlight=False, end="")

@@ -23,7 +23,7 @@ TRIED = 256  # examples that are looked at before anything runs
 
 
 def check_data(trial: Trial, dataset: Dataset) -> None:
-    """The dataset has the splits, tasks and examples that are asked of it."""
+    """The dataset has the splits, tasks and examples that are asked of it; `CompositionError` names those it lacks."""
     name, evaluation = trial.components["dataset"].name, trial.evaluation
     with naming("dataset", name):
         tasks, splits = tuple(dataset.tasks()), tuple(dataset.splits())
@@ -53,7 +53,7 @@ def sorts(examples: Iterable[Example]) -> list[Example]:
 
 
 def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str, str], Sequence[Example]]) -> None:
-    """Every image has a place, and every place an image."""
+    """Every image has a place, and every place an image; `CompositionError` names an example where that is not so."""
     with naming("language_model", trial.components["language_model"].name):
         collate = Collator(model.language_model.tokenizer, trial.prompt)
     asked, problems = {(trial.evaluation.split, trial.evaluation.task): None}, []
@@ -108,6 +108,6 @@ def check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) ->
 
 
 def check_outside(trial: Trial, dataset: Callable[[], Dataset]) -> None:
-    """The outside dataset has images."""
+    """The outside dataset has at least two images; `CompositionError` when it has not."""
     with naming("dataset", trial.elsewhere.components["dataset"].name):
         outside_images(dataset(), trial.evaluation, most=2)

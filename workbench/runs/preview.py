@@ -26,7 +26,8 @@ from workbench.data.image_views import gather
 from workbench.errors import UserError
 from workbench.inference.seen_image import seen_image
 from workbench.model.build import create
-from workbench.runs.compatibility import Bench
+from workbench.runs.model_shapes import ModelShapes
+from workbench.runs.trial_data import TrialData
 from workbench.training.loop import TRAIN
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ class Preview:
 
 
 def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
-    """The `number`-th training example of the trial's last phase that trains answers; of its evaluation without one."""
-    bench = Bench(registry)
-    dataset = bench.dataset(trial)
+    """The `number`-th training example of the trial's last phase that trains answers; of its evaluation without one.
+    `UserError` when there are fewer examples, `CompositionError` when the model does not fit together."""
+    data = TrialData(registry)
+    dataset = data.dataset(trial)
     example, task, others = _chosen(trial, dataset, number)
-    model = bench.shape_of(trial)
+    model = ModelShapes(registry, data).of(trial)
     tokenizer = model.language_model.tokenizer
     encoder = _seeing(trial, model.encoder, registry)
     images = {key: dataset.image(key) for key in example.images}

@@ -17,9 +17,9 @@ from workbench.config.phase import DEFAULT_TEXT
 from workbench.config.resolve import Written, resolve_component
 from workbench.model.build import build
 from workbench.package_code import EVALUATION, core_code
-from workbench.runs.compatibility import Bench
 from workbench.runs.stage_keys import ALONE, BEFORE, SETTINGS, Ingredients, differences
 from workbench.runs.stages import OUTSIDE, Chains, Stage
+from workbench.runs.trial_data import TrialData
 from workbench.storage.hashing import MadeOf, canonical, file_hash
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def find_stale(records: Sequence[Record], registry: Registry, experiment: Experi
 
 def _last_stages(registry: Registry, experiment: Experiment | None) -> dict[str, Stage]:
     """By trial id, the stage that would make its record now, of those whose data and files are here."""
-    chains, found = Chains(registry, Bench(registry).fingerprint), {}
+    chains, found = Chains(registry, TrialData(registry).fingerprint), {}
     for trial in experiment.trials if experiment else ():
         try:
             if _has_files(trial, chains.ingredients):

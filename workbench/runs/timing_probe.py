@@ -25,7 +25,8 @@ from workbench.training.loop import planned_steps, train
 from workbench.training.objectives import TrainingData
 
 if TYPE_CHECKING:
-    from workbench.runs.plan import AnyStage, Plan, Planner
+    from workbench.runs.plan import AnyStage, Plan
+    from workbench.runs.planner import Planner
 
 STEPS = 4  # steps, or batches, that are run; the first is not counted
 
@@ -41,7 +42,7 @@ class Probe:
         self.plan = plan
 
     def seconds(self, stage: AnyStage) -> float:
-        """The time the stage will take, about."""
+        """The seconds the whole stage will take, from a few of its steps or batches."""
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -52,22 +53,22 @@ class Probe:
             torch.set_num_threads(before)
 
     def _features(self, stage: FeatureStage) -> float:
-        dataset = self.planner.bench.dataset(stage.trial)
+        dataset = self.planner.data.dataset(stage.trial)
         encoder = create(stage.trial, "encoder", self.planner.registry)
-        keys = self.planner.bench.images(stage.trial, stage.look)[slice(*stage.part)]
+        keys = self.planner.data.images(stage.trial, stage.look)[slice(*stage.part)]
         clock = _Clock()
         self._encode(keys[: STEPS * BATCH], dataset, encoder, stage.look.precision, clock)
         return clock.each() * len(keys) / BATCH
 
     def _training(self, stage: Stage) -> float:
         trial, phase = stage.trial, stage.trial.phases[stage.index]
-        dataset = self.planner.bench.dataset(trial)
+        dataset = self.planner.data.dataset(trial)
         built = self._built(stage)
         model = built.model
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
         kept = None
         if stage.key in self.plan.features:
-            kept = _stand_in(self.planner.bench.images(trial, needed_by_phase(phase)), model.encoder, phase.precision)
+            kept = _stand_in(self.planner.data.images(trial, needed_by_phase(phase)), model.encoder, phase.precision)
         data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate, kept)
         short = phase.model_copy(update={"steps": STEPS, "epochs": None})
         clock = _Clock()
@@ -76,7 +77,7 @@ class Probe:
 
     def _evaluation(self, stage: Stage) -> float:
         trial = stage.trial
-        dataset = self.planner.bench.dataset(trial)
+        dataset = self.planner.data.dataset(trial)
         built = self._built(stage)
         prepare_for_evaluation(built, trial, self.planner.registry)
         model = built.model
@@ -105,7 +106,7 @@ class Probe:
     def _built(self, stage: Stage) -> RestoredModel:
         """The model with its starting weights, which take as long as others."""
         trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
-        return restore(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.bench.dataset(trial)))
+        return restore(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.data.dataset(trial)))
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:

@@ -1,0 +1,47 @@
+"""The models of trials without weights: built on the meta device, which takes neither memory nor time to draw them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from workbench.config.trial import Trial
+from workbench.model.build import corpus_of, create
+from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.runs.memo import Memo
+from workbench.runs.meta_device import on_meta
+
+if TYPE_CHECKING:
+    from workbench.registry import Registry
+    from workbench.runs.trial_data import TrialData
+
+
+class ModelShapes:
+    """Builds the shapes of models. Encoder and language model, which may come from files, are read once and copied."""
+
+    def __init__(self, registry: Registry, data: TrialData):
+        self.registry = registry
+        self.data = data
+        self._memo = Memo()
+
+    def of(self, trial: Trial) -> VisionLanguageModel:
+        """The trial's model: its sizes, its tokenizer, its preprocessing. `CompositionError` when its parts do not fit
+        each other."""
+        encoder = self._memo.once(_spec(trial, "encoder"), lambda: self._create(trial, "encoder"))
+        language_model = self._memo.once(
+            [_spec(trial, "dataset"), _spec(trial, "language_model")],
+            lambda: self._create(trial, "language_model", corpus_of(trial, self.data.dataset(trial))),
+        )
+        connector = self._create(trial, "connector", encoder.shape, language_model.shape.width)
+        fusion = self._create(trial, "fusion", connector.shape, language_model.shape)
+        return VisionLanguageModel(copy.deepcopy(encoder), connector, fusion, copy.deepcopy(language_model))
+
+    def _create(self, trial: Trial, kind: str, *positional: Any) -> Any:
+        def make() -> Any:
+            return create(trial, kind, self.registry, *positional)
+
+        return on_meta(make, lambda: make().to("meta"))
+
+
+def _spec(trial: Trial, kind: str) -> tuple[str, Any]:
+    return kind, trial.components[kind].spec()

@@ -1,0 +1,53 @@
+"""The data of trials before anything runs: each dataset is built once, and asked everything once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workbench.config.trial import Trial
+from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import Example
+from workbench.model.build import build_dataset
+from workbench.runs.data_compatibility import sorts
+from workbench.runs.memo import Memo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from workbench.model.image_features import NeededFeatures
+    from workbench.registry import Registry
+
+
+class TrialData:
+    """The datasets of trials. Each method raises `CompositionError` when the dataset cannot be built."""
+
+    def __init__(self, registry: Registry):
+        self.registry = registry
+        self._memo = Memo()
+
+    def dataset(self, trial: Trial) -> Dataset:
+        """The trial's dataset; trials whose datasets are written alike have the same object."""
+        make = partial(build_dataset, trial, self.registry)
+        return self._of_data(trial, "made", lambda: self._memo.once(("made", _spec(trial)), make))
+
+    def fingerprint(self, trial: Trial) -> str:
+        """That of the trial's data, as its dataset gives it."""
+        return self._of_data(trial, "print", lambda: self.dataset(trial).fingerprint())
+
+    def images(self, trial: Trial, look: NeededFeatures) -> tuple[str, ...]:
+        """The keys of the images that a stage looks at, in the order of the dataset."""
+        return self._of_data(trial, look, lambda: look.images(self.dataset(trial)))
+
+    def sorts(self, trial: Trial, split: str, task: str) -> list[Example]:
+        """Of the examples there, one of each number of images and of own places for them."""
+        key = ("sorts", _spec(trial), split, task)
+        return self._memo.once(key, lambda: sorts(self.dataset(trial).examples(split, task)))
+
+    def _of_data(self, trial: Trial, what: str | NeededFeatures, make: Callable[[], Any]) -> Any:
+        return self._memo.of_parts((what, id(trial.components["dataset"])), make)
+
+
+def _spec(trial: Trial) -> object:
+    return trial.components["dataset"].spec()
