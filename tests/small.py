@@ -19,8 +19,8 @@ from workbench.config.trial import Trial
 from workbench.model.build import build_dataset, build_model, corpus_of
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
-from workbench.runs.experiment_folder import Outcome
 from workbench.runs.launch import make_launcher
+from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.scheduler import RunOptions, run
 
 PLUGINS = Path(__file__).parent / "own_plugins"
@@ -39,6 +39,11 @@ base:
 metrics: [vqa_accuracy, loss]
 evaluation: {max_new_tokens: 2, precision: fp32}
 """
+# The same with several images an example, and an encoder that stays as it is.
+PAIRS = SMALL.replace("dataset: squares", "dataset: pairs").replace(
+    "train: [encoder, connector, fusion, language_model], steps: 2, batch: 4",
+    "train: [connector, fusion, language_model], epochs: 2, batch: 5",
+)
 
 
 @cache
@@ -59,14 +64,14 @@ def write(folder: Path, text: str = SMALL, name: str = "small.yaml") -> Path:
     return file
 
 
-def run_here(experiment: Experiment, results: Path, options: RunOptions | None = None, workers: int = 1) -> Outcome:
+def run_here(experiment: Experiment, results: Path, options: RunOptions | None = None, workers: int = 1) -> RunOutcome:
     """Run an experiment from this process, with worker processes as ever."""
     launcher = make_launcher(experiment, small_registry(), workers)
     console = Console(file=io.StringIO())
     return run(experiment, small_registry(), results, launcher, "cpu", console, options)
 
 
-def run_inside(experiment: Experiment, results: Path, options: RunOptions | None = None) -> Outcome:
+def run_inside(experiment: Experiment, results: Path, options: RunOptions | None = None) -> RunOutcome:
     """Run an experiment within this process: a worker of its own would load everything anew."""
     return run(experiment, small_registry(), results, Inside(), "cpu", Console(file=io.StringIO()), options)
 

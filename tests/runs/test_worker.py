@@ -22,7 +22,7 @@ from workbench.config.experiment import Experiment
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Tell
 from workbench.errors import UserError
 from workbench.runs import worker
-from workbench.runs.experiment_folder import Outcome
+from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.scheduler import RunOptions, run
 
 
@@ -77,7 +77,7 @@ def test_a_worker_killed_once_is_replaced_and_nothing_fails(tmp_path):
     assert (len(outcome.done), outcome.failed) == (3, {})
 
 
-def run_watched(folder: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Outcome, int]:
+def run_watched(folder: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch) -> tuple[RunOutcome, int]:
     """Two trials with two workers; how it ended, and how many stages ever ran at once."""
     experiment = load(folder, "grid.fusion=[concat_projection, cross_attention]")
     launcher = small_registry().create("launcher", "local", workers=2, memory_gb=memory_gb)

@@ -120,7 +120,7 @@ def plan(
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
     from workbench.runs.auto_precision import precision_notes
-    from workbench.runs.plan import Planner
+    from workbench.runs.planner import Planner
     from workbench.storage.artifacts import ARTIFACTS
 
     experiment, registry = _load(file, overrides, folders, results, device)
@@ -252,7 +252,7 @@ def report(
     from workbench.cli.report import make_report
     from workbench.config.experiment import ExperimentError, plugin_folders
     from workbench.registry import load_registry
-    from workbench.runs.experiment_folder import check_same, last_run_of, origin_of
+    from workbench.runs.experiment_folder import ExperimentFolder, last_run_of, origin_of
 
     def of_folder(folder: Path) -> Path:
         found = plugin_folders(HERE, folders or ()) or plugin_folders(origin_of(folder))
@@ -271,9 +271,10 @@ def report(
             told = f"note: {error}\nso this is the report of the trials that its last run asked for"
             _console().print(told, style="yellow", markup=False, soft_wrap=True)
         else:
-            check_same(experiment, results / experiment.name)
+            folder = ExperimentFolder(experiment, results)
+            folder.check_same()
             command = _command("run", source, overrides, folders, results)
-            page = make_report(results / experiment.name, registry, experiment, command)
+            page = make_report(folder.path, registry, experiment, command)
     _console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
 
 

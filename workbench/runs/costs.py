@@ -30,7 +30,7 @@ class Costs:
                 self.learn(stage)
 
     def learn(self, stage: AnyStage, seconds: float | None = None) -> None:
-        """NeededFeatures at what a stage that is done has cost; an evaluation leaves no summary, but has taken `seconds`."""
+        """Look at what a stage that is done has cost; an evaluation leaves no summary, but has taken `seconds`."""
         summary = None if stage.evaluates else self.store.summary(stage.key)
         if stage.evaluates and seconds is not None:
             summary = {STAGE_SECONDS: seconds}

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from workbench.runs.plan import AnyStage, Plan
 
 
-class Order:
-    """The order of a plan's stages by what is known of their costs."""
+class Priority:
+    """Puts the stages of a plan in order, by what is known of their costs so far."""
 
     def __init__(self, plan: Plan, costs: Costs):
         self.plan = plan

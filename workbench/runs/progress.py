@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,12 +18,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from workbench.errors import UserError
+
 if TYPE_CHECKING:
     from workbench.contracts.launcher import Advance, Finished
     from workbench.runs.plan import AnyStage, Plan
 
 
-class Board:
+class ProgressDisplay:
     """One bar for the whole run and one for each running stage."""
 
     def __init__(self, console: Console, plan: Plan):
@@ -45,7 +48,7 @@ class Board:
         self._done = 0
         self._total = len(plan.missing)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressDisplay:
         self._progress.start()
         return self
 
@@ -53,12 +56,12 @@ class Board:
         self._progress.stop()
 
     def begin(self, stage: AnyStage) -> None:
-        """A stage was given to a worker."""
+        """A worker has the stage: it gets a bar, without an end as long as nothing is known of it."""
         self._started[stage.key] = time.monotonic()
         self._tasks[stage.key] = self._progress.add_task(_name(stage), total=None, loss="")
 
     def advance(self, stage: AnyStage, news: Advance) -> None:
-        """A stage is this far."""
+        """Move the bar of a stage, and show its loss where it trains."""
         loss = "" if news.loss is None else f"loss {news.loss:.3f}"
         self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total or None, loss=loss)
 
@@ -69,7 +72,7 @@ class Board:
         self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
 
     def expect(self, more: int) -> None:
-        """There is more to do than was planned."""
+        """So many stages more are to be done than were planned."""
         self._total += more
         self._progress.update(self._all, total=self._total)
 
@@ -84,7 +87,13 @@ class Board:
         place = f"[{self._done}/{self._total}]".replace("[", r"\[")
         self.console.print(f"{place} {outcome} {_name(stage)} ({seconds:.1f} s)", highlight=False)
         if news.error is not None:
-            self.console.print(f"    {news.error['type']}: {news.error['message']}", style="red", markup=False)
+            self.console.print(f"    {_in_words(news.error)}", style="red", markup=False)
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    """What went wrong; the type of an exception says nothing of a user's mistake, whose message says all."""
+    plain = error["type"] == UserError.__name__
+    return error["message"] if plain else f"{error['type']}: {error['message']}"
 
 
 def _name(stage: AnyStage) -> str:

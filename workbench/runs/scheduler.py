@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,40 +10,31 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from workbench.config.experiment import Experiment
-from workbench.contracts.launcher import Advance, Crew, Finished, Launcher
+from workbench.contracts.launcher import Crew, Finished, Launcher
 from workbench.registry import Registry
-from workbench.runs.auto_precision import precision_notes, summary_to_keep
+from workbench.runs.auto_precision import precision_notes
 from workbench.runs.clean import left_to_do
 from workbench.runs.costs import Costs
-from workbench.runs.experiment_folder import Outcome, check_same, check_still_there, relabel_kept
-from workbench.runs.plan import AnyStage, Plan, Planner
-from workbench.runs.priority import Order
-from workbench.runs.progress import Board
-from workbench.runs.provenance import of_trial, provenance
-from workbench.runs.stage_work import HeldElsewhere, prepare
+from workbench.runs.experiment_folder import ExperimentFolder
+from workbench.runs.message_handler import MessageHandler
+from workbench.runs.plan import AnyStage, Plan
+from workbench.runs.planner import Planner
+from workbench.runs.progress import ProgressDisplay
+from workbench.runs.provenance import provenance
+from workbench.runs.run_outcome import RunOutcome
+from workbench.runs.stage_queue import StageQueue
+from workbench.runs.stage_work import prepare
 from workbench.runs.stages import Stage
 from workbench.runs.tracking import Tracking, tracking_of
+from workbench.runs.trial_outcomes import TIME_LIMIT, TrialOutcomes
 from workbench.runs.workplace import StageJob
-from workbench.storage.artifacts import ARTIFACTS, ArtifactError, ArtifactStore
+from workbench.storage.artifacts import ARTIFACTS
 from workbench.storage.atomic import storage_errors
 from workbench.storage.hashing import digest
-from workbench.storage.records import (
-    CONTRACTS,
-    FAILED,
-    TRIALS,
-    Record,
-    claim_results,
-    holds_result_of,
-    write_summary,
-    write_trial,
-)
+from workbench.storage.records import CONTRACTS
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement
-
-LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
-TIME_LIMIT = "TimeLimit"  # the type of the error of a stage that took longer than it may
-ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 
 
 @dataclass(frozen=True)
@@ -76,247 +64,135 @@ def run(
     device: str,
     console: Console,
     options: RunOptions | None = None,
-) -> Outcome:
-    """Do what is missing. A stage that fails fails the trials that need it and stops no other."""
+) -> RunOutcome:
+    """Do what is missing. A stage that fails fails the trials that need it and stops no other.
+
+    `ResultsError` and `StorageError` when the results cannot be written there, `CompositionError` and `DataError` when
+    the parts of a trial do not fit: before anything runs.
+    """
     options = options or RunOptions()
-    folder = results / experiment.name
-    claim_results(folder, experiment.name)
-    check_same(experiment, folder)
+    folder = ExperimentFolder(experiment, results)
+    folder.claim()
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
-    store = ArtifactStore(results / ARTIFACTS)
-    with store.in_use():
-        planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
-        plan = planner.plan(options.retry)
-        notes = [*precision_notes(experiment, folder, device), *plan.notes]
-        if options.contracts:
-            options.contracts.remember()
-        write_summary(folder, summary_to_keep(experiment, folder), experiment.text)
-        relabel_kept(experiment, folder, plan)
-        for note in notes:
-            console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
-        outcome = Outcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
-        outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
+    planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
+    with planner.store.in_use():
+        plan = _plan(planner, folder, device, options, console)
+        common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
+        trials = TrialOutcomes(plan, folder, common)
         if plan.missing:
-            with tracking_of(experiment, registry, folder, console) as tracking:
-                _Drive(planner, plan, folder, launcher, device, options, outcome, tracking).run(console)
-            check_still_there(experiment, folder, outcome, console)
-        else:
-            store.write_needed(_name_of(experiment), left_to_do(plan, plan.finished, _lasting(plan), store))
-    return outcome
+            with tracking_of(experiment, registry, folder.path, console) as tracking:
+                _Scheduler(planner, plan, trials, launcher, device, options, console, tracking).run()
+        left = left_to_do(plan, trials.done, trials.lasting, planner.store)
+        planner.store.write_needed(_name_of(experiment), left)
+        if plan.missing and (gone := folder.forget_removed(trials.outcome)):
+            told = f"{gone} finished trials were removed from {folder.path} during the run"
+            _note(console, f"{told}. Run again to make them anew")
+    return trials.outcome
 
 
-class _Drive:
+class _Scheduler:
     """One run over the missing stages of a plan: begins what can begin and listens, until nothing is left."""
 
     def __init__(
         self,
         planner: Planner,
         plan: Plan,
-        folder: Path,
+        trials: TrialOutcomes,
         launcher: Launcher,
         device: str,
         options: RunOptions,
-        outcome: Outcome,
+        console: Console,
         tracking: Tracking,
     ):
-        self.planner, self.plan = planner, plan
-        self.folder, self.launcher, self.device, self.options = folder, launcher, device, options
-        self.outcome, self.tracking, self.store = outcome, tracking, planner.store
-        self.costs = Costs(plan, self.store)
-        self.order = Order(plan, self.costs)
-        self.waiting, self.undone = dict(plan.missing), set(plan.missing)
-        self.running: dict[str, float] = {}  # key -> when it began
-        self.not_before: dict[str, float] = {}  # key -> when to look again for what another run does
-        self.tried: Counter[str] = Counter()
-        self.lasting = _lasting(plan)
-        self.alone: set[str] = set()  # keys of stages that ran out of memory beside others
-        self.common: dict[str, Any] = {}
-        # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
-        live = [stages for id_, stages in plan.chains.items() if id_ not in plan.finished and id_ not in plan.failed]
-        self.users = Counter(key for stages in live for key in self._keys_of(stages))
+        self.planner, self.plan, self.trials = planner, plan, trials
+        self.launcher, self.device, self.options = launcher, device, options
+        self.costs = Costs(plan, planner.store)
+        self.queue = StageQueue(plan, self.costs)
+        self.display = ProgressDisplay(console, plan)
+        self.handler = MessageHandler(planner, plan, self.queue, trials, self.display, tracking)
 
-    def run(self, console: Console) -> None:
+    def run(self) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
-        name = _name_of(self.planner.experiment)
-        self.store.write_needed(name, {*self.plan.distinct(), *self.plan.missing})
-        # Each worker adds its own device and number of threads; workers change no result, so their number is left out.
-        # Paths among the options are relative to where the experiment file lies.
-        folder = str(self.planner.experiment.path.resolve().parent)
-        contracts = self.options.contracts.for_records() if self.options.contracts else {}
-        self.common = {**provenance(self.device), "folder": folder, CONTRACTS: contracts}
+        store, every = self.planner.store, {*self.plan.distinct(), *self.plan.missing}
+        store.write_needed(_name_of(self.planner.experiment), every)
         self.launcher.open(Crew(self._prepare(), self.device))
         try:
-            with Board(console, self.plan) as self.board:
-                while (self.waiting or self.running) and not (self.options.fail_fast and self._failed_now()):
-                    self._begin()
-                    for message in self.launcher.news(timeout=0.5 if self.running else 0.1):
-                        self._hear(message)
+            with self.display:
+                while self.queue and not (self.options.fail_fast and self.trials.outcome.failed_now):
+                    self._begin_ready()
+                    for message in self.launcher.news(timeout=0.5 if self.queue.running else 0.1):
+                        self.handler.handle(message)
                     self._stop_slow()
         finally:
             self.launcher.close()
-        done = {*self.plan.finished, *self.outcome.done}
-        self.store.write_needed(name, left_to_do(self.plan, done, self.lasting, self.store))
 
     def _prepare(self) -> partial:
-        folders, seconds = self.planner.registry.folders, self.options.checkpoint_seconds
-        return partial(prepare, folders, self.store.folder, self.folder, self.common, seconds)
+        folders, store, trials = self.planner.registry.folders, self.planner.store, self.trials
+        seconds = self.options.checkpoint_seconds
+        return partial(prepare, folders, store.folder, trials.folder.path, trials.provenance, seconds)
 
-    def _begin(self) -> None:
-        now = time.monotonic()
-        ready = [stage for stage in self.waiting.values() if self.not_before.get(stage.key, 0) <= now]
-        ready = [stage for stage in ready if not any(key in self.undone for key in self.plan.needs(stage))]
-        for stage in self.order.sort(ready):
-            if len(self.running) >= self.launcher.slots():
+    def _begin_ready(self) -> None:
+        for stage in self.queue.ready():
+            if len(self.queue.running) >= self.launcher.slots():
                 return
-            if stage.key not in self.waiting:  # one before it failed, and nobody needs it any more
+            if stage.key not in self.queue.waiting:  # one before it failed, and nobody needs it any more
                 continue
-            if self.not_before.pop(stage.key, None) is not None and self._is_there(stage):
-                del self.waiting[stage.key]
-                self._done(stage, Finished(stage.key))
-            elif self._is_too_large(stage):
-                self.waiting.pop(stage.key, None)
-            elif self._fits(stage):
-                del self.waiting[stage.key]
-                self.running[stage.key] = now
-                self.tried[stage.key] += 1
-                self.board.begin(stage)
-                self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))
-
-    def _is_too_large(self, stage: AnyStage) -> bool:
-        """Whether it does not fit into memory even alone: then it has failed, until there is more."""
-        told = self.costs.too_large(stage, self.launcher.memory())
-        if told is not None:
-            error = {"type": "MemoryError", "message": told, "traceback": "", "transient": True}
-            self._fail(stage, Finished(stage.key, error))
-        return told is not None
-
-    def _fits(self, stage: AnyStage) -> bool:
-        """Whether there is memory for it beside what runs. Alone, a stage may always try."""
-        if not self.running:
-            return True
-        budget = self.launcher.memory()
-        if stage.key in self.alone or self.alone & set(self.running):
-            return False
-        running = [self.plan.missing[key] for key in self.running]
-        return budget is None or sum(map(self.costs.memory_bytes, [*running, stage])) <= budget
-
-    def _hear(self, message: Advance | Finished) -> None:
-        stage = self.plan.missing[message.key]
-        if isinstance(message, Advance):
-            if not message.total:  # the worker is up and begins: what it took to start is not the stage's
-                self.running[stage.key] = time.monotonic()
-            self.board.advance(stage, message)
-            self.tracking.advance(stage, message)
-            return
-        began = self.running.pop(stage.key)
-        error = message.error or {}
-        if error.get("type") == HeldElsewhere.__name__:
-            self._wait(stage, "another run does it")
-            self.not_before[stage.key] = time.monotonic() + LOOK_AGAIN
-            self.tried[stage.key] -= 1
-        elif error.get("type") == ArtifactError.__name__ and self.tried[stage.key] < ATTEMPTS:
-            self._wait(stage, f"{error['message']}; it is made again")
-            self._make_again(error["key"])
-        elif error.get("transient") and self.tried[stage.key] < ATTEMPTS:
-            self.alone.add(stage.key)
-            self._wait(stage, f"{error['message']}; it is tried once more, alone")
-        elif error:
-            self._fail(stage, message)
-        else:
-            self._done(stage, message, time.monotonic() - began)
-
-    def _wait(self, stage: AnyStage, why: str) -> None:
-        self.board.wait(stage, why)
-        self.waiting[stage.key] = stage
-
-    def _make_again(self, key: str) -> None:
-        """What this stage left is damaged: it is done again, before those that need it."""
-        if key in self.undone:  # another stage found the same damage before
-            return
-        with self.store.lock(key) as mine:
-            if mine:  # otherwise another run makes it again just now
-                self.store.remove(key)
-        added = self.planner.require(self.plan, key, "what it left is damaged") or [self.plan.missing[key]]
-        for each in added:
-            self.waiting.setdefault(each.key, each)
-            self.undone.add(each.key)
-            self.tried.pop(each.key, None)
-        self.board.expect(len(added))
-
-    def _done(self, stage: AnyStage, message: Finished, seconds: float | None = None) -> None:
-        """`seconds`: what it took, unless another run did it."""
-        self.board.finish(stage, message)
-        self.undone.discard(stage.key)
-        self.costs.learn(stage, seconds)
-        if isinstance(stage, Stage) and stage.evaluates:
-            self.outcome.done.append(stage.trial.id)
-            self.tracking.finish(stage.trial.id)
+            if self.queue.waited_for_another_run(stage) and self._is_there(stage):
+                self.handler.finish(stage)
+            elif too_large := self.costs.too_large(stage, self.launcher.memory()):
+                error = {"type": "MemoryError", "message": too_large, "traceback": "", "transient": True}
+                self.handler.fail(stage, error)
+            elif self.queue.fits(stage, self.launcher.memory()):
+                self._begin(stage)
 
     def _is_there(self, stage: AnyStage) -> bool:
-        if stage.evaluates:
-            return holds_result_of(self.folder / TRIALS / stage.trial.id, stage.key)
-        return self.store.has(stage.key)
+        if isinstance(stage, Stage) and stage.evaluates:
+            return self.trials.folder.holds_result_of(stage)
+        return self.planner.store.has(stage.key)
+
+    def _begin(self, stage: AnyStage) -> None:
+        self.queue.begin(stage)
+        self.display.begin(stage)
+        self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))
 
     def _stop_slow(self) -> None:
         """A stage that takes longer than it may is ended with its worker."""
         limit = self.options.time_limit
-        for key in [key for key, began in self.running.items() if limit and time.monotonic() - began > limit]:
+        for key in self.queue.slower_than(limit) if limit else ():
             self.launcher.stop(key)
             message = (
                 f"the stage was stopped after {limit:g} seconds. If it only needs longer, give more with --time-limit"
             )
-            self._hear(Finished(key, {"type": TIME_LIMIT, "message": message, "traceback": "", "transient": False}))
-
-    def _failed_now(self) -> bool:
-        return bool(set(self.outcome.failed) - self.outcome.failed_before)
-
-    def _fail(self, failed: AnyStage, message: Finished) -> None:
-        """Every trial that needs the failed stage gets a record that says why it has no result."""
-        error = {**(message.error or {}), "stage": failed.name}
-        if error.get("transient") and self.tried[failed.key] > 1:
-            error["message"] += f" (tried {self.tried[failed.key]} times)"
-        self.board.finish(failed, Finished(failed.key, error))
-        for stages in list(self._chains_that_need(failed)):
-            trial = stages[-1].trial
-            for key in self._keys_of(stages):
-                self.users[key] -= 1
-                if not self.users[key]:
-                    self.waiting.pop(key, None)
-            if self._is_there(stages[-1]):  # another run had more luck, and what is finished stays
-                self.outcome.done.append(trial.id)
-                continue
-            provenance_ = {**of_trial(self.common, trial), **stages[-1].made_by()}
-            record = Record(
-                trial.id, FAILED, trial.experiment, dict(trial.axes), trial.spec(), {}, {}, provenance_, error
-            )
-            write_trial(self.folder / TRIALS / trial.id, record, [], [])
-            self.outcome.failed[trial.id] = error["message"]
-            if _lasts(error):
-                self.lasting.add(trial.id)
-
-    def _keys_of(self, stages: list[Stage]) -> set[str]:
-        """A chain's stages and the features they read."""
-        return {key for stage in stages for key in (stage.key, *self.plan.needs(stage))}
-
-    def _chains_that_need(self, failed: AnyStage) -> Iterator[list[Stage]]:
-        for id_, stages in self.plan.chains.items():
-            if id_ in self.plan.finished or id_ in self.outcome.failed or id_ in self.outcome.done:
-                continue
-            if any(failed.key in (each.key, *self.plan.needs(each)) for each in stages if each.key in self.undone):
-                yield stages
+            error = {"type": TIME_LIMIT, "message": message, "traceback": "", "transient": False}
+            self.handler.handle(Finished(key, error))
 
 
-def _lasts(error: Mapping[str, Any]) -> bool:
-    """Whether a stage that failed so has no use for its checkpoints: one that ran out of time can go on from them."""
-    return not error.get("transient") and error.get("type") != TIME_LIMIT
+def _plan(planner: Planner, folder: ExperimentFolder, device: str, options: RunOptions, console: Console) -> Plan:
+    """Plan the run; with that everything fits, so the folder learns what is asked now, and the user what to know."""
+    plan = planner.plan(options.retry)
+    notes = [*precision_notes(planner.experiment, folder.path, device), *plan.notes]
+    if options.contracts:
+        options.contracts.remember()
+    folder.write_summary()
+    folder.relabel_kept(plan)
+    for note in notes:
+        _note(console, note)
+    return plan
 
 
-def _lasting(plan: Plan) -> set[str]:
-    """The ids of trials that failed for good before."""
-    return {id_ for id_, outline in plan.failed.items() if _lasts(outline.error or {})}
+def _common_provenance(experiment: Experiment, device: str, contracts: Judgement | None) -> dict[str, Any]:
+    """What all records of the run have in common. Each worker adds its own device and number of threads; workers
+    change no result, so their number is left out. Paths among the options are relative to `folder`, where the
+    experiment file lies."""
+    folder = str(experiment.path.resolve().parent)
+    return {**provenance(device), "folder": folder, CONTRACTS: contracts.for_records() if contracts else {}}
 
 
 def _name_of(experiment: Experiment) -> str:
     """Runs of one experiment that ask for other trials are told apart: one may be finished and the other not."""
     return f"{experiment.name}-{digest(sorted(trial.id for trial in experiment.trials))}"
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)

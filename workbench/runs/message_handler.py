@@ -1,0 +1,101 @@
+"""What it means for a run that a stage is so far, done, or ended with an error: go on, wait, do it again, or fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.contracts.launcher import Advance, Finished
+from workbench.runs.stage_work import HeldElsewhere
+from workbench.runs.stages import Stage
+from workbench.storage.artifacts import ArtifactError
+
+if TYPE_CHECKING:
+    from workbench.runs.plan import AnyStage, Plan
+    from workbench.runs.planner import Planner
+    from workbench.runs.progress import ProgressDisplay
+    from workbench.runs.stage_queue import StageQueue
+    from workbench.runs.tracking import Tracking
+    from workbench.runs.trial_outcomes import TrialOutcomes
+
+ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
+
+
+class MessageHandler:
+    """Keeps the queue of stages and the outcomes of trials up to date with what workers say, and shows it."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        plan: Plan,
+        queue: StageQueue,
+        trials: TrialOutcomes,
+        display: ProgressDisplay,
+        tracking: Tracking,
+    ):
+        self.planner = planner
+        self.plan = plan
+        self.queue = queue
+        self.trials = trials
+        self.display = display
+        self.tracking = tracking
+
+    def handle(self, message: Advance | Finished) -> None:
+        """Take note of what a worker says of its stage: how far it is, or how it ended."""
+        stage = self.plan.missing[message.key]
+        if isinstance(message, Advance):
+            self._advance(stage, message)
+            return
+        seconds, error = self.queue.end(stage), message.error or {}
+        if not error:
+            self.finish(stage, seconds)
+        elif error.get("type") == HeldElsewhere.__name__:
+            self.display.wait(stage, "another run does it")
+            self.queue.wait_for_another_run(stage)
+        elif error.get("type") == ArtifactError.__name__ and self._may_try_again(stage):
+            self.display.wait(stage, f"{error['message']}; it is made again")
+            self.queue.wait(stage)
+            self._make_again(error["key"])
+        elif error.get("transient") and self._may_try_again(stage):
+            self.display.wait(stage, f"{error['message']}; it is tried once more, alone")
+            self.queue.wait_to_be_alone(stage)
+        else:
+            self.fail(stage, error)
+
+    def finish(self, stage: AnyStage, seconds: float | None = None) -> None:
+        """A stage is done. `seconds`: what it took, unless another run did it."""
+        self.display.finish(stage, Finished(stage.key))
+        self.queue.finish(stage)
+        self.queue.costs.learn(stage, seconds)
+        if isinstance(stage, Stage) and stage.evaluates:
+            self.trials.finish(stage.trial.id)
+            self.tracking.finish(stage.trial.id)
+
+    def fail(self, stage: AnyStage, error: dict[str, Any]) -> None:
+        """A stage cannot be done, nor what needs it."""
+        error = {**error, "stage": stage.name}
+        attempts = self.queue.attempts[stage.key]
+        if error.get("transient") and attempts > 1:
+            error["message"] += f" (tried {attempts} times)"
+        self.display.finish(stage, Finished(stage.key, error))
+        self.queue.drop({stage.key, *self.trials.fail(stage, error, self.queue.undone)})
+
+    def _advance(self, stage: AnyStage, message: Advance) -> None:
+        if not message.total:  # the worker is up and begins: what it took to start is not the stage's
+            self.queue.restart_clock(stage)
+        self.display.advance(stage, message)
+        self.tracking.advance(stage, message)
+
+    def _may_try_again(self, stage: AnyStage) -> bool:
+        return self.queue.attempts[stage.key] < ATTEMPTS
+
+    def _make_again(self, key: str) -> None:
+        """What this stage left is damaged: it is done again, before those that need it."""
+        if key in self.queue.undone:  # another stage found the same damage before
+            return
+        store = self.planner.store
+        with store.lock(key) as mine:
+            if mine:  # otherwise another run makes it again just now
+                store.remove(key)
+        added = self.planner.require(self.plan, key, "what it left is damaged") or [self.plan.missing[key]]
+        self.queue.add(added)
+        self.display.expect(len(added))
