@@ -864,10 +864,10 @@ class DoesItItself(LOCAL):
 class HidesDeath(LOCAL):
     """Tells a dead worker's job as done."""
 
-    def _bury(self, worker):
+    def _remove(self, worker):
         from workbench.contracts.launcher import Finished
 
-        return Finished(super()._bury(worker).key)
+        return Finished(super()._remove(worker).key)
 
 
 class StopsNothing(LOCAL):
@@ -879,7 +879,7 @@ class LeavesWorkers(LOCAL):
     left: list = []
 
     def close(self):
-        self.left.extend(self._staff)
+        self.left.extend(self._workers)
 
 
 class WantsATraining(Tracker):

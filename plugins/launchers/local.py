@@ -74,17 +74,18 @@ class LocalLauncher(Launcher):
         self.memory_gb = memory_gb
 
     def open(self, crew: Crew) -> None:
-        """Decide how many workers there will be; each starts with its first job."""
+        """Decide how many workers there will be; each starts with its first job. Where workers are forked, the process
+        that forks them starts now."""
         self._crew = crew
         self._devices = _devices(crew.device)
-        self._count = self.workers or self._most()
+        self._count = self.workers or self._usual_count()
         self._threads = self.threads or (1 if crew.device == "cpu" else max(1, usable_cores() // self._count))
         self._memory = int(self.memory_gb * 1e9) if self.memory_gb else free_memory()
         self._context = _context()
-        self._staff: list[Worker] = []
+        self._workers: list[Worker] = []
 
     def slots(self) -> int:
-        """The number of workers."""
+        """How many workers there may be, whether they have started or not."""
         return self._count
 
     def memory(self) -> int | None:
@@ -92,66 +93,66 @@ class LocalLauncher(Launcher):
         return self._memory
 
     def begin(self, job: Job) -> None:
-        """Give a job to an idle worker, or to a new one."""
-        for worker in [each for each in self._staff if each.job is None and not _lives(each.process)]:
-            self._bury(worker)  # somebody killed it while it was idle, which is no job's failure
-        worker = next((each for each in self._staff if each.job is None), None) or self._hire()
+        """Give a job to an idle worker, or to a new one; `UserError` when the system starts no more processes."""
+        for worker in [each for each in self._workers if each.job is None and not _lives(each.process)]:
+            self._remove(worker)  # somebody killed it while it was idle, which is no job's failure
+        worker = next((each for each in self._workers if each.job is None), None) or self._start_worker()
         worker.job = job
         with contextlib.suppress(ConnectionError):  # it died just now: `news` tells of that as of any other
             worker.connection.send(job)
 
     def news(self, timeout: float) -> Iterator[Advance | Finished]:
         """What the busy workers say within `timeout` seconds."""
-        busy = [worker for worker in self._staff if worker.job is not None]
+        busy = [worker for worker in self._workers if worker.job is not None]
         wait([worker.connection for worker in busy], timeout)
         for worker in busy:
-            message = self._word_of(worker)
+            message = self._message_of(worker)
             if isinstance(message, Finished):
                 worker.job = None
             if message is not None:
                 yield message
 
     def stop(self, key: str) -> None:
-        """Kill the worker that does this job."""
-        for worker in [each for each in self._staff if each.job is not None and each.job.key == key]:
+        """Kill the worker that does this job; a new one takes its place when it is needed."""
+        for worker in [each for each in self._workers if each.job is not None and each.job.key == key]:
             worker.process.kill()
-            self._bury(worker)
+            self._remove(worker)
 
     def close(self) -> None:
         """Idle workers end when their parent hangs up; busy ones are killed."""
-        for worker in self._staff:
+        for worker in self._workers:
             if worker.job is not None:
                 worker.process.kill()
             worker.connection.close()
-        for worker in self._staff:
+        for worker in self._workers:
             worker.process.join(timeout=5)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-        self._staff.clear()
+        self._workers.clear()
 
-    def _most(self) -> int:
+    def _usual_count(self) -> int:
         if self._crew.device == "cpu":
             return max(1, usable_cores() // (self.threads or 1))
         return len(self._devices) * self.per_device
 
-    def _hire(self) -> Worker:
-        taken = {worker.place for worker in self._staff}
+    def _start_worker(self) -> Worker:
+        taken = {worker.place for worker in self._workers}
         place = next(number for number in range(self._count) if number not in taken)
         ours, theirs = self._context.Pipe()
         device = self._devices[place % len(self._devices)]
         process = self._context.Process(target=serve, args=(theirs, self._crew, device, self._threads), daemon=True)
         try:
-            with _deaf_to_interrupts():
+            with _ignoring_interrupts():
                 process.start()
         except (OSError, EOFError) as error:
             raise UserError(f"no worker process can be started: {error}. Give fewer with --workers") from error
         theirs.close()
         worker = Worker(place, process, ours)
-        self._staff.append(worker)
+        self._workers.append(worker)
         return worker
 
-    def _word_of(self, worker: Worker) -> Advance | Finished | None:
+    def _message_of(self, worker: Worker) -> Advance | Finished | None:
         """What it said, or that it is dead. A process that a plugin started may hold the connection open after the
         worker died, so that its end alone would tell nothing."""
         alive = _lives(worker.process)  # asked first: what it said before it died still counts
@@ -159,12 +160,13 @@ class LocalLauncher(Launcher):
             if worker.connection.poll():
                 return worker.connection.recv()
         except (EOFError, OSError):
-            return self._bury(worker)
-        return None if alive else self._bury(worker)
+            return self._remove(worker)
+        return None if alive else self._remove(worker)
 
-    def _bury(self, worker: Worker) -> Finished:
+    def _remove(self, worker: Worker) -> Finished:
+        """It is dead or dies; what it did has ended with that."""
         worker.process.join(timeout=5)
-        self._staff.remove(worker)
+        self._workers.remove(worker)
         worker.connection.close()
         return died(worker.job.key if worker.job else "", worker.process.exitcode)
 
@@ -197,13 +199,13 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD])
-    with _deaf_to_interrupts():
+    with _ignoring_interrupts():
         forkserver.ensure_running()
     return context
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _ignoring_interrupts() -> Iterator[None]:
     """A process that is started here never hears of a Ctrl-C, not even while it imports: the parent ends it."""
     if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
         yield

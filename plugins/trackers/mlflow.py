@@ -36,7 +36,7 @@ class MLflowTracker(Tracker):
         self._client_of = MlflowClient
 
     def open(self, experiment: str, folder: Path) -> None:
-        """A run begins: one experiment of the name, made when there is none."""
+        """Use the experiment of that name, here or on the server; it is made when there is none."""
         own = folder.resolve() / "mlflow"
         if self.uri is None:
             own.mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ class MLflowTracker(Tracker):
         self._trainings: dict[str, str] = {}
 
     def advance(self, training: str, step: int, steps: int, loss: float) -> None:
-        """A point of the training's curve."""
+        """Log the loss; the first step begins a run, the last one ends it."""
         if training not in self._trainings:
             self._trainings[training] = self._begin(training, "training")
         self._client.log_metric(self._trainings[training], "loss", loss, step=step)
@@ -55,7 +55,7 @@ class MLflowTracker(Tracker):
             self._client.set_terminated(self._trainings.pop(training))
 
     def finish(self, trial: str, axes: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """All numbers of a trial."""
+        """A run with the place on every axis as parameters and all numbers as metrics, ended at once."""
         run = self._begin(", ".join(axes.values()) or trial, "trial")
         self._client.set_tag(run, "trial", trial)
         for axis, label in axes.items():
@@ -65,7 +65,7 @@ class MLflowTracker(Tracker):
         self._client.set_terminated(run)
 
     def close(self) -> None:
-        """What was not trained to its end is marked so."""
+        """Trainings that did not come to their end are marked as killed."""
         for run in self._trainings.values():
             self._client.set_terminated(run, "KILLED")
 

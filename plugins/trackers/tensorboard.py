@@ -25,12 +25,12 @@ class TensorBoardTracker(Tracker):
         self._writer_of = SummaryWriter
 
     def open(self, experiment: str, folder: Path) -> None:
-        """A run begins."""
+        """Files are written to `tensorboard/` in the folder, and none before the first number."""
         self._folder = folder / "tensorboard"
         self._trainings: dict[str, Any] = {}
 
     def advance(self, training: str, step: int, steps: int, loss: float) -> None:
-        """A point of the training's curve."""
+        """Write the loss; the last step closes the file."""
         if training not in self._trainings:
             self._trainings[training] = self._writer_of(str(self._folder / "trainings" / _file_name(training)))
         self._trainings[training].add_scalar("loss", loss, step)
@@ -38,13 +38,13 @@ class TensorBoardTracker(Tracker):
             self._trainings.pop(training).close()
 
     def finish(self, trial: str, axes: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """All numbers of a trial."""
+        """A file of its own with all numbers, and a row among the hyperparameters."""
         name = _file_name(", ".join([*axes.values(), trial]))
         with self._writer_of(str(self._folder / "trials" / name)) as writer:
             writer.add_hparams(dict(axes), {_tag(metric): value for metric, value in metrics.items()}, run_name=".")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Close the files of trainings that did not come to their end; what they have is kept."""
         for writer in self._trainings.values():
             writer.close()
 

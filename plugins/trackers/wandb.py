@@ -36,12 +36,12 @@ class WandbTracker(Tracker):
         self._wandb: Any = wandb
 
     def open(self, experiment: str, folder: Path) -> None:
-        """A run begins."""
+        """The experiment is the group of all runs; nothing is sent or written yet."""
         self._group, self._folder = experiment, folder
         self._trainings: dict[str, Any] = {}
 
     def advance(self, training: str, step: int, steps: int, loss: float) -> None:
-        """A point of the training's curve."""
+        """Log the loss; the first step begins a run, the last one ends it."""
         if training not in self._trainings:
             self._trainings[training] = self._begin(training, "training", {})
         self._trainings[training].log({"loss": loss}, step=step)
@@ -49,13 +49,13 @@ class WandbTracker(Tracker):
             self._trainings.pop(training).finish()
 
     def finish(self, trial: str, axes: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """All numbers of a trial."""
+        """A run with the place on every axis as configuration and all numbers as its summary."""
         run = self._begin(", ".join(axes.values()) or trial, "trial", {**axes, "trial": trial})
         run.summary.update(dict(metrics))
         run.finish()
 
     def close(self) -> None:
-        """End what was not trained to its end."""
+        """Trainings that did not come to their end are marked as failed."""
         for run in self._trainings.values():
             run.finish(exit_code=1)
 

@@ -15,7 +15,8 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
 
     Needed is what a record of a trial goes back to, phase by phase, and, but with `unfinished`, every stage of a run
     that is not finished. Features can be made again from a kept encoder and go when their run is finished. Returns
-    bytes by key: of what was removed, and of what was kept for unfinished runs only.
+    bytes by key: of what was removed, and of what was kept for unfinished runs only. `ResultsError` when there is
+    nothing to clean, a run is going on, or a record is damaged.
     """
     if not (results / ARTIFACTS).is_dir():
         raise ResultsError(f"{results} holds no kept stages. Give the folder of results with --results")

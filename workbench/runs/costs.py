@@ -62,7 +62,7 @@ class Costs:
         )
 
     def disk_bytes(self, stage: AnyStage) -> float:
-        """What the stage will keep."""
+        """The bytes that the stage leaves on the disk: weights that are in no file yet, or tokens of images."""
         size = self.plan.sizes[stage.trial.id]
         if isinstance(stage, FeatureStage):
             first, behind = stage.part

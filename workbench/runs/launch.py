@@ -1,4 +1,4 @@
-"""Which launcher an experiment runs with."""
+"""Makes the launcher of an experiment: the one it names, or the one that all use which name none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ KIND = "launcher"
 
 
 def make_launcher(experiment: Experiment, registry: Registry, workers: int | None = None) -> Launcher:
-    """The launcher the experiment names, or the usual one; `workers` takes the place of its option of that name."""
+    """The launcher the experiment names, or the usual one; `workers` takes the place of its option of that name.
+    `UserError` when it has none, or does not take these options."""
     if experiment.launcher is not None:
         name, options = experiment.launcher.name, experiment.launcher.arguments()
     else:

@@ -46,7 +46,8 @@ def prepare(
 
 
 def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
-    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns."""
+    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns. `HeldElsewhere`
+    when another run is at it, `UserError` when the code is not that of the key any more."""
     stage = job.stage
     with place.store.lock(stage.key) as mine:
         if not mine:

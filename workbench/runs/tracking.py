@@ -23,7 +23,8 @@ KIND = "tracker"
 
 
 def tracking_of(experiment: Experiment, registry: Registry, folder: Path, console: Console) -> Tracking:
-    """The trackers that the experiment names, ready to be told."""
+    """The trackers that the experiment names, ready to be told; one that is named twice gets a number. `UserError` when
+    one cannot be made, such as for want of its package."""
     trackers: dict[str, Tracker] = {}
     for number, component in enumerate(experiment.trackers, start=1):
         name = component.name if component.name not in trackers else f"{component.name} ({number})"
@@ -54,7 +55,7 @@ class Tracking:
             self._tell(lambda tracker: tracker.advance(stage.label, news.done, news.total, loss))
 
     def finish(self, trial: str) -> None:
-        """A trial has its result."""
+        """Tell the numbers of a trial's record, but those that are none."""
         if not self.trackers:
             return
         record = read_record(self.folder / TRIALS / trial)

@@ -27,7 +27,7 @@ class StageJob:
 
     @property
     def key(self) -> str:
-        """The stage's."""
+        """By which a launcher tells the job from others: the key of the stage, which no other job of a run has."""
         return self.stage.key
 
 
@@ -47,7 +47,8 @@ class Workplace:
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
 
     def dataset(self, trial: Trial) -> Dataset:
-        """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it."""
+        """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;
+        `CompositionError` when it cannot be built."""
         key = digest(trial.components["dataset"].spec())
         if key not in self.datasets:
             self.tokenizers.clear()
