@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.small import PLUGINS, SMALL, CommandLine, load, small_registry, write
+from tests.small import PAIRS, PLUGINS, SMALL, CommandLine, load, small_registry, write
 from tests.tiny import collator, tiny_model
 from workbench.contracts.example import Example, Turn
 from workbench.data.collator import Collator
@@ -80,3 +80,20 @@ def test_what_is_not_there_is_refused(workbench):
         told = workbench("preview", file, "--plugins", PLUGINS, *words)
         assert told.code == 2
         assert message in told.errors
+
+
+def test_a_preview_shows_all_images_side_by_side_and_counts_their_tokens(tmp_path):
+    trial = load(tmp_path, text=PAIRS).trials[0]
+    shown = preview(trial, small_registry(), number=2)
+    assert (shown.views, shown.image.size) == (2, (32, 16))
+    assert shown.others == 1
+    text = len(shown.tokens) - 1 - 2
+    assert shown.length == text + 2 * shown.image_tokens
+
+
+def test_the_preview_command_tells_the_views(workbench):
+    file = write(workbench.folder, PAIRS, "other.yaml")
+    told = workbench("preview", file, "--plugins", PLUGINS, "--example", "2", "--out", "seen.png")
+    assert told.code == 0
+    assert "2 views of 16x16, side by side" in told.output
+    assert "image train/1, train/3" in told.output

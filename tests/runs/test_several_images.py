@@ -11,35 +11,27 @@ import torch
 from PIL import Image
 
 from tests.model.test_image_features import outcome
-from tests.small import PLUGINS, SMALL, CommandLine, build, load, run_here, small_registry, write
+from tests.small import PAIRS, PLUGINS, CommandLine, build, load, run_here, small_registry
 from workbench.conformance import check
 from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader
 from workbench.inference.load_trial import load_trial
 from workbench.inference.pipeline import Pipeline
-from workbench.model.build import CompositionError, build_dataset
+from workbench.model.build import build_dataset
 from workbench.reports.gallery import make_gallery
 from workbench.reports.results_data import read_study
-from workbench.runs.compatibility import Bench, sizes_of
-from workbench.runs.plan import Planner
-from workbench.runs.preview import preview
 from workbench.runs.scheduler import RunOptions
-from workbench.runs.timing_probe import Probe
 from workbench.storage.records import read_predictions
 from workbench.training.loop import training_examples
 from workbench.training.objectives import Answers, TrainingData
 
-TEXT = SMALL.replace("dataset: squares", "dataset: pairs").replace(
-    "train: [encoder, connector, fusion, language_model], steps: 2, batch: 4",
-    "train: [connector, fusion, language_model], epochs: 2, batch: 5",
-)
 FUSIONS = "grid.fusion=[concat_projection, cross_attention, gated, bidirectional]"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    assert not run_here(load(folder, FUSIONS, text=TEXT), folder / "results").failed
+    assert not run_here(load(folder, FUSIONS, text=PAIRS), folder / "results").failed
     return folder
 
 
@@ -82,13 +74,13 @@ def test_a_report_shows_all_images_of_an_example_side_by_side(finished):
 
 def test_kept_features_give_the_bits_of_recomputed_ones(finished, tmp_path):
     assert list(finished.glob("results/artifacts/*/features.safetensors"))
-    assert not run_here(load(tmp_path, FUSIONS, text=TEXT), tmp_path / "results", RunOptions(feature_bytes=0)).failed
+    assert not run_here(load(tmp_path, FUSIONS, text=PAIRS), tmp_path / "results", RunOptions(feature_bytes=0)).failed
     assert not list(tmp_path.glob("results/artifacts/*/features.safetensors"))
     assert outcome(tmp_path) == outcome(finished)
 
 
 def test_the_encoder_sees_each_image_of_a_batch_once(tmp_path):
-    trial = load(tmp_path, text=TEXT.replace("train: [", "train: [encoder, ")).trials[0]
+    trial = load(tmp_path, text=PAIRS.replace("train: [", "train: [encoder, ")).trials[0]
     model, dataset = build(trial), build_dataset(trial, small_registry())
     collate = Collator(model.language_model.tokenizer, trial.prompt)
     data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate)
@@ -105,31 +97,7 @@ def test_a_prompt_may_name_a_place_for_each_image_or_the_questions_do(tmp_path):
     for number, overrides in enumerate((["prompt='{question}'"], ["base.dataset={name: pairs, own: true}"])):
         folder = tmp_path / str(number)
         folder.mkdir()
-        assert not run_here(load(folder, *overrides, text=TEXT), folder / "results").failed
-
-
-REFUSED = {
-    "prompt='<image> and <image> {question}'": r"example 'train/0/0': the prompt has 2 places <image>, and it has 1",
-    "base.phases=[{name: see, objective: contrastive, train: [encoder], steps: 1}]": (
-        "phase 'see': contrast is that of one image with its caption; example 'train/1/0' has 2"
-    ),
-}
-
-
-@pytest.mark.parametrize("change", REFUSED)
-def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, change):
-    experiment = load(tmp_path, change, text=TEXT)
-    with pytest.raises(CompositionError, match=REFUSED[change]):
-        sizes_of(experiment.trials, Bench(small_registry()))
-
-
-def test_a_preview_shows_all_images_side_by_side_and_counts_their_tokens(tmp_path):
-    trial = load(tmp_path, text=TEXT).trials[0]
-    shown = preview(trial, small_registry(), number=2)
-    assert (shown.views, shown.image.size) == (2, (32, 16))
-    assert shown.others == 1
-    text = len(shown.tokens) - 1 - 2
-    assert shown.length == text + 2 * shown.image_tokens
+        assert not run_here(load(folder, *overrides, text=PAIRS), folder / "results").failed
 
 
 @pytest.fixture
@@ -157,19 +125,3 @@ def test_several_images_can_be_asked_about_and_looked_at(workbench):
     assert (missing.code, "there is no image none.png" in missing.errors) == (2, True)
     two = workbench("attention", folder, *images, "one?", "two?", "--out", "maps.png", "--plugins", PLUGINS)
     assert (two.code, "one question is drawn at a time; there are 2" in two.errors) == (2, True)
-
-
-def test_the_preview_command_tells_the_views(workbench):
-    file = write(workbench.folder, TEXT, "other.yaml")
-    told = workbench("preview", file, "--plugins", PLUGINS, "--example", "2", "--out", "seen.png")
-    assert told.code == 0
-    assert "2 views of 16x16, side by side" in told.output
-    assert "image train/1, train/3" in told.output
-
-
-@pytest.mark.parametrize("limit", [None, 0])
-def test_a_probe_asks_about_fewer_sets_than_there_are(tmp_path, limit):
-    experiment = load(tmp_path, "evaluation.batch=2", text=TEXT)
-    planner = Planner(experiment, small_registry(), tmp_path / "results", feature_bytes=limit)
-    plan = planner.plan()
-    assert all(Probe(planner, plan).seconds(stage) > 0 for stage in plan.missing.values())

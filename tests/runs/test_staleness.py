@@ -30,7 +30,7 @@ from workbench.reports.results_data import Study, read_study
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.tables import all_tables, trials_table
 from workbench.runs.experiment_folder import last_run_of, origin_of
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 from workbench.runs.scheduler import RunOptions, run
 from workbench.runs.staleness import with_staleness
 

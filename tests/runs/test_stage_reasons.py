@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry
 from workbench.registry import load_registry
-from workbench.runs.plan import Planner
+from workbench.runs.planner import Planner
 
 TEXT = SMALL.replace("{name: vit, image_size: 16, patch_size: 8, width: 16, depth: 1, heads: 2}", "sociable")
 
