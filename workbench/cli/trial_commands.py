@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from workbench.inference.pipeline import Pipeline
 
-commands = typer.Typer()
-
 TrialName = Annotated[
     str,
     typer.Argument(
@@ -30,7 +28,6 @@ MostTokens = Annotated[
 ]
 
 
-@commands.command()
 def ask(
     trial: TrialName,
     words: Annotated[
@@ -60,7 +57,6 @@ def ask(
         typer.echo(f"{question}\n  {answer}")
 
 
-@commands.command()
 def attention(
     trial: TrialName,
     words: Annotated[
@@ -81,7 +77,6 @@ def attention(
     typer.echo(f"wrote {out}")
 
 
-@commands.command()
 def preview(
     file: ExperimentFile,
     trial: Annotated[int, typer.Option(min=1, help="which trial, in the order of the plan")] = 1,
@@ -111,7 +106,6 @@ def preview(
     show_preview(console, shown, out)
 
 
-@commands.command()
 def demo(
     trial: TrialName,
     host: Annotated[str, typer.Option(help="where to serve; 0.0.0.0 lets other machines see it")] = "127.0.0.1",
@@ -127,7 +121,6 @@ def demo(
     serve_demo(demo_page(pipeline, f"{trial}: {pipeline.trial.label}"), host, port)
 
 
-@commands.command()
 def export(
     trial: TrialName,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="a folder that is not there yet")],

@@ -1,0 +1,138 @@
+"""The commands about an experiment file: `workbench plan | run`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from workbench.cli.exit_codes import FAILED, INTERRUPTED
+from workbench.cli.loading import load
+from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results
+from workbench.errors import UserError
+
+FeatureSize = Annotated[
+    float | None,
+    typer.Option("--features-gb", min=0, help="what kept features may take; half of the free disk by default"),
+]
+Probe = Annotated[
+    bool, typer.Option("--probe", help="measure a few steps of what is to do, to say how long it will take")
+]
+Decode = Annotated[bool, typer.Option("--decode", help="decode every image first, and tell which are damaged within")]
+Workers = Annotated[int | None, typer.Option(min=1, help="worker processes; one for each core by default")]
+Retry = Annotated[
+    str | None, typer.Option(metavar="failed", help="'failed': try trials again whose failure would only repeat")
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="stop at the first failure")]
+TimeLimit = Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="the longest a stage may take")]
+CheckpointSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        envvar="WORKBENCH_CHECKPOINT_SECONDS",
+        help="between two checkpoints of a phase; 0: after every step",
+    ),
+]
+Share = Annotated[
+    bool, typer.Option("--share/--no-share", help="no-share: every trial does all its work, to check the sharing")
+]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="run plugins that break their contract; records and report say so")
+]
+
+
+def plan(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+    probe: Probe = False,
+    decode: Decode = False,
+    feature_gb: FeatureSize = None,
+) -> None:
+    """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
+    from workbench.cli.display import show_contracts, show_plan
+    from workbench.conformance.verdicts import judge
+    from workbench.devices.device import find_device
+    from workbench.runs.auto_precision import precision_notes
+    from workbench.runs.planner import Planner
+    from workbench.storage.artifacts import ARTIFACTS
+
+    experiment, registry = load(file, overrides, folders, results, device)
+    planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    if decode:
+        Console().print(f"{planner.decode():,} images decoded", highlight=False)
+    notes = precision_notes(experiment, results / experiment.name, find_device(device))
+    show_plan(Console(), experiment, planner, probe, notes)
+    judgement = judge(experiment, registry, results / ARTIFACTS)
+    if results.is_dir():  # a plan makes none
+        judgement.remember()
+    show_contracts(Console(), judgement.judged)
+
+
+def run(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    workers: Workers = None,
+    device: Device = "auto",
+    retry: Retry = None,
+    fail_fast: FailFast = False,
+    time_limit: TimeLimit = None,
+    checkpoint_seconds: CheckpointSeconds = 60.0,
+    feature_gb: FeatureSize = None,
+    share: Share = True,
+    unchecked: Unchecked = False,
+) -> None:
+    """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
+    from workbench.cli.display import show_contracts, show_outcome
+    from workbench.conformance.verdicts import judge
+    from workbench.devices.device import find_device
+    from workbench.runs.launch import make_launcher
+    from workbench.runs.scheduler import RunOptions, run as run_experiment
+    from workbench.storage.artifacts import ARTIFACTS
+
+    if retry not in (None, "failed"):
+        raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
+    with _interruptible():
+        experiment, registry = load(file, overrides, folders, results, device)
+        launcher, where = make_launcher(experiment, registry, workers), find_device(device)
+        judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
+        if not unchecked:
+            judgement.refuse_broken(file)
+        show_contracts(Console(), judgement.judged)
+        retrying, most = retry is not None, _bytes(feature_gb)
+        options = RunOptions(retrying, fail_fast, time_limit, checkpoint_seconds, most, share, judgement)
+        outcome = run_experiment(experiment, registry, results, launcher, where, Console(), options)
+    show_outcome(Console(), experiment, outcome, results)
+    if len(outcome.done) + len(outcome.kept) < len(experiment.trials):
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first Ctrl-C ends the command in order; any more would only disturb that."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
+        raise typer.Exit(INTERRUPTED) from interruption
+    signal.signal(signal.SIGINT, before)
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(1e9 * gigabytes)

@@ -1,0 +1,67 @@
+"""The commands about a folder of results: `workbench clean | report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from workbench.cli.loading import command_line, load
+from workbench.cli.options import HERE, Overrides, PluginFolders, Results
+
+
+def clean(
+    results: Results = Path("results"),
+    dry: Annotated[bool, typer.Option("--dry-run", help="say what would go, and remove nothing")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="also what unfinished runs left, which they would go on from")
+    ] = False,
+) -> None:
+    """Remove what no record needs: stages of earlier versions, features, what killed and failed runs left half done."""
+    from workbench.runs.clean import clean as clean_results
+
+    removed, kept = clean_results(results, dry, unfinished)
+    verb = "would remove" if dry else "removed"
+    Console().print(f"{verb} {len(removed)} stages, {sum(removed.values()) / 1e6:.1f} MB", highlight=False)
+    if kept:
+        told = f"{len(kept)} stages, {sum(kept.values()) / 1e6:.1f} MB, are kept for runs that are not finished"
+        Console().print(f"{told}; --unfinished removes them too", highlight=False)
+
+
+def report(
+    source: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="an experiment file or its results folder")],
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write tables, plots and one page from the results: of the trials that the experiment file has, or of those that
+    the last run of the folder asked for."""
+    from workbench.cli.report import make_report
+    from workbench.config.experiment import ExperimentError, plugin_folders
+    from workbench.registry import load_registry
+    from workbench.runs.experiment_folder import ExperimentFolder, last_run_of, origin_of
+
+    def of_folder(folder: Path) -> Path:
+        found = plugin_folders(HERE, folders or ()) or plugin_folders(origin_of(folder))
+        return make_report(folder, load_registry(found))
+
+    if source.is_dir():
+        page = of_folder(source)
+    else:
+        try:
+            experiment, registry = load(source, overrides, folders, results)
+        except ExperimentError as error:  # such as a plugin that is not on this machine
+            same = None if overrides else last_run_of(source, results)
+            if same is None:
+                raise
+            page = of_folder(same)
+            told = f"note: {error}\nso this is the report of the trials that its last run asked for"
+            Console().print(told, style="yellow", markup=False, soft_wrap=True)
+        else:
+            found = ExperimentFolder(experiment, results)
+            found.check_same()
+            command = command_line("run", source, overrides, folders, results)
+            page = make_report(found.path, registry, experiment, command)
+    Console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
