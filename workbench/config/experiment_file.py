@@ -24,8 +24,10 @@ from workbench.config.grid import (
 )
 from workbench.config.phase import Evaluation, Phase, Settings
 from workbench.config.problems import Document, Keys, Problems
-from workbench.config.resolve import DEFAULT_PROMPT, Written, check_component, phase_names, resolve_component
+from workbench.config.resolve_components import check_component, resolve_component
+from workbench.config.resolve_phases import DEFAULT_PROMPT, phase_names
 from workbench.config.validation_messages import check_settings, label, shown
+from workbench.config.written import Written
 from workbench.errors import did_you_mean
 from workbench.registry import Registry
 
@@ -96,7 +98,7 @@ class FileReader:
         found: dict[str, Component] = {}
         for number, written in enumerate(self.file.metrics):
             keys: Keys = ("metrics", number)
-            resolved = resolve_component("metric", Written(written, keys, {}), self.registry, self.document.folder)
+            resolved = resolve_component("metric", Written(written, keys), self.registry, self.document.folder)
             self.problems.add_all(resolved.faults)
             if resolved.value and resolved.value.name in found:
                 self.problems.add(keys, f"the metric '{resolved.value.name}' is given twice. Keep one")
@@ -108,7 +110,7 @@ class FileReader:
         """The launcher with its options; None for the usual one."""
         if self.file.launcher is None:
             return None
-        written = Written(self.file.launcher, ("launcher",), {})
+        written = Written(self.file.launcher, ("launcher",))
         resolved = resolve_component("launcher", written, self.registry, self.document.folder)
         self.problems.add_all(resolved.faults)
         return resolved.value
@@ -117,7 +119,7 @@ class FileReader:
         """The trackers with their options."""
         found = []
         for number, each in enumerate(self.file.trackers):
-            written = Written(each, ("trackers", number), {})
+            written = Written(each, ("trackers", number))
             resolved = resolve_component("tracker", written, self.registry, self.document.folder)
             self.problems.add_all(resolved.faults)
             found += [resolved.value] if resolved.value else []

@@ -12,7 +12,8 @@ from rich.console import Console
 from workbench.config.component import Component, named
 from workbench.config.experiment import Experiment
 from workbench.config.overrides import read_settings
-from workbench.config.resolve import Written, resolve_component
+from workbench.config.resolve_components import resolve_component
+from workbench.config.written import Written
 from workbench.conformance.check import RULES, check_component
 from workbench.conformance.examine import CannotCheck
 from workbench.conformance.external_plugins import external_components

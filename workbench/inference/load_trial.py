@@ -14,8 +14,9 @@ from workbench.checkpoints.tokenizer import Corpus
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.experiment import plugin_folders
 from workbench.config.phase import Evaluation, Phase
-from workbench.config.resolve import Written, resolve_component
+from workbench.config.resolve_components import resolve_component
 from workbench.config.trial import Trial
+from workbench.config.written import Written
 from workbench.model.build import build_dataset, corpus_of
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.model.vision_language_model import VisionLanguageModel

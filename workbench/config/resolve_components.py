@@ -1,0 +1,90 @@
+"""A plugin with options, as a file has it -> the component with every option it runs with, checked by its plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.config.component import Component
+from workbench.config.problems import Keys
+from workbench.config.validation_messages import Fault, label, shown
+from workbench.config.written import Resolved, Written
+from workbench.registry import Entry, Registry, RegistryError, check_options, resolve_options
+
+
+def check_component(kind: str, written: Any, keys: Keys, registry: Registry) -> list[Fault]:
+    """What is wrong with a component as written, apart from options it still needs: they may have axes."""
+    entry, options, faults = _read_component(kind, written, keys, registry)
+    wrong = check_options(entry, options) if entry else ()
+    return faults + [((*keys, option), message) for option, message in wrong if option in options]
+
+
+def resolve_component(kind: str, written: Written, registry: Registry, folder: Path) -> Resolved:
+    """A component with its defaults filled in, or all that is wrong with it; nothing is raised. Paths among its options
+    are relative to `folder`."""
+    entry, options, faults = _read_component(kind, written.value, written.keys, registry)
+    if entry is None:
+        return Resolved(None, tuple(faults))
+    places: dict[str, Keys] = {option: (*written.keys, option) for option in options}
+    for option, (value, keys) in written.swept.items():
+        if option in options and written.keys[0] != "base":
+            faults.append((keys, f"'{kind}.{option}' has an axis, and '{entry.name}' sets it too. Remove one of them"))
+        options[option] = value
+        places[option] = keys
+    for option, inner in entry.options.items():
+        if inner.kind and isinstance(options.get(option), dict):
+            options[option], more = _resolve_parts(inner.kind, options[option], places[option], registry, folder)
+            faults += more
+    try:
+        component = Component(kind, entry.name, resolve_options(entry, options), folder)
+    except RegistryError:
+        for option, message in check_options(entry, options):
+            advice = _exclude_or_write_out(entry, option, written) if option not in entry.options else ""
+            faults.append((places.get(option, written.keys), message + advice))
+        return Resolved(None, tuple(faults))
+    return Resolved(None if faults else component, tuple(faults))
+
+
+def _resolve_parts(
+    kind: str, written: Mapping[str, Any], keys: Keys, registry: Registry, folder: Path
+) -> tuple[dict[str, Component], list[Fault]]:
+    """The components that another one takes by name, and what is wrong with them."""
+    found = {
+        name: resolve_component(kind, Written(each, (*keys, name)), registry, folder) for name, each in written.items()
+    }
+    return {name: each.value for name, each in found.items()}, [
+        fault for each in found.values() for fault in each.faults
+    ]
+
+
+def _read_component(
+    kind: str, written: Any, keys: Keys, registry: Registry
+) -> tuple[Entry | None, dict[str, Any], list[Fault]]:
+    """`mine` or `{name: mine, depth: 2}` -> the plugin and the options; without a plugin, what is wrong."""
+    options = dict(written) if isinstance(written, dict) else {}
+    name = options.pop("name", None) if isinstance(written, dict) else written
+    known = ", ".join(entry.name for entry in registry.entries(kind))
+    if written is None:
+        message = f"'{kind}' is missing. Write '{kind}: NAME' in base, or vary it in grid or variants. Known: {known}"
+        return None, {}, [(keys[:-1], message)]
+    if not isinstance(name, str):
+        what = (
+            f"the {kind}'s name is missing"
+            if isinstance(written, dict) and name is None
+            else f"{shown(name)} is no {kind}"
+        )
+        return None, {}, [(keys, f"{what}. Write 'NAME' or '{{name: NAME, option: value}}'. Known: {known}")]
+    try:
+        return registry.entry(kind, name), options, []
+    except RegistryError as error:
+        return None, {}, [((*keys, "name") if isinstance(written, dict) else keys, str(error))]
+
+
+def _exclude_or_write_out(entry: Entry, option: str, written: Written) -> str:
+    if option not in written.swept:
+        return ""
+    return (
+        f". Exclude these trials (exclude: [{{{entry.kind}: {entry.name}}}]), or write the values out:"
+        f" {entry.kind}: [{entry.name}, {{name: OTHER, {option}: {label(written.swept[option][0])}}}]"
+    )
