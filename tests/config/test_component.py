@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,15 @@ import pytest
 from tests.small import SMALL, build_dataset, small_registry, write
 from workbench.checkpoints.hugging_face import checkpoint_folder
 from workbench.config.experiment import ExperimentError, load_experiment
+from workbench.config.phase import Phase
 from workbench.errors import UserError
 from workbench.options import options_of
 from workbench.registry import Registry, load_registry
 from workbench.runs.stages import chain
 
 PLUGIN = """
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from workbench import Dataset, Example, hookimpl
 
@@ -125,3 +130,24 @@ def test_an_option_of_components_says_which_kind_it_takes(tmp_path):
     options = options_of(registry(tmp_path).entry("dataset", "both").factory)
     assert {name: option.kind for name, option in options.items()} == {"parts": "dataset", "size": None}
     assert options["parts"].type_name == "dict[str, Dataset]"
+
+
+def test_components_are_equal_where_one_does_the_work_of_the_other(tmp_path):
+    known = registry(tmp_path)
+    [here] = load_experiment(written(tmp_path / "here", WORDS), known).trials
+    [again] = load_experiment(tmp_path / "here/small.yaml", known).trials
+    [there] = load_experiment(written(tmp_path / "there", WORDS), known).trials
+    one, same, elsewhere = (trial.components["dataset"] for trial in (here, again, there))
+    assert one is not same
+    assert one == same
+    assert {one: "found"}[pickle.loads(pickle.dumps(same))] == "found"
+    assert one != elsewhere, "its files lie somewhere else"
+    assert one != replace(one, kind="metric")
+    assert one != replace(one, options={**one.options, "also": ()})
+    assert here.components["encoder"] != here.components["connector"]
+
+
+def test_settings_that_are_equal_are_found_by_each_other(tmp_path):
+    phase = Phase(name="tune", train=("encoder",), steps=2, rate={"encoder": 1e-3})
+    assert {phase: "found"}[phase.model_copy(update={"batch": phase.batch})] == "found"
+    assert phase.model_copy(update={"batch": 5}) not in {phase}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,17 +46,28 @@ class Checkpoint(str):
         return str(there) if there.exists() else str(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Component:
     """A plugin by name, with every option it runs with, paths as they are written: relative to `folder`.
 
-    An option may hold components itself, by name.
+    An option may hold components itself, by name. Components are equal when one does the work of the other: what was
+    found out about one need not be found out about the other.
     """
 
     kind: str
     name: str
     options: Mapping[str, Any]
-    folder: Path = field(default=Path(), compare=False)
+    folder: Path = Path()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Component) and self._tells_it == other._tells_it
+
+    def __hash__(self) -> int:
+        return hash(self.spec_text)  # which keeps its hash
+
+    @property
+    def _tells_it(self) -> tuple[str, str, Path]:
+        return self.kind, self.spec_text, self.folder
 
     def spec(self) -> dict[str, Any]:
         """As it stands in a record: the same wherever the experiment file lies."""

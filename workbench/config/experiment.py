@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from workbench.config.experiment_file import ExperimentFile, FileReader, read_ke
 from workbench.config.grid import Axis, Point, Value, count_points, points_of
 from workbench.config.overrides import apply_overrides
 from workbench.config.phase import AUTO, Evaluation, Phase
-from workbench.config.problems import ExperimentError
+from workbench.config.problems import Document, ExperimentError
 from workbench.config.resolve import Resolver
 from workbench.config.selection import choose_baseline, keep
 from workbench.config.trial import Trial
@@ -82,14 +83,7 @@ def load_experiment(
     device multiplies natively.
     """
     path = Path(path)
-    text, document = read_yaml_file(path)
-    if not isinstance(document.value, dict):
-        held = "the file is empty" if document.value is None else f"the file holds {shown(document.value)}"
-        message = f"{held}. Write keys: {', '.join(ExperimentFile.model_fields)}"
-        raise ExperimentError((document.places[()], message))
-    if overrides:
-        document = apply_overrides(document, overrides)
-        text = f"# {path.name} with --set {' --set '.join(overrides)}\n{write_yaml(document.value)}"
+    text, document = _read(path, overrides)
     reader = read_keys(document, path.stem, registry)
     reader.check_name()
     reader.check_base()
@@ -97,10 +91,7 @@ def load_experiment(
     launcher, trackers = reader.launcher(), reader.trackers()
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
-    precision = None
-    if any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
-        precision = (auto_precision or _native_precision)(reader.file.name)
-        trials = _computed_in(precision, trials)
+    trials, precision = _with_precision(trials, reader.file.name, auto_precision or _native_precision)
     _check_different(trials, reader, precision)
     unread = reader.named_axes()
     baseline = choose_baseline([trial.axes for trial in trials], reader.file.baseline, axes, unread, reader.problems)
@@ -120,6 +111,19 @@ def load_experiment(
         trackers=trackers,
         auto_precision=precision,
     )
+
+
+def _read(path: Path, overrides: Sequence[str]) -> tuple[str, Document]:
+    """The YAML that is run, and its keys; `ExperimentError` when there are none."""
+    text, document = read_yaml_file(path)
+    if not isinstance(document.value, dict):
+        held = "the file is empty" if document.value is None else f"the file holds {shown(document.value)}"
+        message = f"{held}. Write keys: {', '.join(ExperimentFile.model_fields)}"
+        raise ExperimentError((document.places[()], message))
+    if not overrides:
+        return text, document
+    document = apply_overrides(document, overrides)
+    return f"# {path.name} with --set {' --set '.join(overrides)}\n{write_yaml(document.value)}", document
 
 
 def _expand(reader: FileReader, metrics: tuple[Component, ...]) -> tuple[list[Trial], list[Axis]]:
@@ -148,19 +152,22 @@ def _native_precision(name: str) -> str:
     return native_precision(find_device("auto"))
 
 
-def _computed_in(precision: str, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials with this precision where it was left to the device; what they shared they share again."""
-    known: dict[int, Any] = {}
+def _with_precision(
+    trials: list[Trial], name: str, auto_precision: Callable[[str], str]
+) -> tuple[list[Trial], str | None]:
+    """The trials with a precision where it was left to the device, and that precision; None where it never was."""
+    if not any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
+        return trials, None
+    precision = auto_precision(name)
 
-    def computed(settings: Phase | Evaluation) -> Any:
-        if id(settings) not in known:
-            known[id(settings)] = settings.computed_in(precision)
-        return known[id(settings)]
+    @cache
+    def computed(settings: Phase | Evaluation) -> Any:  # what trials shared they share again
+        return settings.computed_in(precision)
 
     return [
         replace(trial, phases=tuple(map(computed, trial.phases)), evaluation=computed(trial.evaluation))
         for trial in trials
-    ]
+    ], precision
 
 
 def _labels_of(point: Point, resolver: Resolver) -> dict[str, str]:

@@ -35,7 +35,7 @@ NAME = re.compile(r"[\w-][\w. -]{0,99}")
 RESERVED_NAMES = ("artifacts",)  # `results/artifacts` is where all experiments share what their stages made
 
 
-class ExperimentFile(Settings):
+class ExperimentFile(Settings, frozen=True):
     """The keys of an experiment file."""
 
     name: str = Field(default="", description="names its folder under `results/`; by default the file's name")

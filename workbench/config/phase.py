@@ -18,10 +18,10 @@ Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 AUTO = "auto"  # the precision that the device takes by itself
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, frozen=True):
     """Frozen, strict, and without unknown keys. What is in `does_not_count` is left out of a trial's spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
     does_not_count: ClassVar[tuple[str, ...]] = ()
 
     def spec(self) -> dict[str, Any]:
@@ -33,6 +33,9 @@ class Settings(BaseModel):
         """The spec as canonical JSON, made once for all trials that share it."""
         return canonical(self.spec())
 
+    def __hash__(self) -> int:
+        return hash(self.spec_text)
+
     def model_copy(self, **changes: Any) -> Self:
         """A copy that makes its own `spec_text`."""
         copied = super().model_copy(**changes)
@@ -40,7 +43,7 @@ class Settings(BaseModel):
         return copied
 
 
-class Phase(Settings):
+class Phase(Settings, frozen=True):
     """One stretch of training: what trains, on what, for how long, at which rates."""
 
     does_not_count: ClassVar[tuple[str, ...]] = CHOOSES
@@ -138,7 +141,7 @@ class Phase(Settings):
         return self
 
 
-class Evaluation(Settings):
+class Evaluation(Settings, frozen=True):
     """How a trained model is asked."""
 
     split: str = Field(default="test", description="split of the dataset")

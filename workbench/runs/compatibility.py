@@ -45,7 +45,7 @@ class Compatibility:
 
     def _check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
-        parts = ("data", id(trial.components["dataset"]), *map(id, trial.phases), id(trial.evaluation))
+        parts = ("data", trial.components["dataset"], *trial.phases, trial.evaluation)
 
         def check() -> None:
             key = trial.components["dataset"].spec(), [phase.tasks for phase in trial.phases], trial.evaluation
@@ -57,7 +57,7 @@ class Compatibility:
         """The outside dataset has images."""
         if trial.outside is not None:
             look = partial(check_outside, trial, lambda: self.data.dataset(trial.elsewhere))
-            self._memo.of_parts(("outside", id(trial.outside), id(trial.evaluation)), look)
+            self._memo.of_parts(("outside", trial.outside, trial.evaluation), look)
 
     def _check_metrics(self, trial: Trial) -> None:
         """The metrics can be built."""
@@ -66,7 +66,7 @@ class Compatibility:
             key = [metric.spec() for metric in trial.metrics]
             self._memo.once(key, lambda: build_metrics(trial, self.registry))
 
-        self._memo.of_parts(("metrics", *map(id, trial.metrics)), check)
+        self._memo.of_parts(("metrics", *trial.metrics), check)
 
 
 def _where(trials: Sequence[Trial]) -> str:

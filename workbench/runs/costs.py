@@ -80,15 +80,14 @@ class Costs:
 
 
 def _shape(stage: AnyStage) -> tuple:
-    """Equal for stages that differ in their seed or their place among others only. Trials share their parts, so the
-    identities of the parts tell."""
+    """Equal for stages that differ in their seed or their place among others only."""
     trial = stage.trial
     if isinstance(stage, FeatureStage):
-        return "features", id(trial.components["encoder"]), id(trial.components["dataset"]), stage.look, _count(stage)
+        return "features", trial.components["encoder"], trial.components["dataset"], stage.look, _count(stage)
     own = trial.evaluation if stage.evaluates else trial.phases[stage.index]
     quantized = stage.quantized
     kinds = [kind for kind in trial.components if quantized or kind != "quantizer"]
-    return id(own), *(id(trial.components[kind]) for kind in kinds)
+    return own, *(trial.components[kind] for kind in kinds)
 
 
 def _count(stage: FeatureStage) -> int:

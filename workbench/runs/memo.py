@@ -29,8 +29,7 @@ class Memo:
         return found
 
     def of_parts(self, parts: tuple, make: Callable[[], Any]) -> Any:
-        """What `make` gives, once for the same `parts`: what trials share is one object of theirs, so the identities
-        of the parts tell equal things quickly. Whoever asks keeps the trials, so that no other object gets an id."""
+        """What `make` gives, once for equal `parts`: components and settings are equal when they do the same."""
         if parts not in self._by_parts:
             self._by_parts[parts] = make()
         return self._by_parts[parts]

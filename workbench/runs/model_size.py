@@ -77,7 +77,7 @@ class ModelSizes:
     def of(self, trial: Trial) -> Size:
         """The size of the trial's model. `CompositionError` when its parts do not fit each other, the phases that train
         them, or the data."""
-        parts = (trial.prompt, *(id(trial.components[kind]) for kind in COMPONENTS), *_trained(trial))
+        parts = (trial.prompt, *(trial.components[kind] for kind in COMPONENTS), *_trained(trial))
         return self._memo.of_parts(parts, lambda: self._once(trial))
 
     def _once(self, trial: Trial) -> Size:

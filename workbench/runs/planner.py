@@ -19,6 +19,7 @@ from workbench.storage.records import DONE, FAILED, TRIALS, Outline, is_whole, r
 from workbench.training.loop import TRAIN
 
 if TYPE_CHECKING:
+    from workbench.config.component import Component
     from workbench.config.experiment import Experiment
     from workbench.config.trial import Trial
     from workbench.contracts.dataset import Dataset
@@ -75,11 +76,11 @@ class Planner:
 
     def decode(self) -> int:
         """Decode every image of the trials' data, and return how many; `DataError` names those that cannot be."""
-        images: dict[tuple[int, str], Dataset] = {}
+        images: dict[tuple[Component, str], Dataset] = {}
         for trial in self._trials_of_other_data():
-            dataset = self.data.dataset(trial)
+            component, dataset = trial.components["dataset"], self.data.dataset(trial)
             for look in (needed_by_evaluation(trial.evaluation), *map(needed_by_phase, trial.phases)):
-                images |= {(id(dataset), key): dataset for key in self.data.images(trial, look)}
+                images |= {(component, key): dataset for key in self.data.images(trial, look)}
         decode((dataset, key) for (_, key), dataset in images.items())
         return len(images)
 
@@ -132,7 +133,7 @@ class Planner:
         """One trial for all that look at the same images."""
         seen: set[tuple] = set()
         for trial in self.experiment.trials:
-            parts = (id(trial.components["dataset"]), id(trial.evaluation), *map(id, trial.phases))
+            parts = (trial.components["dataset"], trial.evaluation, *trial.phases)
             if parts not in seen:
                 seen.add(parts)
                 yield trial

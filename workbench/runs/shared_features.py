@@ -95,7 +95,7 @@ class SharedFeatures:
         trains = [each for each in stages[: stage.index] if "encoder" in each.trial.phases[each.index].train]
         before = trains[-1].key if trains else None
         trial = stage.trial
-        known = before, look, trial.seed, id(trial.components["encoder"]), id(trial.components["dataset"])
+        known = before, look, trial.seed, trial.components["encoder"], trial.components["dataset"]
         if known not in self._wholes:
             self._wholes[known] = self.chains.features(stage, before, look, (0, 0))
         return self._wholes[known], passes

@@ -34,7 +34,7 @@ class Ingredients:
     def __init__(self, registry: Registry, fingerprint: Callable[[Trial], str]):
         self.registry = registry
         self.fingerprint = fingerprint
-        self._kept: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._kept: dict[tuple[str, Component | Settings], Any] = {}
 
     def spec(self, part: Component | Settings) -> str:
         """The hash of a component's name and options, or of the settings of a phase or an evaluation."""
@@ -66,12 +66,11 @@ class Ingredients:
             made_of[f"data:{component.name}"] = self.fingerprint(trial)
         return made_of | {f"file:{part.written(file)}": file_hash(file) for part, file in self.all_files(component)}
 
-    def _once(self, what: str, thing: Any, make: Callable[[], Any]) -> Any:
-        """By identity, which is quick: trials share their parts. The thing is kept so that no other gets its id."""
-        key = what, id(thing)
+    def _once(self, what: str, thing: Component | Settings, make: Callable[[], Any]) -> Any:
+        key = what, thing
         if key not in self._kept:
-            self._kept[key] = thing, make()
-        return self._kept[key][1]
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> list[str]:

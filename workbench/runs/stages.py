@@ -143,14 +143,14 @@ class Chains:
         phase = trial.phases[index]
         alone = before is None and phase.objective == "contrastive"
         components = [trial.components[kind] for kind in (ALONE_KINDS if alone else kinds)]
-        # What a trial's spec says again and again is one object, so identities tell equal stages quickly.
         own = None if self.share else trial.id
-        known = (before, index, trial.seed, id(phase), trial.prompt, own, *map(id, components))
-        if known not in self._known:
+        known = (before, index, trial.seed, phase, trial.prompt, own, *components)
+        found = self._known.get(known)
+        if found is None:
             parts = self._parts(trial, components, TRAINING)
             settings = self._settings(trial, phase, "" if alone else trial.prompt, parts)
-            self._known[known] = self._stage(trial, index, phase.name, before, parts, settings)
-        return self._known[known]
+            found = self._known[known] = self._stage(trial, index, phase.name, before, parts, settings)
+        return found
 
     def _evaluation(self, trial: Trial, before: str | None, kinds: Sequence[str]) -> Stage:
         components = [*(trial.components[kind] for kind in kinds), *trial.metrics]
@@ -176,16 +176,17 @@ class Chains:
         text_file: Path | None = None,
     ) -> Parts:
         """What a stage has in common with others of the same components and the same code."""
-        known = (code, text_file, id(outside), *map(id, components))
-        if known not in self._shared:
+        known = (code, text_file, outside, *components)
+        found = self._shared.get(known)
+        if found is None:
             made_of = core_code(code)
             for component in components:
                 made_of |= self.ingredients.of_component(component, trial)
             made_of |= self._outside(outside, trial) if outside else {}
             made_of |= {f"file:{trial.evaluation.text}": file_hash(text_file)} if text_file else {}
             specs = [self.ingredients.spec(each) for each in (*components, outside) if each]
-            self._shared[known] = Parts(dict(sorted(made_of.items())), specs)
-        return self._shared[known]
+            found = self._shared[known] = Parts(dict(sorted(made_of.items())), specs)
+        return found
 
     def _outside(self, dataset: Component, trial: Trial) -> MadeOf:
         found = self.ingredients.of_component(dataset, trial.elsewhere)

@@ -46,7 +46,7 @@ class TrialData:
         return self._memo.once(key, lambda: sorts(self.dataset(trial).examples(split, task)))
 
     def _of_data(self, trial: Trial, what: str | NeededFeatures, make: Callable[[], Any]) -> Any:
-        return self._memo.of_parts((what, id(trial.components["dataset"])), make)
+        return self._memo.of_parts((what, trial.components["dataset"]), make)
 
 
 def _spec(trial: Trial) -> object:
