@@ -70,7 +70,7 @@ class Option:
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
-    """The keyword-only parameters of a factory, by name."""
+    """The keyword-only parameters of a factory, by name. `NameError` where an annotation names what is not imported."""
     constructor = factory.__init__ if inspect.isclass(factory) else factory
     hints = typing.get_type_hints(constructor, include_extras=True)
     options = {}

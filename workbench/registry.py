@@ -54,7 +54,7 @@ class DuplicateError(RegistryError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name."""
+    """A name that is registered for a kind, what builds it, and where it came from."""
 
     kind: str
     name: str
@@ -93,7 +93,7 @@ class Entry:
 
     @cached_property
     def options(self) -> dict[str, Option]:
-        """What YAML may set, by name."""
+        """What YAML may set, by name: the factory's keyword-only parameters."""
         return options_of(self.factory)
 
 
@@ -138,11 +138,13 @@ class Registry:
             raise RegistryError(f"there is no kind of plugin '{kind}'.{hint} Known: {', '.join(KINDS)}")
 
     def create(self, kind: str, name: str, *positional: Any, **options: Any) -> Any:
-        """Build a component: positional arguments from the workbench, options from the YAML."""
+        """Build a component: positional arguments from the workbench, options from the YAML. `RegistryError` when there
+        is no such plugin, and whatever its factory raises."""
         return self.entry(kind, name).factory(*positional, **options)
 
     def add(self, entry: Entry) -> None:
-        """Register; the same kind and name from two files is an error that names both."""
+        """Register. `DuplicateError` names both files that register one kind and name; `RegistryError` says what no
+        experiment could use."""
         _check_entry(entry)
         earlier = self._entries.get((entry.kind, entry.name))
         if earlier is not None:
@@ -274,7 +276,8 @@ def check_options(entry: Entry, options: Mapping[str, Any]) -> list[tuple[str, s
 
 
 def resolve_options(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their defaults filled in, checked, and of the annotated types (lists become tuples ...)."""
+    """The options with their defaults filled in, checked, and of the annotated types (lists become tuples ...);
+    `RegistryError` tells every one that does not fit."""
     problems = check_options(entry, options)
     if problems:
         raise RegistryError("; ".join(problem for _, problem in problems))

@@ -48,7 +48,7 @@ def show_plugins(console: Console, registry: Registry, kind: str | None = None) 
 
 
 def show_plugin(console: Console, entry: Entry) -> None:
-    """One plugin in full."""
+    """A plugin's docstring, its options with what they mean, and a line to copy into an experiment file."""
     from workbench.conformance.unread import show_unread
 
     console.print(f"{entry.kind} {entry.name}  ({entry.source})", style="bold", markup=False, highlight=False)

@@ -38,7 +38,7 @@ class Question:
     group: str
 
     def line(self) -> str:
-        """The line, as JSON."""
+        """As the dataset of tables of images and questions reads it, one JSON object."""
         return json.dumps(vars(self) | {"answers": list(self.answers)}, ensure_ascii=False)
 
 

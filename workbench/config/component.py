@@ -16,7 +16,7 @@ from workbench.storage.hashing import canonical
 
 
 def identity(component: Component) -> str:
-    """What tells a plugin with its options from others."""
+    """How records name a plugin with its options, in one text: `fusion {"heads": 2, "name": "mine"}`."""
     return f"{component.kind} {component.spec_text}"
 
 
@@ -37,7 +37,7 @@ class Checkpoint(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """To be checked as a text."""
+        """An option of this type takes any text but an empty one."""
         return handler.generate_schema(Annotated[str, Field(min_length=1), AfterValidator(cls)])
 
     def below(self, folder: Path) -> str:
@@ -97,7 +97,7 @@ class Component:
         return [str(value) for value in values if not (self.folder / Path(value).expanduser()).exists()]
 
     def parts(self) -> Iterator[Component]:
-        """The components among its options, and theirs."""
+        """The components that it takes as options, as a mixture takes datasets, and those that these take."""
         for value in self.options.values():
             for each in value.values() if isinstance(value, Mapping) else ():
                 if isinstance(each, Component):

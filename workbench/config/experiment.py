@@ -50,7 +50,7 @@ class Experiment:
     auto_precision: str | None = None
 
     def summary(self) -> dict[str, Any]:
-        """What `experiment.json` holds."""
+        """What `experiment.json` holds, for a report that is made where the file and its plugins are not."""
         return {
             "name": self.name,
             "question": self.question,

@@ -73,7 +73,7 @@ class FileReader:
     wrong: frozenset[str]  # top-level keys that could not be read, or are missing
 
     def check_name(self) -> None:
-        """The name becomes a folder."""
+        """The name can be that of a folder in the results, and of no other folder there."""
         name = self.file.name
         if not NAME.fullmatch(name) or name in RESERVED_NAMES:
             taken = f" ('{name}' is taken by the workbench)" if name in RESERVED_NAMES else ""
@@ -94,7 +94,7 @@ class FileReader:
             self._check_phases(self.file.base.get("phases"))
 
     def metrics(self) -> tuple[Component, ...]:
-        """The metrics with their options."""
+        """The metrics with every option they score with; the first decides in a report. None is there twice."""
         found: dict[str, Component] = {}
         for number, written in enumerate(self.file.metrics):
             keys: Keys = ("metrics", number)
@@ -107,7 +107,7 @@ class FileReader:
         return tuple(found.values())
 
     def launcher(self) -> Component | None:
-        """The launcher with its options; None for the usual one."""
+        """The launcher with every option; None for the usual one, and for one that cannot be used, which is noted."""
         if self.file.launcher is None:
             return None
         written = Written(self.file.launcher, ("launcher",))
@@ -116,7 +116,7 @@ class FileReader:
         return resolved.value
 
     def trackers(self) -> tuple[Component, ...]:
-        """The trackers with their options."""
+        """The trackers with every option; those that cannot be used are left out and noted."""
         found = []
         for number, each in enumerate(self.file.trackers):
             written = Written(each, ("trackers", number))
@@ -158,7 +158,7 @@ class FileReader:
         return axes_of_variants(variants, otherwise) if variants else ([], [{}])
 
     def seeds(self) -> Axis:
-        """The axis of the seeds."""
+        """Seeds as the last axis: every trial of the grid and of the variants runs with each."""
         values = [Value(seed, ("seeds", number)) for number, seed in enumerate(self.file.seeds)]
         return make_axis(SEED, self._different(SEED, values))
 

@@ -35,7 +35,8 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> Document:
 
 
 def read_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """What `--set`s say where there is no experiment file: `["fusion.heads=2"]` -> {"fusion": {"heads": 2}}."""
+    """What `--set`s say where there is no experiment file: `["fusion.heads=2"]` -> {"fusion": {"heads": 2}}.
+    `ExperimentError` at the first that says nothing."""
     value: dict[str, Any] = {}
     for override in overrides:
         place = Place(sys.maxsize, f"--set {override}")

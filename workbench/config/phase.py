@@ -25,7 +25,7 @@ class Settings(BaseModel, frozen=True):
     does_not_count: ClassVar[tuple[str, ...]] = ()
 
     def spec(self) -> dict[str, Any]:
-        """As it stands in a record."""
+        """Every setting as plain JSON values, as a record and the keys of stages have it."""
         return self.model_dump(mode="json", exclude=set(self.does_not_count))
 
     @cached_property
@@ -142,7 +142,7 @@ class Phase(Settings, frozen=True):
 
 
 class Evaluation(Settings, frozen=True):
-    """How a trained model is asked."""
+    """How a trained model is asked: which examples, how many at once, for how long an answer, in which precision."""
 
     split: str = Field(default="test", description="split of the dataset")
     task: str = Field(default="questions", description="task of the dataset")

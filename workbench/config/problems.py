@@ -56,7 +56,7 @@ class Document:
 
 @dataclass
 class Problems:
-    """The problems found so far."""
+    """Collects what is wrong with a document, so that a user mends it in one go and not problem by problem."""
 
     document: Document
     found: list[tuple[Place, str]] = field(default_factory=list)
@@ -67,12 +67,12 @@ class Problems:
         self.found.append((self.document.place(keys), f"{name}: {message}" if name else message))
 
     def add_all(self, faults: Iterable[tuple[Keys, str]]) -> None:
-        """Note several."""
+        """Note faults as checks return them: the way to each value, and what is wrong with it."""
         for keys, message in faults:
             self.add(keys, message)
 
     def stop_if_any(self) -> None:
-        """Raise all problems at once."""
+        """`ExperimentError` with every problem so far, if there is one."""
         if self.found:
             raise ExperimentError(*self.found)
 

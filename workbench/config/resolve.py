@@ -51,7 +51,7 @@ class Resolver:
 
     @cached_property
     def phase_names(self) -> list[str]:
-        """The names of the phases in base; a phase without one is called by its number."""
+        """The names of the phases in base, looked up once for all points."""
         return phase_names(self.document)
 
     def trial(self, point: Point, experiment: str, metrics: tuple[Component, ...], axes: Mapping[str, str]) -> Resolved:

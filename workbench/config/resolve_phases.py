@@ -20,7 +20,7 @@ DEFAULT_PROMPT = "<image>{question}\n"
 
 
 def phase_names(document: Document) -> list[str]:
-    """The names of the phases in base, in order."""
+    """The names of the phases in base, in order; none where they are no list. One without a name has its number."""
     phases = document.value.get("base", {}).get("phases")
     if not isinstance(phases, list):
         return []

@@ -6,5 +6,6 @@ import hashlib
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """The seed of one purpose, made of the trial's seed and its name: no part's random numbers depend on another's."""
+    """56 bits of a trial's seed and a word, such as `controls`, that have nothing to do with those of another word:
+    what one part draws does not shift what another draws."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")

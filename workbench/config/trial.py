@@ -14,7 +14,8 @@ from workbench.storage.hashing import canonical, short_hash
 
 
 def components_of(trial: Trial) -> Iterator[Component]:
-    """A trial's components, and those among their options."""
+    """Every plugin that a trial runs, metrics and the outside dataset included, and those among their options. One may
+    come twice."""
     for component in (*trial.components.values(), *trial.metrics, *filter(None, [trial.outside])):
         yield component
         yield from component.parts()

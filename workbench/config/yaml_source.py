@@ -65,7 +65,8 @@ def read_yaml_file(path: Path) -> tuple[str, Document]:
 
 
 def parse_yaml(text: str, source: str, place: Place | None = None) -> Document:
-    """YAML text -> its values. Their places are lines of `source`, or `place` where one is given."""
+    """YAML text -> its values; `ExperimentError` with all that cannot be read. Their places are lines of `source`, or
+    `place` where one is given."""
     node = _compose(text, source, place)
     builder = _Builder(source, place)
     value = builder.build(node, ()) if node else None
@@ -78,7 +79,7 @@ def parse_yaml(text: str, source: str, place: Place | None = None) -> Document:
 
 
 def write_yaml(value: Any) -> str:
-    """Plain values -> YAML text."""
+    """Plain values -> YAML that `parse_yaml` reads back as the same values, keys in their order."""
     return yaml.dump(value, Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=120)
 
 
