@@ -11,7 +11,6 @@ import pytest
 from tests.small import SMALL, build_dataset, small_registry, write
 from workbench.checkpoints.hugging_face import checkpoint_folder
 from workbench.config.experiment import ExperimentError, load_experiment
-from workbench.config.phase import Phase
 from workbench.errors import UserError
 from workbench.options import options_of
 from workbench.registry import Registry, load_registry
@@ -145,9 +144,3 @@ def test_components_are_equal_where_one_does_the_work_of_the_other(tmp_path):
     assert one != replace(one, kind="metric")
     assert one != replace(one, options={**one.options, "also": ()})
     assert here.components["encoder"] != here.components["connector"]
-
-
-def test_settings_that_are_equal_are_found_by_each_other(tmp_path):
-    phase = Phase(name="tune", train=("encoder",), steps=2, rate={"encoder": 1e-3})
-    assert {phase: "found"}[phase.model_copy(update={"batch": phase.batch})] == "found"
-    assert phase.model_copy(update={"batch": 5}) not in {phase}
