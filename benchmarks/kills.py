@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGINS = ROOT / "tests" / "plugins"
+PLUGINS = ROOT / "tests" / "own_plugins"
 EXPERIMENT = """
 question: Does it end as if nothing had happened?
 base:
@@ -51,7 +51,7 @@ SLOWEST = 300  # seconds after which a run counts as hanging
 
 @dataclass(frozen=True)
 class Killed:
-    """How often a run was killed, and after which step of which stage each time, as far as a checkpoint told."""
+    """How often a run was killed, and after which step of which stage each time, as far as a snapshot told."""
 
     kills: int
     places: list[str]
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def run_whole(folder: Path, hash_seed: int, device: str = "cpu") -> None:
-    """The experiment in a new folder, undisturbed; like the others it checkpoints after every step."""
+    """The experiment in a new folder, undisturbed; like the others it keeps a snapshot after every step."""
     process = _start(folder, hash_seed, device)
     if process.wait(timeout=SLOWEST) != 0:
         raise RuntimeError((folder / "output").read_text())
@@ -95,7 +95,7 @@ def kill_often(
 ) -> Killed:
     """The experiment in a new folder, killed so many times on its way and then left to end.
 
-    A kill comes shortly after some checkpoint; or, when it is told how many `seconds` a run takes, every third one at
+    A kill comes shortly after some snapshot; or, when it is told how many `seconds` a run takes, every third one at
     any moment of it, be that before the first step or after the last.
     """
     places: list[str] = []
@@ -140,7 +140,7 @@ def _start(folder: Path, hash_seed: int, device: str) -> subprocess.Popen[bytes]
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "PYTHONHASHSEED": str(hash_seed),
-        "WORKBENCH_CHECKPOINT_SECONDS": "0",
+        "WORKBENCH_SNAPSHOT_SECONDS": "0",
     }
     command = [
         sys.executable,
@@ -168,7 +168,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _newest(folder: Path) -> str:
-    """The newest checkpoint of the newest stage, or what else was finished last, in words."""
+    """The newest snapshot of the newest stage, or what else was finished last, in words."""
     files = sorted(folder.glob("results/artifacts/*.partial/*.safetensors"))
     stages = sorted(folder.glob("results/artifacts/*/stage.json"))
     return (

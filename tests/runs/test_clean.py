@@ -54,13 +54,13 @@ def test_a_finished_run_leaves_what_another_of_the_same_name_needs(tmp_path, mon
     assert workbench("clean").output.count("stages") == 1
 
 
-def test_the_checkpoints_of_a_trial_that_failed_for_good_are_cleaned_away(tmp_path):
+def test_the_snapshots_of_a_trial_that_failed_for_good_are_cleaned_away(tmp_path):
     results = tmp_path / "results"
     experiment = load(tmp_path, "base.fusion={name: raising, after: 1}")
-    assert run_here(experiment, results, RunOptions(checkpoint_seconds=0)).failed
-    (checkpoint,) = results.glob("artifacts/*.partial/*.safetensors")
+    assert run_here(experiment, results, RunOptions(snapshot_seconds=0)).failed
+    (snapshot,) = results.glob("artifacts/*.partial/*.safetensors")
     gone, _ = clean(results, dry=True)
-    assert list(gone.values()) == [checkpoint.stat().st_size]
+    assert list(gone.values()) == [snapshot.stat().st_size]
     assert clean(results) == (gone, {})
     assert not list(results.glob("artifacts/*.partial"))
     assert run_here(experiment, results, RunOptions(retry=True)).failed

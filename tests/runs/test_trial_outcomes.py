@@ -14,14 +14,14 @@ def test_a_stage_that_hangs_is_stopped_the_others_finish_and_it_can_go_on_later(
     gate, results = tmp_path / "gate", tmp_path / "results"
     gate.touch()
     experiment = load(tmp_path, f"grid.fusion=[concat_projection, {{name: held, gate: {gate}, after: 1}}]")
-    outcome = run_here(experiment, results, RunOptions(time_limit=4.0, checkpoint_seconds=0), workers=2)
+    outcome = run_here(experiment, results, RunOptions(time_limit=4.0, snapshot_seconds=0), workers=2)
     assert (len(outcome.done), len(outcome.failed)) == (1, 1)
     error = records(tmp_path)[1]["error"]
     assert "stopped after 4 seconds" in error["message"]
     assert error["stage"] == "tune"
     assert len(run_here(experiment, results).failed_before) == 1
-    checkpoints = files_of(results / "artifacts")
-    assert any(".partial/" in file for file in checkpoints)
+    snapshots = files_of(results / "artifacts")
+    assert any(".partial/" in file for file in snapshots)
     gone, kept = clean(results)
     assert (gone, len(kept)) == ({}, 1), "more time is all it needs"
     gate.unlink()

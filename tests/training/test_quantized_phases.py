@@ -156,7 +156,7 @@ def test_a_record_counts_parameters_as_they_were_and_bytes_as_they_are(native):
     assert metrics["bytes"] == sum(each.nbytes for each in distinct) < 3 * metrics["parameters"]
 
 
-def test_checkpoints_leave_out_the_narrow_weights_and_a_killed_phase_ends_with_the_same_bits(native, tmp_path):
+def test_snapshots_leave_out_the_narrow_weights_and_a_killed_phase_ends_with_the_same_bits(native, tmp_path):
     (trial,) = load(tmp_path, text=TEXT).trials
     store, dataset = ArtifactStore(native / "results/artifacts"), build_dataset(trial, small_registry())
 

@@ -154,7 +154,7 @@ def test_a_phase_that_was_finished_is_not_trained_again(tmp_path):
     assert_same(bench.train(Snapshots(tmp_path / "all", every=0), stop=STEPS), whole)
 
 
-def test_checkpoints_come_no_sooner_than_asked_and_at_the_end(tmp_path):
+def test_snapshots_come_no_sooner_than_asked_and_at_the_end(tmp_path):
     bench = Bench(tmp_path, "everything trains")
     bench.train(Snapshots(tmp_path / "rare", every=1e9))
     assert steps_in(tmp_path / "rare") == [STEPS]
@@ -166,7 +166,7 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(int(file.name.partition("-")[0]) for file in folder.iterdir())
 
 
-def test_a_checkpoint_holds_what_changes_and_not_what_is_frozen(tmp_path):
+def test_a_snapshot_holds_what_changes_and_not_what_is_frozen(tmp_path):
     bench = Bench(tmp_path, "a frozen encoder")
     bench.train(Snapshots(tmp_path / "all", every=0))
     found = Snapshots(tmp_path / "all", every=0).newest()
@@ -184,7 +184,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_passed_by_and_told(tmp_path, damage):
+def test_a_damaged_snapshot_is_passed_by_and_told(tmp_path, damage):
     bench, folder = Bench(tmp_path, "everything trains"), tmp_path / "all"
     with pytest.raises(Interrupted):
         bench.train(Snapshots(folder, every=0), stop=5)
@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_passed_by_and_told(tmp_path, damage):
     assert_same(bench.train(Snapshots(folder, every=0)), bench.train(None))
 
 
-def test_without_a_good_checkpoint_training_starts_from_the_beginning(tmp_path):
+def test_without_a_good_snapshot_training_starts_from_the_beginning(tmp_path):
     bench, folder = Bench(tmp_path, "everything trains"), tmp_path / "all"
     with pytest.raises(Interrupted):
         bench.train(Snapshots(folder, every=0), stop=5)
@@ -211,7 +211,7 @@ def test_without_a_good_checkpoint_training_starts_from_the_beginning(tmp_path):
     assert len(snapshots.notes) == 2
 
 
-def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_the_snapshot_before_it(tmp_path, monkeypatch):
     snapshots = Snapshots(tmp_path / "all", every=0)
     snapshots.write(Snapshot(1, {"a": torch.ones(3)}, {"b": 0.1 + 0.2}))
     with monkeypatch.context() as changed, pytest.raises(StorageError, match="the disk is full"):
@@ -228,7 +228,7 @@ def _full(handle: int) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_the_store_removes_the_checkpoints_of_a_stage_that_is_kept(tmp_path):
+def test_the_store_removes_the_snapshots_of_a_stage_that_is_kept(tmp_path):
     store = ArtifactStore(tmp_path)
     Snapshots(store.partial("abc"), every=0).write(Snapshot(1, {}, {}))
     assert not store.has("abc")
@@ -238,7 +238,7 @@ def test_the_store_removes_the_checkpoints_of_a_stage_that_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("every", [0, 1e9])
-def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, every):
+def test_a_loss_that_is_no_number_names_the_last_good_snapshot(tmp_path, every):
     bench = Bench(tmp_path, "everything trains")
     model = copy.deepcopy(bench.model)
     snapshots = Snapshots(tmp_path / "all", every)
@@ -252,7 +252,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, every
     with pytest.raises(NotFiniteError) as told:
         train(model, [], bench.phase, data_for(model), 3, spoil, snapshots)
     assert "in phase 'tune' at step" in str(told.value)
-    [step, file] = re.findall(r"the last good checkpoint is that of step (\d+): (.+safetensors)", str(told.value))[0]
+    [step, file] = re.findall(r"the last good snapshot is that of step (\d+): (.+safetensors)", str(told.value))[0]
     assert step == "3"
     assert Path(file).is_file()
     assert "Lower its rate" in str(told.value)
@@ -270,7 +270,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
     """Real processes, all of them killed; with another hash seed than ours, which must not matter either."""
     (tmp_path / "whole").mkdir()
     experiment = load(tmp_path / "whole", "name=kills", text=EXPERIMENT)
-    assert run_here(experiment, tmp_path / "whole/results", RunOptions(checkpoint_seconds=0)).done
+    assert run_here(experiment, tmp_path / "whole/results", RunOptions(snapshot_seconds=0)).done
     killed: Killed = kill_often(tmp_path / "killed", kills=2, chance=random.Random(0), hash_seed=2)
     assert killed.kills == 2
     assert compare(tmp_path / "whole", tmp_path / "killed") == []

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from workbench.cli.exit_codes import FAILED, INTERRUPTED
 from workbench.cli.loading import load
-from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results
+from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
 from workbench.errors import UserError
 
 FeatureSize = Annotated[
@@ -30,15 +30,6 @@ Retry = Annotated[
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="stop at the first failure")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="the longest a stage may take")]
-CheckpointSeconds = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        metavar="SECONDS",
-        envvar="WORKBENCH_CHECKPOINT_SECONDS",
-        help="between two checkpoints of a phase; 0: after every step",
-    ),
-]
 Share = Annotated[
     bool, typer.Option("--share/--no-share", help="no-share: every trial does all its work, to check the sharing")
 ]
@@ -87,7 +78,7 @@ def run(
     retry: Retry = None,
     fail_fast: FailFast = False,
     time_limit: TimeLimit = None,
-    checkpoint_seconds: CheckpointSeconds = 60.0,
+    snapshot_seconds: SnapshotSeconds = 60.0,
     feature_gb: FeatureSize = None,
     share: Share = True,
     unchecked: Unchecked = False,
@@ -110,7 +101,7 @@ def run(
             judgement.refuse_broken(file)
         show_contracts(Console(), judgement.judged)
         retrying, most = retry is not None, _bytes(feature_gb)
-        options = RunOptions(retrying, fail_fast, time_limit, checkpoint_seconds, most, share, judgement)
+        options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement)
         outcome = run_experiment(experiment, registry, results, launcher, where, Console(), options)
     show_outcome(Console(), experiment, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(experiment.trials):

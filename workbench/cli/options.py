@@ -18,3 +18,14 @@ Overrides = Annotated[
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...; auto takes the GPUs there are")]
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]
+SnapshotSeconds = Annotated[
+    float,
+    typer.Option(
+        "--snapshot-seconds",
+        "--checkpoint-seconds",  # as it was called, and is still typed
+        min=0,
+        metavar="SECONDS",
+        envvar=["WORKBENCH_SNAPSHOT_SECONDS", "WORKBENCH_CHECKPOINT_SECONDS"],
+        help="between two snapshots of a phase; 0: after every step",
+    ),
+]

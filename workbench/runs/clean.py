@@ -41,7 +41,7 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
 
 def left_to_do(plan: Plan, done: Collection[str], lasting: Collection[str], store: ArtifactStore) -> set[str]:
     """The stages that later runs may ask for: all of the trials that are not `done`; but of those that failed for good
-    (`lasting`) only what is there. A stage that failed for good keeps its checkpoints until `workbench clean`."""
+    (`lasting`) only what is there. A stage that failed for good keeps its snapshots until `workbench clean`."""
     found: set[str] = set()
     for id_, stages in plan.chains.items():
         if id_ in done:

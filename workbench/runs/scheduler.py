@@ -42,7 +42,7 @@ class RunOptions:
     """How a run goes about its work; none of it changes a result.
 
     `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
-    stage may take; `checkpoint_seconds` between two checkpoints of a phase; `feature_bytes` that kept features may
+    stage may take; `snapshot_seconds` between two snapshots of a phase; `feature_bytes` that kept features may
     take on the disk; `share`: stages that are equal run once; `contracts`: what was found of the plugins, for records
     and to be remembered.
     """
@@ -50,7 +50,7 @@ class RunOptions:
     retry: bool = False
     fail_fast: bool = False
     time_limit: float | None = None
-    checkpoint_seconds: float = 60.0
+    snapshot_seconds: float = 60.0
     feature_bytes: int | None = None
     share: bool = True
     contracts: Judgement | None = None
@@ -129,7 +129,7 @@ class _Scheduler:
 
     def _prepare(self) -> partial:
         folders, store, trials = self.planner.registry.folders, self.planner.store, self.trials
-        seconds = self.options.checkpoint_seconds
+        seconds = self.options.snapshot_seconds
         return partial(prepare, folders, store.folder, trials.folder.path, trials.provenance, seconds)
 
     def _begin_ready(self) -> None:

@@ -33,7 +33,7 @@ def prepare(
     artifacts: Path,
     results: Path,
     provenance: dict[str, Any],
-    checkpoint_seconds: float,
+    snapshot_seconds: float,
     device: str,
 ) -> Do:
     """Called once in every worker: loads the plugins and gives the function that does a stage."""
@@ -41,7 +41,7 @@ def prepare(
 
     compute_repeatably(device)
     where = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
-    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, checkpoint_seconds)
+    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, snapshot_seconds)
     return partial(do_stage, place)
 
 

@@ -40,7 +40,7 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(place.device))
     data = TrainingData(dataset, images, collate, beginning.features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
-    snapshots = Snapshots(place.store.partial(stage.key), place.checkpoint_seconds)
+    snapshots = Snapshots(place.store.partial(stage.key), place.snapshot_seconds)
     trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
     summary = {
         **_summary(stage, beginning, trained, memory.peak_bytes()),

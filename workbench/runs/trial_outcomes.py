@@ -28,7 +28,7 @@ class TrialOutcomes:
         self.provenance = provenance
         self.outcome = RunOutcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
         self.outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
-        # Of trials that failed for good, no run asks for the checkpoints any more.
+        # Of trials that failed for good, no run asks for the snapshots any more.
         self.lasting = {id_ for id_, outline in plan.failed.items() if _lasts(outline.error or {})}
         # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
         self._users = Counter(key for _, chain in self._open() for key in plan.keys_of(chain))
@@ -73,5 +73,5 @@ class TrialOutcomes:
 
 
 def _lasts(error: Mapping[str, Any]) -> bool:
-    """Whether a stage that failed so has no use for its checkpoints: one that ran out of time can go on from them."""
+    """Whether a stage that failed so has no use for its snapshots: one that ran out of time can go on from them."""
     return not error.get("transient") and error.get("type") != TIME_LIMIT

@@ -33,15 +33,15 @@ class StageJob:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a worker finds and puts things. `provenance` is what the whole run has in common; `checkpoint_seconds` lie
-    between two checkpoints of a phase, 0 is one after every step."""
+    """Where a worker finds and puts things. `provenance` is what the whole run has in common; `snapshot_seconds` lie
+    between two snapshots of a phase, 0 is one after every step."""
 
     registry: Registry
     store: ArtifactStore
     results: Path
     device: str
     provenance: dict[str, Any]
-    checkpoint_seconds: float = 60.0
+    snapshot_seconds: float = 60.0
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training

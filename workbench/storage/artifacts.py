@@ -88,7 +88,7 @@ class ArtifactStore:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def partial(self, key: str) -> Path:
-        """Where a stage that is not done yet keeps its checkpoints; the folder goes when the stage is kept."""
+        """Where a stage that is not done yet keeps its snapshots; the folder goes when the stage is kept."""
         return self.folder / f"{key}{PARTIAL}"
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The training curve: a line a step, the seconds it took, and how both stand in a checkpoint."""
+"""The training curve: a line a step, the seconds it took, and how both stand in a snapshot."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def train(
     fixed: Collection[str] = (),
 ) -> Trained:
     """Train `model` in place, from the newest of `snapshots` on if there is one; `on_step` is called after every step.
-    `fixed` are names of buffers that no step changes, and no checkpoint keeps.
+    `fixed` are names of buffers that no step changes, and no snapshot keeps.
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     """
@@ -131,7 +131,7 @@ class Prepared:
 
 
 class NotFiniteError(UserError):
-    """A loss or a weight that is no finite number; `train` adds the last good checkpoint to it."""
+    """A loss or a weight that is no finite number; `train` adds the last good snapshot to it."""
 
 
 class Training:

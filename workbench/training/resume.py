@@ -1,6 +1,6 @@
-"""Checkpoints inside a phase, from which a killed training goes on and ends with the same bits.
+"""Snapshots inside a phase, from which a killed training goes on and ends with the same bits.
 
-One file a checkpoint, `<step>-<digest>.safetensors`: the tensors, and in the file's header, as JSON, everything else.
+One file a snapshot, `<step>-<digest>.safetensors`: the tensors, and in the file's header, as JSON, everything else.
 It is written whole or not at all, the one before stays until the next one is whole, and a file whose bytes do not
 have the digest in its name is passed by. The folder goes when the phase is done.
 """
@@ -34,7 +34,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """The checkpoints of one phase in a folder of their own, at least `every` seconds apart."""
+    """The snapshots of one phase in a folder of their own, at least `every` seconds apart."""
 
     def __init__(self, folder: Path, every: float):
         self.folder = folder
@@ -47,7 +47,7 @@ class Snapshots:
         return time.monotonic() - self._last >= self.every
 
     def write(self, snapshot: Snapshot) -> None:
-        """Keep a checkpoint; of the older ones, the newest stays."""
+        """Keep a snapshot; of the older ones, the newest stays."""
         from safetensors.torch import save
 
         content = save(
@@ -62,21 +62,21 @@ class Snapshots:
         self._last = time.monotonic()
 
     def newest(self) -> Snapshot | None:
-        """The newest good checkpoint; None when there is none. A damaged one is removed, and told."""
+        """The newest good snapshot; None when there is none. A damaged one is removed, and told."""
         for file in self._files():
             snapshot = _read(file)
             if snapshot is not None:
                 return snapshot
-            self._note(f"the checkpoint {file} is damaged; training goes on from an earlier one, or from the beginning")
+            self._note(f"the snapshot {file} is damaged; training goes on from an earlier one, or from the beginning")
             file.unlink(missing_ok=True)
         return None
 
     def in_words(self) -> str:
-        """Where the last good checkpoint lies, and of which step it is."""
+        """Where the last good snapshot lies, and of which step it is."""
         files = self._files()
         if not files:
-            return "there is no checkpoint of an earlier step"
-        return f"the last good checkpoint is that of step {_step(files[0])}: {files[0]}"
+            return "there is no snapshot of an earlier step"
+        return f"the last good snapshot is that of step {_step(files[0])}: {files[0]}"
 
     def _files(self) -> list[Path]:
         """The newest first."""
@@ -96,7 +96,7 @@ def _digest(content: bytes) -> str:
 
 
 def _read(file: Path) -> Snapshot | None:
-    """The checkpoint in a file; None when its bytes are not those that were written."""
+    """The snapshot in a file; None when its bytes are not those that were written."""
     from safetensors.torch import load
 
     content = file.read_bytes()

@@ -1,6 +1,6 @@
-"""What a checkpoint inside a phase costs: the seconds of one, as a share of the default interval between two.
+"""What a snapshot inside a phase costs: the seconds of one, as a share of the default interval between two.
 
-python benchmarks/checkpoint.py
+python benchmarks/snapshot.py
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from workbench.training.resume import Snapshots
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "easy_vqa_best.yaml"
 REPEATS = 15
-EVERY = Workplace.checkpoint_seconds
+EVERY = Workplace.snapshot_seconds
 
 
 def main() -> None:
-    """Checkpoint after each step of the last phase, in which every part trains."""
+    """A snapshot after each step of the last phase, in which every part trains."""
     torch.set_num_threads(1)
     print_machine(1)
     registry = load_registry()
@@ -49,10 +49,8 @@ def main() -> None:
             costs.append(time.perf_counter() - started)
         size = max(file.stat().st_size for file in Path(folder).iterdir())
     cost = statistics.median(costs)
-    print(f"{count_parameters(model) / 1e6:.2f} M parameters, all of them training; {size / 1e6:.1f} MB a checkpoint")
-    print(
-        f"a checkpoint: {cost:.3f} s (median of {REPEATS}); {cost / EVERY:.3%} of the time at one every {EVERY:.0f} s"
-    )
+    print(f"{count_parameters(model) / 1e6:.2f} M parameters, all of them training; {size / 1e6:.1f} MB a snapshot")
+    print(f"a snapshot: {cost:.3f} s (median of {REPEATS}); {cost / EVERY:.3%} of the time at one every {EVERY:.0f} s")
 
 
 if __name__ == "__main__":
