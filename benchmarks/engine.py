@@ -22,7 +22,7 @@ from workbench.storage.artifacts import ARTIFACTS, STAGE_SECONDS, SUMMARY
 from workbench.storage.records import DONE, TRIALS, Record, read_record, write_trial
 
 ROOT = Path(__file__).parent.parent
-PLUGINS = ROOT / "tests" / "plugins"
+PLUGINS = ROOT / "tests" / "own_plugins"
 WORKERS = 2
 
 CARD = """

@@ -31,7 +31,8 @@ from workbench.devices.precision import autocast
 from workbench.model.build import build_dataset, build_model, corpus_of
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
-from workbench.training.loop import TrainingData, train
+from workbench.training.loop import train
+from workbench.training.objectives import TrainingData
 
 EXPERIMENT = Path(__file__).parent.parent / "experiments" / "quickstart.yaml"
 SIZES = (

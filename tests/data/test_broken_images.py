@@ -17,7 +17,7 @@ from workbench.data.image_files import ImageFiles
 from workbench.model.build import CompositionError, build_dataset
 from workbench.runs.planner import Planner
 from workbench.storage.records import read_records
-from workbench.training.loop import training_examples
+from workbench.training.training_set import training_examples
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
 COUNT = 16

@@ -19,7 +19,7 @@ from tests.model.test_generation import answers_without_cache, loud_model, one_b
 from tests.plugins.test_quantizers import assert_product
 from tests.small import PLUGINS, SMALL, CommandLine, build, load, small_registry, write
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images
-from tests.training.test_loop import data_for, phase_of
+from tests.training.phases import data_for, phase_of
 from tests.training.test_resume import PHASES, STEPS, Bench, Interrupted, assert_same
 from workbench.devices.device import compute_repeatably, repeatably_if_possible
 from workbench.layers.prepared_linear import ready_to_answer

@@ -12,7 +12,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.errors import UserError
 from workbench.model.build import build_dataset
 from workbench.registry import resolve_options
-from workbench.training.loop import training_examples
+from workbench.training.training_set import training_examples
 
 TASKS = ["questions", "captions"]
 

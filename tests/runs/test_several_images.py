@@ -22,8 +22,8 @@ from workbench.reports.gallery import make_gallery
 from workbench.reports.results_data import read_study
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.records import read_predictions
-from workbench.training.loop import training_examples
 from workbench.training.objectives import Answers, TrainingData
+from workbench.training.training_set import training_examples
 
 FUSIONS = "grid.fusion=[concat_projection, cross_attention, gated, bidirectional]"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.pretrained import reference, save
 from tests.small import PLUGINS, SMALL, load, run_here, small_registry
 from tests.tiny import builtin_registry
-from tests.training.test_loop import data_for
+from tests.training.phases import data_for
 from workbench.config.experiment import load_experiment
 from workbench.errors import UserError
 from workbench.inference.export import export, read_exported

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import random
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from PIL import ImageOps
 
 from benchmarks.kills import EXPERIMENT, Killed, compare, kill_often
 from tests.small import build, load, run_here, small_registry
-from tests.training.test_loop import data_for, phase_of
+from tests.training.phases import data_for, phase_of
 from workbench.config.phase import Phase
 from workbench.model.build import attach_adapter
 from workbench.model.vision_language_model import VisionLanguageModel
@@ -24,13 +22,15 @@ from workbench.runs.scheduler import RunOptions
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.atomic import StorageError
 from workbench.training.curve import Step
-from workbench.training.loop import NotFiniteError, Trained, Training, train
-from workbench.training.optimization import Optimization
+from workbench.training.loop import Trained, train
 from workbench.training.resume import Snapshot, Snapshots
 
 STEPS = 6
-FP16 = phase_of(precision="fp16", train=("connector",))
+
+
 WATCHED = {"held_out": 0.3, "validate_every": 2, "keep_best": 2, "finish_with": "best"}
+
+
 PHASES: dict[str, dict[str, Any]] = {
     "everything trains": {},
     "few questions": {"questions": 1, "batch": 5},
@@ -39,7 +39,7 @@ PHASES: dict[str, dict[str, Any]] = {
     "a frozen encoder that sees some of the images": {"train": ("connector", "language_model"), "batch": 2},
     "augmented": {},
     "fp16": {"precision": "fp16"},
-    "bf16 in pieces": {"precision": "bf16", "accumulate": 3, "batch": 8},
+    "bf16 in micro-batches": {"precision": "bf16", "accumulate": 3, "batch": 8},
     "validated": WATCHED,
     "patient": {"held_out": 0.3, "validate_every": 1, "patience": 2, "rate": 1.0, "warmup": 0.0},
     "contrastive": {"objective": "contrastive", "tasks": ("captions",), "train": ("encoder",), "accumulate": 2},
@@ -61,8 +61,8 @@ class Augmenting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)
 
-    def augment(self, image: Any, chance: random.Random) -> Any:
-        drawn = (chance.random(), random.random(), numpy.random.random())
+    def augment(self, image: Any, generator: random.Random) -> Any:
+        drawn = (generator.random(), random.random(), numpy.random.random())
         return ImageOps.expand(image, 1, tuple(int(255 * each) for each in drawn))
 
 
@@ -124,20 +124,6 @@ def test_a_phase_interrupted_after_any_step_ends_with_the_same_bits(tmp_path, na
         with pytest.raises(Interrupted):
             bench.train(snapshots, stop)
         assert_same(bench.train(Snapshots(tmp_path / f"{stop}", every=1e9)), whole)
-
-
-def test_the_scale_of_fp16_gradients_is_kept():
-    """An overflow halves it; a step that overflows moves nothing."""
-    weight = torch.nn.Parameter(torch.ones(2))
-    first, second = (Optimization({"connector": [weight]}, (), FP16, 9, torch.device("cpu")) for _ in range(2))
-    first.begin(1)
-    first.backward((weight * 1e38).sum())
-    first.step()
-    assert torch.equal(weight, torch.ones(2))
-    tensors, values = first.state()
-    assert values["scale"] == 2.0**15
-    second.restore(tensors, json.loads(json.dumps(values)))
-    assert second.scaler.state_dict() == first.scaler.state_dict()
 
 
 def test_a_phase_interrupted_again_and_again_ends_with_the_same_bits(tmp_path):
@@ -237,35 +223,6 @@ def test_the_store_removes_the_snapshots_of_a_stage_that_is_kept(tmp_path):
     assert store.has("abc")
 
 
-@pytest.mark.parametrize("every", [0, 1e9])
-def test_a_loss_that_is_no_number_names_the_last_good_snapshot(tmp_path, every):
-    bench = Bench(tmp_path, "everything trains")
-    model = copy.deepcopy(bench.model)
-    snapshots = Snapshots(tmp_path / "all", every)
-
-    def spoil(step: Step) -> None:
-        if step.step == 3:
-            snapshots.write(training_of_three)
-            next(model.connector.parameters()).data.fill_(torch.nan)
-
-    training_of_three = Snapshot(3, {}, {})
-    with pytest.raises(NotFiniteError) as told:
-        train(model, [], bench.phase, data_for(model), 3, spoil, snapshots)
-    assert "in phase 'tune' at step" in str(told.value)
-    [step, file] = re.findall(r"the last good snapshot is that of step (\d+): (.+safetensors)", str(told.value))[0]
-    assert step == "3"
-    assert Path(file).is_file()
-    assert "Lower its rate" in str(told.value)
-
-
-def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
-    training = Training(model := build(load(tmp_path).trials[0]), [], phase_of(), data_for(model), 0)
-    training.step()
-    next(model.connector.parameters()).data[0] = torch.inf
-    with pytest.raises(NotFiniteError, match=r"the weight connector\.\S+ is no number in phase 'tune' at step 1"):
-        training.snapshot()
-
-
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
     """Real processes, all of them killed; with another hash seed than ours, which must not matter either."""
     (tmp_path / "whole").mkdir()
@@ -274,3 +231,10 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
     killed: Killed = kill_often(tmp_path / "killed", kills=2, chance=random.Random(0), hash_seed=2)
     assert killed.kills == 2
     assert compare(tmp_path / "whole", tmp_path / "killed") == []
+
+
+def test_a_snapshot_gives_each_part_its_own_state_back():
+    one = ({"1.weight": torch.ones(1)}, {"best": 0.5})
+    other = ({"weight": torch.zeros(2)}, {})
+    snapshot = Snapshot.of(7, {"best": one, "best10": other})
+    assert (snapshot.step, snapshot.part("best"), snapshot.part("best10")) == (7, one, other)

@@ -54,12 +54,12 @@ class ImageLoader:
         """The same images, not to be asked for again: none is remembered."""
         return self._each(self._seen, keys)
 
-    def augmented(self, keys: Sequence[str], chance: random.Random) -> list[Tensor]:
+    def augmented(self, keys: Sequence[str], generator: random.Random) -> list[Tensor]:
         """Changed copies of the images for training; as they are when the dataset changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
         opened = self._remembered(self._opened, keys, self.dataset.image, _bytes_of)
-        return self._each(self.views, [self.dataset.augment(image, chance) for image in opened])
+        return self._each(self.views, [self.dataset.augment(image, generator) for image in opened])
 
     def grey(self, size: int) -> Tensor:
         """The empty image of the control condition [1,3,H,W]: even mid-grey."""

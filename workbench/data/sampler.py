@@ -13,19 +13,19 @@ from workbench.contracts.example import Example
 from workbench.data.image_views import Keys
 
 
-class Passes:
+class Sampler:
     """Batches of sets of images, shuffled anew each pass; a batch may span two passes."""
 
-    def __init__(self, sets: Sequence[Keys], chance: random.Random):
+    def __init__(self, sets: Sequence[Keys], generator: random.Random):
         self.sets = tuple(sets)
-        self.chance = chance
+        self.generator = generator
         self._waiting: list[Keys] = []
 
     def next(self, size: int) -> list[Keys]:
         """The next `size` sets."""
         while len(self._waiting) < size:
             order = list(self.sets)
-            self.chance.shuffle(order)
+            self.generator.shuffle(order)
             self._waiting += order
         taken = self._waiting[:size]
         del self._waiting[:size]
@@ -47,17 +47,17 @@ def share_of(sets: Iterable[Keys], share: float) -> list[Keys]:
     everything = list(sets)
     if share == 1:
         return everything
-    chosen = set(drawn("share", everything)[: max(1, round(share * len(everything)))])
+    chosen = set(by_hash("share", everything)[: max(1, round(share * len(everything)))])
     return [each for each in everything if each in chosen]
 
 
-def drawn(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
-    """In an order that looks like chance and depends on nothing but the purpose and each set's own keys."""
+def by_hash(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
+    """The sets in an order that looks random and depends on nothing but the purpose and each set's own keys."""
     return sorted(sets, key=lambda keys: hashlib.sha256(f"{purpose}/{chr(10).join(keys)}".encode()).digest())
 
 
-def sample(examples: list[Example], most: int | None, chance: random.Random) -> list[Example]:
+def sample_examples(examples: list[Example], most: int | None, generator: random.Random) -> list[Example]:
     """At most so many of an image's examples."""
     if most is None or len(examples) <= most:
         return examples
-    return chance.sample(examples, most)
+    return generator.sample(examples, most)

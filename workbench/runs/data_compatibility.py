@@ -17,7 +17,7 @@ from workbench.evaluation.evaluate import examples_by_image
 from workbench.evaluation.out_of_distribution import outside_images
 from workbench.model.build import CompositionError, naming
 from workbench.model.vision_language_model import VisionLanguageModel
-from workbench.training.loop import TRAIN, training_examples
+from workbench.training.training_set import TRAIN, training_examples
 
 TRIED = 256  # examples that are looked at before anything runs
 

@@ -21,8 +21,9 @@ from workbench.model.image_features import BATCH, Features, encode_all, needed_b
 from workbench.model.predictor import Predictor
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.runs.stages import FeatureStage, Stage
-from workbench.training.loop import planned_steps, train
+from workbench.training.loop import train
 from workbench.training.objectives import TrainingData
+from workbench.training.training_set import planned_steps
 
 if TYPE_CHECKING:
     from workbench.runs.plan import AnyStage, Plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,10 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A batch or a piece of one, on the device. A mean over several pieces weighs each by its `weight`.
+class MicroBatch:
+    """The part of a batch that is worked through at once, on the device; gradients add up over the others.
+
+    The mean over a batch weighs each by its `weight`.
 
     seen [P,3,H,W] views of images or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
     captions.
@@ -68,19 +70,21 @@ class Answers:
         if not self.encoder_trains:
             self.module.encoder.eval()
 
-    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
-        """These images with these questions; augmented by `chance`, if any is given."""
+    def prepare(
+        self, sets: Sequence[Keys], questions: list[list[Example]], generator: random.Random | None
+    ) -> MicroBatch:
+        """These images with these questions; augmented with what the generator draws, if one is given."""
         seen, places = gather(
-            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, chance)
+            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, generator)
         )
         seen = sent(seen, self.device)
         batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
         weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
-        return Piece(seen, batch.to(self.device), weight)
+        return MicroBatch(seen, batch.to(self.device), weight)
 
-    def loss(self, piece: Piece) -> Tensor:
-        """The mean over the piece's answer tokens."""
-        return self.hot(piece.seen, piece.text)
+    def loss(self, batch: MicroBatch) -> Tensor:
+        """The mean over the answer tokens."""
+        return self.hot(batch.seen, batch.text)
 
     def mean(self, seen: Tensor, batch: Batch) -> Tensor:
         """The hot part, which can be compiled."""
@@ -111,16 +115,18 @@ class Contrast:
         """Into training mode."""
         self.module.train()
 
-    def prepare(self, sets: Sequence[Keys], questions: list[list[Example]], chance: random.Random | None) -> Piece:
-        """These images, as a whole, with a caption each: one at random, or the first when no `chance` is given."""
-        views_of_each = _images(self.data.images, [first for first, *_ in sets], chance)
+    def prepare(
+        self, sets: Sequence[Keys], questions: list[list[Example]], generator: random.Random | None
+    ) -> MicroBatch:
+        """These images, as a whole, with a caption each: one at random, or the first when no `generator` is given."""
+        views_of_each = _images(self.data.images, [first for first, *_ in sets], generator)
         images = sent(torch.cat([views[:1] for views in views_of_each]), self.device)
-        chosen = [chance.choice(examples) if chance else examples[0] for examples in questions]
-        return Piece(images, [example.answer for example in chosen], len(sets))
+        chosen = [generator.choice(examples) if generator else examples[0] for examples in questions]
+        return MicroBatch(images, [example.answer for example in chosen], len(sets))
 
-    def loss(self, piece: Piece) -> Tensor:
-        """The contrast within the piece."""
-        return self.hot(piece.seen, piece.text)
+    def loss(self, batch: MicroBatch) -> Tensor:
+        """The contrast within the micro-batch."""
+        return self.hot(batch.seen, batch.text)
 
     def mean(self, images: Tensor, captions: Sequence[str]) -> Tensor:
         """The hot part, which can be compiled."""
@@ -130,11 +136,18 @@ class Contrast:
 Objective = Answers | Contrast
 
 
-def pieces(size: int, count: int) -> Iterator[slice]:
-    """Where to cut a batch of that size into `count` pieces of nearly the same size."""
-    edges = [round(place * size / count) for place in range(count + 1)]
-    yield from (slice(*pair) for pair in zip(edges, edges[1:], strict=False))
+def objective_of(
+    phase: Phase,
+    model: VisionLanguageModel,
+    data: TrainingData,
+    grouped: Mapping[Keys, list[Example]],
+    device: torch.device,
+) -> Objective:
+    """What the phase makes smaller; `grouped` are all its examples, those that are held out included."""
+    if phase.objective == "contrastive":
+        return Contrast(model, data, grouped, device)
+    return Answers(model, data, device, phase)
 
 
-def _images(images: ImageLoader, keys: Sequence[str], chance: random.Random | None) -> list[Tensor]:
-    return images.augmented(keys, chance) if chance else images.plain(keys)
+def _images(images: ImageLoader, keys: Sequence[str], generator: random.Random | None) -> list[Tensor]:
+    return images.augmented(keys, generator) if generator else images.plain(keys)

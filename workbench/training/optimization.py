@@ -95,6 +95,14 @@ def steps_of(phase: Phase, images: int) -> int:
     return max(1, round((phase.epochs or 0) * images / phase.batch))
 
 
+def nothing_trains(phase: Phase) -> str:
+    """What is wrong with a phase whose parts have no parameters."""
+    return (
+        f"phase '{phase.name}' trains {', '.join(phase.train)}, where there are no parameters."
+        " Train another part, or leave the phase out"
+    )
+
+
 def schedule(step: int, steps: int, phase: Phase) -> float:
     """Linear warm-up, then a cosine down to `final_rate`: the factor on the peak rate at `step` = 1 ... `steps`."""
     warm = phase.warmup * steps

@@ -12,7 +12,7 @@ from torch import Tensor
 from workbench.config.seeds import derived_seed
 
 
-class Chance:
+class RandomState:
     """`data` draws images, questions and augmentations. Dropout and the like draw from torch's own generators, and a
     plugin may draw from Python's or numpy's: those are seeded and kept too."""
 

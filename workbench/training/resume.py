@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from torch import Tensor
 from workbench.storage.atomic import storage_errors, write_bytes
 
 KEPT = 2  # the newest, and the one before it in case that the newest is damaged
+
+State = tuple[dict[str, Tensor], dict[str, Any]]  # of a part of a phase: tensors by name, and plain JSON values
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,16 @@ class Snapshot:
     step: int
     tensors: dict[str, Tensor]
     values: dict[str, Any]
+
+    @classmethod
+    def of(cls, step: int, states: Mapping[str, State]) -> Snapshot:
+        """Made of the states of a phase's parts: a tensor is called `<part>.<name>`."""
+        tensors = {f"{part}.{name}": each for part, (own, _) in states.items() for name, each in own.items()}
+        return cls(step, tensors, {part: values for part, (_, values) in states.items()})
+
+    def part(self, name: str) -> State:
+        """The state of one part."""
+        return without_prefix(name, self.tensors), self.values[name]
 
 
 class Snapshots:
@@ -85,6 +98,12 @@ class Snapshots:
     def _note(self, text: str) -> None:
         log.warning(text)
         self.notes.append(text)
+
+
+def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix and a dot, named by what is behind it."""
+    found = {name: each for name, each in tensors.items() if name.startswith(f"{prefix}.")}
+    return {name.removeprefix(f"{prefix}."): each for name, each in found.items()}
 
 
 def _step(file: Path) -> int:

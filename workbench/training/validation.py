@@ -1,4 +1,4 @@
-"""What is held out of the training images, and what its loss decides: which weights were best, and when to stop."""
+"""What the loss on held-out examples decides: which weights were best, and when to stop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workbench.config.phase import Phase
 from workbench.contracts.example import Example
 from workbench.data.image_views import Keys
-from workbench.data.sampler import drawn
+from workbench.devices.precision import autocast
+from workbench.training.objectives import Objective
+from workbench.training.phase_weights import cpu_copies
+from workbench.training.resume import without_prefix
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptWeights:
     """The weights of one step: all that can change in the phase, by name."""
 
     step: int
@@ -24,31 +28,15 @@ class Kept:
     weights: dict[str, Tensor]
 
 
-def hold_out(
-    grouped: Mapping[Keys, list[Example]], share: float, seed: int
-) -> tuple[dict[Keys, list[Example]], dict[Keys, list[Example]]]:
-    """The examples that train and those that are held out, by their images.
-
-    Which images are held out depends on the seed and on nothing else, so that phases of one trial hold out the same
-    ones, and a larger share those of a smaller one and more.
-    """
-    if not share:
-        return dict(grouped), {}
-    held = set(drawn(f"{seed}/held out", grouped)[: min(max(1, round(share * len(grouped))), len(grouped) - 1)])
-    return (
-        {key: examples for key, examples in grouped.items() if key not in held},
-        {key: examples for key, examples in grouped.items() if key in held},
-    )
-
-
 class Validation:
-    """Keeps the best weights and says when to stop."""
+    """Measures the loss on the examples that are `held_out`, keeps the best weights and says when to stop."""
 
-    def __init__(self, phase: Phase):
+    def __init__(self, phase: Phase, held_out: Mapping[Keys, list[Example]]):
         self.phase = phase
+        self.held_out = held_out
         self.best = math.inf
         self.waited = 0  # validations since the best one
-        self.kept: list[Kept] = []  # the best first
+        self.kept: list[KeptWeights] = []  # the best first
 
     def due(self, step: int, steps: int) -> bool:
         """Whether this step is followed by a validation: every so many are, and the last one."""
@@ -60,13 +48,25 @@ class Validation:
         """Whether nothing got better for as long as the phase has patience."""
         return self.phase.patience is not None and self.waited >= self.phase.patience
 
+    def loss(self, objective: Objective) -> float:
+        """The mean loss on what is held out, without augmentation; the module is in training mode again behind it."""
+        objective.module.eval()
+        total = weight = 0.0
+        for keys in chunks(list(self.held_out), self.phase.batch):
+            with torch.no_grad(), autocast(objective.device, self.phase.precision):
+                batch = objective.prepare(keys, [self.held_out[key] for key in keys], None)
+                total += objective.mean(batch.seen, batch.text).item() * batch.weight
+            weight += batch.weight
+        objective.train()
+        return total / weight
+
     def note(self, step: int, loss: float, weights: Mapping[str, Tensor]) -> None:
         """The validation loss after a step, with the weights it has; they are copied if they are among the best."""
         self.waited = 0 if loss < self.best else self.waited + 1
         self.best = min(self.best, loss)
         room = self.phase.keep_best - len(self.kept)
         if room > 0 or self.kept and loss < self.kept[-1].validation_loss:
-            self.kept.append(Kept(step, loss, copies(weights)))
+            self.kept.append(KeptWeights(step, loss, cpu_copies(weights)))
             self.kept.sort(key=lambda each: (each.validation_loss, each.step))
             del self.kept[self.phase.keep_best :]
 
@@ -79,20 +79,9 @@ class Validation:
     def restore(self, tensors: Mapping[str, Tensor], values: dict[str, Any]) -> None:
         """Go on from there."""
         self.best, self.waited = values["best"], values["waited"]
-        self.kept = [Kept(step, loss, below(f"{step}", tensors)) for step, loss in values["kept"]]
+        self.kept = [KeptWeights(step, loss, without_prefix(f"{step}", tensors)) for step, loss in values["kept"]]
 
 
 def chunks(sets: Sequence[Keys], size: int) -> list[list[Keys]]:
     """Sets of images in order, so many at once."""
     return [list(sets[start : start + size]) for start in range(0, len(sets), size)]
-
-
-def copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies in main memory, which no later step changes."""
-    return {name: each.detach().to("cpu", copy=True) for name, each in weights.items()}
-
-
-def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose name begins with the prefix and a dot, without it."""
-    found = {name: each for name, each in tensors.items() if name.startswith(f"{prefix}.")}
-    return {name.removeprefix(f"{prefix}."): each for name, each in found.items()}
