@@ -35,7 +35,7 @@ from workbench.inference.load_trial import FinishedTrial, load_trial
 from workbench.inference.pipeline import Pipeline
 from workbench.model.build import build_dataset
 from workbench.model.generation import generate
-from workbench.storage.records import TRIALS
+from workbench.storage.result_files import TRIALS
 
 NAME, MODEL = "exporting", "SmolLM2-135M-Instruct"
 QUESTIONS = 100

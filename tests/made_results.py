@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy
 
-from workbench.storage.records import DONE, FAILED, Record, write_summary, write_trial
+from workbench.storage.experiment_summary import write_summary
+from workbench.storage.records import DONE, FAILED, Record, write_trial
 
 NAME = "made"
 QUESTION = "Which fusion reads the image best, with which encoder, and what does INT8 cost?"

@@ -73,10 +73,13 @@ NUMBERLESS = {
     "workbench.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
     "workbench.storage.atomic": "writes what it is given, whole or not at all",
+    "workbench.storage.experiment_summary": "what an experiment asked, beside its trials",
     "workbench.storage.locks": "who may make a stage",
     "workbench.renamed": "names that an earlier version had, for messages",
     "workbench.storage.older_records": "names: what an earlier version wrote is read under those of this one",
+    "workbench.storage.record_outline": "whether a record is there already",
     "workbench.storage.records": "writes the numbers of a record as they are given",
+    "workbench.storage.result_files": "the names of files, and what is damaged in them",
 }
 # The same of packages.
 NUMBERLESS_PACKAGES = {

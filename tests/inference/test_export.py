@@ -18,7 +18,8 @@ from workbench.inference.pipeline import Pipeline, open_image
 from workbench.model.build import count_bytes
 from workbench.reports.number_format import megabytes
 from workbench.storage.artifacts import TOKENIZER
-from workbench.storage.records import ResultsError, read_record
+from workbench.storage.records import read_record
+from workbench.storage.result_files import ResultsError
 
 __all__ = ["finished"]  # a fixture, made once for each file
 

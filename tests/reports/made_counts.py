@@ -10,7 +10,8 @@ from tests.tiny import builtin_registry
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import CONDITIONS
 from workbench.evaluation.scores import lines_of, summarize
-from workbench.storage.records import DONE, Record, write_summary, write_trial
+from workbench.storage.experiment_summary import write_summary
+from workbench.storage.records import DONE, Record, write_trial
 
 YES_NO = builtin_registry().create("metric", "yes_no")
 

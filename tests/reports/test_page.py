@@ -16,7 +16,7 @@ from workbench.reports.page import glue, render
 from workbench.reports.results_data import read_study
 from workbench.reports.tables import all_tables
 from workbench.storage.atomic import StorageError
-from workbench.storage.records import ResultsError
+from workbench.storage.result_files import ResultsError
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from tests.small import SMALL, CommandLine, files_of, load, records, run_here
 from workbench.runs.clean import clean
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.artifacts import ArtifactStore
-from workbench.storage.records import ResultsError
+from workbench.storage.result_files import ResultsError
+from workbench.storage.run_notes import RunNotes
 
 
 def stages_of(folder: Path) -> set[str]:
@@ -27,7 +28,7 @@ def test_cleaning_keeps_what_records_go_back_to(tmp_path):
     gone, kept = clean(results, dry=True)
     assert (len(gone), kept) == (1, {})
     assert files_of(results) == before
-    with ArtifactStore(results / "artifacts").in_use(), pytest.raises(ResultsError, match="a run is going on"):
+    with RunNotes(results / "artifacts").in_use(), pytest.raises(ResultsError, match="a run is going on"):
         clean(results)
     assert clean(results) == (gone, {})
     assert clean(results) == ({}, {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.storage.locks import locked, locked_in_turn
+from workbench.storage.locks import locked, locked_in_turn, remove_unheld, shared_lock
 
 
 @contextmanager
@@ -38,3 +38,29 @@ def test_who_waits_for_a_lock_holds_it_alone_when_it_is_let_go(tmp_path: Path, m
         told.append("let go")
         held.close()
     assert told == ["let go", "alone"]
+
+
+def test_a_lock_that_another_one_holds_is_refused_at_once_and_given_when_it_is_let_go(tmp_path: Path):
+    file = tmp_path / "deep/a.lock"
+    with locked(file) as mine, locked(file) as twice:
+        assert mine
+        assert not twice
+    with locked(file) as again:
+        assert again
+
+
+def test_the_file_of_a_lock_goes_only_when_nobody_holds_it(tmp_path: Path):
+    file = tmp_path / "a.lock"
+    with locked(file):
+        remove_unheld(file)
+        assert file.exists()
+    remove_unheld(file)
+    assert not file.exists()
+
+
+def test_whoever_comes_first_to_a_shared_lock_is_told_and_nobody_else(tmp_path: Path):
+    file, told = tmp_path / "a.lock", []
+    first, second = (shared_lock(file, lambda name=name: told.append(name)) for name in ("first", "second"))
+    with first, second, locked(file) as alone:
+        assert not alone
+    assert told == ["first"]

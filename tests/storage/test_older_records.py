@@ -16,16 +16,8 @@ from workbench.inference.export import read_exported
 from workbench.registry import load_registry
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.older_records import dataset_of, predictions_of, record_of, weights_of
-from workbench.storage.records import (
-    CURVE,
-    PREDICTIONS,
-    RECORD,
-    read_curve,
-    read_predictions,
-    read_record,
-    read_records,
-    write_trial,
-)
+from workbench.storage.records import read_curve, read_predictions, read_record, read_records, write_trial
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD
 
 MADE = Path(__file__).parents[1] / "made_before"
 OLD = sorted((MADE / "results/before/trials").iterdir())

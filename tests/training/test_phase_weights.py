@@ -35,7 +35,7 @@ def test_what_trains_and_buffers_can_change_and_what_is_frozen_or_fixed_cannot()
 
 def test_weights_that_are_put_back_are_those_of_the_copies_whatever_steps_did():
     module = small_module()
-    weights, parameter = PhaseWeights(module), module[0].weight
+    weights, parameter = PhaseWeights(module), module.get_parameter("0.weight")
     copies = cpu_copies(weights.named())
     before = parameter.detach().clone()
     with torch.no_grad():

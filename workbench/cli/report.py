@@ -10,7 +10,7 @@ from workbench.reports.asked_experiment import AskedExperiment, AskedTrial
 from workbench.reports.page import write_report
 from workbench.reports.results_data import read_study
 from workbench.runs.staleness import with_staleness
-from workbench.storage.records import summary_of
+from workbench.storage.experiment_summary import summary_of
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment

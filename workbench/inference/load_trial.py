@@ -23,7 +23,8 @@ from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import ARTIFACTS, Artifact, ArtifactStore
 from workbench.storage.older_records import dataset_of
-from workbench.storage.records import DONE, RECORD, TRIALS, Record, ResultsError, read_record
+from workbench.storage.records import DONE, Record, read_record
+from workbench.storage.result_files import RECORD, TRIALS, ResultsError
 
 SHOWN = 5  # ids that a message names
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.storage.records import Summary
+from workbench.storage.experiment_summary import Summary
 
 
 @dataclass(frozen=True)

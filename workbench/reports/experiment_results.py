@@ -18,7 +18,8 @@ from workbench.reports.metric_format import Scale
 from workbench.reports.metric_samples import CONTROLS, Reading
 from workbench.reports.question_groups import QuestionGroups
 from workbench.reports.statistics import Sample
-from workbench.storage.records import DONE, Record, Summary
+from workbench.storage.experiment_summary import Summary
+from workbench.storage.records import DONE, Record
 
 if TYPE_CHECKING:
     from workbench.reports.asked_experiment import AskedTrial

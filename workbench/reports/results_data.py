@@ -18,12 +18,12 @@ from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_samples import CONTROLS, Reading, read_samples
 from workbench.reports.statistics import Sample
+from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import (
     COUNTS,
     DONE,
     TRIALS,
     Record,
-    Summary,
     altered_files,
     read_curve,
     read_predictions,

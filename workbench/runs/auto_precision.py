@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.devices.device import device_name, find_device
 from workbench.devices.precision import is_native, native_precision, slowdown
-from workbench.storage.records import RECORD, SUMMARY, TRIALS, ResultsError, read_record
+from workbench.storage.records import read_record
+from workbench.storage.result_files import RECORD, SUMMARY, TRIALS, ResultsError
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment

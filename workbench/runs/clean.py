@@ -7,7 +7,9 @@ from pathlib import Path
 
 from workbench.runs.plan import Plan
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
-from workbench.storage.records import TRIALS, ResultsError, read_record
+from workbench.storage.records import read_record
+from workbench.storage.result_files import TRIALS, ResultsError
+from workbench.storage.run_notes import RunNotes
 
 
 def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[dict[str, int], dict[str, int]]:
@@ -20,22 +22,22 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
     """
     if not (results / ARTIFACTS).is_dir():
         raise ResultsError(f"{results} holds no kept stages. Give the folder of results with --results")
-    store = ArtifactStore(results / ARTIFACTS)
-    with store.unused() as alone:
+    store, runs = ArtifactStore(results / ARTIFACTS), RunNotes(results / ARTIFACTS)
+    with runs.unused() as alone:
         if not alone:
             raise ResultsError(f"a run is going on in {results}. Clean when it is finished")
         recorded = _of_records(results, store)
         unneeded = {key: store.size(key) for key in store.names() if key not in recorded}
-        needed = set() if unfinished else store.needed()
+        needed = set() if unfinished else runs.needed()
         kept = {key: size for key, size in unneeded.items() if key in needed}
         gone = {key: size for key, size in unneeded.items() if key not in needed}
         if not dry:
-            store.sweep()
-            store.remove_locks()
+            runs.sweep()
+            runs.remove_locks()
             for key in gone:
                 store.remove(key)
             if unfinished:
-                store.forget_needed()
+                runs.forget_needed()
         return gone, kept
 
 

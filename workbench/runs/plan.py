@@ -10,7 +10,7 @@ from workbench.runs.stages import FeatureStage, Stage
 
 if TYPE_CHECKING:
     from workbench.runs.model_size import Size
-    from workbench.storage.records import Outline
+    from workbench.storage.record_outline import Outline
 
 AnyStage = Stage | FeatureStage
 

@@ -15,8 +15,9 @@ from workbench.runs.stage_reasons import StageReasons
 from workbench.runs.stages import Chains, FeatureStage, Stage
 from workbench.runs.trial_data import TrialData
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
-from workbench.storage.records import DONE, FAILED, TRIALS, Outline, is_whole, read_outline
-from workbench.training.loop import TRAIN
+from workbench.storage.record_outline import Outline, is_whole, read_outline
+from workbench.storage.records import DONE, FAILED, TRIALS
+from workbench.training.training_set import TRAIN
 
 if TYPE_CHECKING:
     from workbench.config.component import Component

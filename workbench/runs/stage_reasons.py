@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from workbench.runs.stage_keys import differences
 from workbench.storage.hashing import MadeOf
-from workbench.storage.records import DONE, FAILED, Outline, ResultsError, read_record
+from workbench.storage.record_outline import Outline
+from workbench.storage.records import DONE, FAILED, ResultsError, read_record
 
 if TYPE_CHECKING:
     from workbench.registry import Registry

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from workbench.runs.stages import Stage
-from workbench.storage.records import TRIALS, read_record
+from workbench.storage.records import read_record
+from workbench.storage.result_files import TRIALS
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment

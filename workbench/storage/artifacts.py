@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +21,16 @@ from typing import Any
 from torch import Tensor
 
 from workbench.errors import UserError
-from workbench.storage.atomic import new_folder, remove, storage_errors, temporary_sibling, write_text
-from workbench.storage.locks import locked, remove_unheld, shared_lock
+from workbench.storage.atomic import new_folder, temporary_sibling
+from workbench.storage.locks import locked
 from workbench.storage.older_records import curve_of, stage_of
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
 FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
 STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
-LOCKS, RUNS, NEEDED = ".locks", "runs", ".needed"
+LOCKS = ".locks"
 PARTIAL = ".partial"
-LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
-"""Below the folder of results: what is being written has a name that `temporary_sibling` gave."""
 
 ARTIFACTS = "artifacts"  # below the folder of results: what all experiments share
 
@@ -57,7 +55,7 @@ class Artifact:
 
 
 class ArtifactStore:
-    """A folder with one folder a stage."""
+    """A folder with one folder a stage, and a lock for whoever makes one."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -96,49 +94,6 @@ class ArtifactStore:
         """Hold the right to make a stage, among all processes; yields False at once when another one has it."""
         with locked(self.folder / LOCKS / key) as mine:
             yield mine
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Tell others that a run is going on. The first to come removes what killed runs left half written."""
-        with shared_lock(self.folder / LOCKS / RUNS, self.sweep):
-            yield
-
-    @contextmanager
-    def unused(self) -> Iterator[bool]:
-        """Keep runs away; yields False when there is one."""
-        with locked(self.folder / LOCKS / RUNS) as alone:
-            yield alone
-
-    def write_needed(self, run: str, keys: Collection[str]) -> None:
-        """Note the stages that the run of this name may still ask for, so that `workbench clean` leaves them."""
-        file = self.folder / NEEDED / f"{run}.json"
-        if keys:
-            with storage_errors(file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps(sorted(keys)))
-        else:
-            file.unlink(missing_ok=True)
-
-    def needed(self) -> set[str]:
-        """The stages of all runs that are not finished."""
-        files = sorted((self.folder / NEEDED).glob("*.json"))
-        return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
-
-    def forget_needed(self) -> None:
-        """No run is to be gone on with."""
-        remove(self.folder / NEEDED)
-
-    def remove_locks(self) -> None:
-        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
-        for file in (self.folder / LOCKS).glob("*"):
-            if file.name != RUNS:
-                remove_unheld(file)
-
-    def sweep(self) -> None:
-        """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""
-        for pattern in LEFT_BEHIND:
-            for path in self.folder.parent.glob(pattern):
-                remove(path)
 
     def write(
         self,

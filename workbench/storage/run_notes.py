@@ -1,0 +1,66 @@
+"""What runs tell each other beside the stages they share: that one is going on, and which stages it may still need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench.storage.artifacts import LOCKS, PARTIAL
+from workbench.storage.atomic import remove, storage_errors, write_text
+from workbench.storage.locks import locked, remove_unheld, shared_lock
+
+RUNS, NEEDED = "runs", ".needed"
+LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
+"""Below the folder of results: what is being written has a name that `temporary_sibling` gave."""
+
+
+class RunNotes:
+    """The notes in the folder of an `ArtifactStore`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tell others that a run is going on. The first to come removes what killed runs left half written."""
+        with shared_lock(self.folder / LOCKS / RUNS, self.sweep):
+            yield
+
+    @contextmanager
+    def unused(self) -> Iterator[bool]:
+        """Keep runs away; yields False when there is one."""
+        with locked(self.folder / LOCKS / RUNS) as alone:
+            yield alone
+
+    def write_needed(self, run: str, keys: Collection[str]) -> None:
+        """Note the stages that the run of this name may still ask for, so that `workbench clean` leaves them."""
+        file = self.folder / NEEDED / f"{run}.json"
+        if keys:
+            with storage_errors(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps(sorted(keys)))
+        else:
+            file.unlink(missing_ok=True)
+
+    def needed(self) -> set[str]:
+        """The stages of all runs that are not finished."""
+        files = sorted((self.folder / NEEDED).glob("*.json"))
+        return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
+
+    def forget_needed(self) -> None:
+        """No run is to be gone on with."""
+        remove(self.folder / NEEDED)
+
+    def remove_locks(self) -> None:
+        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
+        for file in (self.folder / LOCKS).glob("*"):
+            if file.name != RUNS:
+                remove_unheld(file)
+
+    def sweep(self) -> None:
+        """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""
+        for pattern in LEFT_BEHIND:
+            for path in self.folder.parent.glob(pattern):
+                remove(path)
