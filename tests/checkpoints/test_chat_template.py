@@ -93,11 +93,11 @@ def theirs(tokenizer: Any, template: str) -> Any:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_conversation_is_rendered_as_transformers_renders_it(name, plain, tmp_path):
     tokenizer = with_template(plain, tmp_path, TEMPLATES[name], as_file=name == "Gemma")
-    pieces = tokenizer.chat(MESSAGES)
+    spans = tokenizer.chat(MESSAGES)
     told = theirs(tokenizer, TEMPLATES[name]).apply_chat_template(MESSAGES, tokenize=False)
-    assert "".join(piece.text for piece in pieces) == told
+    assert "".join(span.text for span in spans) == told
     end = ENDS[name]
-    assert [piece.text for piece in pieces if piece.assistant] == [f"no, there is none{end}", f"blue{end}"]
+    assert [span.text for span in spans if span.assistant] == [f"no, there is none{end}", f"blue{end}"]
     assert tokenizer.end == tokenizer.raw.token_to_id(end)
 
 
@@ -107,7 +107,7 @@ def test_the_assistants_tokens_are_those_that_transformers_marks(plain, tmp_path
         MESSAGES, return_assistant_tokens_mask=True, return_dict=True, add_special_tokens=False
     )
     wanted = [id_ for id_, ours in zip(told["input_ids"], told["assistant_masks"], strict=True) if ours]
-    got = [id_ for piece in tokenizer.chat(MESSAGES) if piece.assistant for id_ in tokenizer.encode(piece.text)]
+    got = [id_ for span in tokenizer.chat(MESSAGES) if span.assistant for id_ in tokenizer.encode(span.text)]
     assert got == wanted
 
 

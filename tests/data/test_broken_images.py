@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -11,26 +10,19 @@ from PIL import Image
 
 from tests.small import PLUGINS, SMALL, CommandLine, load, run_inside, small_registry, write
 from workbench.cli.report import make_report
-from workbench.data.annotations import DataError
-from workbench.data.broken_images import Sound, sound
-from workbench.data.image_files import ImageFiles
+from workbench.data.broken_images import WithoutBrokenImages, without_broken_images
 from workbench.model.build import CompositionError, build_dataset
 from workbench.runs.planner import Planner
 from workbench.storage.records import read_records
 from workbench.training.training_set import training_examples
 
-FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
 COUNT = 16
+
+
 TEXT = SMALL.replace(
     "dataset: squares",
     "dataset: {name: folder, tables: {train: train.csv, test: test.csv}, images: images, most_broken: SHARE}",
 )
-
-
-def encoded(suffix: str, size: int = 40) -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((size, size), 50).convert("RGB").save(out, FORMATS[suffix])
-    return out.getvalue()
 
 
 def images(folder: Path) -> Path:
@@ -45,70 +37,9 @@ def images(folder: Path) -> Path:
     return folder / "images"
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_whole_images_have_no_fault_and_open(tmp_path, suffix):
-    (tmp_path / f"a.{suffix}").write_bytes(encoded(suffix))
-    files = ImageFiles(tmp_path)
-    assert files.fault(f"a.{suffix}") is None
-    assert files.open(f"a.{suffix}").mode == "RGB"
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_an_image_that_is_cut_off_has_a_fault_with_its_path(tmp_path, suffix):
-    content = encoded(suffix)
-    (tmp_path / f"a.{suffix}").write_bytes(content[: len(content) // 2])
-    fault = ImageFiles(tmp_path).fault(f"a.{suffix}")
-    assert fault is not None
-    assert fault.startswith(f"{tmp_path}/a.{suffix} cannot be decoded")
-
-
-def test_missing_empty_and_other_files_have_faults(tmp_path):
-    (tmp_path / "empty.jpg").touch()
-    (tmp_path / "page.jpg").write_text("<html>404</html>")
-    (tmp_path / "folder.jpg").mkdir()
-    files = ImageFiles(tmp_path)
-    assert str(files.fault("none.jpg")).endswith("none.jpg is missing")
-    assert str(files.fault("empty.jpg")).endswith("empty.jpg is empty")
-    assert "page.jpg cannot be decoded" in str(files.fault("page.jpg"))
-    assert "folder.jpg cannot be read" in str(files.fault("folder.jpg"))
-
-
-def test_a_jpeg_with_something_behind_its_end_is_decoded_to_be_sure(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(encoded("jpg") + b"some camera's remark")
-    assert ImageFiles(tmp_path).fault("a.jpg") is None
-
-
-def test_an_image_that_fails_later_is_told_with_its_path(tmp_path):
-    (tmp_path / "a.png").write_bytes(encoded("png")[:200])
-    with pytest.raises(DataError, match=r"a\.png cannot be decoded .* Delete it: then it counts as missing"):
-        ImageFiles(tmp_path).open("a.png")
-    with pytest.raises(DataError, match=r"b\.png is missing"):
-        ImageFiles(tmp_path).open("b.png")
-
-
-def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
-    lying = Image.new("RGB", (8, 4), "red")
-    exif = lying.getexif()
-    exif[0x0112] = 6
-    lying.save(tmp_path / "a.jpg", exif=exif)
-    assert ImageFiles(tmp_path).open("a.jpg").size == (4, 8)
-
-
-def test_keys_name_the_folder_where_there_are_several(tmp_path):
-    for folder in ("coco/train", "coco/val", "other/val"):
-        (tmp_path / folder).mkdir(parents=True)
-    two = ImageFiles({"train": tmp_path / "coco/train", "test": tmp_path / "coco/val", "val": tmp_path / "coco/val"})
-    assert [two.key(split, image="1.jpg") for split in ("train", "test", "val")] == [
-        *("train/1.jpg", "val/1.jpg", "val/1.jpg"),
-    ]
-    assert two.path("val/1.jpg") == tmp_path / "coco/val/1.jpg"
-    alike = ImageFiles({"train": tmp_path / "coco/val", "test": tmp_path / "other/val"})
-    assert alike.path(alike.key("test", image="1.jpg")) == tmp_path / "other/val/1.jpg"
-
-
 def test_a_dataset_without_a_check_of_its_own_is_left_as_it_is():
     squares = small_registry().create("dataset", "squares")
-    assert sound(squares) is squares
+    assert without_broken_images(squares) is squares
 
 
 def test_one_broken_image_stops_everything_unless_a_share_may_be(tmp_path):
@@ -129,7 +60,7 @@ def test_every_trial_leaves_out_the_same_images_and_its_record_says_which(tmp_pa
     (folder / "test5.png").write_bytes((folder / "test5.png").read_bytes()[:60])
     text = TEXT.replace("SHARE", "0.1") + "grid:\n  fusion: [concat_projection, gated]\n"
     experiment = load(tmp_path, text=text)
-    assert isinstance(build_dataset(experiment.trials[0], small_registry()), Sound)
+    assert isinstance(build_dataset(experiment.trials[0], small_registry()), WithoutBrokenImages)
     planned = Planner(experiment, small_registry(), tmp_path / "results").plan()
     assert len(planned.notes) == 2
     assert "folder, train/questions: 1 image(s) (" in planned.notes[1]

@@ -13,8 +13,14 @@ from workbench.model.generation import generate, generate_and_judge
 from workbench.model.vision_language_model import VisionLanguageModel
 
 PROMPT = "<image>{question}\n"
+
+
 FIRST, SECOND = Turn("is there a red shape?", "yes"), Turn("what shape is in the image?", "a circle")
+
+
 TALK = Example("0/0", "0", "what color is it?", ("red", "blue", "blue"), history=(FIRST, SECOND))
+
+
 ALONE = QUESTIONS[0][1]
 
 
@@ -50,11 +56,6 @@ def test_a_conversation_is_one_segment_whose_turns_follow_each_other():
     assert ids.tolist() == [id_ for part in parts for id_ in part]
     assert batch.positions[0][batch.segments[0] == 1].tolist() == list(range(shared, shared + len(ids)))
     assert int(batch.segments.max()) == 2
-
-
-def test_the_most_common_answer_trains_and_the_first_of_equally_common_ones():
-    assert TALK.answer == "blue"
-    assert Example("0", "0", "?", ("b", "a", "a", "b")).answer == "b"
 
 
 @pytest.mark.parametrize("name", [name for name in FUSIONS if name != "bidirectional"])

@@ -13,15 +13,24 @@ from tests.model.test_vision_language_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, builtin_registry, collator, images, tiny_model
 from workbench.contracts.example import Example, Turn
 from workbench.data.collator import Collator
-from workbench.data.image_views import distinct, gather, one_view_each, views_from
 from workbench.errors import UserError
 from workbench.model.generation import generate
 
 PAIR = [replace(each, image="a", more=("b",)) for each in QUESTIONS[0]]
+
+
 ONE = [replace(each, image="c") for each in QUESTIONS[1]]
+
+
 THREE = [replace(QUESTIONS[0][1], id="2/0", image="d", more=("e", "f"))]
+
+
 MIXED = [PAIR, ONE, THREE]
+
+
 COUNTS = [2, 1, 3]
+
+
 PROMPTS = ["<image>{question}\n", "{question}\n", "look: <image> {question}\n", "{question}<image>\n"]
 
 
@@ -236,50 +245,6 @@ def test_gradients_reach_every_image_and_none_the_filling(model):
     assert pixels.grad is not None
     assert bool(pixels.grad.isfinite().all())
     assert bool((pixels.grad.flatten(1).abs().sum(1) > 0).all())
-
-
-def test_there_is_a_mask_only_where_rows_differ():
-    assert views_from(one_view_each([("a",), ("b",)])) is None
-    equal = views_from(one_view_each([("a", "b"), ("c", "d")]))
-    assert equal is not None
-    assert equal.there is None
-    assert equal.index.tolist() == [[0, 1], [2, 3]]
-    mixed = views_from(one_view_each([("a", "b"), ("c",)]))
-    assert mixed is not None
-    assert mixed.there is not None
-    assert mixed.there.tolist() == [[True, True], [True, False]]
-
-
-def test_an_image_of_several_rows_is_loaded_once_and_single_ones_are_taken_as_they_are():
-    loaded: list[str] = []
-
-    def load(keys: list[str]) -> list[torch.Tensor]:
-        loaded.extend(keys)
-        return [torch.full((1, 2), float(ord(key))) for key in keys]
-
-    seen, places = gather([("a", "b"), ("b", "c", "a")], load)
-    assert loaded == distinct([("a", "b"), ("b", "c", "a")]) == ["a", "b", "c"]
-    assert places == [[[0], [1]], [[1], [2], [0]]]
-    assert seen[:, 0].tolist() == [97.0, 98.0, 99.0]
-    loaded.clear()
-    _, places = gather([("a",), ("a",)], load)
-    assert (loaded, places) == (["a", "a"], [[[0]], [[1]]])
-
-
-def test_shuffled_views_are_those_of_others_as_many_as_before():
-    equal = views_from(one_view_each([("a", "b"), ("c", "d"), ("e", "f")]))
-    assert equal is not None
-    assert equal.shuffled().index.tolist() == equal.index.roll(1, 0).tolist()
-    places = [[[0], [1]], [[2]], [[3], [4], [0]], [[2]]]
-    mixed = views_from(places)
-    assert mixed is not None
-    assert mixed.there is not None
-    shuffled = mixed.shuffled()
-    for before, after, there in zip(mixed.index.tolist(), shuffled.index.tolist(), mixed.there.tolist(), strict=True):
-        own = {view for view, is_there in zip(before, there, strict=True) if is_there}
-        shown = [view for view, is_there in zip(after, there, strict=True) if is_there]
-        assert len(shown) == sum(there)
-        assert not own & set(shown)
 
 
 def test_images_that_do_not_fit_the_places_are_refused_by_name():

@@ -13,7 +13,7 @@ from workbench.conformance import check
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Turn
 from workbench.data.annotations import DataError
-from workbench.data.broken_images import sound
+from workbench.data.broken_images import without_broken_images
 from workbench.data.image_files import ImageFiles
 from workbench.data.video_frames import evenly, frames_of
 from workbench.registry import load_registry
@@ -118,8 +118,8 @@ def test_an_example_is_left_out_where_any_of_its_images_is_missing(tmp_path):
         {"image": ["still.png", "clip/frame1.png"], "question": "which?", "answers": "x"},
     ]
     with pytest.raises(DataError, match=r"1 of 3 images \(.*gone.png is missing\) of 'train'"):
-        sound(folder_data(tmp_path, rows)).examples("train", "questions")
-    left = sound(folder_data(tmp_path, rows, most_broken=0.5))
+        without_broken_images(folder_data(tmp_path, rows)).examples("train", "questions")
+    left = without_broken_images(folder_data(tmp_path, rows, most_broken=0.5))
     assert [each.id for each in left.examples("train", "questions")] == ["train/1"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 from pathlib import Path
@@ -128,62 +127,6 @@ def test_a_conversation_out_of_order_is_told(tmp_path, said, message):
         list(dataset.examples("train", "questions"))
 
 
-def test_a_share_of_the_images_can_be_the_test(tmp_path):
-    dataset, options = made("llava_json", tmp_path)
-    whole = build("llava_json", options | {"test_share": 0.0})
-    parts = [dataset.examples(split, "questions") for split in ("train", "test")]
-    assert all(len(part) > 1 for part in parts)
-    images = [{each.image for each in part} for part in parts]
-    assert images[0].isdisjoint(images[1])
-    assert images[0] | images[1] == {each.image for each in whole.examples("train", "questions")}
-    more = build("llava_json", options | {"test_share": 0.6}).examples("test", "questions")
-    assert images[1] <= {each.image for each in more}
-    with pytest.raises(DataError, match="test_share takes 'test' out of 'train'"):
-        files = {"train": options["conversations"]["train"], "test": options["conversations"]["train"]}
-        build("llava_json", options | {"conversations": files})
-
-
-@pytest.mark.parametrize("name", ["vqav2", "okvqa"])
-def test_questions_and_annotations_are_joined_by_their_number_in_any_order(name, tmp_path):
-    dataset, options = made(name, tmp_path)
-    file = options["annotations"]["train"]
-    whole = read(file)
-    expected = list(dataset.examples("train", "questions"))
-    assert [each.question for each in expected] == [
-        each["question"] for each in read(options["questions"]["train"])["questions"]
-    ]
-    by_number = {each["question_id"]: each for each in whole["annotations"]}
-    for example in expected:
-        annotation = by_number[int(example.id.partition("/")[2])]
-        assert example.answers == tuple(each["answer"] for each in annotation["answers"])
-        assert len(example.answers) == 10
-        assert example.image == f"train2014/COCO_train2014_{annotation['image_id']:012}.jpg"
-    write_json(file, {**whole, "annotations": whole["annotations"][::-1]})
-    assert list(build(name, options).examples("train", "questions")) == expected
-    write_json(file, {**whole, "annotations": whole["annotations"][1:]})
-    with pytest.raises(DataError, match="entry 0: .* has no annotation with the question_id 0"):
-        list(build(name, options).examples("train", "questions"))
-
-
-def test_groups_of_vqa_are_types_of_answer_and_of_ok_vqa_fields_of_knowledge(tmp_path):
-    groups = {each.group for each in made("vqav2", tmp_path)[0].examples("train", "questions")}
-    assert groups == {"yes/no", "number", "other"}
-    fields = {each.group for each in made("okvqa", tmp_path)[0].examples("train", "questions")}
-    assert fields == {"Vehicles and Transportation", "Brands, Companies and Products", "Other"}
-
-
-def test_files_of_other_splits_are_told(tmp_path):
-    _, options = made("vqav2", tmp_path)
-    with pytest.raises(DataError, match="questions has the splits train, test, annotations train"):
-        build("vqav2", options | {"annotations": {"train": options["annotations"]["train"]}})
-    with pytest.raises(DataError, match="there is no split 'val'. There are: train, test"):
-        build("vqav2", options).examples("val", "questions")
-    with pytest.raises(
-        DataError, match=r"'\{id\}\.jpg' is no name of an image .* It may hold \{folder\}, \{image_id\}"
-    ):
-        build("vqav2", options | {"image": "{id}.jpg"})
-
-
 def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):
     dataset, options = made("aokvqa", tmp_path)
     for example, entry in zip(
@@ -197,17 +140,6 @@ def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):
     assert choice.answers == ("C",)
 
 
-@pytest.mark.parametrize("name", ["coco_captions", "coco_captions/karpathy", "flickr30k", "flickr30k/karpathy"])
-def test_each_caption_trains_and_an_image_is_tested_once_with_all(name, tmp_path):
-    dataset, _ = made(name, tmp_path)
-    train, test = (dataset.examples(split, "captions") for split in ("train", "test"))
-    assert all(len(each.answers) == 1 for each in train)
-    assert len({each.image for each in train}) < len(train)
-    assert len({each.image for each in test}) == len(test)
-    assert max(len(each.answers) for each in test) > 1
-    assert {each.question for each in train} == {"Describe the picture."}
-
-
 def test_coco_captions_belong_to_their_images(tmp_path):
     dataset, options = made("coco_captions", tmp_path)
     whole = read(options["annotations"]["train"])
@@ -218,15 +150,6 @@ def test_coco_captions_belong_to_their_images(tmp_path):
     write_json(options["annotations"]["train"], whole)
     with pytest.raises(DataError, match="entry 1: 'images' holds no image with the id 77"):
         list(build("coco_captions", options).examples("train", "captions"))
-
-
-def test_karpathys_restval_trains_unless_told_otherwise(tmp_path):
-    dataset, options = made("coco_captions/karpathy", tmp_path)
-    splits = [image["split"] for image in read(options["karpathy"])["images"]]
-    assert len(dataset.examples("train", "captions")) == 5 * (splits.count("train") + splits.count("restval"))
-    fewer = build("coco_captions", options | {"restval": False})
-    assert len(fewer.examples("train", "captions")) == 5 * splits.count("train")
-    assert fewer.fingerprint() != dataset.fingerprint()
 
 
 @pytest.mark.parametrize("name", ["coco_captions", "flickr30k"])
@@ -342,17 +265,3 @@ def test_the_documentation_shows_every_reader():
         if any(option.required for option in entry.options.values())
     }
     assert {dataset["name"] for dataset in snippets()} == needing
-
-
-def test_examples_are_read_as_far_as_they_are_looked_at(tmp_path):
-    lines = [{"image": f"{number}.png", "question": "what?", "answers": "x"} for number in range(40)]
-    file = write_lines(tmp_path / "train.jsonl", [*lines, {"image": "no question"}])
-    dataset = build("folder", {"tables": {"train": file}, "images": tmp_path})
-    found = dataset.examples("train", "questions")
-    assert found[3].image == "3.png"
-    assert [each.image for each in found[:2]] == ["0.png", "1.png"]
-    assert next(iter(found)).image == "0.png"
-    for look in (len, list, lambda each: each[-1]):
-        with pytest.raises(DataError, match="line 41: the key 'question' is missing"):
-            look(found)
-    assert gc.isenabled()

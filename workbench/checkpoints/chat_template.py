@@ -30,7 +30,7 @@ class ChatError(UserError):
 
 
 @dataclass(frozen=True)
-class Piece:
+class Span:
     """A stretch of a rendered conversation: what the assistant says, with the end of its turn, or all around it."""
 
     text: str
@@ -56,31 +56,34 @@ class ChatTemplate:
         except (TemplateError, ValueError, TypeError) as error:
             raise ChatError(f"the tokenizer's chat template refuses this conversation: {error}") from error
 
-    def pieces(self, messages: Sequence[Mapping[str, str]]) -> list[Piece]:
-        """The same in pieces. Between the assistant's words and the end of its turn nothing else may stand."""
+    def spans(self, messages: Sequence[Mapping[str, str]]) -> list[Span]:
+        """The same, cut where the assistant begins and ends; `ChatError` when that cannot be seen.
+
+        Between the assistant's words and the end of its turn nothing else may stand.
+        """
         said = [message for message in messages if message["role"] == "assistant"]
         marks = [_MARK.format(number) for number in range(len(said))]
         fresh = iter(marks)
         marked = [
             {**message, "content": next(fresh)} if message["role"] == "assistant" else message for message in messages
         ]
-        rest, pieces = self.render(marked), []
+        rest, spans = self.render(marked), []
         for mark, message in zip(marks, said, strict=True):
             before, found, rest = rest.partition(mark)
             if not found:
                 raise ChatError("the tokenizer's chat template leaves out, or changes, what the assistant says")
             end = self._end_in(rest)
             rest = rest.removeprefix(end)
-            pieces += [Piece(before, False), Piece(message["content"] + end, True)]
-        return [piece for piece in (*pieces, Piece(rest, False)) if piece.text]
+            spans += [Span(before, False), Span(message["content"] + end, True)]
+        return [span for span in (*spans, Span(rest, False)) if span.text]
 
     def prompts(self, content: str) -> tuple[str, str, str]:
         """What stands before the assistant's first words, before its later ones, and the token that ends its turn.
 
         `content` is the user's, with `{question}` in it; a later question stands alone.
         """
-        first, *_ = self.pieces(_conversation([content]))
-        _, said, later, *_ = self.pieces(_conversation([content, "{question}"]))
+        first, *_ = self.spans(_conversation([content]))
+        _, said, later, *_ = self.spans(_conversation([content, "{question}"]))
         end = said.text.removeprefix("{answer}")
         if not end:
             raise ChatError("the tokenizer's chat template ends the assistant's turn with no special token")

@@ -62,12 +62,12 @@ def checkpoint_files(checkpoint: str | None) -> list[Path]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What its config.json says."""
+    """The object in the config.json of a checkpoint's folder; `CheckpointError` when there is none."""
     return read_object(folder / CONFIG, "which holds the sizes of a Hugging Face checkpoint")
 
 
 def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs") -> dict[str, Any]:
-    """The object in a JSON file."""
+    """The object in a JSON file; `CheckpointError`, which says `what` it is needed for, when it cannot be read."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -78,7 +78,8 @@ def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs")
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """Its weights by name; safetensors where there are both."""
+    """The weights of a checkpoint's folder by name, from safetensors where there are both; `CheckpointError` without
+    any."""
     file = _weight_file(folder)
     if file is None:
         raise CheckpointError(f"the folder {folder} holds no weights: one of {', '.join(WEIGHTS)} is needed")

@@ -53,13 +53,14 @@ class Preprocessing:
         return (pixels * self.factor - mean) / deviation
 
     def resized(self, size: int) -> Preprocessing:
-        """The same for squares of another size."""
+        """The same for squares of `size` pixels: what is cut off at the edges stays the same share of an image."""
         shortest = None if self.shortest is None else round(self.shortest * size / self.size)
         return replace(self, size=size, shortest=shortest)
 
 
 def read_preprocessing(folder: Path, usual_size: int) -> Preprocessing:
-    """What the folder's `preprocessor_config.json` says; `usual_size` where it names no size."""
+    """What the folder's `preprocessor_config.json` says; `usual_size` where it names no size. `CheckpointError`
+    when it makes no squares, or does not say how images are prepared."""
     file = folder / FILE
     told = read_object(file)
     size = _edges(told.get("size", usual_size), usual_size)

@@ -32,7 +32,8 @@ def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str,
 
 
 def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config of an adapter and its weights, without the beginning of their names."""
+    """The config of an adapter and its weights, without the beginning of their names; `CheckpointError` when a file is
+    missing or damaged."""
     file = folder / CONFIG
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -42,7 +43,7 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def adapter_files(folder: Path | None) -> list[Path]:
-    """What is read of such a folder."""
+    """The files whose content decides what an adapter from that folder begins with; none without a folder."""
     return [] if folder is None else [folder / CONFIG, folder / WEIGHTS]
 
 
@@ -66,5 +67,5 @@ def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Modu
 
 
 def _begins_with_one_of(name: str, layers: set[str]) -> bool:
-    pieces = name.split(".")
-    return any(".".join(pieces[:count]) in layers for count in range(1, len(pieces)))
+    words = name.split(".")
+    return any(".".join(words[:count]) in layers for count in range(1, len(words)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTemplate, Piece
+from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTemplate, Span
 from workbench.checkpoints.weights import CheckpointError
 from workbench.errors import UserError
 
@@ -43,14 +43,14 @@ class Tokenizer:
         """The text of `ids` without special tokens, stripped."""
         return self.raw.decode(list(ids), skip_special_tokens=True).strip()
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[Piece]:
-        """A conversation as its model was trained on it, in pieces that say which are the assistant's words.
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[Span]:
+        """A conversation as its model was trained on it, in spans that say which are the assistant's words.
 
         messages: each with a `role` (system, user, assistant) and its `content`.
         """
         if self.template is None:
             raise CheckpointError("this tokenizer has no chat template: take the instruction-tuned checkpoint")
-        return self.template.pieces(messages)
+        return self.template.spans(messages)
 
     def prompts(self, prompt: str) -> Prompts:
         """What a template of an experiment, or `chat` and perhaps what the user says, stands for."""

@@ -28,8 +28,11 @@ class DataError(UserError):
 
 
 class Entry:
-    """One entry, which knows where it stands: in `file`, at `("entry", 3)`, `("line", 7)` or the like, which is put
-    into words only when something is wrong. There are millions of entries, so they are kept small."""
+    """One entry, which tells where it stands in a `DataError` when a value is not what it should be.
+
+    That is in `file`, at `("entry", 3)`, `("line", 7)` or the like, which becomes words only when something is wrong.
+    There are millions of entries, so they are kept small.
+    """
 
     __slots__ = ("file", "place", "value")
 
@@ -53,7 +56,7 @@ class Entry:
         return str(value)
 
     def number(self, key: str) -> int:
-        """A whole number."""
+        """A whole number; true and false are none, though Python takes them for 1 and 0."""
         value = self._get(key)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.wrong(f"'{key}' should be a whole number, not {_shown(value)}")

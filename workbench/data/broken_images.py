@@ -18,7 +18,7 @@ THREADS = 8  # looking at files is waiting for the disk
 SHOWN = 3  # images that a message names
 
 
-class Sound(Dataset):
+class WithoutBrokenImages(Dataset):
     """A dataset without the examples of which an image cannot be shown.
 
     Which images those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
@@ -28,19 +28,19 @@ class Sound(Dataset):
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
         self._faults: dict[str, str | None] = {}  # by image
-        self._sound: dict[tuple[str, str], Sequence[Example]] = {}
+        self._whole: dict[tuple[str, str], Sequence[Example]] = {}
         self._skipped: dict[tuple[str, str], dict[str, str]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """Those whose images are sound."""
-        if (split, task) not in self._sound:
+        """The examples all of whose images can be shown; `DataError` when too many cannot."""
+        if (split, task) not in self._whole:
             found = self.dataset.examples(split, task)
-            skipped = self._look(split, task, distinct(each.images for each in found))
+            skipped = self._broken(split, task, distinct(each.images for each in found))
             self._skipped[split, task] = skipped
-            self._sound[split, task] = (
+            self._whole[split, task] = (
                 tuple(each for each in found if skipped.keys().isdisjoint(each.images)) if skipped else found
             )
-        return self._sound[split, task]
+        return self._whole[split, task]
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
         """The images that are left out, and why."""
@@ -48,31 +48,31 @@ class Sound(Dataset):
         return {**self.dataset.skipped(split, task), **self._skipped[split, task]}
 
     def splits(self) -> Sequence[str]:
-        """The dataset's."""
+        """All of them, also those of which nothing is left."""
         return self.dataset.splits()
 
     def tasks(self) -> Sequence[str]:
-        """The dataset's."""
+        """All of them, also those of which nothing is left."""
         return self.dataset.tasks()
 
     def image(self, key: str) -> Image.Image:
-        """The dataset's."""
+        """The image of that key; of one that is left out the dataset says what is wrong with it."""
         return self.dataset.image(key)
 
     def augment(self, image: Image.Image, random: random.Random) -> Image.Image:
-        """As the dataset does it."""
+        """A changed copy, drawn by the dataset itself from the given random numbers."""
         return self.dataset.augment(image, random)
 
     @property
     def augments(self) -> bool:
-        """The dataset's."""
+        """Whether the dataset changes images for training; to leave some out changes nothing about that."""
         return self.dataset.augments
 
     def fingerprint(self) -> str:
         """The dataset's, which changes when files come or go."""
         return self.dataset.fingerprint()
 
-    def _look(self, split: str, task: str, keys: Sequence[str]) -> dict[str, str]:
+    def _broken(self, split: str, task: str, keys: Sequence[str]) -> dict[str, str]:
         new = [key for key in keys if key not in self._faults]
         with ThreadPoolExecutor(THREADS) as pool:
             self._faults.update(zip(new, pool.map(self.dataset.fault, new), strict=True))
@@ -88,9 +88,9 @@ class Sound(Dataset):
         return broken
 
 
-def sound(dataset: Dataset) -> Dataset:
+def without_broken_images(dataset: Dataset) -> Dataset:
     """The dataset without broken images; itself, where it does not look for any."""
-    return dataset if type(dataset).fault is Dataset.fault else Sound(dataset)
+    return dataset if type(dataset).fault is Dataset.fault else WithoutBrokenImages(dataset)
 
 
 def decode(images: Iterable[tuple[Dataset, str]]) -> None:
@@ -99,7 +99,7 @@ def decode(images: Iterable[tuple[Dataset, str]]) -> None:
     `Dataset.fault` is quick and trusts a file that begins and ends well: damage in the middle is found here alone.
     """
 
-    def look(image: tuple[Dataset, str]) -> str | None:
+    def fault(image: tuple[Dataset, str]) -> str | None:
         dataset, key = image
         try:
             dataset.image(key).load()
@@ -108,7 +108,7 @@ def decode(images: Iterable[tuple[Dataset, str]]) -> None:
         return None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        faults = [fault for fault in pool.map(look, images) if fault is not None]
+        faults = [found for found in pool.map(fault, images) if found is not None]
     if faults:
         raise DataError("\n".join(faults))
 

@@ -43,13 +43,13 @@ class KarpathySplits:
         self.names = names
 
     def dataset(self, most_broken: float) -> FileDataset:
-        """The dataset that reads it."""
+        """A dataset with the task `captions` whose splits are those of `names`."""
         files = dict.fromkeys(self.names, self.file)
         settings = (self.question, sorted((split, tuple(names)) for split, names in self.names.items()))
         return FileDataset({"captions": self.read}, files, self.images, settings, most_broken)
 
     def read(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
-        """The examples of a split."""
+        """The captions of a split as examples, read one after the other; `DataError` when the file has none for it."""
         return caption_examples(split, self._captions(split, files[0]), self.question)
 
     def _captions(self, split: str, file: Path) -> Iterator[tuple[str, str]]:

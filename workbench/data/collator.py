@@ -53,7 +53,7 @@ class Batch:
     views: Views | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """A copy whose tensors lie on another device; a GPU does not wait for it."""
         moved = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(
             self,

@@ -28,8 +28,7 @@ class FileDataset(Dataset):
 
     `settings` are the options that change what is read. `test_share` takes that share of the images of `train` for a
     split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
-    several images the first one decides. Nothing is read before
-    it is asked for.
+    several images the first one decides. Nothing is read before it is asked for.
     """
 
     def __init__(
@@ -60,7 +59,10 @@ class FileDataset(Dataset):
                 raise DataError(f"there is no annotation file {file}. Paths are relative to the experiment file")
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
-        """In the order of the files; read as far as they are looked at, and remembered."""
+        """In the order of the files; read as far as they are looked at, and remembered.
+
+        `DataError` for a split or task that there is not, and, when it is looked at, for an entry that is wrong.
+        """
         for word, known, what in ((split, self.files, "split"), (task, self.readers, "task")):
             if word not in known:
                 message = f"there is no {what} '{word}'.{did_you_mean(word, known)} There are: {', '.join(known)}"
@@ -70,19 +72,19 @@ class FileDataset(Dataset):
         return self._examples[split, task]
 
     def splits(self) -> Sequence[str]:
-        """Those that have files."""
+        """The splits that annotation files were given for, and `test` where a share of `train` becomes one."""
         return tuple(self.files)
 
     def tasks(self) -> Sequence[str]:
-        """Those the format has."""
+        """The tasks that this format can be read as, in the order of its readers."""
         return tuple(self.readers)
 
     def image(self, key: str) -> Image.Image:
-        """The image of that key."""
+        """The RGB image of that key; `DataError` when it is missing or cannot be decoded."""
         return self.images.open(key)
 
     def fault(self, key: str) -> str | None:
-        """Why an image cannot be shown."""
+        """Why an image cannot be shown, with its path; most are judged by their first and last bytes."""
         return self.images.fault(key)
 
     def fingerprint(self) -> str:

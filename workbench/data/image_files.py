@@ -47,7 +47,7 @@ class ImageFiles:
             self.by_split[other] = self.by_split[split]
 
     def key(self, split: str, **fields: str) -> str:
-        """The key of the image of a split with these fields."""
+        """The key of the image of a split with these fields; `DataError` for a split without a folder."""
         if self.single is not None:
             return self.names.format(folder=self.single.name, **fields)
         if split not in self.by_split:
@@ -64,14 +64,14 @@ class ImageFiles:
         return tuple(above + each.relative_to(place.parent).as_posix() for each in frames_of(place, count))
 
     def path(self, key: str) -> Path:
-        """Where the image lies."""
+        """The file of a key; a frame within a file is `<file>/<number>`, as `frame_in` takes it apart."""
         if self.single is not None:
             return self.single / key
         label, _, name = key.partition("/")
         return self._folders[label] / name
 
     def open(self, key: str) -> Image.Image:
-        """The RGB image, turned as its camera says."""
+        """The RGB image, turned as its camera says; `DataError` when it is missing or cannot be decoded."""
         file, frame = frame_in(self.path(key))
         try:
             with warnings.catch_warnings(), Image.open(file) as image:
@@ -116,7 +116,7 @@ class ImageFiles:
         return None
 
     def fingerprint(self) -> str:
-        """Of the names and sizes of all files."""
+        """Changes when a file comes, goes, or has another name or size; none is opened."""
         found = hashlib.sha256()
         folders = self._folders or {"": self.single}
         for label, folder in sorted(folders.items()):

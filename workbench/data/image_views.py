@@ -27,7 +27,7 @@ class Views:
     there: Tensor | None
 
     def to(self, device: torch.device | str) -> Views:
-        """The same on another device."""
+        """A copy whose index and mask lie on another device; a GPU does not wait for it."""
         return Views(sent(self.index, device), None if self.there is None else sent(self.there, device))
 
     def together(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:

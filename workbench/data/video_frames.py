@@ -17,7 +17,7 @@ UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBom
 
 def frames_of(place: Path, count: int) -> list[Path]:
     """`count` frames of a folder, a pattern or a file, evenly spaced; those within a file as `clip.gif/12`. An image
-    is its own frame."""
+    is its own frame. `DataError` for a folder or pattern in which there are none."""
     if place.is_dir():
         frames = _in_order(place.iterdir())
     elif PATTERN.search(place.name) and not place.exists():

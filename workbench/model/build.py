@@ -19,7 +19,7 @@ from workbench.config.trial import Trial
 from workbench.contracts.adapter import Adapter
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.metric import Metric
-from workbench.data.broken_images import sound
+from workbench.data.broken_images import without_broken_images
 from workbench.errors import UserError
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -57,7 +57,7 @@ def build(component: Component, registry: Registry, *positional: Any) -> Any:
     options = arguments_of(component, registry)
     with naming(component.kind, component.name):
         made = registry.create(component.kind, component.name, *positional, **options)
-    return sound(made) if isinstance(made, Dataset) else made
+    return without_broken_images(made) if isinstance(made, Dataset) else made
 
 
 def arguments_of(component: Component, registry: Registry) -> dict[str, Any]:

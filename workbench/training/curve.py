@@ -32,7 +32,7 @@ class Stopwatch:
         self._begun = time.perf_counter() - seconds, time.process_time() - computing
 
     def read(self) -> tuple[float, float]:
-        """Both, since the beginning."""
+        """Both since the phase began, over all processes that worked on it."""
         return time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
 
 
@@ -52,7 +52,7 @@ def table_of(curve: Sequence[Step]) -> Tensor:
 
 
 def curve_of(table: Tensor, phase: str, steps: int) -> list[Step]:
-    """The curve of such a table."""
+    """The curve that `table_of` made a table of; its steps are numbered from 1."""
     return [
         Step(phase, number, steps, loss, rate, int(images), seconds, None if math.isnan(validation) else validation)
         for number, (loss, rate, images, seconds, validation) in enumerate(table.tolist(), start=1)

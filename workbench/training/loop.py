@@ -191,7 +191,7 @@ class Training:
         return Snapshot.of(self.number, states)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from there."""
+        """Be what the phase was when the snapshot was taken; its time goes on, too."""
         weights, _ = snapshot.part("weights")
         self.weights.load(weights)
         self.optimization.restore(*snapshot.part("optimizer"))

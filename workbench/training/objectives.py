@@ -112,7 +112,7 @@ class Contrast:
         self.hot: Callable[..., Tensor] = self.mean
 
     def train(self) -> None:
-        """Into training mode."""
+        """Into training mode: encoder, text tower and projections all train."""
         self.module.train()
 
     def prepare(
@@ -125,7 +125,7 @@ class Contrast:
         return MicroBatch(images, [example.answer for example in chosen], len(sets))
 
     def loss(self, batch: MicroBatch) -> Tensor:
-        """The contrast within the micro-batch."""
+        """The contrast within the micro-batch: images have to be told apart from its own alone."""
         return self.hot(batch.seen, batch.text)
 
     def mean(self, images: Tensor, captions: Sequence[str]) -> Tensor:

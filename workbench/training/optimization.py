@@ -46,11 +46,11 @@ class Optimization:
         return self.peak * factor
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of `loss`."""
+        """Add the gradients of `loss` to those of earlier micro-batches, scaled up in fp16."""
         self.scaler.scale(loss).backward()
 
     def step(self) -> None:
-        """Move the weights."""
+        """Clip the gradients and move the weights by them; in fp16 not where one overflowed."""
         if self.phase.clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.phase.clip)
@@ -64,7 +64,7 @@ class Optimization:
         return tensors, self.scaler.state_dict()
 
     def restore(self, tensors: Mapping[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on with moments, counts and scale as `state` gave them."""
         moments: dict[int, dict[str, Tensor]] = {}
         for place, value in tensors.items():
             index, _, name = place.partition(".")

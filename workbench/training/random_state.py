@@ -25,7 +25,7 @@ class RandomState:
         numpy.random.seed(start % 2**32)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """As tensors and as JSON values."""
+        """What every generator draws next: torch's as tensors, the others as JSON values."""
         tensors = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -34,7 +34,7 @@ class RandomState:
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Let every generator draw what it would have drawn behind that `state`."""
         torch.set_rng_state(tensors["torch"])
         if self.device.type == "cuda" and "cuda" in tensors:
             torch.cuda.set_rng_state(tensors["cuda"], self.device)

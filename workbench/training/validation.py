@@ -77,7 +77,7 @@ class Validation:
         return tensors, {"best": self.best, "waited": self.waited, "kept": kept}
 
     def restore(self, tensors: Mapping[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on with what `state` gave: the best weights, and how long nothing got better."""
         self.best, self.waited = values["best"], values["waited"]
         self.kept = [KeptWeights(step, loss, without_prefix(f"{step}", tensors)) for step, loss in values["kept"]]
 
