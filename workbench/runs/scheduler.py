@@ -32,6 +32,7 @@ from workbench.storage.artifacts import ARTIFACTS
 from workbench.storage.atomic import storage_errors
 from workbench.storage.hashing import digest
 from workbench.storage.records import CONTRACTS
+from workbench.storage.run_notes import RunNotes
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement
@@ -76,7 +77,8 @@ def run(
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
     planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
-    with planner.store.in_use():
+    notes = RunNotes(planner.store.folder)
+    with notes.in_use():
         plan = _plan(planner, folder, device, options, console)
         common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
         trials = TrialOutcomes(plan, folder, common)
@@ -84,7 +86,7 @@ def run(
             with tracking_of(experiment, registry, folder.path, console) as tracking:
                 _Scheduler(planner, plan, trials, launcher, device, options, console, tracking).run()
         left = left_to_do(plan, trials.done, trials.lasting, planner.store)
-        planner.store.write_needed(_name_of(experiment), left)
+        notes.write_needed(_name_of(experiment), left)
         if plan.missing and (gone := folder.forget_removed(trials.outcome)):
             told = f"{gone} finished trials were removed from {folder.path} during the run"
             _note(console, f"{told}. Run again to make them anew")
@@ -114,8 +116,8 @@ class _Scheduler:
 
     def run(self) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
-        store, every = self.planner.store, {*self.plan.distinct(), *self.plan.missing}
-        store.write_needed(_name_of(self.planner.experiment), every)
+        needed = {*self.plan.distinct(), *self.plan.missing}
+        RunNotes(self.planner.store.folder).write_needed(_name_of(self.planner.experiment), needed)
         self.launcher.open(Crew(self._prepare(), self.device))
         try:
             with self.display:
