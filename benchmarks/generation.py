@@ -84,8 +84,8 @@ def main() -> None:
     for precision in native_precisions(chosen.device):
         for rows, repeats in ((1, 7), (16, 3)):
             stories(folder, precision, rows, repeats, chosen.device)
-    for entry in load_registry().entries("fusion"):
-        fusion(entry.name, chosen.device)
+    for plugin in load_registry().plugins("fusion"):
+        fusion(plugin.name, chosen.device)
 
 
 def stories(folder: Path, precision: str, rows: int, repeats: int, device: str) -> None:

@@ -82,10 +82,10 @@ def write_parquet(folder: Path, count: int) -> dict[str, Any]:
 def seconds_of_first(name: str, options: dict[str, Any], count: int | None = FIRST) -> float:
     """Building the reader and reading so many training examples, or all."""
     registry = load_registry()
-    entry = registry.entry("dataset", name.partition("/")[0])
-    resolved = resolve_options(entry, options)
+    plugin = registry.plugin("dataset", name.partition("/")[0])
+    resolved = resolve_options(plugin, options)
     started = time.perf_counter()
-    dataset = entry.factory(**resolved)
+    dataset = plugin.factory(**resolved)
     split = "train" if "train" in dataset.splits() else "test"
     examples = dataset.examples(split, dataset.tasks()[0])
     found = examples[:count] if count else examples

@@ -24,8 +24,8 @@ from workbench.contracts.quantizer import Quantizer
 from workbench.contracts.tracker import Tracker
 from workbench.layers.cross_attention import CrossAttention
 
-LOCAL: Any = builtin_registry().entry("launcher", "local").factory
-LORA: Any = builtin_registry().entry("adapter", "lora").factory
+LOCAL: Any = builtin_registry().plugin("launcher", "local").factory
+LORA: Any = builtin_registry().plugin("adapter", "lora").factory
 LATE = 14  # the seed of a generator whose 73rd number is the first below 0.02
 
 
@@ -308,7 +308,7 @@ class ForgetsTheSegments(Fusion):
     def fuse_inputs(self, vision, inputs):
         return (
             builtin_registry()
-            .entry("fusion", "concat_projection")
+            .plugin("fusion", "concat_projection")
             .factory.fuse_inputs(  # pyright: ignore[reportFunctionMemberAccess]
                 self, vision, type(inputs)(**{**vars(inputs), "segments": inputs.segments.clamp(max=1)})
             )

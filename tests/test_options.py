@@ -21,7 +21,7 @@ from workbench.conformance import check
 from workbench.contracts.dataset import Dataset
 from workbench.hookspecs import KINDS
 from workbench.options import Option, OptionError, check_signature, options_of
-from workbench.registry import Entry, load_registry
+from workbench.registry import Plugin, load_registry
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 100  # of a meaning, in characters: it stands in one line beside its option
@@ -47,43 +47,43 @@ def register_metrics(register):
 DESCRIBED = 'Annotated[PositiveInt, Field(description="words at the start")]'
 
 
-def undescribed(entry: Entry) -> list[str]:
+def undescribed(plugin: Plugin) -> list[str]:
     """The options of a plugin without a line of meaning."""
-    return [name for name, option in entry.options.items() if not 0 < len(option.description) <= LONGEST]
+    return [name for name, option in plugin.options.items() if not 0 < len(option.description) <= LONGEST]
 
 
-@pytest.mark.parametrize("entry", builtin_registry().entries(), ids=lambda entry: f"{entry.kind} {entry.name}")
-def test_every_option_of_a_built_in_plugin_says_what_it_means(entry):
-    assert undescribed(entry) == []
+@pytest.mark.parametrize("plugin", builtin_registry().plugins(), ids=lambda plugin: f"{plugin.kind} {plugin.name}")
+def test_every_option_of_a_built_in_plugin_says_what_it_means(plugin):
+    assert undescribed(plugin) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_of_a_new_plugin_says_what_it_means(tmp_path, kind):
     write_plugin(kind, "glance", tmp_path)
-    entry = load_registry([tmp_path]).entry(kind, "glance")
-    assert entry.options
-    assert undescribed(entry) == []
+    plugin = load_registry([tmp_path]).plugin(kind, "glance")
+    assert plugin.options
+    assert undescribed(plugin) == []
 
 
 def test_every_option_of_a_plugin_for_benchmarks_says_what_it_means():
     registry = load_registry([ROOT / "benchmarks/plugins"])
-    assert [undescribed(each) for each in registry.entries() if "benchmarks" in each.source] == [[]]
+    assert [undescribed(each) for each in registry.plugins() if "benchmarks" in each.source] == [[]]
 
 
-def shown(entry: Entry, width: int) -> list[str]:
+def shown(plugin: Plugin, width: int) -> list[str]:
     """The lines about a plugin's options on a console of that width."""
     console = Console(file=io.StringIO(), width=width)
-    show_plugin(console, entry)
+    show_plugin(console, plugin)
     text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     return text.partition("\nOptions:\n")[2].partition("\nIn an experiment file:")[0].splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
-@pytest.mark.parametrize("entry", builtin_registry().entries(), ids=lambda entry: f"{entry.kind} {entry.name}")
-def test_the_meaning_of_every_option_is_shown_beside_it_within_the_width(entry, width):
-    lines = shown(entry, width)
+@pytest.mark.parametrize("plugin", builtin_registry().plugins(), ids=lambda plugin: f"{plugin.kind} {plugin.name}")
+def test_the_meaning_of_every_option_is_shown_beside_it_within_the_width(plugin, width):
+    lines = shown(plugin, width)
     assert all(len(line) <= width for line in lines)
-    meanings = [option.description for option in entry.options.values()]
+    meanings = [option.description for option in plugin.options.values()]
     beside = [" ".join(line[column:].strip() for line in lines).split() for column in range(width)]
     assert " ".join(meanings).split() in beside, "in one column, and nothing else in it"
 
@@ -105,7 +105,7 @@ def test_a_plugin_whose_options_have_no_meaning_written_is_loaded_checked_and_sh
     write(tmp_path, METRIC.replace("WORDS", "PositiveInt"), "words.py")
     registry = load_registry([tmp_path])
     assert registry.failures == []
-    assert shown(registry.entry("metric", "words"), 80) == ["  words: int > 0 = 1", "  case: bool = false"]
+    assert shown(registry.plugin("metric", "words"), 80) == ["  words: int > 0 = 1", "  case: bool = false"]
     assert [finding for finding in check(registry, "metric", "words") if not finding.passed] == []
 
 

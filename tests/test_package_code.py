@@ -163,16 +163,16 @@ def test_every_package_that_a_number_is_made_of_is_in_the_key():
     "file", [file for file in PLUGINS if file.parent.name not in OUTSIDE], ids=lambda file: file.stem
 )
 def test_every_package_that_a_built_in_plugin_imports_is_in_the_key_of_what_it_takes_part_in(file):
-    entries = [each for each in small_registry().entries() if each.source == file.relative_to(ROOT).as_posix()]
+    plugins = [each for each in small_registry().plugins() if each.source == file.relative_to(ROOT).as_posix()]
     own = {package.partition(".")[0] for package in imported(file)} - {"workbench", "__future__"}
-    for entry in entries:
-        missing = own - sys.stdlib_module_names - set(entry.packages) - set(PACKAGES) - NO_NUMBER
+    for plugin in plugins:
+        missing = own - sys.stdlib_module_names - set(plugin.packages) - set(PACKAGES) - NO_NUMBER
         assert [name for name in missing if importlib.metadata.packages_distributions().get(name)] == []
 
 
 def test_what_a_plugin_reads_through_the_page_counts_with_its_package():
     for kind in ("encoder", "language_model"):
-        assert "transformers" in small_registry().entry(kind, "huggingface").packages
+        assert "transformers" in small_registry().plugin(kind, "huggingface").packages
 
 
 def test_a_stage_has_the_version_of_each_package_that_its_plugins_import_and_of_those_within_them(tmp_path):

@@ -29,8 +29,8 @@ from workbench.registry import load_registry
 registry = load_registry()
 assert not registry.failures, registry.failures
 print(pathlib.Path(workbench.__file__).parent)
-for entry in registry.entries():
-    print(entry.source)
+for plugin in registry.plugins():
+    print(plugin.source)
 """
 
 

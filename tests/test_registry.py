@@ -19,7 +19,7 @@ from workbench.config.experiment import plugin_folders
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS, hook_name
 from workbench.options import Option, options_of
-from workbench.registry import Entry, Registry, RegistryError, check_options, load_registry, resolve_options
+from workbench.registry import Plugin, Registry, RegistryError, check_options, load_registry, resolve_options
 
 METRIC = """
 from workbench import Metric, hookimpl
@@ -50,64 +50,64 @@ def only_failure(folder: Path) -> str:
 
 def test_every_kind_has_a_hook_and_a_built_in_plugin():
     for kind in KINDS:
-        assert builtin_registry().entries(kind), kind
+        assert builtin_registry().plugins(kind), kind
         assert hook_name(kind) == f"register_{kind}s"
     assert builtin_registry().failures == []
 
 
 def test_every_built_in_plugin_says_in_a_line_what_it_is():
-    for entry in builtin_registry().entries():
-        assert len(entry.summary) > 10, entry
-        assert entry.source.startswith("plugins/")
+    for plugin in builtin_registry().plugins():
+        assert len(plugin.summary) > 10, plugin
+        assert plugin.source.startswith("plugins/")
 
 
 def test_a_name_is_found_exactly_or_not_at_all():
     registry = builtin_registry()
-    assert registry.entry("fusion", "gated").name == "gated"
+    assert registry.plugin("fusion", "gated").name == "gated"
     for near in ("gate", "Gated", "gated ", "cross", "attention"):
         with pytest.raises(RegistryError, match="there is no fusion"):
-            registry.entry("fusion", near)
+            registry.plugin("fusion", near)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one():
     with pytest.raises(RegistryError, match="Did you mean 'cross_attention'"):
-        builtin_registry().entry("fusion", "cross_atention")
+        builtin_registry().plugin("fusion", "cross_atention")
 
 
 def test_an_unknown_name_of_another_kind_is_told_so():
     with pytest.raises(RegistryError, match="plugin of another kind: adapter"):
-        builtin_registry().entry("fusion", "lora")
+        builtin_registry().plugin("fusion", "lora")
 
 
 def test_an_unknown_kind_is_answered_with_the_nearest_one():
     with pytest.raises(RegistryError, match="Did you mean 'fusion'"):
-        builtin_registry().entry("fusions", "gated")
+        builtin_registry().plugin("fusions", "gated")
 
 
 def test_a_users_folder_is_searched_with_its_subfolders(tmp_path):
     write(tmp_path, "metrics/deep/always.py", METRIC.format(name="Always"))
-    entry = load_registry([tmp_path]).entry("metric", "Always")
-    assert entry.source == str(tmp_path / "metrics/deep/always.py")
-    assert entry.factory().scores([]) == []
+    plugin = load_registry([tmp_path]).plugin("metric", "Always")
+    assert plugin.source == str(tmp_path / "metrics/deep/always.py")
+    assert plugin.factory().scores([]) == []
 
 
 def test_one_file_can_be_loaded_alone(tmp_path):
     file = write(tmp_path, "always.py", METRIC.format(name="Always"))
     write(tmp_path, "never.py", "1 / 0")
     registry = load_registry([file])
-    assert registry.entry("metric", "Always")
+    assert registry.plugin("metric", "Always")
     assert registry.failures == []
 
 
 def test_a_folder_given_twice_or_inside_another_is_loaded_once(tmp_path):
     write(tmp_path, "inner/always.py", METRIC.format(name="Always"))
     registry = load_registry([tmp_path, tmp_path, tmp_path / "inner"])
-    assert registry.entry("metric", "Always")
+    assert registry.plugin("metric", "Always")
 
 
 def test_the_built_in_folder_given_as_a_users_folder_is_loaded_once():
     folder = Path(__file__).parents[1] / "plugins"
-    assert len(load_registry([folder]).entries()) == len(builtin_registry().entries())
+    assert len(load_registry([folder]).plugins()) == len(builtin_registry().plugins())
 
 
 def test_tests_hidden_files_and_shared_code_are_no_plugins(tmp_path):
@@ -140,17 +140,17 @@ def test_a_built_in_name_cannot_be_taken_again(tmp_path):
 def test_one_name_may_stand_for_two_kinds(tmp_path):
     write(tmp_path, "mine.py", METRIC.format(name="Always").replace('"Always"', '"lora"'))
     registry = load_registry([tmp_path])
-    assert registry.entry("metric", "lora").kind == "metric"
-    assert registry.entry("adapter", "lora").kind == "adapter"
+    assert registry.plugin("metric", "lora").kind == "metric"
+    assert registry.plugin("adapter", "lora").kind == "adapter"
 
 
 def test_a_plugin_that_fails_to_import_stops_only_who_asks_for_it(tmp_path):
     write(tmp_path, "broken.py", "import a_package_nobody_has")
     write(tmp_path, "always.py", METRIC.format(name="Always"))
     registry = load_registry([tmp_path])
-    assert registry.entry("metric", "Always")
+    assert registry.plugin("metric", "Always")
     with pytest.raises(RegistryError, match="not loaded: .*broken.py: ModuleNotFoundError: .*a_package_nobody_has"):
-        registry.entry("metric", "Broken")
+        registry.plugin("metric", "Broken")
 
 
 @pytest.mark.parametrize("statement", ["raise SystemExit(3)", "def (", "raise ValueError('why')", "assert False"])
@@ -182,7 +182,7 @@ def test_a_hook_with_another_parameter_is_refused_and_spoils_no_other_plugin(tmp
     write(tmp_path, "a.py", METRIC.format(name="First").replace("(register)", "(registry)"))
     write(tmp_path, "b.py", METRIC.format(name="Second"))
     registry = load_registry([tmp_path])
-    assert registry.entry("metric", "Second")
+    assert registry.plugin("metric", "Second")
     [failure] = registry.failures
     assert "registry" in failure.reason
 
@@ -215,7 +215,7 @@ def test_a_factory_whose_options_cannot_be_checked_is_refused(tmp_path, signatur
     text = "from __future__ import annotations\n" + METRIC.format(name="Always").replace("\n    def scores", body)
     write(tmp_path, "mine.py", text)
     with pytest.raises(RegistryError, match=told):
-        load_registry([tmp_path]).entry("metric", "Always")
+        load_registry([tmp_path]).plugin("metric", "Always")
 
 
 def test_a_factory_takes_what_the_workbench_gives():
@@ -223,35 +223,35 @@ def test_a_factory_takes_what_the_workbench_gives():
         """A fusion that asks for nothing."""
 
     with pytest.raises(RegistryError, match="vision, decoder by position, but it takes"):
-        Registry().add(Entry("fusion", "mine", without_vision, "here", "here"))
+        Registry().add(Plugin("fusion", "mine", without_vision, "here", "here"))
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a/b", 3])
 def test_a_name_that_yaml_could_not_hold_is_refused(name):
     with pytest.raises(RegistryError, match="is no plugin name"):
-        Registry().add(Entry("metric", name, lambda: None, "here", "here"))
+        Registry().add(Plugin("metric", name, lambda: None, "here", "here"))
 
 
 def test_what_is_no_factory_is_refused():
     with pytest.raises(RegistryError, match="give a class or a function"):
-        Registry().add(Entry("metric", "mine", 3, "here", "here"))  # pyright: ignore[reportArgumentType]
+        Registry().add(Plugin("metric", "mine", 3, "here", "here"))  # pyright: ignore[reportArgumentType]
 
 
 def test_each_load_makes_a_registry_of_its_own(tmp_path):
     write(tmp_path, "always.py", METRIC.format(name="Always"))
-    assert load_registry([tmp_path]).entry("metric", "Always")
+    assert load_registry([tmp_path]).plugin("metric", "Always")
     with pytest.raises(RegistryError):
-        load_registry().entry("metric", "Always")
+        load_registry().plugin("metric", "Always")
 
 
 def test_a_changed_file_is_imported_anew_and_an_unchanged_one_is_not(tmp_path):
     file = write(tmp_path, "always.py", METRIC.format(name="Always"))
-    first = load_registry([tmp_path]).entry("metric", "Always")
-    again = load_registry([tmp_path]).entry("metric", "Always")
+    first = load_registry([tmp_path]).plugin("metric", "Always")
+    again = load_registry([tmp_path]).plugin("metric", "Always")
     assert again.factory is first.factory
     hash_before = first.code_hash
     file.write_text(METRIC.format(name="Always").replace("1.0", "2.0"))
-    changed = load_registry([tmp_path]).entry("metric", "Always")
+    changed = load_registry([tmp_path]).plugin("metric", "Always")
     assert changed.factory().scores([None]) == [2.0]
     assert changed.code_hash != hash_before
 
@@ -260,19 +260,19 @@ def test_plugins_of_a_folder_can_share_code_and_a_change_of_it_shows_in_their_ha
     shared = write(tmp_path, "_shared.py", "SCORE = 0.25")
     text = METRIC.format(name="Always").replace("1.0", "SCORE")
     write(tmp_path, "always.py", "from ._shared import SCORE\n" + text)
-    entry = load_registry([tmp_path]).entry("metric", "Always")
-    assert entry.factory().scores([None]) == [0.25]
-    before = entry.code_hash
+    plugin = load_registry([tmp_path]).plugin("metric", "Always")
+    assert plugin.factory().scores([None]) == [0.25]
+    before = plugin.code_hash
     shared.write_text("SCORE = 0.5")
-    assert entry.code_hash == before, "it is that of what was loaded"
-    assert load_registry([tmp_path]).entry("metric", "Always").code_hash != before
+    assert plugin.code_hash == before, "it is that of what was loaded"
+    assert load_registry([tmp_path]).plugin("metric", "Always").code_hash != before
 
 
 def test_two_folders_may_hold_files_of_the_same_name(tmp_path):
     write(tmp_path, "one/mine.py", METRIC.format(name="First"))
     write(tmp_path, "two/mine.py", METRIC.format(name="Second"))
     registry = load_registry([tmp_path / "one", tmp_path / "two"])
-    assert [entry.name for entry in registry.entries("metric") if "mine.py" in entry.source] == ["First", "Second"]
+    assert [plugin.name for plugin in registry.plugins("metric") if "mine.py" in plugin.source] == ["First", "Second"]
 
 
 def test_an_installed_package_offers_plugins_by_its_entry_point(tmp_path, monkeypatch):
@@ -282,8 +282,8 @@ def test_an_installed_package_offers_plugins_by_its_entry_point(tmp_path, monkey
     write(tmp_path, "my_metrics-1.0.dist-info/entry_points.txt", points)
     monkeypatch.syspath_prepend(tmp_path)
     registry = load_registry()
-    assert registry.entry("metric", "Installed").source == "my-metrics: my_metrics"
-    assert len(registry.entry("metric", "Installed").code_hash) == 16
+    assert registry.plugin("metric", "Installed").source == "my-metrics: my_metrics"
+    assert len(registry.plugin("metric", "Installed").code_hash) == 16
     assert [failure.source for failure in registry.failures] == ["my-metrics: a_module_that_is_gone"]
     sys.modules.pop("my_metrics")
 
@@ -298,9 +298,9 @@ def test_an_object_that_offers_plugins_is_made_of_the_code_of_its_module(tmp_pat
     write(tmp_path, "my_object-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: my-object\nVersion: 1.0\n")
     write(tmp_path, "my_object-1.0.dist-info/entry_points.txt", f"[workbench]\nmine = my_object:{offered}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    before = load_registry().entry("metric", "Always").code_hash
+    before = load_registry().plugin("metric", "Always").code_hash
     file.write_text(text.replace("SCORE = 1", "SCORE = 2"))
-    assert load_registry().entry("metric", "Always").code_hash != before
+    assert load_registry().plugin("metric", "Always").code_hash != before
     sys.modules.pop("my_object")
 
 
@@ -308,7 +308,7 @@ def unpickle_in_worker(folder: Path, pickled: bytes, connection) -> None:
     """What a worker process does: load the same plugins, then read what it is sent."""
     registry = load_registry([folder])
     value = pickle.loads(pickled)
-    same = type(value) is registry.entry("metric", "Always").factory
+    same = type(value) is registry.plugin("metric", "Always").factory
     connection.send((value.weight, same, pickle.dumps(value)))
 
 
@@ -329,12 +329,12 @@ def test_a_plugins_object_crosses_to_a_worker_process_and_back(tmp_path):
     assert pickle.loads(returned) == metric
 
 
-def entry_with(**annotations) -> Entry:
-    """An entry whose factory has these options, all required."""
+def plugin_with(**annotations) -> Plugin:
+    """A plugin whose factory has these options, all required."""
     names = ", ".join(f"{name}: annotations['{name}']" for name in annotations)
     scope: dict[str, Any] = {"annotations": annotations}
     exec(f"def build(*, {names}): ...", scope)
-    return Entry("metric", "mine", scope["build"], "here", "here")
+    return Plugin("metric", "mine", scope["build"], "here", "here")
 
 
 @pytest.mark.parametrize(
@@ -354,29 +354,29 @@ def entry_with(**annotations) -> Entry:
     ],
 )
 def test_options_are_held_to_their_types(annotation, good, bad):
-    entry = entry_with(size=annotation)
+    plugin = plugin_with(size=annotation)
     for value in good:
-        assert check_options(entry, {"size": value}) == [], value
+        assert check_options(plugin, {"size": value}) == [], value
     for value in bad:
-        [(name, message)] = check_options(entry, {"size": value})
+        [(name, message)] = check_options(plugin, {"size": value})
         assert name == "size"
         assert "does not fit mine.size" in message
 
 
 def test_unknown_and_missing_options_are_named():
-    wrong = dict(check_options(entry_with(rank=int, alpha=float), {"ranc": 3}))
+    wrong = dict(check_options(plugin_with(rank=int, alpha=float), {"ranc": 3}))
     assert "Did you mean 'rank'" in wrong["ranc"]
     assert "needs the option 'rank' (int)" in wrong["rank"]
     assert "needs the option 'alpha' (float)" in wrong["alpha"]
 
 
 def test_options_are_resolved_to_their_types_with_their_defaults():
-    entry = builtin_registry().entry("adapter", "lora")
-    options = resolve_options(entry, {"rank": 2, "targets": ["*.query"]})
+    plugin = builtin_registry().plugin("adapter", "lora")
+    options = resolve_options(plugin, {"rank": 2, "targets": ["*.query"]})
     assert options["targets"] == ("*.query",)
-    assert list(options) == list(entry.options)
+    assert list(options) == list(plugin.options)
     with pytest.raises(UserError, match="does not fit lora.rank"):
-        resolve_options(entry, {"rank": 0})
+        resolve_options(plugin, {"rank": 0})
 
 
 @pytest.mark.parametrize(
@@ -397,12 +397,12 @@ def test_a_type_is_shown_as_a_reader_would_write_it(annotation, shown):
 
 def test_a_built_in_plugin_keeps_the_hash_of_the_code_that_was_imported(tmp_path, monkeypatch):
     """Python does not import it again, so what an edited file would do is not what runs."""
-    before = load_registry().entry("fusion", "gated")
+    before = load_registry().plugin("fusion", "gated")
     module = sys.modules[before.module]
     edited = tmp_path / "gated.py"
     edited.write_text(Path(str(module.__file__)).read_text() + "EDITED = True\n")
     monkeypatch.setattr(module, "__file__", str(edited))
-    assert load_registry().entry("fusion", "gated").code_hash == before.code_hash
+    assert load_registry().plugin("fusion", "gated").code_hash == before.code_hash
 
 
 def test_options_of_equal_types_are_checked_alike_and_those_of_other_types_apart():
@@ -432,12 +432,12 @@ def checkout(tmp_path) -> Path:
 def test_the_plugins_of_another_checkout_are_no_users_and_the_list_says_so(checkout, monkeypatch):
     monkeypatch.chdir(checkout)
     registry = load_registry(plugin_folders("any.yaml"))
-    assert {each.source for each in registry.entries()} == {each.source for each in load_registry().entries()}
+    assert {each.source for each in registry.plugins()} == {each.source for each in load_registry().plugins()}
     [failure] = registry.failures
     assert failure.source == str(checkout / "plugins")
     assert "another copy of the workbench than the one that runs" in failure.reason
     with pytest.raises(RegistryError, match="not loaded: .*checkout/plugins: it belongs to another copy"):
-        registry.entry("metric", "More")
+        registry.plugin("metric", "More")
 
 
 def test_so_are_those_beside_an_experiment_given_by_name_and_linked_to(checkout, tmp_path):
@@ -448,7 +448,7 @@ def test_so_are_those_beside_an_experiment_given_by_name_and_linked_to(checkout,
 
 def test_of_a_folder_or_file_within_them_only_what_is_not_there_already_is_loaded(checkout):
     registry = load_registry([checkout / "plugins/metrics"])
-    assert registry.entry("metric", "More")
+    assert registry.plugin("metric", "More")
     assert {Path(failure.source).name for failure in registry.failures} >= {"loss.py", "bleu.py"}
     [failure] = load_registry([checkout / "plugins/fusion/gated.py"]).failures
     assert failure.source.endswith("plugins/fusion/gated.py")
@@ -477,7 +477,7 @@ def test_a_users_folder_may_be_sorted_by_kinds_and_lie_beside_things_called_work
     (whole / "plugins").mkdir()
     for root in ("plain", "beside_a_checkout", "beside_a_whole_package"):
         registry = load_registry(plugin_folders(tmp_path / root / "x.yaml"))
-        assert registry.entry("metric", "Mine").source == str(tmp_path / root / "plugins/metrics/mine.py")
+        assert registry.plugin("metric", "Mine").source == str(tmp_path / root / "plugins/metrics/mine.py")
         assert registry.failures == []
 
 

@@ -81,7 +81,7 @@ def test_an_old_option_is_unknown_and_the_new_one_is_suggested():
     registry = load_registry(installed=False)
     for name, old, new in (("mixture", "pictures", "images"), ("vqav2", "picture", "image")):
         told = [
-            message for option, message in check_options(registry.entry("dataset", name), {old: 3}) if option == old
+            message for option, message in check_options(registry.plugin("dataset", name), {old: 3}) if option == old
         ]
         assert f"has no option '{old}'. Did you mean '{new}'?" in told[0]
 

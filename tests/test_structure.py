@@ -91,7 +91,7 @@ def rooms() -> set[str]:
 
 @pytest.mark.parametrize("file", CORE, ids=str)
 def test_the_core_names_no_plugin(file):
-    names = {entry.name for entry in builtin_registry().entries()} - WORDS
+    names = {plugin.name for plugin in builtin_registry().plugins()} - WORDS
     literals = {node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)}
     assert names.isdisjoint(literal for literal in literals if isinstance(literal, str))
 
@@ -161,7 +161,7 @@ def test_a_plugin_imports_of_the_workbench_only_what_is_on_its_page(file):
 
 
 def test_every_kind_has_a_folder_and_every_plugin_lies_in_that_of_its_kind():
-    folders = {kind: {Path(entry.source).parent.name for entry in builtin_registry().entries(kind)} for kind in KINDS}
+    folders = {kind: {Path(plugin.source).parent.name for plugin in builtin_registry().plugins(kind)} for kind in KINDS}
     for kind, found in folders.items():
         assert len(found) == 1
         assert found <= {kind, f"{kind}s"}

@@ -28,7 +28,7 @@ from workbench.options import Option, OptionError, check_signature, options_of
 from workbench.sources import Code
 
 __all__ = [
-    "Entry",
+    "Plugin",
     "Failure",
     "Option",
     "Registry",
@@ -53,7 +53,7 @@ class DuplicateError(RegistryError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Plugin:
     """A name that is registered for a kind, what builds it, and where it came from."""
 
     kind: str
@@ -112,21 +112,21 @@ class Registry:
 
     folders: tuple[Path, ...] = ()
     failures: list[Failure] = field(default_factory=list)
-    _entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    _plugins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
 
-    def entries(self, kind: str | None = None) -> list[Entry]:
-        """Every entry, or those of one kind, by kind and name."""
-        chosen = [entry for entry in self._entries.values() if kind in (None, entry.kind)]
-        return sorted(chosen, key=lambda entry: (KINDS.index(entry.kind), entry.name))
+    def plugins(self, kind: str | None = None) -> list[Plugin]:
+        """Every plugin, or those of one kind, by kind and name."""
+        chosen = [plugin for plugin in self._plugins.values() if kind in (None, plugin.kind)]
+        return sorted(chosen, key=lambda plugin: (KINDS.index(plugin.kind), plugin.name))
 
-    def by_name(self, kind: str) -> dict[str, Entry]:
-        """The entries of one kind by name."""
-        return {entry.name: entry for entry in self.entries(kind)}
+    def by_name(self, kind: str) -> dict[str, Plugin]:
+        """The plugins of one kind by name."""
+        return {plugin.name: plugin for plugin in self.plugins(kind)}
 
-    def entry(self, kind: str, name: str) -> Entry:
-        """The entry of exactly that name; `RegistryError` with a suggestion when there is none."""
+    def plugin(self, kind: str, name: str) -> Plugin:
+        """The plugin of exactly that name; `RegistryError` with a suggestion when there is none."""
         self.check_kind(kind)
-        found = self._entries.get((kind, name))
+        found = self._plugins.get((kind, name))
         if found is None:
             raise RegistryError(self._unknown(kind, name))
         return found
@@ -140,24 +140,24 @@ class Registry:
     def create(self, kind: str, name: str, *positional: Any, **options: Any) -> Any:
         """Build a component: positional arguments from the workbench, options from the YAML. `RegistryError` when there
         is no such plugin, and whatever its factory raises."""
-        return self.entry(kind, name).factory(*positional, **options)
+        return self.plugin(kind, name).factory(*positional, **options)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, plugin: Plugin) -> None:
         """Register. `DuplicateError` names both files that register one kind and name; `RegistryError` says what no
         experiment could use."""
-        _check_entry(entry)
-        earlier = self._entries.get((entry.kind, entry.name))
+        _check_plugin(plugin)
+        earlier = self._plugins.get((plugin.kind, plugin.name))
         if earlier is not None:
             raise DuplicateError(
-                f"the {entry.kind} '{entry.name}' is registered twice: in {earlier.source} and in {entry.source}."
+                f"the {plugin.kind} '{plugin.name}' is registered twice: in {earlier.source} and in {plugin.source}."
                 " Rename one of them."
             )
-        self._entries[entry.kind, entry.name] = entry
+        self._plugins[plugin.kind, plugin.name] = plugin
 
     def _unknown(self, kind: str, name: str) -> str:
-        names = [entry.name for entry in self.entries(kind)]
+        names = [plugin.name for plugin in self.plugins(kind)]
         message = f"there is no {kind} '{name}'.{did_you_mean(name, names)} Known: {', '.join(names) or 'none'}"
-        elsewhere = [entry.kind for entry in self.entries() if entry.name == name]
+        elsewhere = [plugin.kind for plugin in self.plugins() if plugin.name == name]
         if elsewhere:
             message += f". '{name}' is a plugin of another kind: {', '.join(elsewhere)}"
         for failure in self.failures:
@@ -173,8 +173,8 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
     registry = Registry(folders=tuple(dict.fromkeys(Path(folder).resolve() for folder in folders)))
     for found in find_plugins(registry.folders, installed):
         try:
-            for entry in _entries_of(found):
-                registry.add(entry)
+            for plugin in _plugins_of(found):
+                registry.add(plugin)
         except DuplicateError:
             raise
         except UserError as error:
@@ -185,39 +185,39 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
     return registry
 
 
-def _entries_of(found: Found) -> Sequence[Entry]:
-    """Import one plugin and ask it what it offers: one of the workbench's own once in the life of a process."""
-    plugin = found.load()
-    if not inspect.ismodule(plugin) or not plugin.__name__.startswith(f"{BUILT_IN}."):
-        return _offered_by(plugin, found.source)
-    kept = vars(plugin).get("__entries__")
+def _plugins_of(found: Found) -> Sequence[Plugin]:
+    """Import what was found and ask what it offers: of the workbench's own once in the life of a process."""
+    offering = found.load()
+    if not inspect.ismodule(offering) or not offering.__name__.startswith(f"{BUILT_IN}."):
+        return _offered_by(offering, found.source)
+    kept = vars(offering).get("__plugins__")
     if kept is None:
-        kept = vars(plugin)["__entries__"] = _offered_by(plugin, found.source)
+        kept = vars(offering)["__plugins__"] = _offered_by(offering, found.source)
     return kept
 
 
-def _offered_by(plugin: Any, source: str) -> Sequence[Entry]:
-    """What a plugin registers, asked by a plugin manager of its own: a broken one touches no other."""
-    for problem in _misspelt_hooks(plugin):
+def _offered_by(offering: Any, source: str) -> Sequence[Plugin]:
+    """What is registered, asked by a plugin manager of its own: what is broken touches nothing else."""
+    for problem in _misspelt_hooks(offering):
         raise RegistryError(problem)
     manager = pluggy.PluginManager("workbench")
     manager.add_hookspecs(hookspecs)
-    manager.register(plugin, name=source)
-    module = plugin.__name__ if inspect.ismodule(plugin) else plugin.__module__
+    manager.register(offering, name=source)
+    module = offering.__name__ if inspect.ismodule(offering) else offering.__module__
     code = _code_of(module)
-    entries: list[Entry] = []
+    plugins: list[Plugin] = []
     for kind in KINDS:
 
         def register(name: str, factory: Callable[..., Any], *, _kind: str = kind) -> None:
-            entries.append(Entry(_kind, name, factory, module, source, code))
+            plugins.append(Plugin(_kind, name, factory, module, source, code))
 
         getattr(manager.hook, hook_name(kind))(register=register)
-    if not entries:
+    if not plugins:
         raise RegistryError(
             "it registers nothing: implement a hook such as register_fusions with @hookimpl, or begin the file's name"
             " with '_' if other plugins only import it"
         )
-    return entries
+    return plugins
 
 
 def _code_of(module: str) -> Code | None:
@@ -230,13 +230,13 @@ def _code_of(module: str) -> Code | None:
     return vars(loaded).setdefault("__code__", found) if module.startswith(BUILT_IN) else found
 
 
-def _misspelt_hooks(plugin: Any) -> list[str]:
+def _misspelt_hooks(offering: Any) -> list[str]:
     """Names like hooks that are none, and hooks without their `@hookimpl`."""
     hooks = [hook_name(kind) for kind in KINDS]
     problems = []
-    for name, value in inspect.getmembers(plugin, inspect.isroutine):
+    for name, value in inspect.getmembers(offering, inspect.isroutine):
         marked = hasattr(value, "workbench_impl")
-        own = getattr(value, "__module__", None) == getattr(plugin, "__name__", None)
+        own = getattr(value, "__module__", None) == getattr(offering, "__name__", None)
         if name in hooks and not marked:
             problems.append(f"'{name}' lacks its @hookimpl (from workbench import hookimpl)")
         if name not in hooks and (marked or (own and name.startswith("register_"))):
@@ -244,44 +244,46 @@ def _misspelt_hooks(plugin: Any) -> list[str]:
     return problems
 
 
-def _check_entry(entry: Entry) -> None:
-    called = f"the {entry.kind} '{entry.name}'"
-    if not isinstance(entry.name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", entry.name):
-        raise RegistryError(f"'{entry.name}' is no plugin name: use letters, digits, '_', '-' and '.'")
-    if not callable(entry.factory):
-        raise RegistryError(f"{called} is registered with {entry.factory!r}: give a class or a function that builds it")
+def _check_plugin(plugin: Plugin) -> None:
+    called = f"the {plugin.kind} '{plugin.name}'"
+    if not isinstance(plugin.name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", plugin.name):
+        raise RegistryError(f"'{plugin.name}' is no plugin name: use letters, digits, '_', '-' and '.'")
+    if not callable(plugin.factory):
+        raise RegistryError(
+            f"{called} is registered with {plugin.factory!r}: give a class or a function that builds it"
+        )
     try:
-        check_signature(entry.factory, POSITIONAL.get(entry.kind, ()))
+        check_signature(plugin.factory, POSITIONAL.get(plugin.kind, ()))
     except OptionError as error:
         raise RegistryError(f"{called} cannot be used: {error}") from error
 
 
-def check_options(entry: Entry, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+def check_options(plugin: Plugin, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Check options from YAML against the factory's signature: [(option, what is wrong)], empty when all is well."""
     problems = []
-    known = entry.options
+    known = plugin.options
     for name, value in options.items():
         if name not in known:
             hint = f"{did_you_mean(name, known)} Options: {', '.join(known) or 'none'}"
-            problems.append((name, f"the {entry.kind} '{entry.name}' has no option '{name}'.{hint}"))
+            problems.append((name, f"the {plugin.kind} '{plugin.name}' has no option '{name}'.{hint}"))
             continue
         try:
             known[name].validate(value)
         except ValueError as error:
-            problems.append((name, f"{value!r} does not fit {entry.name}.{name} ({known[name].type_name}): {error}"))
+            problems.append((name, f"{value!r} does not fit {plugin.name}.{name} ({known[name].type_name}): {error}"))
     for name, option in known.items():
         if option.required and name not in options:
-            problems.append((name, f"the {entry.kind} '{entry.name}' needs the option '{name}' ({option.type_name})"))
+            problems.append((name, f"the {plugin.kind} '{plugin.name}' needs the option '{name}' ({option.type_name})"))
     return problems
 
 
-def resolve_options(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_options(plugin: Plugin, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with their defaults filled in, checked, and of the annotated types (lists become tuples ...);
     `RegistryError` tells every one that does not fit."""
-    problems = check_options(entry, options)
+    problems = check_options(plugin, options)
     if problems:
         raise RegistryError("; ".join(problem for _, problem in problems))
     return {
         name: option.validate(options[name]) if name in options else option.default
-        for name, option in entry.options.items()
+        for name, option in plugin.options.items()
     }

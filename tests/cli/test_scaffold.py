@@ -22,9 +22,9 @@ def test_a_new_plugin_keeps_every_rule_of_its_kind(tmp_path, kind):
     assert (plugin.name, test.name) == ("late_glance.py", "test_late_glance.py")
     registry = load_registry([tmp_path / "plugins"])
     assert registry.failures == []
-    assert registry.entry(kind, "late-glance").source == str(plugin.resolve())
-    assert registry.entry(kind, "late-glance").factory.__name__.startswith("LateGlance")
-    assert registry.entry(kind, "late-glance").options
+    assert registry.plugin(kind, "late-glance").source == str(plugin.resolve())
+    assert registry.plugin(kind, "late-glance").factory.__name__.startswith("LateGlance")
+    assert registry.plugin(kind, "late-glance").options
     assert [finding for finding in check(registry, kind, "late-glance") if not finding.passed] == []
 
 
@@ -59,7 +59,7 @@ def test_plugins_of_all_kinds_fit_into_one_folder(tmp_path):
         write_plugin(kind, f"my_{kind}", tmp_path)
     registry = load_registry([tmp_path])
     assert registry.failures == []
-    assert all(registry.entry(kind, f"my_{kind}") for kind in KINDS)
+    assert all(registry.plugin(kind, f"my_{kind}") for kind in KINDS)
 
 
 def test_a_folder_sorted_by_kinds_stays_sorted(tmp_path):

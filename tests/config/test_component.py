@@ -126,7 +126,7 @@ def test_what_is_wrong_inside_a_component_is_told_where_it_stands(tmp_path, data
 
 
 def test_an_option_of_components_says_which_kind_it_takes(tmp_path):
-    options = options_of(registry(tmp_path).entry("dataset", "both").factory)
+    options = options_of(registry(tmp_path).plugin("dataset", "both").factory)
     assert {name: option.kind for name, option in options.items()} == {"parts": "dataset", "size": None}
     assert options["parts"].type_name == "dict[str, Dataset]"
 

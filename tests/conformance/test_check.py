@@ -12,23 +12,25 @@ from workbench.conformance import check
 from workbench.conformance.check import RULES
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
-from workbench.registry import Entry
+from workbench.registry import Plugin
 
 
-def needs(entry: Entry) -> Sequence[pytest.MarkDecorator]:
+def needs(plugin: Plugin) -> Sequence[pytest.MarkDecorator]:
     """Skips a plugin whose packages are not installed."""
-    packages: Sequence[str] = getattr(entry.factory, "packages", ())
+    packages: Sequence[str] = getattr(plugin.factory, "packages", ())
     missing = [each for each in packages if not list(importlib.metadata.distributions(name=each))]
-    return [pytest.mark.skip(f"{entry.name} needs {', '.join(missing)}: pip install workbench[...]")] if missing else []
+    return (
+        [pytest.mark.skip(f"{plugin.name} needs {', '.join(missing)}: pip install workbench[...]")] if missing else []
+    )
 
 
 # They want packages that nothing else here needs and take many seconds to start: `workbench check` tries them.
 OTHER_TOOLS = ("mlflow", "wandb")
 BUILT_IN = [
-    pytest.param(entry.kind, entry.name, {}, marks=needs(entry), id=f"{entry.kind}-{entry.name}")
-    for entry in builtin_registry().entries()
-    if not any(option.required for option in entry.options.values())  # what needs files has tests of its own
-    and entry.name not in OTHER_TOOLS
+    pytest.param(plugin.kind, plugin.name, {}, marks=needs(plugin), id=f"{plugin.kind}-{plugin.name}")
+    for plugin in builtin_registry().plugins()
+    if not any(option.required for option in plugin.options.values())  # what needs files has tests of its own
+    and plugin.name not in OTHER_TOOLS
 ]
 OPTIONS = [
     ("encoder", "vit", {"stem_depth": 2, "patch_size": 8, "width": 32, "depth": 1}),

@@ -68,7 +68,7 @@ def test_a_plugin_that_needs_an_option_is_left_to_its_own_test(tmp_path):
 def test_the_built_in_plugins_of_a_kind_can_be_checked():
     kept, text = shown(None, "metric")
     assert kept
-    assert text.count("rules kept") == len(builtin_registry().entries("metric"))
+    assert text.count("rules kept") == len(builtin_registry().plugins("metric"))
 
 
 def test_a_built_in_plugin_can_be_checked_by_its_file():

@@ -11,7 +11,7 @@ from workbench.conformance import check
 from workbench.conformance.check import RULES
 from workbench.conformance.examine import examine
 from workbench.conformance.rules import Rule, Subject, expect
-from workbench.registry import Entry, Registry
+from workbench.registry import Plugin, Registry
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_rule_that_needs_one_which_was_not_tried_is_not_tried():
         pass
 
     rules = [Rule(first), Rule(second, (first,)), Rule(apart), Rule(third, (second,))]
-    subject = Subject(builtin_registry().entries("metric")[0])
+    subject = Subject(builtin_registry().plugins("metric")[0])
     broken_one, kept = examine(subject, rules)
     assert (broken_one.title, broken_one.untried) == ("first", ("second", "third"))
     assert (kept.title, kept.passed) == ("apart", True)
@@ -55,6 +55,6 @@ def test_a_rule_that_needs_one_which_was_not_tried_is_not_tried():
 
 def test_a_plugin_that_cannot_be_built_is_tried_no_further():
     registry = Registry()
-    registry.add(Entry("encoder", "mine", broken.NotBuilt, "here", "tests/broken_plugins.py"))
+    registry.add(Plugin("encoder", "mine", broken.NotBuilt, "here", "tests/broken_plugins.py"))
     [result] = check(registry, "encoder", "mine")
     assert result.explanation.startswith("it raised ZeroDivisionError: no encoder today (broken_plugins.py, line")

@@ -16,7 +16,7 @@ SHAPES = VisionShape(64, TOKENS), DecoderShape(64, DEPTH, HEADS)
 def test_every_method_that_is_overridden_is_asked_and_no_other():
     calls = calls_of_fusion(64, ReferenceFusion(*SHAPES), 0)
     assert [call.name for call in calls] == ["prepare", "fuse_block", "fuse_attention"]
-    concatenating = builtin_registry().entry("fusion", "concat_projection").factory(*SHAPES)
+    concatenating = builtin_registry().plugin("fusion", "concat_projection").factory(*SHAPES)
     assert [call.name for call in calls_of_fusion(64, concatenating, 0)] == ["prepare", "fuse_inputs"]
 
 

@@ -17,7 +17,7 @@ from workbench.conformance.check_command import check_path
 from workbench.conformance.unread import CONTRACTS, unread_names
 from workbench.contracts.launcher import Launcher
 from workbench.hookspecs import KINDS
-from workbench.registry import Entry, Registry, load_registry
+from workbench.registry import Plugin, Registry, load_registry
 
 PLUGIN = '''
 from pathlib import Path
@@ -105,7 +105,7 @@ def registry(file: Path) -> Registry:
 
 
 def test_names_close_to_optional_ones_of_the_contract_are_told(registry):
-    told = unread_names(registry.entry("fusion", "misspelt"))
+    told = unread_names(registry.plugin("fusion", "misspelt"))
     for name, meant in (("fuse_imputs", "fuse_inputs"), ("package", "packages"), ("read_text", "reads_text")):
         assert f"`{name}` of the fusion 'misspelt' is no name of its contract. Did you mean `{meant}`?" in told
     assert len(told) == 3, "a name of its own is its own"
@@ -116,15 +116,15 @@ def test_a_name_is_no_misspelling_of_one_that_the_class_has_as_well():
         reads_text = True
         read_text = "a name of its own"
 
-    assert unread_names(Entry("fusion", "both", Both, __name__, "both.py")) == []
+    assert unread_names(Plugin("fusion", "both", Both, __name__, "both.py")) == []
 
 
 def test_nothing_is_told_of_the_plugins_that_come_along_and_of_new_ones(tmp_path):
     for kind in KINDS:
         write_plugin(kind, f"new_{kind}", tmp_path)
     registry = load_registry([tmp_path])
-    assert len(registry.entries()) == len(builtin_registry().entries()) + len(KINDS)
-    assert [told for entry in registry.entries() for told in unread_names(entry)] == []
+    assert len(registry.plugins()) == len(builtin_registry().plugins()) + len(KINDS)
+    assert [told for plugin in registry.plugins() for told in unread_names(plugin)] == []
 
 
 def test_it_is_told_where_plugins_are_listed_and_where_they_are_checked(file, registry):
@@ -138,23 +138,23 @@ def test_it_is_told_where_plugins_are_listed_and_where_they_are_checked(file, re
 def test_what_a_class_says_of_its_files_and_packages_is_read(registry, tmp_path):
     component = Component("connector", "begun", {"start": Path("weights")}, tmp_path)
     assert files_of(component, registry) == (tmp_path / "weights",)
-    assert "gymnasium" in registry.entry("connector", "begun").packages
-    assert unread_names(registry.entry("connector", "begun")) == []
+    assert "gymnasium" in registry.plugin("connector", "begun").packages
+    assert unread_names(registry.plugin("connector", "begun")) == []
 
 
 def test_a_function_stands_for_the_defaults_and_what_hangs_on_it_is_told(registry, tmp_path):
     component = Component("connector", "made", {"start": Path("weights")}, tmp_path)
     assert files_of(component, registry) == ()
-    assert "gymnasium" not in registry.entry("connector", "made").packages
-    told = unread_names(registry.entry("connector", "made"))
+    assert "gymnasium" not in registry.plugin("connector", "made").packages
+    told = unread_names(registry.plugin("connector", "made"))
     assert [each.split("`")[1] for each in told] == ["packages", "files"]
     assert all("is asked of a class derived from `Connector`" in each for each in told)
 
 
 def test_a_launcher_by_a_function_is_never_the_usual_one(registry):
     for known in (registry, builtin_registry()):
-        assert len([entry for entry in known.entries("launcher") if entry.declared(Launcher).usual]) == 1
-    assert [each.split("`")[1] for each in unread_names(registry.entry("launcher", "usually"))] == ["usual"]
+        assert len([plugin for plugin in known.plugins("launcher") if plugin.declared(Launcher).usual]) == 1
+    assert [each.split("`")[1] for each in unread_names(registry.plugin("launcher", "usually"))] == ["usual"]
 
 
 def test_every_kind_has_its_contract():

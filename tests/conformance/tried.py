@@ -7,12 +7,12 @@ from typing import Any
 from workbench.conformance.check import RULES
 from workbench.conformance.examine import RuleResult, examine
 from workbench.conformance.rules import Subject
-from workbench.registry import Entry
+from workbench.registry import Plugin
 
 
 def subject_of(kind: str, factory: Any) -> Subject:
     """A plugin as if it had been registered under the name `mine`."""
-    return Subject(Entry(kind, "mine", factory, factory.__module__, "broken_plugins.py"))
+    return Subject(Plugin(kind, "mine", factory, factory.__module__, "broken_plugins.py"))
 
 
 def results_of(kind: str, factory: Any) -> list[RuleResult]:

@@ -47,8 +47,8 @@ OPENAI_NAMES = {
 
 def clip(**options: Any) -> Any:
     """The built-in encoder, its options checked as those of an experiment file are."""
-    entry = builtin_registry().entry("encoder", "clip")
-    return entry.factory(**resolve_options(entry, options))
+    plugin = builtin_registry().plugin("encoder", "clip")
+    return plugin.factory(**resolve_options(plugin, options))
 
 
 def reference(**sizes: Any) -> CLIPVisionModel:

@@ -221,7 +221,7 @@ def test_an_image_without_a_shape_is_left_alone():
 @pytest.mark.parametrize("options", [{"shift": -1}, {"shift": 64}, {"shift": 1.5}, {"flip": 1}, {"background": -1.0}])
 def test_impossible_options_are_the_users_mistake(options: dict):
     with pytest.raises(UserError, match=next(iter(options))):
-        resolve_options(builtin_registry().entry("dataset", "easy_vqa"), options)
+        resolve_options(builtin_registry().plugin("dataset", "easy_vqa"), options)
 
 
 def test_the_fingerprint_is_cheap_and_follows_data_and_augmentation(tmp_path: Path):

@@ -36,8 +36,8 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 def decoder(folder: Path | str, **options: Any) -> Any:
     """The plugin, its options checked as those of an experiment file are."""
-    entry = builtin_registry().entry("language_model", "huggingface")
-    return entry.factory(Corpus(texts), **resolve_options(entry, {"checkpoint": str(folder), **options})).eval()
+    plugin = builtin_registry().plugin("language_model", "huggingface")
+    return plugin.factory(Corpus(texts), **resolve_options(plugin, {"checkpoint": str(folder), **options})).eval()
 
 
 def theirs(folder: Path) -> Any:
@@ -231,8 +231,8 @@ def test_without_transformers_the_extra_is_named(folders, monkeypatch):
 
 
 def test_a_changed_file_of_weights_is_noticed(folders):
-    entry = builtin_registry().entry("language_model", "huggingface")
-    found = {file.name for file in entry.declared(Pretrainable).files({"checkpoint": str(folders["Llama"])})}
+    plugin = builtin_registry().plugin("language_model", "huggingface")
+    found = {file.name for file in plugin.declared(Pretrainable).files({"checkpoint": str(folders["Llama"])})}
     assert found == {"config.json", "model.safetensors", "tokenizer.json"}
 
 

@@ -52,9 +52,9 @@ def parquet(tmp_path, monkeypatch) -> dict[str, Path]:
 
 
 def build(files: dict[str, Path], **options: Any) -> Dataset:
-    entry = builtin_registry().entry("dataset", NAME)
+    plugin = builtin_registry().plugin("dataset", NAME)
     written = {"source": {split: str(file) for split, file in files.items()}, "columns": COLUMNS, **options}
-    return entry.factory(**resolve_options(entry, written))
+    return plugin.factory(**resolve_options(plugin, written))
 
 
 COLUMNS = {"image": "img", "question": "ask", "group": "language"}

@@ -53,8 +53,8 @@ VARIANTS: dict[str, Any] = {
 
 def llama(folder: Path | str, **options: Any) -> Any:
     """The built-in decoder, its options checked as those of an experiment file are."""
-    entry = builtin_registry().entry("language_model", "llama")
-    return entry.factory(Corpus(texts), **resolve_options(entry, {"checkpoint": str(folder), **options})).eval()
+    plugin = builtin_registry().plugin("language_model", "llama")
+    return plugin.factory(Corpus(texts), **resolve_options(plugin, {"checkpoint": str(folder), **options})).eval()
 
 
 def reference(name: str = "tied") -> Any:

@@ -23,8 +23,8 @@ def squares(count: int) -> Dataset:
 
 def mixed(**options) -> Dataset:
     parts = {"small": squares(12), "large": squares(40), "other": squares(25)}
-    entry = small_registry().entry("dataset", "mixture")
-    return entry.factory(**resolve_options(entry, {"parts": parts, **options}))
+    plugin = small_registry().plugin("dataset", "mixture")
+    return plugin.factory(**resolve_options(plugin, {"parts": parts, **options}))
 
 
 def counts(dataset: Dataset) -> dict[str, int]:
@@ -93,7 +93,7 @@ def test_what_cannot_be_mixed_is_told():
         mixed(weights={"small": 1})
     augmenting = small_registry().create("dataset", "easy_vqa", flip=True)
     with pytest.raises(UserError, match="the part 'one' changes its images in training"):
-        small_registry().entry("dataset", "mixture").factory(parts={"one": augmenting})
+        small_registry().plugin("dataset", "mixture").factory(parts={"one": augmenting})
 
 
 def test_a_mixture_is_written_in_an_experiment_and_tells_what_its_parts_leave_out(tmp_path):

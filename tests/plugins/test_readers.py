@@ -29,8 +29,8 @@ def as_in_yaml(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(name: str, options: dict[str, Any]) -> Dataset:
-    entry = builtin_registry().entry("dataset", name.partition("/")[0])
-    return entry.factory(**resolve_options(entry, as_in_yaml(options)))
+    plugin = builtin_registry().plugin("dataset", name.partition("/")[0])
+    return plugin.factory(**resolve_options(plugin, as_in_yaml(options)))
 
 
 def made(name: str, folder: Path, **more: Any) -> tuple[Dataset, dict[str, Any]]:
@@ -235,9 +235,9 @@ def test_a_folder_can_hold_captions_alone(tmp_path):
 
 def test_every_reader_that_needs_files_is_tested_here():
     needing = {
-        entry.name
-        for entry in builtin_registry().entries("dataset")
-        if any(option.required for option in entry.options.values())
+        plugin.name
+        for plugin in builtin_registry().plugins("dataset")
+        if any(option.required for option in plugin.options.values())
     }
     assert needing - {"mixture", "huggingface_dataset"} == {name.partition("/")[0] for name in FORMATS}
 
@@ -260,8 +260,8 @@ def test_the_documentation_shows_options_that_are_accepted(dataset, tmp_path):
 
 def test_the_documentation_shows_every_reader():
     needing = {
-        entry.name
-        for entry in builtin_registry().entries("dataset")
-        if any(option.required for option in entry.options.values())
+        plugin.name
+        for plugin in builtin_registry().plugins("dataset")
+        if any(option.required for option in plugin.options.values())
     }
     assert {dataset["name"] for dataset in snippets()} == needing

@@ -44,8 +44,8 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def tower(folder: Path, **options: Any) -> Any:
-    entry = builtin_registry().entry("encoder", "timm")
-    return entry.factory(**resolve_options(entry, {"checkpoint": str(folder), **options})).eval()
+    plugin = builtin_registry().plugin("encoder", "timm")
+    return plugin.factory(**resolve_options(plugin, {"checkpoint": str(folder), **options})).eval()
 
 
 @pytest.mark.parametrize("name", TOWERS)

@@ -94,8 +94,8 @@ def save(name: str, folder: Path) -> Path:
 
 
 def tower(folder: Path | str, **options: Any) -> Any:
-    entry = builtin_registry().entry("encoder", "huggingface")
-    return entry.factory(**resolve_options(entry, {"checkpoint": str(folder), **options})).eval()
+    plugin = builtin_registry().plugin("encoder", "huggingface")
+    return plugin.factory(**resolve_options(plugin, {"checkpoint": str(folder), **options})).eval()
 
 
 def reference(name: str, folder: Path) -> Any:

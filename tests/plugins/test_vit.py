@@ -22,8 +22,8 @@ SMALL = {"image_size": 16, "patch_size": 4, "width": 24, "depth": 2, "heads": 3}
 def vit(**options: Any) -> Any:
     """The built-in encoder, its options checked as those of an experiment file are."""
     torch.manual_seed(0)
-    entry = builtin_registry().entry("encoder", "vit")
-    return entry.factory(**resolve_options(entry, options))
+    plugin = builtin_registry().plugin("encoder", "vit")
+    return plugin.factory(**resolve_options(plugin, options))
 
 
 def images(size: int = 16, count: int = 2) -> Tensor:

@@ -11,7 +11,7 @@ from workbench.runs.launch import make_launcher
 
 def test_an_experiment_that_names_no_launcher_has_the_usual_one(tmp_path):
     found = make_launcher(load(tmp_path), small_registry(), workers=3)
-    assert type(found) is small_registry().entry("launcher", "local").factory
+    assert type(found) is small_registry().plugin("launcher", "local").factory
     assert vars(found)["workers"] == 3
 
 

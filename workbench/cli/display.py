@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from workbench.registry import Entry, Option, Registry
+from workbench.registry import Option, Plugin, Registry
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
@@ -37,31 +37,31 @@ def show_plugins(console: Console, registry: Registry, kind: str | None = None) 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("kind", "name", "what it is", "options", "source"):
         table.add_column(title, overflow="fold")
-    for entry in registry.entries(kind):
-        options = "\n".join(escape(_option(option)) for option in entry.options.values())
-        table.add_row(entry.kind, entry.name, escape(entry.summary), options, escape(entry.source))
+    for plugin in registry.plugins(kind):
+        options = "\n".join(escape(_option(option)) for option in plugin.options.values())
+        table.add_row(plugin.kind, plugin.name, escape(plugin.summary), options, escape(plugin.source))
     console.print(table)
     for failure in registry.failures:
         console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False)
-    for entry in registry.entries(kind):
-        show_unread(console, entry)
+    for plugin in registry.plugins(kind):
+        show_unread(console, plugin)
 
 
-def show_plugin(console: Console, entry: Entry) -> None:
+def show_plugin(console: Console, plugin: Plugin) -> None:
     """A plugin's docstring, its options with what they mean, and a line to copy into an experiment file."""
     from workbench.conformance.unread import show_unread
 
-    console.print(f"{entry.kind} {entry.name}  ({entry.source})", style="bold", markup=False, highlight=False)
-    console.print(inspect.getdoc(entry.factory) or "", markup=False, highlight=False)
-    if entry.options:
+    console.print(f"{plugin.kind} {plugin.name}  ({plugin.source})", style="bold", markup=False, highlight=False)
+    console.print(inspect.getdoc(plugin.factory) or "", markup=False, highlight=False)
+    if plugin.options:
         console.print("\nOptions:")
-    for line in _meanings(entry.options.values(), console.width):
+    for line in _meanings(plugin.options.values(), console.width):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     example = ", ".join(
-        [f"name: {entry.name}", *(f"{each.name}: {_yaml(each.default)}" for each in entry.options.values())]
+        [f"name: {plugin.name}", *(f"{each.name}: {_yaml(each.default)}" for each in plugin.options.values())]
     )
-    console.print(f"\nIn an experiment file:\n  {entry.kind}: {{{example}}}", markup=False, highlight=False)
-    show_unread(console, entry)
+    console.print(f"\nIn an experiment file:\n  {plugin.kind}: {{{example}}}", markup=False, highlight=False)
+    show_unread(console, plugin)
 
 
 def show_plan(

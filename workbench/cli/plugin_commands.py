@@ -27,7 +27,7 @@ def plugins(
 
     registry = load_registry(plugin_folders(HERE, folders or ()))
     if kind and name:
-        show_plugin(Console(), registry.entry(kind, name))
+        show_plugin(Console(), registry.plugin(kind, name))
     else:
         show_plugins(Console(), registry, kind)
 

@@ -48,7 +48,7 @@ def _check_name(registry: Registry, kind: str, name: str) -> None:
             f"'{name}' cannot name a plugin: begin with a letter, go on with letters, digits, '_', '-' and '.', and do"
             " not begin with 'test_', which names its test"
         )
-    taken = [entry.source for entry in registry.entries(kind) if entry.name == name]
+    taken = [plugin.source for plugin in registry.plugins(kind) if plugin.name == name]
     if taken:
         raise UserError(f"there is already a {kind} '{name}', in {taken[0]}. Choose another name")
 

@@ -19,7 +19,7 @@ CARD, LICENCES = "README.md", "LICEN[SC]E*"
 
 def files_of(component: Component, registry: Registry) -> tuple[Path, ...]:
     """The files that give a component all its starting weights; none when the seed gives any."""
-    declared = registry.entry(component.kind, component.name).declared(Pretrainable)
+    declared = registry.plugin(component.kind, component.name).declared(Pretrainable)
     return tuple(Path(file) for file in declared.files(component.arguments()))
 
 

@@ -10,37 +10,37 @@ from workbench.config.component import Component
 from workbench.config.problems import Keys
 from workbench.config.validation_messages import Fault, label, shown
 from workbench.config.written import Resolved, Written
-from workbench.registry import Entry, Registry, RegistryError, check_options, resolve_options
+from workbench.registry import Plugin, Registry, RegistryError, check_options, resolve_options
 
 
 def check_component(kind: str, written: Any, keys: Keys, registry: Registry) -> list[Fault]:
     """What is wrong with a component as written, apart from options it still needs: they may have axes."""
-    entry, options, faults = _read_component(kind, written, keys, registry)
-    wrong = check_options(entry, options) if entry else ()
+    plugin, options, faults = _read_component(kind, written, keys, registry)
+    wrong = check_options(plugin, options) if plugin else ()
     return faults + [((*keys, option), message) for option, message in wrong if option in options]
 
 
 def resolve_component(kind: str, written: Written, registry: Registry, folder: Path) -> Resolved:
     """A component with its defaults filled in, or all that is wrong with it; nothing is raised. Paths among its options
     are relative to `folder`."""
-    entry, options, faults = _read_component(kind, written.value, written.keys, registry)
-    if entry is None:
+    plugin, options, faults = _read_component(kind, written.value, written.keys, registry)
+    if plugin is None:
         return Resolved(None, tuple(faults))
     places: dict[str, Keys] = {option: (*written.keys, option) for option in options}
     for option, (value, keys) in written.swept.items():
         if option in options and written.keys[0] != "base":
-            faults.append((keys, f"'{kind}.{option}' has an axis, and '{entry.name}' sets it too. Remove one of them"))
+            faults.append((keys, f"'{kind}.{option}' has an axis, and '{plugin.name}' sets it too. Remove one of them"))
         options[option] = value
         places[option] = keys
-    for option, inner in entry.options.items():
+    for option, inner in plugin.options.items():
         if inner.kind and isinstance(options.get(option), dict):
             options[option], more = _resolve_parts(inner.kind, options[option], places[option], registry, folder)
             faults += more
     try:
-        component = Component(kind, entry.name, resolve_options(entry, options), folder)
+        component = Component(kind, plugin.name, resolve_options(plugin, options), folder)
     except RegistryError:
-        for option, message in check_options(entry, options):
-            advice = _exclude_or_write_out(entry, option, written) if option not in entry.options else ""
+        for option, message in check_options(plugin, options):
+            advice = _exclude_or_write_out(plugin, option, written) if option not in plugin.options else ""
             faults.append((places.get(option, written.keys), message + advice))
         return Resolved(None, tuple(faults))
     return Resolved(None if faults else component, tuple(faults))
@@ -60,11 +60,11 @@ def _resolve_parts(
 
 def _read_component(
     kind: str, written: Any, keys: Keys, registry: Registry
-) -> tuple[Entry | None, dict[str, Any], list[Fault]]:
+) -> tuple[Plugin | None, dict[str, Any], list[Fault]]:
     """`mine` or `{name: mine, depth: 2}` -> the plugin and the options; without a plugin, what is wrong."""
     options = dict(written) if isinstance(written, dict) else {}
     name = options.pop("name", None) if isinstance(written, dict) else written
-    known = ", ".join(entry.name for entry in registry.entries(kind))
+    known = ", ".join(plugin.name for plugin in registry.plugins(kind))
     if written is None:
         message = f"'{kind}' is missing. Write '{kind}: NAME' in base, or vary it in grid or variants. Known: {known}"
         return None, {}, [(keys[:-1], message)]
@@ -76,15 +76,15 @@ def _read_component(
         )
         return None, {}, [(keys, f"{what}. Write 'NAME' or '{{name: NAME, option: value}}'. Known: {known}")]
     try:
-        return registry.entry(kind, name), options, []
+        return registry.plugin(kind, name), options, []
     except RegistryError as error:
         return None, {}, [((*keys, "name") if isinstance(written, dict) else keys, str(error))]
 
 
-def _exclude_or_write_out(entry: Entry, option: str, written: Written) -> str:
+def _exclude_or_write_out(plugin: Plugin, option: str, written: Written) -> str:
     if option not in written.swept:
         return ""
     return (
-        f". Exclude these trials (exclude: [{{{entry.kind}: {entry.name}}}]), or write the values out:"
-        f" {entry.kind}: [{entry.name}, {{name: OTHER, {option}: {label(written.swept[option][0])}}}]"
+        f". Exclude these trials (exclude: [{{{plugin.kind}: {plugin.name}}}]), or write the values out:"
+        f" {plugin.kind}: [{plugin.name}, {{name: OTHER, {option}: {label(written.swept[option][0])}}}]"
     )

@@ -104,7 +104,7 @@ def _check_only(registry: Registry, kind: str, names: str | tuple[str, ...], key
     faults = []
     for name in [names] if isinstance(names, str) else names:
         try:
-            registry.entry(kind, name)
+            registry.plugin(kind, name)
         except RegistryError as error:
             faults.append((keys, str(error)))
     return faults

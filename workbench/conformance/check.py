@@ -25,7 +25,7 @@ from workbench.conformance.reference_model import compose
 from workbench.conformance.rules import Subject
 from workbench.errors import UserError
 from workbench.model.build import arguments_of
-from workbench.registry import Entry, Registry, resolve_options
+from workbench.registry import Plugin, Registry, resolve_options
 
 RULES = {
     "encoder": encoders.RULES,
@@ -45,8 +45,8 @@ WIDTHS = (64, 96, 80, 112)  # of the reference decoder: one of them is a multipl
 
 def check(registry: Registry, kind: str, name: str, **options: Any) -> Iterator[RuleResult]:
     """Try a plugin with these options by every rule of its kind; `CannotCheck` where that cannot be done here."""
-    entry = registry.entry(kind, name)
-    return _examine(entry, resolve_options(entry, options))
+    plugin = registry.plugin(kind, name)
+    return _examine(plugin, resolve_options(plugin, options))
 
 
 def check_component(component: Component, registry: Registry) -> Iterator[RuleResult]:
@@ -55,16 +55,16 @@ def check_component(component: Component, registry: Registry) -> Iterator[RuleRe
         options = arguments_of(component, registry)
     except UserError as error:  # one of its own parts
         raise CannotCheck(str(error)) from error
-    yield from _examine(registry.entry(component.kind, component.name), options)
+    yield from _examine(registry.plugin(component.kind, component.name), options)
 
 
-def _examine(entry: Entry, options: Mapping[str, Any]) -> Iterator[RuleResult]:
-    return examine(_fitting(Subject(entry, options)), RULES[entry.kind])
+def _examine(plugin: Plugin, options: Mapping[str, Any]) -> Iterator[RuleResult]:
+    return examine(_fitting(Subject(plugin, options)), RULES[plugin.kind])
 
 
 def _fitting(subject: Subject) -> Subject:
     """Beside a reference decoder of a width that it takes: a number of heads has to divide it."""
-    if subject.entry.kind in SIZED:
+    if subject.plugin.kind in SIZED:
         for width in WIDTHS:
             sized = replace(subject, width=width)
             try:

@@ -19,7 +19,7 @@ from workbench.conformance.examine import CannotCheck
 from workbench.conformance.external_plugins import external_components
 from workbench.conformance.unread import show_unread
 from workbench.errors import UserError, did_you_mean
-from workbench.registry import Entry, Registry, load_registry
+from workbench.registry import Plugin, Registry, load_registry
 
 
 def check_path(path: Path | None, kind: str | None, console: Console, overrides: Sequence[str] = ()) -> bool:
@@ -28,16 +28,16 @@ def check_path(path: Path | None, kind: str | None, console: Console, overrides:
     registry = load_registry([] if path is None else [path])
     if kind is not None:
         registry.check_kind(kind)
-    entries = [entry for entry in registry.entries(kind) if _is_from(entry.source, path)]
+    plugins = [plugin for plugin in registry.plugins(kind) if _is_from(plugin.source, path)]
     failures = [failure for failure in registry.failures if _is_from(failure.source, path)]
-    if not entries and not failures:
+    if not plugins and not failures:
         raise UserError(
             f"there is no {kind or 'plugin'} in {path or 'plugins/'}. Give a plugin file or a folder of them"
         )
-    settings = _settings(overrides, entries, registry)
+    settings = _settings(overrides, plugins, registry)
     for failure in failures:
         console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False, soft_wrap=True)
-    kept = [_check_entry(entry, settings.get(entry.kind, {}), registry, console) for entry in entries]
+    kept = [_check_plugin(plugin, settings.get(plugin.kind, {}), registry, console) for plugin in plugins]
     return all(kept) and not failures
 
 
@@ -59,43 +59,43 @@ def _is_from(source: str, path: Path | None) -> bool:
     return (Path(built_in).resolve().parent / source).is_relative_to(path.resolve())
 
 
-def _settings(overrides: Sequence[str], entries: Sequence[Entry], registry: Registry) -> dict[str, dict[str, Any]]:
+def _settings(overrides: Sequence[str], plugins: Sequence[Plugin], registry: Registry) -> dict[str, dict[str, Any]]:
     """Options by kind; each of them is one of some plugin there."""
     settings = read_settings(overrides)
     for kind, options in settings.items():
         registry.check_kind(kind)
         if not isinstance(options, dict):
             raise UserError(f"--set {kind}={options}: give an option, as --set {kind}.OPTION=value")
-        known = {option for entry in entries if entry.kind == kind for option in entry.options}
+        known = {option for plugin in plugins if plugin.kind == kind for option in plugin.options}
         for option in [option for option in options if option not in known]:
             there = f"{did_you_mean(option, known)} Options: {', '.join(sorted(known)) or 'none'}"
             raise UserError(f"--set {kind}.{option}: no {kind} there has such an option.{there}")
     return settings
 
 
-def _check_entry(entry: Entry, settings: Mapping[str, Any], registry: Registry, console: Console) -> bool:
+def _check_plugin(plugin: Plugin, settings: Mapping[str, Any], registry: Registry, console: Console) -> bool:
     """Check a plugin with those of the settings that it knows."""
-    options = {option: value for option, value in settings.items() if option in entry.options}
-    needed = [option for name, option in entry.options.items() if option.required and name not in options]
+    options = {option: value for option, value in settings.items() if option in plugin.options}
+    needed = [option for name, option in plugin.options.items() if option.required and name not in options]
     if needed:
-        told = " ".join(f"--set {entry.kind}.{each.name}=..." for each in needed)
+        told = " ".join(f"--set {plugin.kind}.{each.name}=..." for each in needed)
         wanted = ", ".join(f"{each.name} ({each.type_name})" for each in needed)
         console.print(
-            f"{entry.kind} {entry.name}: not checked, since it needs {wanted}. Give it with {told}",
+            f"{plugin.kind} {plugin.name}: not checked, since it needs {wanted}. Give it with {told}",
             style="yellow",
             markup=False,
             soft_wrap=True,
         )
         return True
-    written = Written({"name": entry.name, **options}, (entry.kind,), {})
-    resolved = resolve_component(entry.kind, written, registry, Path())
+    written = Written({"name": plugin.name, **options}, (plugin.kind,), {})
+    resolved = resolve_component(plugin.kind, written, registry, Path())
     if resolved.value is None:
         raise UserError("; ".join(message for _, message in resolved.faults))
-    return _show(f"{entry.kind} {entry.name}", resolved.value, registry, console)
+    return _show(f"{plugin.kind} {plugin.name}", resolved.value, registry, console)
 
 
 def _show(name: str, component: Component, registry: Registry, console: Console) -> bool:
-    show_unread(console, registry.entry(component.kind, component.name))
+    show_unread(console, registry.plugin(component.kind, component.name))
     try:
         results = list(check_component(component, registry))
     except CannotCheck as reason:

@@ -13,7 +13,7 @@ import torch
 from workbench.conformance.random_numbers import random_states_restored
 from workbench.conformance.rules import Broken, Check, Rule, Subject
 from workbench.errors import UserError
-from workbench.registry import Entry
+from workbench.registry import Plugin
 
 
 class CannotCheck(UserError):
@@ -71,7 +71,7 @@ def _try(subject: Subject, rule: Rule) -> RuleResult:
             if (reason := _obstacle(error, building=not rule.needs)) is not None:
                 raise CannotCheck(reason) from error
             return RuleResult(
-                rule.title, False, f"it raised {type(error).__name__}: {error}{_place(error, subject.entry)}"
+                rule.title, False, f"it raised {type(error).__name__}: {error}{_place(error, subject.plugin)}"
             )
     return RuleResult(rule.title, True)
 
@@ -119,9 +119,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _place(error: BaseException, entry: Entry) -> str:
+def _place(error: BaseException, plugin: Plugin) -> str:
     """Where in the plugin's own file it happened, else where it was noticed."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if entry.source.endswith(Path(frame.filename).name)]
+    own = [frame for frame in frames if plugin.source.endswith(Path(frame.filename).name)]
     frame = (own or frames)[-1]
     return f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})"

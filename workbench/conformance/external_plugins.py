@@ -13,7 +13,7 @@ from workbench.registry import Registry
 def external_components(experiment: Experiment, registry: Registry) -> list[Component]:
     """Each once with each set of options, launcher and trackers included."""
     distinct = dict.fromkeys(_components(experiment))
-    return [each for each in distinct if not registry.entry(each.kind, each.name).built_in]
+    return [each for each in distinct if not registry.plugin(each.kind, each.name).built_in]
 
 
 def _components(experiment: Experiment) -> Iterator[Component]:

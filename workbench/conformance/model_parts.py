@@ -67,7 +67,7 @@ def it_can_be_planned_without_memory(subject: Subject) -> None:
     """`workbench plan` counts parameters on the meta device, where tensors have shapes and no values."""
     with torch.device("meta"):
         model = compose(subject)
-    values = [name for name, each in getattr(model, subject.entry.kind).named_parameters() if not each.is_meta]
+    values = [name for name, each in getattr(model, subject.plugin.kind).named_parameters() if not each.is_meta]
     expect(
         not values, f"its constructor puts {_some(values)} on a device of its own; leave the device to the workbench"
     )
@@ -75,7 +75,7 @@ def it_can_be_planned_without_memory(subject: Subject) -> None:
 
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """A parameter that no gradient reaches never trains, but is counted."""
-    unreached = [name for name in subject.once(trained)[1] if name.startswith(f"{subject.entry.kind}.")]
+    unreached = [name for name in subject.once(trained)[1] if name.startswith(f"{subject.plugin.kind}.")]
     expect(
         not unreached,
         f"no gradient reaches {_some(unreached)}, even after some steps: the forward pass does not use them, or"

@@ -33,7 +33,7 @@ def compose(subject: Subject) -> VisionLanguageModel:
 
     def part(kind: str, reference: Any, *positional: Any) -> Any:
         torch.manual_seed(1)
-        return subject.build(*positional) if subject.entry.kind == kind else reference(*positional)
+        return subject.build(*positional) if subject.plugin.kind == kind else reference(*positional)
 
     encoder = part("encoder", ReferenceEncoder)
     language_model = part("language_model", partial(ReferenceDecoder, width=subject.width), corpus())

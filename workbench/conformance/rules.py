@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from workbench.registry import Entry
+from workbench.registry import Plugin
 
 Made = TypeVar("Made")
 
@@ -26,7 +26,7 @@ class Broken(Exception):
 class Subject:
     """The plugin under test, with the options it is tested with, beside reference parts of that text width."""
 
-    entry: Entry
+    plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 64
     _made: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
@@ -34,7 +34,7 @@ class Subject:
     def build(self, *positional: Any) -> Any:
         """A new component, with the same random weights each time."""
         torch.manual_seed(2)
-        return self.entry.factory(*positional, **self.options)
+        return self.plugin.factory(*positional, **self.options)
 
     def once(self, make: Callable[[Subject], Made]) -> Made:
         """What `make` gives, made once for all rules that only look at it."""

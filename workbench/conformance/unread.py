@@ -20,7 +20,7 @@ from workbench.contracts.launcher import Launcher
 from workbench.contracts.metric import Metric
 from workbench.contracts.quantizer import Quantizer
 from workbench.contracts.tracker import Tracker
-from workbench.registry import Entry
+from workbench.registry import Plugin
 
 CONTRACTS: dict[str, type] = {
     each.kind: each
@@ -33,27 +33,27 @@ OF_CLASSES = ("packages", "files", "usual")  # asked before anything is built
 CLOSE = 0.85  # `fuse_imputs` is, to `fuse_inputs`
 
 
-def show_unread(console: Console, entry: Entry) -> None:
+def show_unread(console: Console, plugin: Plugin) -> None:
     """Tell of such names, a line each."""
-    for told in unread_names(entry):
-        console.print(f"note: {told} ({entry.source})", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for told in unread_names(plugin):
+        console.print(f"note: {told} ({plugin.source})", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def unread_names(entry: Entry) -> list[str]:
+def unread_names(plugin: Plugin) -> list[str]:
     """What is told of such names, a sentence each."""
-    contract = CONTRACTS[entry.kind]
-    plugin = entry.declared(contract)
-    if plugin is contract:
-        ignored = [name for name in OF_CLASSES if hasattr(contract, name) and hasattr(entry.factory, name)]
+    contract = CONTRACTS[plugin.kind]
+    declared = plugin.declared(contract)
+    if declared is contract:
+        ignored = [name for name in OF_CLASSES if hasattr(contract, name) and hasattr(plugin.factory, name)]
         return [
-            f"`{name}` of the {entry.kind} '{entry.name}' is not read: it is asked of a class derived from"
-            f" `{contract.__name__}`, and '{entry.name}' is registered with something else"
+            f"`{name}` of the {plugin.kind} '{plugin.name}' is not read: it is asked of a class derived from"
+            f" `{contract.__name__}`, and '{plugin.name}' is registered with something else"
             for name in ignored
         ]
-    classes = [each for each in plugin.__mro__ if not issubclass(contract, each)]
+    classes = [each for each in declared.__mro__ if not issubclass(contract, each)]
     own = {name for each in classes for name in vars(each) if not name.startswith("_")}
     return [
-        f"`{name}` of the {entry.kind} '{entry.name}' is no name of its contract. Did you mean `{meant}`?"
+        f"`{name}` of the {plugin.kind} '{plugin.name}' is no name of its contract. Did you mean `{meant}`?"
         for name in sorted(own)
         for meant in _meant(name, own, contract)
     ]

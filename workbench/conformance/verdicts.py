@@ -19,7 +19,7 @@ from workbench.conformance.isolated_check import TooLong, check_isolated
 from workbench.devices.capabilities import instructions
 from workbench.errors import UserError
 from workbench.package_code import EVALUATION, core_code, versions_of
-from workbench.registry import Entry, Registry
+from workbench.registry import Plugin, Registry
 from workbench.storage.atomic import storage_errors, write_text
 from workbench.storage.hashing import MadeOf, digest, key_of
 
@@ -120,13 +120,13 @@ def judge(experiment: Experiment, registry: Registry, artifacts: Path, ask: bool
     for component in external_components(experiment, registry):
         if component.kind in NOT_TRIED:
             continue
-        entry = registry.entry(component.kind, component.name)
-        key = key_of(_made_of(component, entry))
+        plugin = registry.plugin(component.kind, component.name)
+        key = key_of(_made_of(component, plugin))
         verdict = known.get(key)
         if verdict is None and ask:
             verdict, lasts = _ask(component, registry)
             new |= {key: verdict} if lasts else {}
-        found.append(Judged(component, entry.source, verdict or Verdict(obstacle=NOT_ASKED)))
+        found.append(Judged(component, plugin.source, verdict or Verdict(obstacle=NOT_ASKED)))
     return Judgement(tuple(found), new, file)
 
 
@@ -139,16 +139,16 @@ def _ask(component: Component, registry: Registry) -> tuple[Verdict, bool]:
     return Verdict(broken={each.title: each.why for each in results if not each.passed}), True
 
 
-def _made_of(component: Component, entry: Entry) -> MadeOf:
+def _made_of(component: Component, plugin: Plugin) -> MadeOf:
     """What a verdict depends on: the plugin with its options and files, the rules, and what computes."""
     return {
         "plugin": identity(component),
-        "code": entry.code_hash,
+        "code": plugin.code_hash,
         "files": str(sorted(_stamps(component, component.folder))),
         "python": sys.version,
         "processor": instructions(),
         **core_code((*EVALUATION, "conformance")),
-        **versions_of(entry.packages),
+        **versions_of(plugin.packages),
     }
 
 

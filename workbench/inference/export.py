@@ -207,7 +207,7 @@ def _copy_plugins(finished: FinishedTrial, folder: Path) -> None:
     """The sources of the trial's plugins from the user's own folders, with what they share."""
     own = finished.registry.folders
     for component in (*finished.trial.components.values(), *finished.trial.metrics):
-        file = Path(finished.registry.entry(component.kind, component.name).source).resolve()
+        file = Path(finished.registry.plugin(component.kind, component.name).source).resolve()
         if file.is_file() and any(each == file or each in file.parents for each in own):
             target = folder / component.kind
             target.mkdir(parents=True, exist_ok=True)

@@ -149,8 +149,8 @@ class _Album:
         options = dict(dataset_of(record.spec.get("dataset", {}), registry.by_name("dataset")))
         name = str(options.pop("name", ""))
         try:
-            entry = registry.entry("dataset", name)
-            self.dataset = entry.factory(**resolve_options(entry, options))
+            plugin = registry.plugin("dataset", name)
+            self.dataset = plugin.factory(**resolve_options(plugin, options))
         except Exception as error:  # whatever a user's plugin raises: the report shows it in the image's place
             self.reason = f"the dataset '{name}' cannot be opened: {error}"
 

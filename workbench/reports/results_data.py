@@ -110,7 +110,7 @@ def _metric(name: str, done: Sequence[Record], registry: Registry) -> Metric:
     """The metric with the options that the trials were evaluated with."""
     specs = [each for record in done for each in record.spec.get("metrics", []) if each["name"] == name]
     options = {key: value for key, value in specs[0].items() if key != "name"} if specs else {}
-    return registry.create("metric", name, **resolve_options(registry.entry("metric", name), options))
+    return registry.create("metric", name, **resolve_options(registry.plugin("metric", name), options))
 
 
 def _visual_gain(study: Study) -> Sample | None:

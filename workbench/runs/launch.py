@@ -20,10 +20,10 @@ def make_launcher(experiment: Experiment, registry: Registry, workers: int | Non
     if experiment.launcher is not None:
         name, options = experiment.launcher.name, experiment.launcher.arguments()
     else:
-        usual = [entry for entry in registry.entries(KIND) if entry.declared(Launcher).usual]
+        usual = [plugin for plugin in registry.plugins(KIND) if plugin.declared(Launcher).usual]
         name, options = usual[0].name, {}
     if workers is not None:
-        if "workers" not in registry.entry(KIND, name).options:
+        if "workers" not in registry.plugin(KIND, name).options:
             raise UserError(f"--workers does not fit: the launcher '{name}' has no option 'workers'")
         options["workers"] = workers
     return registry.create(KIND, name, **options)

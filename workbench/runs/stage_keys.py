@@ -48,8 +48,8 @@ class Ingredients:
         """The code of a plugin and of those among its options, and the packages they import or name."""
         made_of: MadeOf = {}
         for part in (component, *component.parts()):
-            entry = self.registry.entry(part.kind, part.name)
-            made_of |= {f"plugin:{entry.kind} {entry.name}": entry.code_hash, **versions_of(entry.packages)}
+            plugin = self.registry.plugin(part.kind, part.name)
+            made_of |= {f"plugin:{plugin.kind} {plugin.name}": plugin.code_hash, **versions_of(plugin.packages)}
         return made_of
 
     def files(self, component: Component) -> tuple[Path, ...]:
@@ -89,7 +89,7 @@ def _told(name: str, before: Mapping[str, str], now: Mapping[str, str], registry
         return f"{thing} {before.get(name, 'none')} -> {now.get(name, 'none')}"
     if what == "plugin":
         with suppress(UserError):  # it is not here any more
-            thing = registry.entry(*thing.split(" ", 1)).source
+            thing = registry.plugin(*thing.split(" ", 1)).source
     if what == "data":
         thing = f"the data of {thing}"
     return f"{thing} {'is new' if name not in before else 'is gone' if name not in now else 'changed'}"

@@ -79,7 +79,7 @@ def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
     here = core_code(tuple(name[len(CODE) :] for name in stage.made_of if name.startswith(CODE)))
     for name in stage.made_of:
         if name.startswith("plugin:"):
-            here[name] = registry.entry(*name.removeprefix("plugin:").split(" ", 1)).code_hash
+            here[name] = registry.plugin(*name.removeprefix("plugin:").split(" ", 1)).code_hash
         elif name.startswith("file:"):
             here[name] = file_hash(file_named(name.removeprefix("file:"), stage.trial, registry))
     changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)

@@ -37,15 +37,15 @@ def dataset_of(written: Any, datasets: Mapping[str, Any]) -> Any:
     """A dataset's name and options in a spec, and those of the datasets it is made of; `datasets` are those that the
     registry has, by name. An option that the plugin still has is left alone: what a user's own calls it is its own
     matter."""
-    entry = datasets.get(str(written.get("name"))) if isinstance(written, Mapping) else None
-    if entry is None:
+    plugin = datasets.get(str(written.get("name"))) if isinstance(written, Mapping) else None
+    if plugin is None:
         return written
-    known = entry.options
+    known = plugin.options
     told = _renamed(written, {old: new for old, new in KEYS.items() if old not in known and new in known})
     for name in told.keys() & known.keys():
         if known[name].kind == "dataset" and isinstance(told[name], Mapping):
             told[name] = {part: dataset_of(each, datasets) for part, each in told[name].items()}
-    if entry.built_in and isinstance(told.get("columns"), Mapping):
+    if plugin.built_in and isinstance(told.get("columns"), Mapping):
         told["columns"] = _renamed(told["columns"], KEYS)
     return told
 
