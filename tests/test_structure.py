@@ -117,6 +117,14 @@ def test_the_picture_of_the_house_shows_every_package_on_its_floor():
         assert all(room in drawn for room in floor)
 
 
+@pytest.mark.parametrize("file", [*CORE, *PLUGINS], ids=str)
+def test_a_file_and_a_function_can_be_read_at_a_sitting(file):
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    functions = [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef)]
+    long = [each.name for each in functions if (each.end_lineno or 0) - each.lineno + 1 > MOST_LINES_OF_A_FUNCTION]
+    assert long == []
+
+
 def test_few_modules_lie_beside_the_packages_and_their_names_are_on_the_list():
     assert len(BESIDE) <= MOST_MODULES
     assert "registry.py" in BESIDE
