@@ -107,10 +107,10 @@ def test_every_package_has_its_floor_and_every_floor_its_packages():
     assert len(FLOORS) <= 9
 
 
-def test_the_picture_of_the_house_shows_every_package_on_its_floor():
-    picture = (ROOT / "docs/floors.svg").read_text(encoding="utf-8")
+def test_the_drawing_of_the_house_shows_every_package_on_its_floor():
+    drawing = (ROOT / "docs/floors.svg").read_text(encoding="utf-8")
     for number, floor in enumerate(FLOORS, start=1):
-        drawn = picture.partition(f'<g id="floor-{number}">')[2].partition("</g>")[0]
+        drawn = drawing.partition(f'<g id="floor-{number}">')[2].partition("</g>")[0]
         packages = {room for room in floor if f"{room}.py" not in BESIDE}
         named = set(re.findall(r'class="package"[^>]*>(\w+)<', drawn))
         assert packages <= named <= floor
