@@ -44,7 +44,7 @@ def test_a_trial_is_its_phases_in_order_and_then_its_evaluation(tmp_path):
     assert [stage.name for stage in stages] == ["contrast", "tune", "adapt", "evaluate"]
     assert [stage.index for stage in stages] == [0, 1, 2, 3]
     assert [stage.evaluates for stage in stages] == [False, False, False, True]
-    assert [stage.alone for stage in stages] == [True, False, False, False]
+    assert [stage.encoder_only for stage in stages] == [True, False, False, False]
     assert [stage.before for stage in stages] == [None, *(stage.key for stage in stages[:-1])]
 
 
@@ -128,7 +128,7 @@ def test_a_change_makes_new_only_what_it_touches(tmp_path, change):
 def test_a_contrastive_phase_that_something_came_before_is_of_the_whole_model(tmp_path):
     experiment = load(tmp_path, "grid.fusion=[concat_projection, gated]", text=SMALL.replace(TUNE, TUNE + CONTRAST))
     assert shared(experiment) == [2, 2, 2]
-    assert not any(stage.alone for stages in chains(experiment) for stage in stages)
+    assert not any(stage.encoder_only for stages in chains(experiment) for stage in stages)
 
 
 def test_other_data_makes_every_stage_new(tmp_path):

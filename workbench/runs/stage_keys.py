@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SETTINGS, BEFORE = "settings", "before"
-ALONE = "alone"  # the trial that shares this stage with no other
+UNSHARED = "alone"  # the trial that shares this stage with no other
 MANY = 3  # changed files of the workbench: more are counted, not named
 
 
@@ -78,7 +78,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Reg
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     core = [name for name in changed if name.startswith(CODE)]
     many = [f"{len(core)} files of the workbench changed"] if len(core) > MANY else []
-    left = [name for name in changed if name not in (SETTINGS, BEFORE, ALONE, *(core if many else ()))]
+    left = [name for name in changed if name not in (SETTINGS, BEFORE, UNSHARED, *(core if many else ()))]
     told = many + [_told(name, before, now, registry) for name in left]
     return told or (["its settings changed"] if SETTINGS in changed else [])
 

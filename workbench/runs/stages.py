@@ -18,16 +18,16 @@ from workbench.config.component import Component
 from workbench.config.phase import Evaluation, Phase, trains_quantized
 from workbench.config.trial import Trial
 from workbench.package_code import ENCODING, EVALUATION, TRAINING, core_code
-from workbench.runs.stage_keys import ALONE, BEFORE, SETTINGS, Ingredients
+from workbench.runs.stage_keys import BEFORE, SETTINGS, UNSHARED, Ingredients
 from workbench.storage.hashing import MadeOf, digest, file_hash, key_of
 
 if TYPE_CHECKING:
     from workbench.model.image_features import NeededFeatures
     from workbench.registry import Registry
 
-ALONE_KINDS = ("dataset", "encoder")
+ENCODER_KINDS = ("dataset", "encoder")
 OUTSIDE = " (outside)"  # behind the name of the data whose images should look strange
-MODEL = (*ALONE_KINDS, "connector", "fusion", "language_model")
+MODEL = (*ENCODER_KINDS, "connector", "fusion", "language_model")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Stage:
         return self.index == len(self.trial.phases)
 
     @property
-    def alone(self) -> bool:
+    def encoder_only(self) -> bool:
         """Whether only the encoder takes part: a contrastive phase that nothing came before."""
         return not self.evaluates and self.before is None and self.trial.phases[self.index].objective == "contrastive"
 
@@ -98,7 +98,7 @@ class FeatureStage:
 
 
 @dataclass(frozen=True)
-class Parts:
+class SharedIngredients:
     """What the outcome of a stage depends on besides its settings and the stage before, sorted by name as `key_of`
     wants it; and the hashes of its components' specs."""
 
@@ -114,7 +114,7 @@ class Chains:
         self.ingredients = Ingredients(registry, fingerprint)
         self.share = share
         self._known: dict[tuple, Stage] = {}
-        self._shared: dict[tuple, Parts] = {}
+        self._shared: dict[tuple, SharedIngredients] = {}
 
     def chain(self, trial: Trial) -> list[Stage]:
         """The stages of a trial in order."""
@@ -141,40 +141,42 @@ class Chains:
     def _training(self, trial: Trial, index: int, before: str | None, kinds: Sequence[str]) -> Stage:
         """The stage of a phase. `kinds` of components take part in it: what is not among them may vary and share it."""
         phase = trial.phases[index]
-        alone = before is None and phase.objective == "contrastive"
-        components = [trial.components[kind] for kind in (ALONE_KINDS if alone else kinds)]
+        encoder_only = before is None and phase.objective == "contrastive"
+        components = [trial.components[kind] for kind in (ENCODER_KINDS if encoder_only else kinds)]
         own = None if self.share else trial.id
         known = (before, index, trial.seed, phase, trial.prompt, own, *components)
         found = self._known.get(known)
         if found is None:
-            parts = self._parts(trial, components, TRAINING)
-            settings = self._settings(trial, phase, "" if alone else trial.prompt, parts)
-            found = self._known[known] = self._stage(trial, index, phase.name, before, parts, settings)
+            shared = self._ingredients_of(trial, components, TRAINING)
+            settings = self._settings(trial, phase, "" if encoder_only else trial.prompt, shared)
+            found = self._known[known] = self._stage(trial, index, phase.name, before, shared, settings)
         return found
 
     def _evaluation(self, trial: Trial, before: str | None, kinds: Sequence[str]) -> Stage:
         components = [*(trial.components[kind] for kind in kinds), *trial.metrics]
-        parts = self._parts(trial, components, EVALUATION, trial.outside, trial.text_file)
-        settings = self._settings(trial, trial.evaluation, trial.prompt, parts)
-        return self._stage(trial, len(trial.phases), "evaluate", before, parts, settings)
+        shared = self._ingredients_of(trial, components, EVALUATION, trial.outside, trial.text_file)
+        settings = self._settings(trial, trial.evaluation, trial.prompt, shared)
+        return self._stage(trial, len(trial.phases), "evaluate", before, shared, settings)
 
-    def _stage(self, trial: Trial, index: int, name: str, before: str | None, parts: Parts, settings: str) -> Stage:
-        made_of = {**parts.made_of, SETTINGS: settings, BEFORE: before or ""}
+    def _stage(
+        self, trial: Trial, index: int, name: str, before: str | None, shared: SharedIngredients, settings: str
+    ) -> Stage:
+        made_of = {**shared.made_of, SETTINGS: settings, BEFORE: before or ""}
         if not self.share:
-            made_of[ALONE] = trial.id
+            made_of[UNSHARED] = trial.id
         return Stage(key_of(made_of), name, index, trial, before, made_of)
 
-    def _settings(self, trial: Trial, own: Phase | Evaluation, prompt: str, parts: Parts) -> str:
-        return digest([self.ingredients.spec(own), prompt, trial.seed, *parts.specs])
+    def _settings(self, trial: Trial, own: Phase | Evaluation, prompt: str, shared: SharedIngredients) -> str:
+        return digest([self.ingredients.spec(own), prompt, trial.seed, *shared.specs])
 
-    def _parts(
+    def _ingredients_of(
         self,
         trial: Trial,
         components: Sequence[Component],
         code: tuple[str, ...],
         outside: Component | None = None,
         text_file: Path | None = None,
-    ) -> Parts:
+    ) -> SharedIngredients:
         """What a stage has in common with others of the same components and the same code."""
         known = (code, text_file, outside, *components)
         found = self._shared.get(known)
@@ -185,7 +187,7 @@ class Chains:
             made_of |= self._outside(outside, trial) if outside else {}
             made_of |= {f"file:{trial.evaluation.text}": file_hash(text_file)} if text_file else {}
             specs = [self.ingredients.spec(each) for each in (*components, outside) if each]
-            found = self._shared[known] = Parts(dict(sorted(made_of.items())), specs)
+            found = self._shared[known] = SharedIngredients(dict(sorted(made_of.items())), specs)
         return found
 
     def _outside(self, dataset: Component, trial: Trial) -> MadeOf:

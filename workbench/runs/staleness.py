@@ -18,7 +18,7 @@ from workbench.config.resolve_components import resolve_component
 from workbench.config.written import Written
 from workbench.model.build import build
 from workbench.package_code import EVALUATION, core_code
-from workbench.runs.stage_keys import ALONE, BEFORE, SETTINGS, Ingredients, differences
+from workbench.runs.stage_keys import BEFORE, SETTINGS, UNSHARED, Ingredients, differences
 from workbench.runs.stages import OUTSIDE, Chains, Stage
 from workbench.runs.trial_data import TrialData
 from workbench.storage.hashing import MadeOf, canonical, file_hash
@@ -87,7 +87,7 @@ def _since(record: Record, stage: Stage, registry: Registry) -> list[str]:
         return []
     made_of = record.provenance["made_of"]
     told = differences(made_of, stage.made_of, registry)
-    return told or ([] if ALONE in made_of else ["its settings changed"])
+    return told or ([] if UNSHARED in made_of else ["its settings changed"])
 
 
 class _Now:
@@ -122,7 +122,7 @@ class _Now:
         made_of = {name: each for name, each in record.provenance["made_of"].items() if name not in (SETTINGS, BEFORE)}
         if missing:  # of what is not here nobody knows whether it is gone
             made_of = {name: each for name, each in made_of.items() if name in now}
-        return differences({name: each for name, each in made_of.items() if name != ALONE}, now, self.registry)
+        return differences({name: each for name, each in made_of.items() if name != UNSHARED}, now, self.registry)
 
     def _part(self, kind: str, written: Any, folder: Path, mark: str) -> tuple[MadeOf, tuple[str, ...]]:
         known = kind, canonical(written), folder, mark

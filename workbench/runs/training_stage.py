@@ -51,7 +51,7 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     place.store.write(
         stage.key,
         weights=_kept_weights(stage, built),
-        tokenizer=None if stage.alone else model.language_model.tokenizer.json(),
+        tokenizer=None if stage.encoder_only else model.language_model.tokenizer.json(),
         summary=summary,
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
         kept={each.step: each.weights for each in trained.kept},
@@ -79,7 +79,7 @@ def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: i
 
 def _kept_weights(stage: Stage, built: RestoredModel) -> dict[str, torch.Tensor]:
     """What a training stage leaves: all weights but those that are still as their files have them."""
-    module = built.model.encoder if stage.alone else built.model
+    module = built.model.encoder if stage.encoder_only else built.model
     weights = module.state_dict(keep_vars=True)
     return {name: each for name, each in weights.items() if each.requires_grad or not built.as_in_files(name, each)}
 
