@@ -95,14 +95,14 @@ def run(
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
     with _interruptible():
         experiment, registry = load(file, overrides, folders, results, device)
-        launcher, where = make_launcher(experiment, registry, workers), find_device(device)
+        launcher, device = make_launcher(experiment, registry, workers), find_device(device)
         judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
         if not unchecked:
             judgement.refuse_broken(file)
         show_contracts(Console(), judgement.judged)
         retrying, most = retry is not None, _bytes(feature_gb)
         options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement)
-        outcome = run_experiment(experiment, registry, results, launcher, where, Console(), options)
+        outcome = run_experiment(experiment, registry, results, launcher, device, Console(), options)
     show_outcome(Console(), experiment, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(experiment.trials):
         raise typer.Exit(FAILED)

@@ -64,9 +64,9 @@ def make_vqa(files: Sequence[Path], out: Path, seed: int = 0, most: int = 3) -> 
     if out.suffix != ".jsonl":
         raise DataError(f"{out} should end with .jsonl, as the file of questions that is written")
     images, categories = read_coco(files)
-    chance = random.Random(seed)
-    found = [*_whether(images, categories, chance, most), *_how_many(images, chance, most)]
-    found += _what_color(images, categories, chance, most)
+    generator = random.Random(seed)
+    found = [*_whether(images, categories, generator, most), *_how_many(images, generator, most)]
+    found += _what_color(images, categories, generator, most)
     if not found:
         raise DataError(f"{', '.join(map(str, files))}: no question follows from these annotations")
     place = {image.name: number for number, image in enumerate(images)}
@@ -121,12 +121,12 @@ def _note(entry: Entry, image: CocoImage, categories: dict[str, str]) -> None:
 
 
 def _whether(
-    images: Sequence[CocoImage], categories: Sequence[str], chance: random.Random, most: int
+    images: Sequence[CocoImage], categories: Sequence[str], generator: random.Random, most: int
 ) -> Iterator[Question]:
     """As many images without a category as with it."""
     having: dict[str, list[CocoImage]] = defaultdict(list)
     for image in images:
-        for name in _some(image.present, most, chance):
+        for name in _some(image.present, most, generator):
             having[name].append(image)
     for name in categories:
         without = [image for image in images if name not in image.counts and name not in image.crowds]
@@ -134,21 +134,21 @@ def _whether(
         article = "an" if name[0] in "aeiou" else "a"
         asked = f"are there any {name}" if is_plural(name) else f"is there {article} {name}"
         for answer, some in (("yes", having[name]), ("no", without)):
-            for image in _some(some, count, chance):
+            for image in _some(some, count, generator):
                 yield Question(image.name, f"{asked} in the picture?", (answer,), "is there")
 
 
-def _how_many(images: Sequence[CocoImage], chance: random.Random, most: int) -> Iterator[Question]:
+def _how_many(images: Sequence[CocoImage], generator: random.Random, most: int) -> Iterator[Question]:
     """Of what stands in no crowd."""
     for image in images:
         sure = [name for name in image.present if name not in image.crowds and image.counts[name] <= MOST_COUNTED]
-        for name in _some(sure, most, chance):
+        for name in _some(sure, most, generator):
             count = str(image.counts[name])
             yield Question(image.name, f"how many {plural(name)} are in the picture?", (count,), "how many")
 
 
 def _what_color(
-    images: Sequence[CocoImage], categories: Sequence[str], chance: random.Random, most: int
+    images: Sequence[CocoImage], categories: Sequence[str], generator: random.Random, most: int
 ) -> Iterator[Question]:
     """Of things that all captions which give one give the same color. Several of a category may differ: not asked."""
     known = set(categories)
@@ -159,7 +159,7 @@ def _what_color(
             for name, said in sorted(colors.items())
             if len(said) == 1 and _is_one(name, said, image, known)
         ]
-        for name, color in _some(sure, most, chance):
+        for name, color in _some(sure, most, generator):
             yield Question(image.name, f"what color is the {name}?", (color,), "what color")
 
 
@@ -180,8 +180,8 @@ def _is_one(name: str, said: Counter[str], image: CocoImage, known: set[str]) ->
     return sum(said.values()) >= AGREE and not name.endswith("s") and name not in COLORS
 
 
-def _some(items: Sequence[Item], most: int, chance: random.Random) -> list[Item]:
+def _some(items: Sequence[Item], most: int, generator: random.Random) -> list[Item]:
     """At most so many, in their order."""
     if len(items) <= most:
         return list(items)
-    return [items[number] for number in sorted(chance.sample(range(len(items)), most))]
+    return [items[number] for number in sorted(generator.sample(range(len(items)), most))]

@@ -67,7 +67,7 @@ def evaluate(
             examples = [grouped[each] for each in sets]
             seen, _, batch = predictor.read(sets, tokens.of, examples, answered=True)
             seen = seen.to(device)
-            visions = _visions(model, seen, grey, batch.views) if batch.views else _of_images(model, seen, empty)
+            visions = _by_set(model, seen, grey, batch.views) if batch.views else _by_image(model, seen, empty)
             for condition, vision in visions:
                 for prediction in _ask(predictor, vision, examples, batch):
                     found[condition][prediction.example.id] = prediction
@@ -107,7 +107,7 @@ def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: i
         yield order[start:end]
 
 
-def _of_images(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterator[tuple[str, Any]]:
+def _by_image(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterator[tuple[str, Any]]:
     """Each condition with what the model sees under it: the tokens [P,N,Dv] of an image each, a grey one for all, that
     of another."""
     seen = model.see_tokens(tokens)
@@ -116,7 +116,7 @@ def _of_images(model: VisionLanguageModel, tokens: Tensor, grey: Any) -> Iterato
     yield "shuffled", all_tensors(seen, lambda tensor: tensor.roll(1, 0))
 
 
-def _visions(model: VisionLanguageModel, tokens: Tensor, grey: Tensor, views: Views) -> Iterator[tuple[str, Any]]:
+def _by_set(model: VisionLanguageModel, tokens: Tensor, grey: Tensor, views: Views) -> Iterator[tuple[str, Any]]:
     """The same for sets of views: under each condition every set has as many. tokens [P,N,Dv], grey [1,N,Dv]."""
     yield "image", model.see_tokens(tokens, views)
     yield "no_image", model.see_tokens(grey.expand_as(tokens), views)

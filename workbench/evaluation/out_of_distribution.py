@@ -9,8 +9,8 @@ the higher the stranger:
   et al. 2022, https://arxiv.org/abs/2204.06507, section 3). It is the encoder's alone. Images with tiles count as
   wholes, and of several images the strangest.
 
-How well each tells the two kinds apart is its AUROC: the chance that an image from outside looks stranger than one of
-the evaluation.
+How well each tells the two kinds apart is its AUROC: the probability that an image from outside looks stranger than
+one of the evaluation.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class OutOfDistributionScores:
 
 
 def auroc(inside: numpy.ndarray, outside: numpy.ndarray) -> float:
-    """The chance that one of `outside` is greater than one of `inside`, ties counting half (Mann-Whitney's U)."""
+    """The probability that one of `outside` is greater than one of `inside`, ties counting half (Mann-Whitney's U)."""
     from scipy import stats  # it takes a second to import, which a plan need not wait for
 
     ranks = stats.rankdata(numpy.concatenate([inside, outside]))[len(inside) :]

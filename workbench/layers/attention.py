@@ -23,7 +23,7 @@ def attend(
 
     mask [R,1,S,K] bool, None: everything may be looked at. With fewer heads G of keys than of queries, H / G
     neighbouring heads of queries share one (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245). Products are
-    multiplied by `scale`, 1 / sqrt(E) by default, and weights dropped with the chance `dropout`.
+    multiplied by `scale`, 1 / sqrt(E) by default, and weights dropped with probability `dropout`.
 
     On a CPU the kernel is slower in bf16 than in fp32, and its backward pass several times so: it runs in fp32.
     """

@@ -168,8 +168,8 @@ def _choose(logits: Tensor, temperature: float, generator: torch.Generator | Non
     """logits [R,Q,V] -> ids [R,Q]."""
     if temperature <= 0:
         return logits.argmax(-1)
-    chances = torch.softmax(logits / temperature, dim=-1)
-    return torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
+    probabilities = torch.softmax(logits / temperature, dim=-1)
+    return torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
 
 
 def _until(ids: list[int], end: int) -> list[int]:

@@ -77,9 +77,9 @@ def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int 
     error = math.sqrt(from_images + from_seeds)
     ends = numpy.outer(weights[used], sample.limits)  # [T,2]
     possible = float(ends.min(1).sum()), float(ends.max(1).sum())
-    chances = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
-    interval = _interval(estimate, replicates, freedom, chances[1:], possible)
-    p = max(_two_sided(estimate, each, own, sample.images) for each, own in chances)
+    errors = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
+    interval = _interval(estimate, replicates, freedom, errors[1:], possible)
+    p = max(_two_sided(estimate, each, own, sample.images) for each, own in errors)
     return Inference(interval, error, p)
 
 

@@ -40,8 +40,8 @@ def prepare(
     from torch import _dynamo  # noqa: F401 (the first optimizer loads it, in a second that is not its stage's)
 
     compute_repeatably(device)
-    where = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
-    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, where, snapshot_seconds)
+    provenance = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
+    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, provenance, snapshot_seconds)
     return partial(do_stage, place)
 
 

@@ -82,21 +82,21 @@ class Probe:
         built = self._built(stage)
         prepare_for_evaluation(built, trial, self.planner.registry)
         model = built.model
-        asked = trial.evaluation
-        sets = list(examples_by_image(dataset, asked))
-        few = sets[: STEPS * asked.batch]
+        settings = trial.evaluation
+        sets = list(examples_by_image(dataset, settings))
+        few = sets[: STEPS * settings.batch]
         keys, encoding = distinct(few), 0.0
         if stage.key in self.plan.features:
-            features = _stand_in(keys, model.encoder, asked.precision)
+            features = _stand_in(keys, model.encoder, settings.precision)
         else:
             clock = _Clock()
-            features = Features([self._encode(keys, dataset, model.encoder, asked.precision, clock)])
+            features = Features([self._encode(keys, dataset, model.encoder, settings.precision, clock)])
             encoding = clock.each() / BATCH
         answers = _Clock()
-        short = asked.model_copy(update={"limit": len(few)})
+        short = settings.model_copy(update={"limit": len(few)})
         predictor = Predictor(model, trial.prompt, short)
         evaluate(predictor, dataset, trial.seed, lambda *_: answers.tick(), features)
-        return len(distinct(sets)) * encoding + len(sets) * answers.each() / asked.batch
+        return len(distinct(sets)) * encoding + len(sets) * answers.each() / settings.batch
 
     def _encode(
         self, keys: Sequence[str], dataset: Dataset, encoder: Encoder, precision: str, clock: _Clock

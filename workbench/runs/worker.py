@@ -72,7 +72,7 @@ def error_of(error: BaseException) -> dict[str, Any]:
     """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
     go well another time: memory or disk ran out, or the sources changed under the run."""
     shown = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
-    found = {"type": type(error).__name__, "message": str(error), "traceback": shown, "transient": _passes(error)}
+    found = {"type": type(error).__name__, "message": str(error), "traceback": shown, "transient": _is_transient(error)}
     key = error.key if isinstance(error, UserError) else None
     return found if key is None else {**found, "key": key}
 
@@ -121,7 +121,7 @@ class _Inbox:
             self._arrived.release()
 
 
-def _passes(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, UserError) and error.transient):
         return True
     system = error if isinstance(error, OSError) else error.__cause__
