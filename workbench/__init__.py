@@ -1,6 +1,6 @@
 """A research workbench for vision-language models.
 
-This page is what a plugin author imports, and nothing else::
+This is the *page* of plugin authors: what a plugin imports, and nothing else::
 
     from workbench import Fusion, hookimpl
 

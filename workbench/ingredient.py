@@ -1,6 +1,7 @@
 """What the workbench asks of a plugin's class before anything is built: what its numbers depend on besides its code.
 
-Both are read from the class that is registered. A factory that is a function has neither: it stands for the defaults.
+`packages` and `files` are read from the class that is registered. A factory that is a function has neither, and the
+defaults here count.
 """
 
 from __future__ import annotations

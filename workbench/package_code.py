@@ -1,7 +1,8 @@
-"""The workbench's own code that makes the numbers of a stage, as ingredients of its key.
+"""Which files of the workbench compute the numbers of a stage: their code is part of the stage's key.
 
-What computes a number lives in the folders that are listed here; what does not, does not. Of the folders that do other
-work as well, single files are listed. A change is told file by file, and comments and docstrings are none.
+A key is the hash of all that a stage depends on (`runs/stage_keys.py`): when one of these files changes, the stage is
+done anew. A module that computes a number has to lie in a folder that is listed here, and one that computes none
+elsewhere; of folders that do other work as well, single files are listed. Comments and docstrings are no change.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ RESERVED_NAMES = ("artifacts",)  # `results/artifacts` is where all experiments 
 
 
 class ExperimentFile(Settings, frozen=True):
-    """The keys of an experiment file."""
+    """The keys of an experiment file at its top level, as they are written: no plugin is looked up yet."""
 
     name: str = Field(default="", description="names its folder under `results/`; by default the file's name")
     question: str = Field(default="", description="what is asked, in a sentence; the report begins with it")

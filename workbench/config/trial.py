@@ -33,7 +33,7 @@ class Trial:
     evaluation: Evaluation
     prompt: str
     seed: int
-    outside: Component | None = None  # the dataset whose images the model should find strange
+    outside: Component | None = None  # `evaluation.outside`: a dataset whose images the model should find strange
 
     def spec(self) -> dict[str, Any]:
         """Everything the outcome depends on, as plain JSON values."""

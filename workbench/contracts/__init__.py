@@ -1,7 +1,8 @@
 """What each kind of plugin provides: one small base class a kind, and the values that cross between them.
 
 Letters in shapes: P images, R rows, G sets of images, N image tokens, M image tokens after the connector, T text
-tokens, S sequence (text and, under scheme A, image tokens), Dv vision width, D text width, V vocabulary.
+tokens, S sequence (text and, under scheme A, image tokens), Dv vision width (behind the connector that of its `shape`),
+D text width, V vocabulary.
 
 A **row** holds one image, or a set of several, and one or more questions about it, one after the other. Each
 question with its answer is a *segment* 1, 2, ...; what they share (the beginning of the prompt with `<image>`) is

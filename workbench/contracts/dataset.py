@@ -35,7 +35,7 @@ class Dataset(Ingredient):
         raise NotImplementedError
 
     def splits(self) -> Sequence[str]:
-        """The splits there are."""
+        """The splits that `examples` knows: phases train on `train`, an evaluation names its own."""
         return ("train", "test")
 
     def tasks(self) -> Sequence[str]:

@@ -65,7 +65,7 @@ class Tell(Protocol):
         ...
 
 
-Do = Callable[[Any, Tell], None]
+Do = Callable[[Any, Tell], None]  # does one job, whatever the run's jobs are, and tells how far it is
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Metric(Pretrainable):
         return {}
 
 
+# What a model sees when it is asked: the right image, and as controls an even grey one and that of another question.
 CONDITIONS = ("image", "no_image", "shuffled")
 
 

@@ -37,7 +37,7 @@ class Sampler:
         return torch.tensor([places[each] for each in self._waiting], dtype=torch.long)
 
     def restore(self, waiting: Tensor) -> None:
-        """Go on with that rest."""
+        """Go on with the pass that `state` gave the rest of."""
         self._waiting = [self.sets[place] for place in waiting.tolist()]
 
 

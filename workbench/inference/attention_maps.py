@@ -39,7 +39,7 @@ class WordMaps:
 
     @property
     def answer(self) -> str:
-        """The whole answer."""
+        """The answer whose words these are, parted by spaces."""
         return " ".join(self.words)
 
 

@@ -152,7 +152,7 @@ class _Questions:
 
 
 def _most_questions(batch: Batch) -> int:
-    """The most questions in a row."""
+    """How many questions the fullest row has: its segments count them from 1."""
     return int(batch.segments.max())
 
 

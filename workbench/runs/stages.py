@@ -76,7 +76,8 @@ class FeatureStage:
     """The tokens of some images, from an encoder that no later stage of the chain changes.
 
     `before` is the key of the stage that last changed the encoder, if any did, and `source` of the one whose weights
-    are read; `part` are the first image and the one behind the last, in the order of `look`.
+    are read. `look` says which images, in which order and precision; `part` are the first of them and the one behind
+    the last.
     """
 
     key: str
@@ -177,7 +178,7 @@ class Chains:
         outside: Component | None = None,
         text_file: Path | None = None,
     ) -> SharedIngredients:
-        """What a stage has in common with others of the same components and the same code."""
+        """What a stage depends on that others of the same components and the same code depend on too."""
         known = (code, text_file, outside, *components)
         found = self._shared.get(known)
         if found is None:

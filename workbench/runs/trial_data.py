@@ -33,7 +33,7 @@ class TrialData:
         return self._of_data(trial, "made", lambda: self._memo.once(("made", _spec(trial)), make))
 
     def fingerprint(self, trial: Trial) -> str:
-        """That of the trial's data, as its dataset gives it."""
+        """What tells the trial's data from any other: `Dataset.fingerprint`, a part of the keys of its stages."""
         return self._of_data(trial, "print", lambda: self.dataset(trial).fingerprint())
 
     def images(self, trial: Trial, look: NeededFeatures) -> tuple[str, ...]:

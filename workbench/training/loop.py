@@ -142,7 +142,7 @@ class Training:
         return self.curve[-1]
 
     def compile(self) -> None:
-        """Compile the hot part on the phase's first batch, whichever step training goes on from: compiled code may
+        """Compile forward and loss on the phase's first batch, whichever step training goes on from: compiled code may
         depend on the shapes it saw first. What is drawn and computed here is forgotten."""
         self.objective.hot = torch.compile(self.objective.mean, dynamic=True)
         before = self.snapshot()

@@ -62,7 +62,7 @@ class Answers:
         order = needed_by_phase(phase).images(data.dataset) if self.frozen else ()
         some = bool(order) and passes_of(phase, len(order)) < 1
         self.tokens = FrozenTokens(model.encoder, data.images, phase.precision, device, data.features, order, some)
-        self.hot: Callable[..., Tensor] = self.mean
+        self.hot: Callable[..., Tensor] = self.mean  # or that compiled
 
     def train(self) -> None:
         """Into training mode, but for a frozen encoder: dropout would only blur what it sees."""
@@ -87,7 +87,8 @@ class Answers:
         return self.hot(batch.seen, batch.text)
 
     def mean(self, seen: Tensor, batch: Batch) -> Tensor:
-        """The hot part, which can be compiled."""
+        """seen [P,3,H,W], of a frozen encoder [P,N,Dv] -> the mean loss of the answer tokens []. This is what
+        `compile: true` compiles; making the batch is not part of it."""
         tokens = seen if self.frozen else self.module.encoder(seen)
         return self.module.token_losses(self.module.see_tokens(tokens, batch.views), batch).mean()
 
@@ -109,7 +110,7 @@ class Contrast:
         self.data = data
         self.device = device
         self.tokens = FrozenTokens(model.encoder, data.images, "fp32", device, None, ())  # none: the encoder trains
-        self.hot: Callable[..., Tensor] = self.mean
+        self.hot: Callable[..., Tensor] = self.mean  # or that compiled
 
     def train(self) -> None:
         """Into training mode: encoder, text tower and projections all train."""
@@ -129,7 +130,7 @@ class Contrast:
         return self.hot(batch.seen, batch.text)
 
     def mean(self, images: Tensor, captions: Sequence[str]) -> Tensor:
-        """The hot part, which can be compiled."""
+        """images [P,3,H,W] and their P captions -> the contrastive loss []; what `compile: true` compiles."""
         return self.module(images, captions)
 
 

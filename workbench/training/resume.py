@@ -42,7 +42,7 @@ class Snapshot:
         return cls(step, tensors, {part: values for part, (_, values) in states.items()})
 
     def part(self, name: str) -> State:
-        """The state of one part."""
+        """The state that a part of the phase gave, such as `optimizer`, under the names it gave."""
         return without_prefix(name, self.tensors), self.values[name]
 
 
