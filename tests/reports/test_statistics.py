@@ -11,12 +11,12 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.reports.made_samples import sample_of
 from workbench.reports.bootstrap import resampled_means
-from workbench.reports.statistics import Sample, holm, infer
+from workbench.reports.statistics import Sample, estimate_of, holm
 
 
 def test_the_interval_of_a_mean_is_the_normal_interval_of_the_textbook():
     scores = numpy.random.default_rng(3).normal(0.3, 1.0, (1, 400))
-    found = infer(sample_of(scores, resamples=20_000), numpy.ones(1), ["only"])
+    found = estimate_of(sample_of(scores, resamples=20_000), numpy.ones(1), ["only"])
     error = scores.std() / math.sqrt(400)
     assert found.error == pytest.approx(error, rel=0.02)
     assert found.interval.low == pytest.approx(scores.mean() - 1.96 * error, abs=0.05 * error)
@@ -28,7 +28,7 @@ def test_with_seed_noise_alone_the_interval_is_students():
     """Every image scores alike, so only the three seeds differ: the t interval of three numbers."""
     values = numpy.array([0.70, 0.74, 0.69])
     sample = sample_of(numpy.repeat(values[:, None], 50, axis=1), ["0", "1", "2"], resamples=50_000)
-    found = infer(sample, numpy.full(3, 1 / 3), ["cell"] * 3)
+    found = estimate_of(sample, numpy.full(3, 1 / 3), ["cell"] * 3)
     low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
     assert found.interval.low == pytest.approx(low, abs=0.002)
     assert found.interval.high == pytest.approx(high, abs=0.002)
@@ -38,9 +38,9 @@ def test_with_seed_noise_alone_the_interval_is_students():
 def test_questions_of_one_image_are_not_counted_as_independent():
     """Ten equal questions an image say no more than one: the interval must not shrink."""
     scores = (numpy.random.default_rng(1).uniform(size=(1, 200)) < 0.7).astype(float)
-    one = infer(sample_of(scores), numpy.ones(1), ["only"])
+    one = estimate_of(sample_of(scores), numpy.ones(1), ["only"])
     means = resampled_means(10 * scores, numpy.full_like(scores, 10))
-    ten = infer(Sample(scores.mean(1), means, ["0"], 200), numpy.ones(1), ["only"])
+    ten = estimate_of(Sample(scores.mean(1), means, ["0"], 200), numpy.ones(1), ["only"])
     assert ten.error == pytest.approx(one.error)
 
 
@@ -48,8 +48,8 @@ def test_what_is_hard_for_both_cancels_in_a_paired_difference():
     random = numpy.random.default_rng(5)
     hard = random.normal(size=300)
     sample = sample_of(numpy.stack([hard, hard + 0.05 + 0.1 * random.normal(size=300)]))
-    alone = infer(sample, numpy.array([0.0, 1.0]), ["a", "b"])
-    paired = infer(sample, numpy.array([-1.0, 1.0]), ["a", "b"])
+    alone = estimate_of(sample, numpy.array([0.0, 1.0]), ["a", "b"])
+    paired = estimate_of(sample, numpy.array([-1.0, 1.0]), ["a", "b"])
     assert paired.error < alone.error / 5
     assert paired.p < 0.001
 
@@ -64,7 +64,7 @@ def test_intervals_cover_the_truth_about_95_times_in_100(seeds: int):
         luck = random.normal(size=(seeds, 1)) * (0.1 if seeds > 1 else 0.0)
         scores = hard + luck + 0.3 * random.normal(size=(seeds, images))
         names = [str(each) for each in range(seeds)]
-        interval = infer(sample_of(scores, names, 300), numpy.full(seeds, 1 / seeds), ["cell"] * seeds).interval
+        interval = estimate_of(sample_of(scores, names, 300), numpy.full(seeds, 1 / seeds), ["cell"] * seeds).interval
         covered += interval.low <= 0 <= interval.high
     assert 0.92 <= covered / studies <= 0.99
 
@@ -80,7 +80,7 @@ def test_seeds_that_agree_by_luck_prove_nothing(seeds: int):
     for _ in range(studies):
         luck = numpy.concatenate([5 * random.normal(size=seeds), numpy.zeros(seeds)]) + random.normal() * (weights > 0)
         images = random.normal(size=(100, 1)) * (weights > 0)
-        found = infer(Sample(luck, luck + images, names, 1000), weights, groups)
+        found = estimate_of(Sample(luck, luck + images, names, 1000), weights, groups)
         ps.append(found.p)
         covered += found.interval.low <= 0 <= found.interval.high
     assert 0.93 <= covered / studies <= 0.97
@@ -91,8 +91,8 @@ def test_seeds_that_agree_by_luck_prove_nothing(seeds: int):
 def test_seeds_that_disagree_widen_the_interval():
     scores = 0.2 * numpy.random.default_rng(4).normal(size=(3, 200))
     names, weights, cell = ["0", "1", "2"], numpy.full(3, 1 / 3), ["cell"] * 3
-    calm = infer(sample_of(scores, names), weights, cell)
-    wild = infer(sample_of(scores + numpy.array([[-0.2], [0.0], [0.2]]), names), weights, cell)
+    calm = estimate_of(sample_of(scores, names), weights, cell)
+    wild = estimate_of(sample_of(scores + numpy.array([[-0.2], [0.0], [0.2]]), names), weights, cell)
     assert wild.error > 3 * calm.error
 
 

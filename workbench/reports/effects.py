@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.reports.design import Design
-from workbench.reports.statistics import LEVEL, Inference, Interval, Sample, holm, infer
+from workbench.reports.statistics import LEVEL, Estimate, Interval, Sample, estimate_of, holm
 
 BASELINE, BETTER, WORSE, UNCLEAR, NO_RESULT = "baseline", "better", "worse", "not distinguishable", "no result"
 
@@ -50,17 +50,17 @@ def best_effect(effects: Sequence[Effect], higher_is_better: bool) -> Effect:
 
 
 def _mean(design: Design, sample: Sample, label: str) -> Interval:
-    return infer(sample, design.weights(label, design.cells_for(label)), design.groups).interval
+    return estimate_of(sample, design.weights(label, design.cells_for(label)), design.groups).interval
 
 
-def _against(design: Design, sample: Sample, label: str, baseline: str) -> Inference | None:
+def _against(design: Design, sample: Sample, label: str, baseline: str) -> Estimate | None:
     """The paired difference to the baseline, or None when there is nothing to compare."""
     if label == baseline or not {label, baseline} <= set(design.present):
         return None
     cells = design.cells_for(label, baseline)
     if not cells:
         return None
-    return infer(sample, design.weights(label, cells) - design.weights(baseline, cells), design.groups)
+    return estimate_of(sample, design.weights(label, cells) - design.weights(baseline, cells), design.groups)
 
 
 def _verdict(difference: Interval, p: float, higher_is_better: bool) -> str:

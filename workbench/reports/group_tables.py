@@ -14,7 +14,7 @@ from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.metric_format import MetricFormat, Scale
 from workbench.reports.metric_samples import auroc_sample
 from workbench.reports.number_format import share
-from workbench.reports.statistics import Interval, Sample, infer
+from workbench.reports.statistics import Interval, Sample, estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
 from workbench.reports.wording import spoken
@@ -90,7 +90,7 @@ def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
     if not drawn:
         return [Interval(float(each), math.nan, math.nan) for each in sample.estimates]
     count = len(sample.estimates)
-    return [infer(sample, weights, range(count)).interval for weights in numpy.eye(count)]
+    return [estimate_of(sample, weights, range(count)).interval for weights in numpy.eye(count)]
 
 
 def _columns(study: Study, measures: Sequence[str]) -> list[Column]:

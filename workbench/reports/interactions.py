@@ -13,7 +13,7 @@ from itertools import combinations, product
 from workbench.reports.bootstrap import Array
 from workbench.reports.design import Design
 from workbench.reports.effects import UNCLEAR
-from workbench.reports.statistics import LEVEL, Inference, Interval, Sample, holm, infer
+from workbench.reports.statistics import LEVEL, Estimate, Interval, Sample, estimate_of, holm
 
 DEPENDS = "depends"
 
@@ -46,21 +46,21 @@ def interactions(designs: Sequence[Design], sample: Sample, baselines: Sequence[
     What the first axis does at a value of the second, less what it does at the second's baseline, is the same number
     the other way round. So each question has one p but is told twice, as either axis sees it.
     """
-    asked: list[tuple[list[tuple[Design, str, str, Design, str, str]], Inference]] = []
+    asked: list[tuple[list[tuple[Design, str, str, Design, str, str]], Estimate]] = []
     for (first, base), (second, reference) in combinations(zip(designs, baselines, strict=True), 2):
         values = [label for label in first.present if label != base]
         for value, at in product(values, [label for label in second.present if label != reference]):
             here, there = _differences(first, (value, base), second.axis, (at, reference))
             if here.any():  # else these were not tried with the same values of all other axes
                 ways = [(first, value, base, second, at, reference), (second, at, reference, first, value, base)]
-                asked.append((ways, infer(sample, here - there, first.groups)))
+                asked.append((ways, estimate_of(sample, here - there, first.groups)))
     corrected = holm([found.p for _, found in asked])
     told = []
     for (ways, found), p in zip(asked, corrected, strict=True):
         verdict = DEPENDS if p < 1 - LEVEL else UNCLEAR
         for design, value, base, other, at, reference in ways:
             weights = _differences(design, (value, base), other.axis, (at, reference))
-            here, there = (infer(sample, each, design.groups).interval for each in weights)
+            here, there = (estimate_of(sample, each, design.groups).interval for each in weights)
             names = (design.axis, value, base, other.axis, at, reference)
             told.append(Interaction(*names, here, there, found.interval, p, verdict))
     return told

@@ -41,7 +41,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Inference:
+class Estimate:
     """An interval, the standard error behind it, and the two-sided p of the estimate being zero."""
 
     interval: Interval
@@ -61,7 +61,7 @@ class Sample:
     limits: tuple[float, float] = (-math.inf, math.inf)
 
 
-def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int = 1) -> Inference:
+def estimate_of(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int = 1) -> Estimate:
     """A weighted sum of trials, weights [T]. Trials of the same group differ in nothing but their seed."""
     used = [int(place) for place in numpy.flatnonzero(weights)]
     estimate = float(weights[used] @ sample.estimates[used])
@@ -80,7 +80,7 @@ def infer(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int 
     errors = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
     interval = _interval(estimate, replicates, freedom, errors[1:], possible)
     p = max(_two_sided(estimate, each, own, sample.images) for each, own in errors)
-    return Inference(interval, error, p)
+    return Estimate(interval, error, p)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -15,7 +15,7 @@ from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_format import MetricFormat, format_for
 from workbench.reports.metric_samples import CONTROLS
 from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
-from workbench.reports.statistics import Interval, infer
+from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.wording import capital, joined, spoken
 from workbench.storage.records import Record
@@ -48,7 +48,7 @@ def trial_intervals(study: Study, metric: str) -> list[Interval]:
     if sample is None:
         return [Interval(math.nan, math.nan, math.nan)] * len(study.done)
     ones = numpy.eye(len(study.done))
-    return [infer(sample, weights, range(len(study.done))).interval for weights in ones]
+    return [estimate_of(sample, weights, range(len(study.done))).interval for weights in ones]
 
 
 def format_of(study: Study, metric: str) -> MetricFormat:
