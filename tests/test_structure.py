@@ -117,10 +117,16 @@ def test_the_drawing_of_the_house_shows_every_package_on_its_floor():
         assert all(room in drawn for room in floor)
 
 
+@pytest.mark.parametrize("file", CORE, ids=str)
+def test_the_core_imports_by_whole_names(file):
+    """What is written from a dot on would pass by every rule here, and by that of the keys of stages."""
+    assert not [node for node in ast.walk(tree(file)) if isinstance(node, ast.ImportFrom) and node.level]
+
+
 @pytest.mark.parametrize("file", [*CORE, *PLUGINS], ids=str)
 def test_a_file_and_a_function_can_be_read_at_a_sitting(file):
     assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
-    functions = [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = [each.name for each in functions if (each.end_lineno or 0) - each.lineno + 1 > MOST_LINES_OF_A_FUNCTION]
     assert long == []
 

@@ -14,7 +14,7 @@ DATASET = {"picture": "image"}
 PAGE = {"PictureFiles": "ImageFiles"}
 """What plugins import from `workbench`."""
 
-MODULES = {"records": "storage.records", "study": "reports.results_data"}
+MODULES = {"records": "workbench.storage.records", "study": "workbench.reports.results_data"}
 """What scripts import of `workbench`."""
 
 

@@ -66,8 +66,8 @@ class Component:
         return hash(self.spec_text)  # which keeps its hash
 
     @property
-    def _tells_it(self) -> tuple[str, str, Path]:
-        return self.kind, self.spec_text, self.folder
+    def _tells_it(self) -> tuple[object, ...]:
+        return self.kind, self.spec_text, self.folder, *(part.folder for part in self.parts())
 
     def spec(self) -> dict[str, Any]:
         """As it stands in a record: the same wherever the experiment file lies."""

@@ -45,28 +45,19 @@ class Compatibility:
 
     def _check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
-        parts = ("data", trial.components["dataset"], *trial.phases, trial.evaluation)
-
-        def check() -> None:
-            key = trial.components["dataset"].spec(), [phase.tasks for phase in trial.phases], trial.evaluation
-            self._memo.once(key, lambda: check_data(trial, self.data.dataset(trial)))
-
-        self._memo.of_parts(parts, check)
+        tasks = tuple(phase.tasks for phase in trial.phases)
+        parts = "data", trial.components["dataset"], tasks, trial.evaluation
+        self._memo.once(parts, lambda: check_data(trial, self.data.dataset(trial)))
 
     def _check_outside(self, trial: Trial) -> None:
         """The outside dataset has images."""
         if trial.outside is not None:
             look = partial(check_outside, trial, lambda: self.data.dataset(trial.elsewhere))
-            self._memo.of_parts(("outside", trial.outside, trial.evaluation), look)
+            self._memo.once(("outside", trial.outside, trial.evaluation), look)
 
     def _check_metrics(self, trial: Trial) -> None:
         """The metrics can be built."""
-
-        def check() -> None:
-            key = [metric.spec() for metric in trial.metrics]
-            self._memo.once(key, lambda: build_metrics(trial, self.registry))
-
-        self._memo.of_parts(("metrics", *trial.metrics), check)
+        self._memo.once(("metrics", *trial.metrics), lambda: build_metrics(trial, self.registry))
 
 
 def _where(trials: Sequence[Trial]) -> str:

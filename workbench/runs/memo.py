@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from workbench.model.build import CompositionError
@@ -12,24 +12,17 @@ class Memo:
     """What was made, by what it was made of; that something cannot be made is remembered as well."""
 
     def __init__(self):
-        self._by_text: dict[str, Any] = {}
-        self._by_parts: dict[tuple, Any] = {}
+        self._made: dict[tuple[Hashable, ...], Any] = {}
 
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gives, once for all keys that read the same; `CompositionError` each time it raised one."""
-        name = repr(key)
-        if name not in self._by_text:
+    def once(self, parts: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives, once for equal parts; `CompositionError` each time when it raised one. Components and
+        settings are equal when they do the same."""
+        if parts not in self._made:
             try:
-                self._by_text[name] = make()
+                self._made[parts] = make()
             except CompositionError as error:
-                self._by_text[name] = error
-        found = self._by_text[name]
+                self._made[parts] = error
+        found = self._made[parts]
         if isinstance(found, CompositionError):
             raise found
         return found
-
-    def of_parts(self, parts: tuple, make: Callable[[], Any]) -> Any:
-        """What `make` gives, once for equal `parts`: components and settings are equal when they do the same."""
-        if parts not in self._by_parts:
-            self._by_parts[parts] = make()
-        return self._by_parts[parts]

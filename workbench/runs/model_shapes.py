@@ -27,9 +27,10 @@ class ModelShapes:
     def of(self, trial: Trial) -> VisionLanguageModel:
         """The trial's model: its sizes, its tokenizer, its preprocessing. `CompositionError` when its parts do not fit
         each other."""
-        encoder = self._memo.once(_spec(trial, "encoder"), lambda: self._create(trial, "encoder"))
+        parts = trial.components
+        encoder = self._memo.once((parts["encoder"],), lambda: self._create(trial, "encoder"))
         language_model = self._memo.once(
-            [_spec(trial, "dataset"), _spec(trial, "language_model")],
+            (parts["dataset"], parts["language_model"]),
             lambda: self._create(trial, "language_model", corpus_of(trial, self.data.dataset(trial))),
         )
         connector = self._create(trial, "connector", encoder.shape, language_model.shape.width)
@@ -41,7 +42,3 @@ class ModelShapes:
             return create(trial, kind, self.registry, *positional)
 
         return on_meta(make, lambda: make().to("meta"))
-
-
-def _spec(trial: Trial, kind: str) -> tuple[str, Any]:
-    return kind, trial.components[kind].spec()

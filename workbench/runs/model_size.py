@@ -78,11 +78,7 @@ class ModelSizes:
         """The size of the trial's model. `CompositionError` when its parts do not fit each other, the phases that train
         them, or the data."""
         parts = (trial.prompt, *(trial.components[kind] for kind in COMPONENTS), *_trained(trial))
-        return self._memo.of_parts(parts, lambda: self._once(trial))
-
-    def _once(self, trial: Trial) -> Size:
-        key = [trial.components[kind].spec() for kind in COMPONENTS], trial.prompt, _trained(trial)
-        return self._memo.once(key, lambda: self._size(trial))
+        return self._memo.once(parts, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
         model = self.shapes.of(trial)

@@ -29,8 +29,7 @@ class TrialData:
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset; trials whose datasets are written alike have the same object."""
-        make = partial(build_dataset, trial, self.registry)
-        return self._of_data(trial, "made", lambda: self._memo.once(("made", _spec(trial)), make))
+        return self._of_data(trial, "made", partial(build_dataset, trial, self.registry))
 
     def fingerprint(self, trial: Trial) -> str:
         """What tells the trial's data from any other: `Dataset.fingerprint`, a part of the keys of its stages."""
@@ -42,12 +41,8 @@ class TrialData:
 
     def sorts(self, trial: Trial, split: str, task: str) -> list[Example]:
         """Of the examples there, one of each number of images and of own places for them."""
-        key = ("sorts", _spec(trial), split, task)
-        return self._memo.once(key, lambda: sorts(self.dataset(trial).examples(split, task)))
+        parts = "sorts", trial.components["dataset"], split, task
+        return self._memo.once(parts, lambda: sorts(self.dataset(trial).examples(split, task)))
 
     def _of_data(self, trial: Trial, what: str | NeededFeatures, make: Callable[[], Any]) -> Any:
-        return self._memo.of_parts((what, trial.components["dataset"]), make)
-
-
-def _spec(trial: Trial) -> object:
-    return trial.components["dataset"].spec()
+        return self._memo.once((what, trial.components["dataset"]), make)
