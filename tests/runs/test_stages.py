@@ -48,11 +48,17 @@ def test_a_trial_is_its_phases_in_order_and_then_its_evaluation(tmp_path):
     assert [stage.before for stage in stages] == [None, *(stage.key for stage in stages[:-1])]
 
 
+def hashed(made_of: dict[str, str]) -> str:
+    text = "\n".join(f"{name}={value}" for name, value in sorted(made_of.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def test_a_key_is_the_hash_of_all_a_stage_is_made_of(tmp_path):
     for stages in chains(load(tmp_path, "grid.quantizer=[none, int8]", text=THREE)):
         for stage in stages:
-            text = "\n".join(f"{name}={value}" for name, value in sorted(stage.made_of.items()))
-            assert stage.key == hashlib.sha256(text.encode()).hexdigest()[:16]
+            own = {name: stage.made_of[name] for name in ("settings", "before")}
+            others = {name: value for name, value in stage.made_of.items() if name not in own}
+            assert stage.key == hashed({**own, "shared": hashed(others)})
             assert stage.made_of["before"] == (stage.before or "")
             assert f"code:workbench/{'evaluation/evaluate' if stage.evaluates else 'training/loop'}.py" in stage.made_of
 

@@ -100,10 +100,11 @@ class FeatureStage:
 
 @dataclass(frozen=True)
 class SharedIngredients:
-    """What the outcome of a stage depends on besides its settings and the stage before, sorted by name as `key_of`
-    wants it; and the hashes of its components' specs."""
+    """What the outcome of a stage depends on besides its settings and the stage before, the key of it all, and the
+    hashes of its components' specs."""
 
     made_of: MadeOf
+    key: str
     specs: list[str]
 
 
@@ -162,10 +163,9 @@ class Chains:
     def _stage(
         self, trial: Trial, index: int, name: str, before: str | None, shared: SharedIngredients, settings: str
     ) -> Stage:
-        made_of = {**shared.made_of, SETTINGS: settings, BEFORE: before or ""}
-        if not self.share:
-            made_of[UNSHARED] = trial.id
-        return Stage(key_of(made_of), name, index, trial, before, made_of)
+        own = {SETTINGS: settings, BEFORE: before or "", **({} if self.share else {UNSHARED: trial.id})}
+        key = key_of({**own, "shared": shared.key})  # thousands of stages share what it stands for
+        return Stage(key, name, index, trial, before, {**shared.made_of, **own})
 
     def _settings(self, trial: Trial, own: Phase | Evaluation, prompt: str, shared: SharedIngredients) -> str:
         return digest([self.ingredients.spec(own), prompt, trial.seed, *shared.specs])
@@ -188,7 +188,7 @@ class Chains:
             made_of |= self._outside(outside, trial) if outside else {}
             made_of |= {f"file:{trial.evaluation.text}": file_hash(text_file)} if text_file else {}
             specs = [self.ingredients.spec(each) for each in (*components, outside) if each]
-            found = self._shared[known] = SharedIngredients(dict(sorted(made_of.items())), specs)
+            found = self._shared[known] = SharedIngredients(made_of, key_of(made_of), specs)
         return found
 
     def _outside(self, dataset: Component, trial: Trial) -> MadeOf:
