@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import builtin_registry
+from workbench.code_hashes.sources import page
 from workbench.hookspecs import KINDS
-from workbench.sources import page
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/**/*.py") if "templates" not in file.parts)
@@ -25,8 +25,8 @@ PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/reports/t
 # The house: what stands on what. A package or a module beside them imports from floors below its own alone.
 FLOORS = (
     {"errors", "hookspecs", "ingredient", "renamed"},
-    {"devices", "discovery", "options", "sources", "storage"},
-    {"checkpoints", "layers", "package_code", "registry"},
+    {"code_hashes", "devices", "discovery", "options", "storage"},
+    {"checkpoints", "layers", "registry"},
     {"config", "contracts"},
     {"data"},
     {"model", "reports"},

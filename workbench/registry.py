@@ -20,12 +20,12 @@ from typing import Any, TypeVar
 import pluggy
 
 from workbench import hookspecs
+from workbench.code_hashes.sources import Code
 from workbench.discovery import BUILT_IN, Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
 from workbench.ingredient import Ingredient
 from workbench.options import Option, OptionError, check_signature, options_of
-from workbench.sources import Code
 
 __all__ = [
     "Plugin",

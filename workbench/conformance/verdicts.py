@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbench.code_hashes.package_code import EVALUATION, core_code, versions_of
 from workbench.config.component import Checkpoint, Component, identity, named
 from workbench.config.experiment import Experiment
 from workbench.conformance.examine import CannotCheck
@@ -18,7 +19,6 @@ from workbench.conformance.external_plugins import external_components
 from workbench.conformance.isolated_check import TooLong, check_isolated
 from workbench.devices.capabilities import instructions
 from workbench.errors import UserError
-from workbench.package_code import EVALUATION, core_code, versions_of
 from workbench.registry import Plugin, Registry
 from workbench.storage.atomic import storage_errors, write_text
 from workbench.storage.hashing import MadeOf, digest, key_of

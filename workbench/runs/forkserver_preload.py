@@ -3,9 +3,9 @@
 import torch._dynamo  # noqa: F401 (the first optimizer of a process loads it, which takes a second)
 
 import workbench.runs.stage_work  # noqa: F401
-from workbench.package_code import EVALUATION, core_files
+from workbench.code_hashes.package_code import EVALUATION, core_files
+from workbench.code_hashes.sources import read_source
 from workbench.registry import load_registry
-from workbench.sources import read_source
 
 for file in core_files(EVALUATION):  # every worker compares them with the keys of its stages
     if file.suffix == ".py":

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.code_hashes.package_code import CODE, versions_of
 from workbench.config.component import Component
 from workbench.config.component_files import files_of
 from workbench.config.phase import Settings
 from workbench.config.trial import Trial
 from workbench.errors import UserError
-from workbench.package_code import CODE, versions_of
 from workbench.storage.hashing import MadeOf, digest, file_hash
 
 if TYPE_CHECKING:

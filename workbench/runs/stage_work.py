@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from workbench.code_hashes.package_code import CODE, core_code
 from workbench.config.component_files import file_named
 from workbench.contracts.launcher import Do, Tell
 from workbench.devices.device import compute_repeatably, facts_of, repeatably_if_possible
 from workbench.errors import UserError
-from workbench.package_code import CODE, core_code
 from workbench.registry import Registry, load_registry
 from workbench.runs.evaluation_stage import evaluate_trial
 from workbench.runs.feature_stage import make_features

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.code_hashes.package_code import ENCODING, EVALUATION, TRAINING, core_code
 from workbench.config.component import Component
 from workbench.config.phase import Evaluation, Phase, trains_quantized
 from workbench.config.trial import Trial
-from workbench.package_code import ENCODING, EVALUATION, TRAINING, core_code
 from workbench.runs.stage_keys import BEFORE, SETTINGS, UNSHARED, Ingredients
 from workbench.storage.hashing import MadeOf, digest, file_hash, key_of
 

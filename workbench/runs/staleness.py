@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.hugging_face import without_downloads
+from workbench.code_hashes.package_code import EVALUATION, core_code
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import DEFAULT_TEXT
 from workbench.config.resolve_components import resolve_component
 from workbench.config.written import Written
 from workbench.model.build import build
-from workbench.package_code import EVALUATION, core_code
 from workbench.runs.stage_keys import BEFORE, SETTINGS, UNSHARED, Ingredients, differences
 from workbench.runs.stages import OUTSIDE, Chains, Stage
 from workbench.runs.trial_data import TrialData

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from workbench.sources import ALIASES, Source, read_source, version_of
+from workbench.code_hashes.sources import ALIASES, Source, read_source, version_of
 
 CODE = "code:workbench/"
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
-# `tests/test_package_code.py` follows the imports of what does the stages, and holds that none is missing here.
+# `tests/code_hashes/test_package_code.py` follows the imports of what does the stages: none may be missing here.
 ENCODING = (
     *("checkpoints", "contracts", "data", "layers", "model"),
     *("config/component.py", "config/component_files.py", "config/phase.py", "config/seeds.py", "config/trial.py"),

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.small import load, small_registry
-from workbench import package_code
-from workbench.package_code import (
+from workbench.code_hashes import package_code
+from workbench.code_hashes.package_code import (
     ENCODING,
     EVALUATION,
     NO_NUMBER,
@@ -23,10 +23,10 @@ from workbench.package_code import (
     core_code,
     core_files,
 )
+from workbench.code_hashes.sources import page
 from workbench.runs.stages import chain
-from workbench.sources import page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
     for file in ROOT.glob("workbench/**/*.py")
@@ -48,6 +48,7 @@ CODE = {"features": ENCODING, "training": TRAINING, "evaluation": EVALUATION}
 # Modules that are reached and can change no number, and why.
 NUMBERLESS = {
     "workbench": "the page itself: names, and where they come from",
+    "workbench.code_hashes": "says what lies in it",
     "workbench.config": "says what lies in it",
     "workbench.config.problems": "the words of mistakes in an experiment file",
     "workbench.config.validation_messages": "the words of mistakes, and labels",
@@ -61,7 +62,7 @@ NUMBERLESS = {
     "workbench.hookspecs": "the names of hooks and kinds",
     "workbench.ingredient": "names the packages and files that keys hold",
     "workbench.options": "checks options; what they come to stands in the trial's spec",
-    "workbench.package_code": "makes the keys: another way to make them gives other keys",
+    "workbench.code_hashes.package_code": "makes the keys: another way to make them gives other keys",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
     "workbench.runs": "says what lies in it",
     "workbench.runs.provenance": "what a record says of the machine and the run",
@@ -70,7 +71,7 @@ NUMBERLESS = {
     "workbench.runs.stages": "makes the keys of a chain, and the settings in them",
     "workbench.runs.trial_record": "writes the numbers of an evaluation down as they are given",
     "workbench.runs.worker": "carries jobs to a process and news back",
-    "workbench.sources": "hashes code: another way to do it gives other keys",
+    "workbench.code_hashes.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
     "workbench.storage.atomic": "writes what it is given, whole or not at all",
     "workbench.storage.experiment_summary": "what an experiment asked, beside its trials",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.sources import Code, Import, read_source, version_of
+from workbench.code_hashes.sources import Code, Import, read_source, version_of
 
 BEFORE = '''\
 """What the module is for."""
