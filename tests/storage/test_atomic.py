@@ -26,7 +26,13 @@ def test_a_full_disk_is_called_a_full_disk(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.EROFS, "read-only"), (errno.EACCES, "permission"), (errno.EIO, "Input/output error")]
+    ("number", "words"),
+    [
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission"),
+        (errno.EIO, "Input/output error"),
+        (errno.ENOSPC, "the disk is full"),
+    ],
 )
 def test_what_the_system_says_is_told_in_plain_words(tmp_path: Path, number: int, words: str):
     with pytest.raises(StorageError, match=words), storage_errors(tmp_path):
