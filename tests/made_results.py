@@ -6,6 +6,7 @@ between configurations are therefore known by construction: see `SKILL`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -67,6 +68,16 @@ def write_results(
         record = _record(id_, labels, _metrics(labels, lines, conditions), int(labels.get("seed", seeds[0])), None)
         write_trial(folder / "trials" / id_, record, lines, _curve(labels, place))
     return folder
+
+
+def copy_answers(folder: Path, label: str, other: str) -> None:
+    """Give every trial with the value `other` the answers of the trial that differs from it in having `label` alone."""
+    records = {file.parent: json.loads(file.read_text())["axes"] for file in folder.glob("trials/*/record.json")}
+    for trial, axes in records.items():
+        if other in axes.values():
+            twin = {axis: label if each == other else each for axis, each in axes.items()}
+            source = next(each for each, labels in records.items() if labels == twin)
+            (trial / "predictions.jsonl").write_bytes((source / "predictions.jsonl").read_bytes())
 
 
 def _error() -> dict[str, str]:

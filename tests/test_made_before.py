@@ -17,6 +17,7 @@ from workbench.model.build import build_dataset
 
 MADE = Path(__file__).parent / "made_before"
 INT8, UNCHANGED = "ab3c94c141e6", "5f438efded18"
+JUDGED = ("p", "verdict")  # these, and intervals, follow rules that have changed since
 
 
 @pytest.fixture
@@ -70,7 +71,8 @@ def test_the_report_has_every_number_it_had_and_says_what_is_out_of_date(folder,
     for file in sorted((MADE / "tables").iterdir()):
         before, now = pandas.read_csv(file), pandas.read_csv(report / "tables" / file.name)
         before.columns = [column.replace("picture", "image") for column in before.columns]
-        pandas.testing.assert_frame_equal(now.drop(columns="stale", errors="ignore"), before, rtol=1e-9)
+        numbers = [column for column in before if not column.endswith((".low", ".high")) and column not in JUDGED]
+        pandas.testing.assert_frame_equal(now[numbers], before[numbers], rtol=1e-9)
 
 
 def test_a_plan_makes_every_trial_anew_and_says_why(command):

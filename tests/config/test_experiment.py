@@ -23,7 +23,16 @@ DOCS = ROOT / "docs" / "experiments.md"
 def test_the_summary_is_plain_json_and_in_the_order_of_the_file(tmp_path):
     experiment = load(tmp_path, GOOD)
     summary = json.loads(json.dumps(experiment.summary()))
-    assert list(summary) == ["name", "question", "axes", "baseline", "metrics", "trials", "auto_precision"]
+    assert list(summary) == [
+        "name",
+        "question",
+        "axes",
+        "baseline",
+        "metrics",
+        "trials",
+        "auto_precision",
+        "statistics",
+    ]
     assert summary["axes"] == {"quantizer": ["exact", "rough"], "seed": ["0"]}
     assert summary["baseline"] == {"quantizer": "exact", "seed": "0"}
     assert summary["metrics"] == ["right"]

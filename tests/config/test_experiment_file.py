@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tests.experiment_files import GOOD, GRID, check_refused, fake_registry, load
+from workbench.config.comparison_settings import ComparisonSettings
 from workbench.config.experiment import ExperimentError, load_experiment
 from workbench.config.experiment_file import ExperimentFile
 from workbench.config.phase import Evaluation, Phase
@@ -83,7 +84,11 @@ def table_of(model: type[BaseModel]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "model"), [("The keys of a file", ExperimentFile), ("Phases", Phase), ("Evaluation", Evaluation)]
+    ("heading", "model"),
+    [
+        *(("The keys of a file", ExperimentFile), ("Phases", Phase), ("Evaluation", Evaluation)),
+        ("How the report compares: `statistics`", ComparisonSettings),
+    ],
 )
 def test_the_page_on_experiments_lists_every_key_with_its_default(heading, model):
     section = DOCS.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]

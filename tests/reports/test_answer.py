@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.made_results import write_results
+from tests.made_results import copy_answers, write_results
 from workbench.reports.answer import answer, progress
-from workbench.reports.effects import UNCLEAR
 from workbench.reports.findings import finding
 from workbench.reports.key_figures import key_figures
 from workbench.reports.results_data import read_study
+from workbench.reports.verdicts import UNCLEAR
 
 
 def test_the_answer_is_made_of_the_numbers_of_the_tables(tmp_path: Path):
@@ -19,15 +19,20 @@ def test_the_answer_is_made_of_the_numbers_of_the_tables(tmp_path: Path):
     leader = next(effect for effect in study.effects("fusion") if effect.value == "cross_attention")
     assert f"+{100 * leader.difference.estimate:.1f} points" in told
     assert "int8 takes 0.29 of the bytes" in told
-    assert finding(study, "quantizer").headline == "quantizer: no difference can be told"
-    assert finding(study, "fusion").headline == "fusion: cross_attention is best"
+    assert finding(study, "quantizer").headline == "quantizer: these trained models cannot be told apart"
+    assert finding(study, "fusion").headline == (
+        "fusion: of these trained models, cross_attention answered better than concat_projection and gated"
+    )
+    assert told.startswith("This is about the models that were trained, from one seed each, and not yet about methods.")
+    assert "best" not in told.lower()
+    assert " p " not in told + finding(study, "fusion").details
     assert key_figures(study)[0] == ("11 of 12", "", "trials finished")
     assert progress(study).startswith("11 of 12")
 
 
 def test_values_behind_a_better_baseline_are_called_worse(tmp_path: Path):
     axes = {"fusion": ["cross_attention", "gated"], "quantizer": ["none", "int8"]}
-    folder = write_results(tmp_path, images=200, axes=axes)
+    folder = write_results(tmp_path, images=200, axes=axes, seeds=(0, 1, 2))
     summary = json.loads((folder / "experiment.json").read_text())
     baseline = {**summary["baseline"], "fusion": "cross_attention"}
     (folder / "experiment.json").write_text(json.dumps({**summary, "baseline": baseline}))
@@ -42,11 +47,28 @@ def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
     study = read_study(write_results(tmp_path, images=40, axes={"quantizer": labels}), resamples=200)
     told = finding(study, "quantizer")
     assert [effect.verdict for effect in study.effects("quantizer")[1:]] == [UNCLEAR] * 7
-    lead, evidence, *_ = answer(study)
-    assert lead == "No difference to the baseline can be told: quantizer none."
+    *_, evidence, _, _ = answer(study)
     gaps = sorted((effect.difference.estimate, effect.value) for effect in study.effects("quantizer")[1:])
     assert evidence.startswith("7 values cannot be told from none (")
     assert f"for {gaps[0][1]} to" in evidence
     assert evidence.endswith(f"for {gaps[-1][1]}).")
     assert told.details.startswith("7 others are ")
     assert told.details.count("which may be chance") == 1
+
+
+def test_with_seeds_the_answer_is_about_methods(tmp_path: Path):
+    study = read_study(write_results(tmp_path, images=300, seeds=(0, 1, 2)), resamples=300)
+    told = answer(study)
+    assert told[0] == "Best of what was tried: encoder clip and fusion cross_attention."
+    assert finding(study, "fusion").headline == "fusion: cross_attention is best"
+    assert finding(study, "quantizer").headline == "quantizer: no difference can be told"
+    assert "trained models" not in " ".join(told)
+
+
+def test_a_winner_that_others_share_the_lead_with_is_not_called_best(tmp_path: Path):
+    axes = {"fusion": ["concat_projection", "cross_attention", "bidirectional"]}
+    folder = write_results(tmp_path, images=300, axes=axes, seeds=(0, 1, 2))
+    copy_answers(folder, "cross_attention", "bidirectional")
+    told = " ".join(answer(read_study(folder, resamples=300)))
+    assert "Better than the baseline: fusion " in told
+    assert "best of what was tried" not in told.lower()

@@ -8,7 +8,8 @@ import pytest
 
 from tests.reports.made_samples import grid, sample_of
 from workbench.reports.design import Design
-from workbench.reports.effects import UNCLEAR, axis_effects
+from workbench.reports.effects import axis_effects
+from workbench.reports.verdicts import UNCLEAR
 
 
 def test_an_unbalanced_design_compares_only_the_cells_that_all_values_have():

@@ -14,14 +14,16 @@ from workbench.reports.tables import interactions_table
 
 def test_a_difference_that_holds_with_one_value_of_another_axis_alone_is_told(tmp_path: Path):
     axes = {"fusion": ["concat_projection", "cross_attention"], "quantizer": ["none", "int8"]}
-    folder = write_results(tmp_path, images=300, axes=axes)
-    trials = {each.name[-1]: each for each in (folder / "trials").iterdir()}
-    (trials["3"] / "predictions.jsonl").write_text((trials["1"] / "predictions.jsonl").read_text())
+    folder = write_results(tmp_path, images=300, axes=axes, seeds=(0, 1, 2))
+    for seed in range(3):  # cross_attention answers as concat_projection does, with int8
+        source, target = (folder / "trials" / f"{place:012x}" / "predictions.jsonl" for place in (3 + seed, 9 + seed))
+        target.write_bytes(source.read_bytes())
     study = read_study(folder, resamples=300)
     told = " ".join(answer(study))
     assert "cross_attention is better than concat_projection on average (+" in told
     assert "That depends on quantizer: cross_attention differs from concat_projection by +" in told
-    assert "and 0.0 points (0.0 to 0.0) with int8." in told
+    assert "points (" in told
+    assert "and 0.0 points (−" in told
     assert "More such" not in told
     found = finding(study, "fusion")
     assert found.headline == "fusion: cross_attention is best on average"

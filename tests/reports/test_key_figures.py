@@ -24,7 +24,7 @@ def test_the_figures_are_those_of_the_trial_with_the_best_score(study: Study):
     assert scores[place] == max(scores)
     told = {what: (figure, unit) for figure, unit, what in key_figures(study)}
     assert told["trials finished"] == ("11 of 12", "")
-    assert told["best VQA accuracy"] == (f"{100 * scores[place]:.1f}", "%")
+    assert told["highest VQA accuracy of 11 trials"] == (f"{100 * scores[place]:.1f}", "%")
     assert told["size of that model"] == (f"{study.done[place].metrics['bytes'] / 1e6:.2f}", "MB")
 
 
@@ -39,7 +39,7 @@ def test_a_best_trial_that_is_out_of_date_is_said_to_be(study: Study):
     place = best_trial(study)
     assert place is not None
     stale = replace(study, stale={study.done[place].id: ("the code",)})
-    assert "best VQA accuracy, out of date" in [what for _, _, what in key_figures(stale)]
+    assert "highest VQA accuracy of 11 trials, out of date" in [what for _, _, what in key_figures(stale)]
 
 
 def test_without_a_score_only_the_count_of_trials_is_told(tmp_path: Path):

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from workbench.config.comparison_settings import ComparisonSettings
 from workbench.config.component import Component
 from workbench.config.experiment_file import ExperimentFile, FileReader, read_keys
 from workbench.config.grid import Axis, Point, Value, count_points, points_of
@@ -48,6 +49,7 @@ class Experiment:
     launcher: Component | None = None
     trackers: tuple[Component, ...] = ()
     auto_precision: str | None = None
+    statistics: ComparisonSettings = ComparisonSettings()
 
     def summary(self) -> dict[str, Any]:
         """What `experiment.json` holds, for a report that is made where the file and its plugins are not."""
@@ -59,6 +61,7 @@ class Experiment:
             "metrics": list(self.metrics),
             "trials": [trial.id for trial in self.trials],
             "auto_precision": self.auto_precision,
+            "statistics": self.statistics.spec(),
         }
 
 
@@ -85,10 +88,9 @@ def load_experiment(
     path = Path(path)
     text, document = _read(path, overrides)
     reader = read_keys(document, path.stem, registry)
-    reader.check_name()
-    reader.check_base()
+    reader.check_beginning()
     metrics = reader.metrics()
-    launcher, trackers = reader.launcher(), reader.trackers()
+    launcher, trackers, statistics = reader.launcher(), reader.trackers(), reader.statistics()
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
     trials, precision = _with_precision(trials, reader.file.name, auto_precision or _native_precision)
@@ -110,6 +112,7 @@ def load_experiment(
         launcher=launcher,
         trackers=trackers,
         auto_precision=precision,
+        statistics=statistics,
     )
 
 

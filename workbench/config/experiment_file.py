@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt
 
+from workbench.config.comparison_settings import ComparisonSettings
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.grid import (
     OUTSIDE,
@@ -58,6 +59,7 @@ class ExperimentFile(Settings, frozen=True):
     metrics: Annotated[list[Any], Field(min_length=1)] = Field(description="scores of an answer; the first decides")
     prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
     evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")
+    statistics: dict[str, Any] = Field(default={}, description="how the report compares; it changes no result")
     launcher: Any = Field(default=None, description="where stages run; it changes no result")
     trackers: list[Any] = Field(default=[], description="tools that show a run; they change no result")
 
@@ -71,6 +73,11 @@ class FileReader:
     registry: Registry
     problems: Problems
     wrong: frozenset[str]  # top-level keys that could not be read, or are missing
+
+    def check_beginning(self) -> None:
+        """The name, and what all trials share."""
+        self.check_name()
+        self.check_base()
 
     def check_name(self) -> None:
         """The name can be that of a folder in the results, and of no other folder there."""
@@ -156,6 +163,12 @@ class FileReader:
         otherwise = {kind: Value(base[kind], ("base", kind)) for kind in COMPONENTS if kind in base}
         otherwise[OUTSIDE] = Value(outside, ("evaluation", "outside"))
         return axes_of_variants(variants, otherwise) if variants else ([], [{}])
+
+    def statistics(self) -> ComparisonSettings:
+        """How the report compares."""
+        settings, faults = check_settings(ComparisonSettings, self.file.statistics)
+        self.problems.add_all((("statistics", *keys), message) for keys, message in faults)
+        return settings or ComparisonSettings()
 
     def seeds(self) -> Axis:
         """Seeds as the last axis: every trial of the grid and of the variants runs with each."""

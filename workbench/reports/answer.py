@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workbench.reports.cost_notes import LARGE, price
-from workbench.reports.effects import BETTER, UNCLEAR, WORSE, Effect, best_effect
+from workbench.reports.effects import Effect, best_effect
 from workbench.reports.experiment_results import GAIN, Study
 from workbench.reports.findings import MANY
 from workbench.reports.interaction_notes import dependence_sentence, dependences
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.staleness_notes import out_of_date
 from workbench.reports.tables import format_of, trial_intervals
+from workbench.reports.verdicts import BETTER, BETTER_OF_ANY, MODEL_BETTER, MODEL_WORSE, SAME, UNCLEAR, WORSE
 from workbench.reports.wording import joined, spoken
 
 VERBS = (
     (BETTER, "is better than", "are better than"),
+    (MODEL_BETTER, "answered better than", "answered better than"),
     (WORSE, "is worse than", "are worse than"),
+    (MODEL_WORSE, "answered worse than", "answered worse than"),
+    (SAME, "gave the same answers as", "gave the same answers as"),
     (UNCLEAR, "cannot be told from", "cannot be told from"),
 )
 
@@ -48,22 +52,43 @@ def _answer(study: Study) -> list[str]:
     if not study.compared:
         return [_lone(study, form), *_seeing(study)]
     effects = {axis: study.effects(axis) for axis in study.compared}
-    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
-    choice = joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
-    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
-    if winners:
-        lead = f"Best of what was tried: {choice}."
-    elif any(effect.verdict == WORSE for found in effects.values() for effect in found):
-        lead = f"Nothing that was tried beats the baseline: {baseline}."
-    else:
-        lead = f"No difference to the baseline can be told: {baseline}."
     once = [each for each in dependences(study) if study.compared.index(each[0]) < study.compared.index(each[2])]
     depends = [dependence_sentence(study, *each, form) for each in once[:1]]
     depends += ["More such stand under 'Across axes'."] if len(once) > 1 else []
     gaps = [text for axis, found in effects.items() if (text := _evidence(study, axis, found, form))]
     prices = [text for axis, found in effects.items() if (text := price(study, axis, found, LARGE, briefly=True))]
     costs = [f"Costs: {'; '.join(prices)}."] if prices else []
-    return [lead, f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
+    return [*_lead(study, effects), f"{'; '.join(gaps)}.", *depends, *costs, *_seeing(study)]
+
+
+def _lead(study: Study, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
+    """What is best, or better than the baseline, of the methods; of one seed, that nothing is said of them."""
+    verdicts = {effect.verdict for found in effects.values() for effect in found}
+    models = any(not effect.luck for found in effects.values() for effect in found)
+    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
+    winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
+    best = {axis: winner for axis, winner in winners.items() if _beats_all(study, axis, winner)}
+    told = ["This is about the models that were trained, from one seed each, and not yet about methods."] * models
+    if best:
+        told.append(f"Best of what was tried: {_choice(best)}.")
+    if len(best) < len(winners):
+        better = {axis: winner for axis, winner in winners.items() if axis not in best}
+        told.append(f"Better than the baseline: {_choice(better)}.")
+    if not winners and WORSE in verdicts:
+        told.append(f"Nothing that was tried beats the baseline: {baseline}.")
+    elif not winners and not verdicts & {MODEL_BETTER, MODEL_WORSE}:
+        told.append(f"No difference to the baseline can be told: {baseline}.")
+    return told
+
+
+def _choice(winners: Mapping[str, Effect]) -> str:
+    return joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
+
+
+def _beats_all(study: Study, axis: str, winner: Effect) -> bool:
+    """Whether every other value that was tried is told apart from the winner, and worse."""
+    others = [each for each in study.effects(axis, baseline=winner.value) if each.trials and each is not winner]
+    return all(each.verdict == WORSE for each in others if each.value != winner.value)
 
 
 def _no_answer(study: Study) -> list[str]:
@@ -95,9 +120,9 @@ def _lone(study: Study, form: MetricFormat) -> str:
     return f"{len(estimates)} seeds reach {mean} {form.words} on average, from {spread}."
 
 
-def _winner(study: Study, effects: Sequence[Effect]) -> Effect | None:
+def _winner(study: Study, effects: Sequence[Effect], verdicts: Sequence[str] = (BETTER,)) -> Effect | None:
     """The best of the values that beat the baseline of their axis."""
-    better = [effect for effect in effects if effect.verdict == BETTER]
+    better = [effect for effect in effects if effect.verdict in verdicts]
     return best_effect(better, study.scale(study.primary).higher_is_better) if better else None
 
 
@@ -118,8 +143,8 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], form: MetricFo
             parts.append(f"{effect.value} {one} {baseline}{average} ({numbers})")
     if not parts:
         return f"{spoken(axis)}: no two values can be compared, as trials are missing"
-    winner = _winner(study, effects)
-    better = [effect.value for effect in effects if effect.verdict == BETTER and effect is not winner]
+    winner = _winner(study, effects, BETTER_OF_ANY)
+    better = [effect.value for effect in effects if effect.verdict in BETTER_OF_ANY and effect is not winner]
     if winner and better:
         rivals = study.effects(axis, baseline=winner.value)
         tied = [each.value for each in rivals if each.verdict == UNCLEAR and each.value in better]

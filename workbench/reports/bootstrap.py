@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 RESAMPLES = 2_000
 
 Array = NDArray[numpy.float64]
+Places = NDArray[numpy.intp]
 
 
 def image_draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:

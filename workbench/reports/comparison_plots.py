@@ -10,7 +10,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.reports.effects import BASELINE, UNCLEAR, Effect
+from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.metric_samples import CONTROLS
@@ -28,6 +28,7 @@ from workbench.reports.plot_style import (
 )
 from workbench.reports.statistics import Interval
 from workbench.reports.tables import format_of
+from workbench.reports.verdicts import BASELINE, SAME, UNCLEAR
 from workbench.reports.wording import capital, spoken
 
 
@@ -48,8 +49,9 @@ def axis_plot(study: Study, axis: str) -> Plot:
         seaborn.despine(ax=side, left=True)
     caption = (
         f"{capital(spoken(axis))}. Left: {form.words} of each value with its 95 % interval; small dots are"
-        f" single trials{', dashed is the better control' if study.has_gain else ''}. Right: paired difference"
-        f" to {study.baseline(axis)}; hollow where it cannot be told from zero."
+        f" single trials{', dashed is the better control' if study.has_gain else ''}. Right: difference"
+        f" to {study.baseline(axis)}; hollow where it cannot be told from zero"
+        f"{', pink where it is of single trained models' if any(not each.luck for each in effects) else ''}."
     )
     return Plot(f"{form.name}_by_{axis.replace('.', '_')}", caption, figure)
 
@@ -121,8 +123,8 @@ def _draw_differences(axes: Axes, effects: Sequence[Effect], form: MetricFormat)
         gap = effect.difference
         if numpy.isnan(gap.estimate):
             continue
-        unclear = effect.verdict == UNCLEAR
-        color = MUTED if unclear else COLORS[1]
+        unclear = effect.verdict in (UNCLEAR, SAME)
+        color = MUTED if unclear else COLORS[1] if effect.luck else COLORS[3]
         _bar(axes, gap, row, factor, color)
         axes.plot(
             factor * gap.estimate,

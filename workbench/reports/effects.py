@@ -1,4 +1,4 @@
-"""What each value of an axis does: its mean, and its paired difference to the axis's baseline with a verdict."""
+"""What each value of an axis does: its mean, and its difference to the axis's baseline with a verdict."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.reports.comparisons import AS_DEFAULT, Comparisons, Rules, make_comparisons
 from workbench.reports.design import Design
-from workbench.reports.statistics import LEVEL, Estimate, Interval, Sample, estimate_of, holm
+from workbench.reports.seed_noise import Spread
+from workbench.reports.statistics import Interval, Sample, estimate_of
+from workbench.reports.verdicts import BASELINE, NO_RESULT, difference_verdict
 
-BASELINE, BETTER, WORSE, UNCLEAR, NO_RESULT = "baseline", "better", "worse", "not distinguishable", "no result"
+NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Effect:
     """What one value of an axis does, on average over the other axes and seeds.
 
-    `difference` is to the baseline value, over the same cells; `p` is corrected for the comparisons of its table.
+    `difference` is to the baseline value, over the same cells; `p` is corrected for all that is asked with it, and
+    `verdict` one of `verdicts.py`. Where the luck of training is not covered (`luck`), there is no p of the methods: it
+    is NaN. `own_spread_p` is p were it not declared that all have an equal spread.
     """
 
     value: str
@@ -26,50 +31,49 @@ class Effect:
     difference: Interval
     p: float
     verdict: str
+    luck: bool = True
+    own_spread_p: float = math.nan
 
 
-def axis_effects(design: Design, sample: Sample, baseline: str, higher_is_better: bool) -> list[Effect]:
-    """Every value of an axis: its mean, its difference to the baseline value, and whether that is more than chance."""
-    against = [_against(design, sample, label, baseline) for label in design.labels]
-    corrected = holm([found.p if found else math.nan for found in against])
+def axis_effects(
+    design: Design,
+    sample: Sample,
+    baseline: str,
+    higher_is_better: bool,
+    comparisons: Comparisons | None = None,
+    rules: Rules = AS_DEFAULT,
+) -> list[Effect]:
+    """Every value of an axis: its mean, its difference to the baseline value, and whether that is more than chance.
+
+    `comparisons` are those of the whole report; by default those of this axis alone are made.
+    """
+    made = comparisons or make_comparisons([design], sample, [baseline], rules)
     effects = []
-    for label, difference, p in zip(design.labels, against, corrected, strict=True):
+    for label, mean in zip(design.labels, value_means(design, sample, rules.spread), strict=True):
         chosen = [place for place, group in enumerate(design.groups) if group[0] == label]
-        mean = _mean(design, sample, label) if chosen else _nothing()
-        gap = difference.interval if difference else _nothing()
-        verdict = BASELINE if label == baseline and chosen else _verdict(gap, p, higher_is_better)
         seeds = len({sample.seeds[place] for place in chosen})
-        effects.append(Effect(label, len(chosen), seeds, mean, gap, p, verdict))
+        found = made.pairs.get((design.axis, label, baseline))
+        if found is None:
+            verdict = BASELINE if label == baseline and chosen else NO_RESULT
+            effects.append(Effect(label, len(chosen), seeds, mean, NOTHING, math.nan, verdict))
+            continue
+        verdict = difference_verdict(found.estimate, found.p, found.same_answers, higher_is_better)
+        luck = found.estimate.luck
+        p = [each if luck and each is not None else math.nan for each in (found.p, found.own_spread_p)]
+        effects.append(Effect(label, len(chosen), seeds, mean, found.estimate.interval, p[0], verdict, luck, p[1]))
     return effects
+
+
+def value_means(design: Design, sample: Sample, spread: Spread | None = None) -> list[Interval]:
+    """The mean of each value of an axis over the other axes and seeds."""
+    found = dict.fromkeys(design.labels, NOTHING)
+    for label in design.present:
+        weights = design.weights(label, design.cells_for(label))
+        found[label] = estimate_of(sample, weights, design.configurations, design.strata, spread).interval
+    return [found[label] for label in design.labels]
 
 
 def best_effect(effects: Sequence[Effect], higher_is_better: bool) -> Effect:
     """The one whose value has the best mean."""
     sign = 1 if higher_is_better else -1
     return max(effects, key=lambda effect: sign * effect.mean.estimate)
-
-
-def _mean(design: Design, sample: Sample, label: str) -> Interval:
-    return estimate_of(sample, design.weights(label, design.cells_for(label)), design.groups).interval
-
-
-def _against(design: Design, sample: Sample, label: str, baseline: str) -> Estimate | None:
-    """The paired difference to the baseline, or None when there is nothing to compare."""
-    if label == baseline or not {label, baseline} <= set(design.present):
-        return None
-    cells = design.cells_for(label, baseline)
-    if not cells:
-        return None
-    return estimate_of(sample, design.weights(label, cells) - design.weights(baseline, cells), design.groups)
-
-
-def _verdict(difference: Interval, p: float, higher_is_better: bool) -> str:
-    if math.isnan(p):
-        return NO_RESULT
-    if p >= 1 - LEVEL:
-        return UNCLEAR
-    return BETTER if (difference.estimate > 0) == higher_is_better else WORSE
-
-
-def _nothing() -> Interval:
-    return Interval(math.nan, math.nan, math.nan)

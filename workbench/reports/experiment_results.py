@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ import numpy
 import pandas
 
 from workbench.reports.bootstrap import RESAMPLES, Array
+from workbench.reports.comparisons import Comparisons, Rules, make_comparisons
 from workbench.reports.design import SEED, Design
-from workbench.reports.effects import Effect, axis_effects
-from workbench.reports.interactions import Interaction, interactions
+from workbench.reports.effects import Effect, axis_effects, value_means
+from workbench.reports.interactions import Interaction
 from workbench.reports.metric_format import Scale
-from workbench.reports.metric_samples import CONTROLS, Reading
+from workbench.reports.metric_samples import CONTROLS, WITH_IMAGE, Reading
 from workbench.reports.question_groups import QuestionGroups
-from workbench.reports.statistics import Sample
+from workbench.reports.seed_noise import Spread
+from workbench.reports.statistics import Interval, Sample
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import DONE, Record
 
@@ -44,6 +46,7 @@ class Study:
     notes: tuple[str, ...] = ()  # metrics that could not, and why
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
     not_compared: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
+    spread: Spread | None = None  # between seeds, where the experiment gives it or borrows it from other results
 
     @cached_property
     def done(self) -> list[Record]:
@@ -114,21 +117,60 @@ class Study:
         """The value that others are compared with."""
         return self.summary.baseline.get(axis, self.summary.axes[axis][0])
 
+    @cached_property
+    def trained(self) -> list[frozenset[str]] | None:
+        """The keys of the stages that trained each finished trial; None where older records do not say."""
+        told = [record.provenance.get("trained") for record in self.done]
+        return None if any(each is None for each in told) else [frozenset(each) for each in told if each is not None]
+
+    @cached_property
+    def rules(self) -> Rules:
+        """How values are compared."""
+        asked = {name: each for name, each in self.summary.statistics.items() if name in ("correction", "pairs")}
+        return Rules(**asked, spread=self.spread, equal_spread=bool(self.summary.statistics.get("equal_spread")))
+
+    @cached_property
+    def designs(self) -> dict[str, Design]:
+        """What can be compared along each axis."""
+        return {axis: Design(self.axes, axis, self.summary.axes[axis], self.trained) for axis in self.compared}
+
     def design(self, axis: str) -> Design:
         """What can be compared along that axis."""
-        return Design(self.axes, axis, self.summary.axes[axis])
+        return self.designs[axis]
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """Everything that the report compares by the primary metric, corrected together."""
+        baselines = [self.baseline(axis) for axis in self.compared]
+        sample = self.samples[self.primary]
+        return make_comparisons([*self.designs.values()], sample, baselines, self.rules, self.same_answers)
+
+    def same_answers(self, one: int, other: int) -> bool:
+        """Whether two finished trials, by their places, answered every question alike."""
+        answers = []
+        for place in (one, other):
+            frame = self.predictions[self.done[place].id]
+            shown = frame.loc[frame["condition"] == WITH_IMAGE]
+            answers.append(dict(zip(shown["id"], shown["answer"], strict=True)))
+        return answers[0] == answers[1]
 
     def effects(self, axis: str, metric: str | None = None, baseline: str | None = None) -> list[Effect]:
-        """What each value of the axis does to a metric (the primary one), against the baseline value."""
+        """What each value of the axis does to a metric (the primary one), against the baseline value. Another metric is
+        compared along this axis alone."""
+        against, primary = baseline or self.baseline(axis), metric in (None, self.primary)
         metric = metric or self.primary
-        against = baseline or self.baseline(axis)
-        return axis_effects(self.design(axis), self.samples[metric], against, self.scale(metric).higher_is_better)
+        made, rules = (self.comparisons, self.rules) if primary else (None, replace(self.rules, spread=None))
+        higher = self.scale(metric).higher_is_better
+        return axis_effects(self.design(axis), self.samples[metric], against, higher, made, rules)
+
+    def means(self, axis: str, metric: str) -> list[Interval]:
+        """The mean of a metric of each value of the axis."""
+        return value_means(self.design(axis), self.samples[metric], self.spread if metric == self.primary else None)
 
     @cached_property
     def interactions(self) -> list[Interaction]:
         """Whether what one axis does to the primary metric depends on another one."""
-        designs = [self.design(axis) for axis in self.compared]
-        return interactions(designs, self.samples[self.primary], [self.baseline(axis) for axis in self.compared])
+        return self.comparisons.interactions
 
     def cost(self, axis: str, label: str, name: str) -> float:
         """A number of the records (bytes, latency ...), averaged as the metric of that value is."""

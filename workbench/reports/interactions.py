@@ -6,16 +6,16 @@ difference of differences, over the same cells and resamples (`statistics.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
 from workbench.reports.bootstrap import Array
-from workbench.reports.design import Design
-from workbench.reports.effects import UNCLEAR
-from workbench.reports.statistics import LEVEL, Estimate, Interval, Sample, estimate_of, holm
-
-DEPENDS = "depends"
+from workbench.reports.design import Cell, Design
+from workbench.reports.seed_noise import Spread
+from workbench.reports.statistics import Estimate, Interval, Sample, estimate_of
+from workbench.reports.verdicts import dependence_verdict
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Interaction:
     """Whether what one value of an axis does depends on another axis.
 
     `here` is the difference of `value` to `baseline` where the other axis has `at`, `there` where it has `reference`,
-    both over the same cells; `change` is here - there, and `p`, corrected for all that are asked together, that of no
-    change. `verdict` is `DEPENDS`, or `UNCLEAR`.
+    both over the same cells; `change` is here - there, and `p`, corrected for all that is asked together, that of no
+    change; NaN where one seed says nothing of methods. `verdict` is one of `verdicts.py`.
     """
 
     axis: str
@@ -40,36 +40,52 @@ class Interaction:
     verdict: str
 
 
-def interactions(designs: Sequence[Design], sample: Sample, baselines: Sequence[str]) -> list[Interaction]:
-    """For every two axes and every two values of them that are not their baselines: does one depend on the other?
+@dataclass(frozen=True)
+class Dependence:
+    """A question: does what `value` does against `baseline` along the axis of `design` depend on whether the axis of
+    `other` has `at` or `reference`? `weights` [T] make the difference of the differences."""
 
-    What the first axis does at a value of the second, less what it does at the second's baseline, is the same number
-    the other way round. So each question has one p but is told twice, as either axis sees it.
-    """
-    asked: list[tuple[list[tuple[Design, str, str, Design, str, str]], Estimate]] = []
+    design: Design
+    value: str
+    baseline: str
+    other: Design
+    at: str
+    reference: str
+    weights: Array
+
+    def told(self, sample: Sample, found: Estimate, p: float, spread: Spread | None) -> list[Interaction]:
+        """The answer as either axis sees it: it is the same number the other way round."""
+        mine, theirs = (self.value, self.baseline), (self.at, self.reference)
+        verdict, told = dependence_verdict(found, p), []
+        p = p if found.luck else math.nan
+        for design, pair, other, values in (
+            (self.design, mine, self.other, theirs),
+            (self.other, theirs, self.design, mine),
+        ):
+            cells = zip(*design.cells_with(other.axis, pair, values), strict=True)
+            here, there = (_interval(design, sample, pair, each, spread) for each in cells)
+            told.append(Interaction(design.axis, *pair, other.axis, *values, here, there, found.interval, p, verdict))
+        return told
+
+
+def dependences_of(designs: Sequence[Design], baselines: Sequence[str]) -> list[Dependence]:
+    """One question for every two axes and every two values of them that are not their baselines."""
+    asked = []
     for (first, base), (second, reference) in combinations(zip(designs, baselines, strict=True), 2):
         values = [label for label in first.present if label != base]
         for value, at in product(values, [label for label in second.present if label != reference]):
-            here, there = _differences(first, (value, base), second.axis, (at, reference))
-            if here.any():  # else these were not tried with the same values of all other axes
-                ways = [(first, value, base, second, at, reference), (second, at, reference, first, value, base)]
-                asked.append((ways, estimate_of(sample, here - there, first.groups)))
-    corrected = holm([found.p for _, found in asked])
-    told = []
-    for (ways, found), p in zip(asked, corrected, strict=True):
-        verdict = DEPENDS if p < 1 - LEVEL else UNCLEAR
-        for design, value, base, other, at, reference in ways:
-            weights = _differences(design, (value, base), other.axis, (at, reference))
-            here, there = (estimate_of(sample, each, design.groups).interval for each in weights)
-            names = (design.axis, value, base, other.axis, at, reference)
-            told.append(Interaction(*names, here, there, found.interval, p, verdict))
-    return told
+            units = [
+                {(value, *here): 1.0, (base, *here): -1.0, (value, *there): -1.0, (base, *there): 1.0}
+                for here, there in first.cells_with(second.axis, (value, base), (at, reference))
+            ]
+            if units:  # else these were not tried with the same values of all other axes
+                asked.append(Dependence(first, value, base, second, at, reference, first.contrast(units)))
+    return asked
 
 
-def _differences(design: Design, pair: tuple[str, str], other: str, values: tuple[str, str]) -> list[Array]:
-    """[T] each: the weights whose sum of trials is the difference of a pair of labels, at either value of another axis;
-    all zero where there are no cells to compare."""
-    first, second = pair
-    return [
-        design.weights(first, cells) - design.weights(second, cells) for cells in design.cells_with(other, pair, values)
-    ]
+def _interval(
+    design: Design, sample: Sample, pair: tuple[str, str], cells: Sequence[Cell], spread: Spread | None
+) -> Interval:
+    """The difference of a pair of labels over these cells."""
+    weights = design.difference(*pair, cells)
+    return estimate_of(sample, weights, design.configurations, design.strata, spread).interval

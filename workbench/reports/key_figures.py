@@ -21,7 +21,7 @@ def key_figures(study: Study) -> list[tuple[str, str, str]]:
         (
             form.value(estimate),
             form.unit,
-            f"best {form.words}{', out of date' if record.id in study.stale else ''}",
+            f"highest {form.words} of {len(study.done)} trials{', out of date' if record.id in study.stale else ''}",
         )
     )
     if study.has_gain:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy
 import pandas
-from numpy.typing import NDArray
 
 from workbench.contracts.metric import summarized
-from workbench.reports.bootstrap import Array, image_draws, resampled_totals
+from workbench.reports.bootstrap import Array, Places, image_draws, resampled_totals
 from workbench.reports.statistics import Sample
 from workbench.storage.records import COUNTS, SCORE
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
 
 WITH_IMAGE, CONTROLS, OUTSIDE = "image", ("no_image", "shuffled"), "outside"
-
-Places = NDArray[numpy.intp]
 
 
 @dataclass(frozen=True)
@@ -128,8 +125,9 @@ def _samples(
         start += trials * width
         estimates, replicates = key[0].made_of(each.sum(-1)), key[0].made_of(drawn)
         limits = (0.0, 1.0) if key[0].share else (-math.inf, math.inf)
+        mean = key[0].metric is None
         made[key] = {
-            name: Sample(estimates[name], replicates[name], seeds, len(images), limits)
+            name: Sample(estimates[name], replicates[name], seeds, len(images), limits, each if mean else None)
             for name in estimates
             if not numpy.isnan(estimates[name]).all()
         }

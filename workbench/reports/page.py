@@ -19,20 +19,20 @@ import workbench
 from workbench.registry import Registry
 from workbench.reports import contract_notes
 from workbench.reports.answer import answer, progress
-from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.disagreements import disagreements
-from workbench.reports.effects import BETTER, UNCLEAR, WORSE
 from workbench.reports.experiment_results import Study
 from workbench.reports.findings import Finding, finding
 from workbench.reports.gallery import data_uri, make_gallery
 from workbench.reports.group_tables import group_table, outside_table
-from workbench.reports.interactions import DEPENDS
 from workbench.reports.key_figures import best_trial, key_figures
+from workbench.reports.methods import methods
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
+from workbench.reports.seed_notes import covered
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.table_formats import Table, write_tables
-from workbench.reports.tables import all_tables, format_of
+from workbench.reports.tables import all_tables
+from workbench.reports.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, SAME, UNCLEAR, WORSE
 from workbench.reports.wording import joined, spoken
 from workbench.storage.atomic import new_folder, write_text
 from workbench.storage.records import Record
@@ -40,7 +40,10 @@ from workbench.storage.records import Record
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {"groups": "By group of questions", "outside": "Images from outside"}  # tables and their headings
 # Verdict -> class in the style sheet.
-VERDICTS = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", DEPENDS: "depends"}
+VERDICTS = {
+    **{BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", SAME: "unclear", DEPENDS: "depends"},
+    **dict.fromkeys((MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND), "model"),
+}
 RUN_FACTS = (
     *("workbench", "python", "torch", "cuda", "platform", "cpu", "instructions", "cores", "device", "gpu"),
     *("threads", "unrepeatable", "git_commit"),
@@ -106,7 +109,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         gallery=make_gallery(study, registry),
         provenance=_provenance(study),
         disagreements=disagreements(study),
-        methods=_methods(study),
+        methods=methods(study),
         verdicts=VERDICTS,
         svg=_svg,
         width=_width,
@@ -151,12 +154,7 @@ def _caveat(study: Study) -> str:
             f"Trials ran on {joined(study.machines)}, which round differently and are not equally fast: to compare"
             " costs in time, run all on one. "
         )
-    if len(study.seeds) == 1:
-        return (
-            f"{bounds}Each configuration was trained from one seed: intervals say how far the choice of questions could"
-            " have moved these numbers, not how far another seed would. To learn that, list more 'seeds'."
-        )
-    return f"{bounds}Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
+    return f"{bounds}{covered(study)}"
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:
@@ -191,52 +189,6 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
 def _told(records: Sequence[Record], name: str) -> str:
     values = {json.dumps(each.provenance[name]): each.provenance[name] for each in records if each.provenance.get(name)}
     return ", ".join(str(value) for value in values.values())
-
-
-def _methods(study: Study) -> list[str]:
-    """How the numbers were made, with the numbers of this experiment."""
-    if not study.samples:
-        return ["There are no predictions, so nothing was computed."]
-    sample, form = study.samples[study.primary], format_of(study, study.primary)
-    asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
-    seeds = (
-        " Seeds are resampled with normal weights and the interval is widened by Student's t, because they are few, to"
-        " what they alone would give at the least (Bouthillier et al. 2021)."
-    )
-    paragraphs = [
-        f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
-        " generated, not picked from a list.",
-        *study.notes,
-        f"Intervals are 95 % bootstrap intervals from {RESAMPLES:,} resamples. Whole images are resampled, as"
-        " questions about one image are answered right or wrong together, and all trials see the same resamples,"
-        " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018)."
-        + (seeds if len(study.seeds) > 1 else ""),
-        "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
-        " counting the same. Its difference to the baseline is tested against zero; p values are corrected for the"
-        " comparisons of one table (Holm 1979), and below 0.05 the value is called better or worse, else not"
-        " distinguishable, which does not mean equal.",
-    ]
-    if len(study.compared) > 1:
-        paragraphs.append(
-            "An average over other axes misleads where a difference depends on them. So for every two axes the"
-            " difference to the baseline at one value of the other axis is held against that at the other's baseline,"
-            " over the same combinations and resamples; p values are corrected for all of these questions together."
-        )
-    if study.has_gain:
-        controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
-        shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
-        paragraphs.append(
-            f"The visual gain is {form.words} with the right image minus that with"
-            f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
-            " from the question alone does not count."
-        )
-    return paragraphs
-
-
-def _made_of(study: Study) -> str:
-    reading = next(each for each in study.readings if each.name == study.primary)
-    return "the mean over" if reading.metric is None else "made of the answers together to"
 
 
 def _command(study: Study) -> str:

@@ -17,6 +17,7 @@ from workbench.registry import Registry, RegistryError, load_registry, resolve_o
 from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_samples import CONTROLS, Reading, read_samples
+from workbench.reports.seed_spread import seed_spread
 from workbench.reports.statistics import Sample
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import (
@@ -72,6 +73,7 @@ def read_study(
         altered=tuple(altered),
         readings=tuple(readings),
         notes=tuple(notes),
+        spread=seed_spread(summary, records, results_folder),
     )
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study

@@ -1,34 +1,38 @@
-"""How sure a number is, and whether two can be told apart: an interval, a p value, and its correction.
+"""How sure a number is: its interval, and how probable it would be if nothing were behind it.
 
 Two things make a score uncertain: which images were asked about, and which seed the training began from.
 
 - **Images.** They are resampled, all of them together for every trial (`bootstrap.py`).
 - **Seeds.** With K seeds, K of them drawn with replacement would give a variance too small by (K-1)/K and a handful of
-  distinct values. Each seed's deviation is multiplied by normal noise of the right variance instead, and the interval
-  is stretched by Student's t, because K is small (degrees of freedom by Satterthwaite). Three seeds that agree by luck
-  make their noise look small, and Satterthwaite then trusts the images' many degrees of freedom: so an interval is
-  never narrower, and p never smaller, than the seeds alone give with their K-1. With one seed nothing can be known of
-  training noise: the interval covers the questions only (Bouthillier et al. 2021, arXiv:2103.03098).
+  distinct values. Each seed's pull on the number is multiplied by normal noise of the right variance instead
+  (`seed_noise.py`), and the interval is stretched by Student's t, because K is small (degrees of freedom by
+  Satterthwaite). Three seeds that agree by luck make their noise look small, and Satterthwaite then trusts the images'
+  many degrees of freedom: so an interval is never narrower, and p never smaller, than the seeds alone give. With one
+  seed nothing can be known of training noise: interval and p are those of the trained models, over the questions only,
+  and `luck` is False (Bouthillier et al. 2021, arXiv:2103.03098).
 
-What images and seeds do together is counted in both, so intervals are a little wide rather than narrow (Owen 2007,
-*The pigeonhole bootstrap*, doi:10.1214/07-AOAS122). Many comparisons are corrected after Holm (1979, *Scand. J.
-Statist.* 6, 65-70).
+What images and seeds do together is in both, and is taken out of the images' part once (as the mean squares of a
+crossed design are put together: Scheffé 1959, *The Analysis of Variance*, chapter 8). The ends of the scale are treated
+in `proportions.py`, many comparisons at once in `families.py`.
 
-Letters in shapes: T trials, B resamples, K seeds.
+Letters in shapes: T trials, B resamples, C numbers that add up, P images.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy
 from scipy import stats
 
-from workbench.reports.bootstrap import Array
+from workbench.reports.bootstrap import Array, Places
+from workbench.reports.proportions import difference_reach, share_interval
+from workbench.reports.seed_noise import SeedNoise, Spread, added_freedom, seed_noise
 
 LEVEL = 0.95
+ROUNDING = 1e-12  # of the numbers that are added: a smaller sum of them is a zero that floating point missed
 
 
 @dataclass(frozen=True)
@@ -41,105 +45,161 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """An interval, the standard error behind it, and the two-sided p of the estimate being zero."""
-
-    interval: Interval
-    error: float
-    p: float
-
-
-@dataclass(frozen=True)
 class Sample:
     """One metric of every trial: estimates [T], replicates [B,T], the seed of each trial, how many images, and
-    the least and largest value that the metric can have."""
+    the least and largest value that the metric can have.
+
+    `sums` [T,C,P] is what adds up to a mean of scores: that of the scores, and their number, of each image.
+    """
 
     estimates: Array
     replicates: Array
     seeds: Sequence[str]
     images: int
     limits: tuple[float, float] = (-math.inf, math.inf)
+    sums: Array | None = None
 
 
-def estimate_of(sample: Sample, weights: Array, groups: Sequence[Hashable], seed: int = 1) -> Estimate:
-    """A weighted sum of trials, weights [T]. Trials of the same group differ in nothing but their seed."""
-    used = [int(place) for place in numpy.flatnonzero(weights)]
-    estimate = float(weights[used] @ sample.estimates[used])
-    over_images = sample.replicates[:, used] @ weights[used]  # [B]
-    deviations = _seed_deviations(sample, weights, groups, used)  # [K]
-    count = len(deviations)
-    growth = math.sqrt(count / (count - 1)) if count > 1 else 0.0
-    noise = numpy.random.default_rng(seed).standard_normal((len(over_images), count))
-    replicates = over_images + growth * noise @ deviations
-    from_images = float(numpy.var(over_images))
-    from_seeds = float(growth**2 * deviations @ deviations)
-    freedom = _freedom([(from_images, sample.images - 1), (from_seeds, count - 1)])
-    error = math.sqrt(from_images + from_seeds)
-    ends = numpy.outer(weights[used], sample.limits)  # [T,2]
-    possible = float(ends.min(1).sum()), float(ends.max(1).sum())
-    errors = [(error, freedom), *([(math.sqrt(from_seeds), count - 1)] if from_seeds > 0 else [])]
-    interval = _interval(estimate, replicates, freedom, errors[1:], possible)
-    p = max(_two_sided(estimate, each, own, sample.images) for each, own in errors)
-    return Estimate(interval, error, p)
+@dataclass(frozen=True)
+class Estimate:
+    """An interval, the standard error behind it, and the two-sided p of the estimate being zero, with the degrees of
+    freedom that it has. `luck` is whether they cover the luck of training.
+
+    `over_images` [B] and `pulls` are its deviations over resamples and by units of luck: what two estimates have in
+    common of them correlates the two.
+    """
+
+    interval: Interval
+    error: float
+    p: float
+    freedom: float = math.inf
+    luck: bool = False
+    over_images: Array = field(default_factory=lambda: numpy.zeros(0), repr=False, compare=False)
+    pulls: Mapping[Hashable, float] = field(default_factory=dict, repr=False, compare=False)
+
+
+def estimate_of(
+    sample: Sample,
+    weights: Array,
+    groups: Sequence[Hashable],
+    strata: Sequence[Hashable] | None = None,
+    spread: Spread | None = None,
+) -> Estimate:
+    """A weighted sum of trials, weights [T]. Trials of the same group differ in nothing but their seed; those of
+    different strata share no trained stage (by default all may)."""
+    used = numpy.flatnonzero(weights)
+    least = ROUNDING * float(numpy.abs(weights[used]) @ numpy.abs(sample.estimates[used]))
+    estimate = _exact(float(weights[used] @ sample.estimates[used]), least)
+    over_images = sample.replicates[:, used] @ weights[used] - estimate  # [B]
+    over_images = numpy.where(numpy.abs(over_images) <= least, 0.0, over_images)
+    strata = strata or [0] * len(weights)
+    noise = seed_noise(sample.estimates, sample.replicates, sample.seeds, weights, groups, strata, spread)
+    pulls = {unit: _exact(pull, 2 * least) for unit, pull in noise.pulls.items()}
+    noise = replace(noise, pulls=pulls)
+    over_images = over_images * _share_apart(over_images, noise.residual)
+    errors = _errors(float(numpy.var(over_images)), noise, sample.images - 1)
+    contrast = _by_image(sample, weights, used, least)
+    interval = _interval(sample, weights, used, estimate, over_images, noise, errors, contrast)
+    differing = sample.images if contrast is None else int((contrast != 0).sum())
+    p, freedom = max((_two_sided(estimate, *each), each[1]) for each in errors)
+    if not math.isnan(p):
+        p = 1.0 if estimate == 0 else max(p, 2.0 ** (1 - differing))
+    return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls)
 
 
 def holm(values: Sequence[float]) -> list[float]:
     """p values corrected for being several (Holm 1979). NaN stays NaN and does not count as a comparison."""
+    return weighted_holm(values, [1.0] * len(values))
+
+
+def weighted_holm(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """p values corrected for being several, of which some weigh more: each may use its share of the error allowed, and
+    what is called real passes its share on (Holm 1979, *Scand. J. Statist.* 6, 65-70). NaN stays NaN and counts not."""
     corrected = [math.nan] * len(values)
-    order = sorted((place for place, p in enumerate(values) if not math.isnan(p)), key=lambda place: values[place])
-    highest = 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * values[place]))
+    known = [place for place, p in enumerate(values) if not math.isnan(p)]
+    order = sorted(known, key=lambda place: values[place] / weights[place])
+    left, highest = sum(weights[place] for place in order), 0.0
+    for place in order:
+        highest = max(highest, min(1.0, values[place] * left / weights[place]))
         corrected[place] = highest
+        left -= weights[place]
     return corrected
 
 
-def _seed_deviations(sample: Sample, weights: Array, groups: Sequence[Hashable], used: Sequence[int]) -> Array:
-    """[K]: how far each seed pulls the weighted sum from where the average seed has it; they sum to zero."""
-    names = sorted({sample.seeds[place] for place in used})
-    totals: dict[Hashable, list[float]] = {}
-    for place in used:
-        totals.setdefault(groups[place], []).append(float(sample.estimates[place]))
-    means = {group: sum(values) / len(values) for group, values in totals.items()}
-    pulls = dict.fromkeys(names, 0.0)
-    for place in used:
-        pulls[sample.seeds[place]] += float(weights[place] * (sample.estimates[place] - means[groups[place]]))
-    return numpy.array([pulls[name] for name in names])
+def _exact(value: float, least: float) -> float:
+    """A sum that is zero but for what floating point left of it is zero."""
+    return 0.0 if abs(value) <= least else value
 
 
-def _freedom(parts: Sequence[tuple[float, int]]) -> float:
-    """Degrees of freedom of a sum of variances, each (variance, its own degrees of freedom); Satterthwaite."""
-    present = [(variance, freedom) for variance, freedom in parts if variance > 0 and freedom > 0]
-    if not present:
-        return math.inf
-    total = sum(variance for variance, _ in present)
-    return total**2 / sum(variance**2 / freedom for variance, freedom in present)
+def _share_apart(over_images: Array, residual: float) -> float:
+    """The factor that takes out of deviations what the sum over seeds has as well."""
+    variance = float(numpy.var(over_images))
+    return math.sqrt(max(0.0, 1 - residual / variance)) if variance > 0 else 1.0
+
+
+def _errors(from_images: float, noise: SeedNoise, freedom: int) -> list[tuple[float, float]]:
+    """(standard error, degrees of freedom): of all, and of the seeds alone where they say anything."""
+    from_seeds = noise.variance
+    both = added_freedom([(from_images, freedom), (from_seeds, noise.freedom)])
+    alone = [(math.sqrt(from_seeds), noise.freedom)] if from_seeds > 0 else []
+    return [(math.sqrt(from_images + from_seeds), both), *alone]
+
+
+def _by_image(sample: Sample, weights: Array, used: Places, least: float) -> Array | None:
+    """What each image adds to the weighted sum [P], in its own unit: their mean is the sum. None where the metric is no
+    mean of scores."""
+    if sample.sums is None or sample.sums.shape[1] != 2:
+        return None
+    scores, counts = sample.sums[used, 0], sample.sums[used, 1]  # [t,P] each
+    per_image = (weights[used] / counts.sum(1)) @ scores * scores.shape[1]
+    return numpy.where(numpy.abs(per_image) <= least + ROUNDING, 0.0, per_image)
+
+
+def _off_end(sample: Sample, used: Places, estimate: float) -> int:
+    """On how many images not every question has the score of the nearer end, in every trial that is used."""
+    if sample.sums is None:
+        return sample.images
+    scores, counts = sample.sums[used, 0], sample.sums[used, 1]
+    return int(((counts - scores if estimate > 0.5 else scores) > ROUNDING).any(0).sum())
 
 
 def _interval(
+    sample: Sample,
+    weights: Array,
+    used: Places,
     estimate: float,
-    replicates: Array,
-    freedom: float,
-    least: Sequence[tuple[float, float]],
-    possible: tuple[float, float],
+    over_images: Array,
+    noise: SeedNoise,
+    errors: Sequence[tuple[float, float]],
+    contrast: Array | None,
 ) -> Interval:
     """The middle 95 % of the replicates, stretched by Student's t about the estimate, within what is possible; not
-    narrower than each (error, degrees of freedom) of `least` makes it."""
+    narrower than the seeds alone make it, nor than the few images allow on which a share is not at its end."""
+    weights = weights[used]
+    share = sample.limits == (0.0, 1.0) and not math.isnan(errors[0][0])
+    if share and (weights > 0).all() and math.isclose(weights.sum(), 1.0):
+        off_end = _off_end(sample, used, estimate)
+        each = [share_interval(estimate, *both, sample.images, off_end, LEVEL) for both in errors]
+        return Interval(estimate, min(low for low, _ in each), max(high for _, high in each))
     tail = (1 - LEVEL) / 2
-    stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
-    ends = estimate + stretch * (numpy.quantile(replicates, [tail, 1 - tail]) - estimate)
-    for error, own in least:
-        reach = stats.t.ppf(1 - tail, own) * error
+    normal = numpy.random.default_rng(1).standard_normal((len(over_images), len(noise.pulls)))
+    replicates = over_images + normal @ numpy.array([*noise.pulls.values()], dtype=numpy.float64)
+    stretch = stats.t.ppf(1 - tail, errors[0][1]) / stats.norm.ppf(1 - tail)
+    ends = estimate + stretch * numpy.quantile(replicates, [tail, 1 - tail])
+    for error, freedom in errors[1:]:
+        reach = stats.t.ppf(1 - tail, freedom) * error
         ends = numpy.array([min(ends[0], estimate - reach), max(ends[1], estimate + reach)])
-    low, high = numpy.clip(ends, *possible)
+    if sample.limits == (0.0, 1.0) and contrast is not None:
+        below, above = difference_reach(contrast, LEVEL)
+        ends = numpy.array([min(ends[0], estimate - below), max(ends[1], estimate + above)])
+    bounds = numpy.outer(weights, sample.limits)  # [t,2]
+    low, high = numpy.clip(ends, bounds.min(1).sum(), bounds.max(1).sum())
     return Interval(estimate, float(low), float(high))
 
 
-def _two_sided(estimate: float, error: float, freedom: float, images: int) -> float:
-    """Student's t, but never surer than changing signs of P images could be: 2 of 2^P ways are this extreme."""
+def _two_sided(estimate: float, error: float, freedom: float) -> float:
     if math.isnan(estimate) or math.isnan(error):
         return math.nan
     if estimate == 0:
         return 1.0
-    p = 2 * float(stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else 0.0
-    return min(1.0, max(p, 2.0 ** (1 - images)))
+    return 2 * float(stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else 0.0

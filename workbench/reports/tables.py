@@ -10,13 +10,15 @@ import numpy
 
 from workbench.reports.contract_notes import trial_notes
 from workbench.reports.design import SEED
-from workbench.reports.effects import BASELINE, Effect
+from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_format import MetricFormat, format_for
 from workbench.reports.metric_samples import CONTROLS
 from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
+from workbench.reports.seed_notes import seed_notes
 from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.table_formats import Column, Table
+from workbench.reports.verdicts import BASELINE
 from workbench.reports.wording import capital, joined, spoken
 from workbench.storage.records import Record
 
@@ -87,12 +89,13 @@ def axis_table(study: Study, axis: str) -> Table:
     """One axis: each value's mean over the other axes and seeds, and its difference to the baseline."""
     effects = study.effects(axis)
     extra = [name for name in (*study.measures, GAIN) if name in study.samples and name != study.primary]
-    means = {name: study.effects(axis, name) for name in extra}
+    means = {name: study.means(axis, name) for name in extra}
     rows = []
     for place, effect in enumerate(effects):
         row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
-        row |= {"p": effect.p, "verdict": effect.verdict, "trials": effect.trials, "seeds": effect.seeds}
-        row |= {name: means[name][place].mean for name in extra}
+        row |= {"p": effect.p, "own_spread_p": effect.own_spread_p, "verdict": effect.verdict}
+        row |= {"trials": effect.trials, "seeds": effect.seeds}
+        row |= {name: means[name][place] for name in extra}
         row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))}
         rows.append(row | {STALE: _count_stale(study, axis, effect.value) or None})
     primary = format_of(study, study.primary)
@@ -100,11 +103,12 @@ def axis_table(study: Study, axis: str) -> Table:
         Column(axis, spoken(axis), show=str, numeric=False),
         Column(study.primary, primary.words, primary.unit, primary.interval),
         Column("difference", "difference", primary.difference_unit, primary.difference),
-        Column("p", "p", show=p_value),
+        *_p_columns(effects),
         Column("verdict", "verdict", numeric=False),
         *_metric_columns(study, extra),
         *(Column(name, heading, unit, show) for name, heading, unit, show in (*COSTS, *_probes(study))),
         Column("trials", "trials"),
+        *([Column("seeds", "seeds")] if len(study.seeds) > 1 else []),
         *([Column(STALE, "out of date", show=f"{{}} {MARK}".format)] if study.stale else []),
     ]
     name = f"axis_{axis.replace('.', '_')}"
@@ -137,8 +141,11 @@ def interactions_table(study: Study) -> Table | None:
         }
         for each in sorted(found, key=lambda each: each.p)
     ]
-    caption = "Does the difference that one axis makes depend on another? With 95 % intervals, p after Holm."
-    return Table("interactions", caption, columns, rows)
+    caption = "Does the difference that one axis makes depend on another? With 95 % intervals"
+    if all(math.isnan(each.p) for each in found):
+        columns = [column for column in columns if column.key != "p"]
+        return Table("interactions", f"{caption} over the questions.", columns, rows)
+    return Table("interactions", f"{caption}, p {corrected_for(study)}.", columns, rows)
 
 
 def stale_columns(study: Study) -> list[Column]:
@@ -162,7 +169,8 @@ def axis_caption(study: Study, axis: str) -> str:
     """The caption of an axis's table: over what its means go, and what its differences are to."""
     others = [spoken(each) for each in study.compared if each != axis] + (["seed"] if len(study.seeds) > 1 else [])
     over = f"mean over {joined(others)}" if others else "one trial a value"
-    against = f"differences are to {study.baseline(axis)}, p after Holm"
+    p = f", p {corrected_for(study)}" if any(each.luck for each in study.effects(axis)) else ""
+    against = f"differences are to {study.baseline(axis)}{p}"
     return f"{capital(spoken(axis))}: {over}, with 95 % intervals; {against}."
 
 
@@ -181,13 +189,22 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
             f"Compared over the {len(design.cells)} of {len(design.all_cells)} combinations of the other axes"
             " that have results for every value."
         )
-    if len(study.seeds) == 1:
-        notes.append("One seed: the intervals cover the choice of questions, not the luck of training.")
-    elif len(study.seeds) > 1:
-        notes.append(f"{len(study.seeds)} seeds: the intervals cover the choice of questions and the luck of training.")
-    if len(study.seeds) == 2:
-        notes.append("Two seeds say little about that luck, which makes intervals very wide: list three or more.")
-    return notes
+    return [*notes, *seed_notes(study, axis, effects)]
+
+
+def corrected_for(study: Study) -> str:
+    """For what p values are corrected."""
+    if study.rules.correction == "table":
+        return "corrected for the comparisons of the table"
+    return f"corrected for the {study.comparisons.asked} comparisons of the report"
+
+
+def _p_columns(effects: Sequence[Effect]) -> list[Column]:
+    """Of methods alone: of a trained model it is said that it answered better, and not how sure that is of others."""
+    columns = [Column("p", "p", show=p_value)] if any(not math.isnan(each.p) for each in effects) else []
+    if any(not math.isnan(each.own_spread_p) for each in effects):
+        columns.append(Column("own_spread_p", "p without equal spread", show=p_value))
+    return columns
 
 
 def _identity(study: Study, record: Record) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ class Stage:
     """One piece of work. `index` counts the trial's phases; the evaluation comes after the last phase.
 
     `trial` is one of the trials that need this stage; `before` is the key of the stage it starts from, if any;
-    `made_of` says by name what the key is the hash of.
+    `made_of` says by name what the key is the hash of; `trained` are the keys of all phases before an evaluation.
     """
 
     key: str
@@ -44,6 +44,7 @@ class Stage:
     trial: Trial
     before: str | None
     made_of: MadeOf = field(default_factory=dict, compare=False, repr=False)
+    trained: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def evaluates(self) -> bool:
@@ -68,7 +69,8 @@ class Stage:
     def made_by(self) -> dict[str, Any]:
         """What a record says of the stage that made it, now: enough to tell later what has changed since."""
         finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        return {"key": self.key, "before": self.before, "made_of": self.made_of, "finished": finished}
+        made = {"key": self.key, "before": self.before, "made_of": self.made_of, "finished": finished}
+        return {**made, "trained": list(self.trained)}
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ class Chains:
             adapted, quantized = adapted or "adapter" in phase.train, quantized or phase.quantized
             stages.append(self._training(trial, index, before, _kinds(adapted, quantized)))
             before = stages[-1].key
-        return [*stages, self._evaluation(trial, before, _kinds(adapted, quantized=True))]
+        evaluation = self._evaluation(trial, before, _kinds(adapted, quantized=True))
+        return [*stages, replace(evaluation, trained=tuple(each.key for each in stages))]
 
     def features(self, stage: Stage, before: str | None, look: NeededFeatures, part: tuple[int, int]) -> FeatureStage:
         """The stage that makes the features `stage` looks at. Trials that differ in anything but encoder, data and what

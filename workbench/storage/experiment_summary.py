@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from workbench.storage.result_files import SUMMARY, TEXT, TRIALS, ResultsError, 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first."""
+    """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first;
+    `statistics` how the report is to compare."""
 
     name: str
     question: str
@@ -24,6 +25,7 @@ class Summary:
     metrics: list[str]
     trials: list[str]
     text: str
+    statistics: dict[str, Any] = field(default_factory=dict)
 
 
 def claim_results(folder: Path, name: str) -> None:
@@ -61,10 +63,11 @@ def read_summary(folder: Path) -> Summary:
     content = read_json(file)
     text = folder / TEXT
     content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
+    content.setdefault("statistics", {})  # folders of before it could be said
     check_fields(file, content, Summary)
     return summary_of(content)
 
 
 def summary_of(content: Mapping[str, Any]) -> Summary:
     """The parts of a summary; what else there is, older or newer, is left out."""
-    return Summary(**{field.name: content[field.name] for field in dataclasses.fields(Summary)})
+    return Summary(**{each.name: content[each.name] for each in dataclasses.fields(Summary) if each.name in content})

@@ -1,0 +1,89 @@
+"""How the numbers of a report were made, with the numbers of its experiment."""
+
+from __future__ import annotations
+
+from workbench.reports.bootstrap import RESAMPLES
+from workbench.reports.experiment_results import Study
+from workbench.reports.tables import corrected_for, format_of
+from workbench.reports.wording import joined
+
+PAIRS = {
+    "baseline_first": "Every two values of an axis are compared once, and the same p stands wherever the two are spoken"
+    " of. Of the error allowed, four fifths go to comparisons with the baselines, a tenth each to other pairs and to"
+    " dependences between axes; what is not needed passes on.",
+    "all": "Every two values of an axis are compared once, all with the same weight, and the same p stands wherever the"
+    " two are spoken of. A tenth of the error allowed goes to dependences between axes.",
+    "baseline": "Values are compared with the baseline of their axis alone. A tenth of the error allowed goes to"
+    " dependences between axes.",
+}
+
+
+def methods(study: Study) -> list[str]:
+    """A paragraph each: scores, intervals, verdicts, dependences, what the image is worth."""
+    if not study.samples:
+        return ["There are no predictions, so nothing was computed."]
+    paragraphs = [_scores(study), *study.notes, _intervals(study)]
+    if study.primary in study.samples and study.compared:
+        paragraphs.append(_verdicts(study))
+    if len(study.compared) > 1:
+        paragraphs.append(
+            "An average over other axes misleads where a difference depends on them. So for every two axes the"
+            " difference to the baseline at one value of the other axis is held against that at the other's baseline,"
+            " over the same combinations and resamples."
+        )
+    return [*paragraphs, *_gain(study)]
+
+
+def _scores(study: Study) -> str:
+    sample, form = study.samples[study.primary], format_of(study, study.primary)
+    asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
+    return (
+        f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
+        f" {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
+        " generated, not picked from a list."
+    )
+
+
+def _made_of(study: Study) -> str:
+    reading = next(each for each in study.readings if each.name == study.primary)
+    return "the mean over" if reading.metric is None else "made of the answers together to"
+
+
+def _intervals(study: Study) -> str:
+    told = (
+        f"Intervals are 95 % intervals from {RESAMPLES:,} bootstrap resamples. Whole images are resampled, as"
+        " questions about one image are answered right or wrong together, and all trials see the same resamples,"
+        " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018). That of a share by itself is the"
+        " interval of Clopper and Pearson (1934) for as many independent questions as its error is worth, which near 0"
+        " and 100 % does not vanish (Korn & Graubard 1998)."
+    )
+    if len(study.seeds) < 2:
+        return told
+    return (
+        f"{told} The spread between seeds is added, once without what images explain of it, and the interval is widened"
+        " by Student's t, because seeds are few, to what they alone would give at the least. Seeds are compared as"
+        " pairs where trials share trained stages, else without pairing (Welch 1947)."
+    )
+
+
+def _verdicts(study: Study) -> str:
+    return (
+        "A value of an axis is averaged over the combinations of the other axes that have results for every value, each"
+        f" counting the same. {PAIRS[study.rules.pairs]} p values are {corrected_for(study)}, by resampling what luck"
+        " alone would give (Westfall & Young 1993), and below 0.05 a value is called better or worse. Else it is not"
+        " distinguishable, which does not mean equal. With one seed nothing is said of methods: of two models that were"
+        " trained, one answered better."
+    )
+
+
+def _gain(study: Study) -> list[str]:
+    if not study.has_gain:
+        return []
+    form = format_of(study, study.primary)
+    controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
+    shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
+    return [
+        f"The visual gain is {form.words} with the right image minus that with"
+        f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
+        " from the question alone does not count."
+    ]

@@ -1,0 +1,42 @@
+"""The spread between seeds that an experiment gives, or borrows from results that have more seeds than its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.reports.design import SEED
+from workbench.reports.seed_noise import Spread, pooled_spread
+from workbench.storage.experiment_summary import Summary
+from workbench.storage.records import DONE, Record, read_records
+from workbench.storage.result_files import ResultsError
+
+
+def seed_spread(summary: Summary, records: Sequence[Record], results_folder: Path) -> Spread | None:
+    """As `statistics: {seed_spread: ...}` says, None where it says nothing. A number is in points for a share, else in
+    the metric's own unit. `ResultsError` where the folder to borrow from gives none."""
+    given, metric = summary.statistics.get("seed_spread"), summary.metrics[0]
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        percent = any(record.scales.get(metric, {}).get("percent", False) for record in records)
+        return Spread(float(given) / (100 if percent else 1))
+    folder = results_folder.parent / given
+    if not folder.is_dir():
+        raise ResultsError(
+            f"'seed_spread: {given}' names no results folder: there is no {folder}. Give the name of one beside"
+            f" {results_folder}, a path, or a number"
+        )
+    scores: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    for record in read_records(folder):
+        if record.status == DONE and not math.isnan(record.metrics.get(metric, math.nan)):
+            axes = tuple(sorted((axis, label) for axis, label in record.axes.items() if axis != SEED))
+            scores.setdefault(axes, []).append(record.metrics[metric])
+    found = pooled_spread(scores.values())
+    if found is None:
+        raise ResultsError(
+            f"'seed_spread: {given}': no configuration in {folder} has '{metric}' from two seeds or more. Give results"
+            " that have, or a number"
+        )
+    return found
