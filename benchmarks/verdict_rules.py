@@ -1,0 +1,116 @@
+"""What a study makes a rule claim: the reports' own functions, and the rule they had before.
+
+A rule is a function of a study and a number of resamples. `ours` alone knows the interface of `workbench.reports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy
+from paired_holm import paired_holm
+from simulated_studies import AXES, Array, Study
+
+from workbench.reports.bootstrap import image_draws
+from workbench.reports.design import Design
+from workbench.reports.effects import BETTER, WORSE, axis_effects, best_effect
+from workbench.reports.interactions import DEPENDS, interactions
+from workbench.reports.statistics import Interval, Sample
+
+MEAN, TABLE, HEADLINE, DEPENDENCE = "mean", "table", "headline", "dependence"
+SIGNS = {BETTER: 1, WORSE: -1}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One number or verdict of a page, and the truth of it. `told` is 1 for better, -1 for worse, 0 where nothing is
+    told; `family` names the table it stands in."""
+
+    kind: str
+    family: str
+    truth: float
+    low: float
+    high: float
+    told: int = 0
+
+    @property
+    def false(self) -> bool:
+        """Whether something is told that is not so, or not in that direction."""
+        return self.told != 0 and self.told != numpy.sign(self.truth)
+
+    @property
+    def covers(self) -> bool:
+        # A residue of floating point is no miss.
+        return self.low - 1e-9 <= self.truth <= self.high + 1e-9
+
+
+Rule = Callable[[Study, int], list[Claim]]
+
+
+def ours(study: Study, resamples: int) -> list[Claim]:
+    """Every verdict that a page of reports tells, by the functions that it is made with."""
+    estimates, replicates = resampled(study, resamples)
+    limits = (-numpy.inf, numpy.inf) if study.setting.real else (0.0, 1.0)
+    sample = Sample(estimates, replicates, study.seeds, study.setting.images, limits)
+    designs = [Design(study.axes, axis, labels) for axis, labels in study.labels.items()]
+    claims = [claim for design in designs for claim in _of_axis(study, design, sample)]
+    return [*claims, *_dependences(study, designs, sample)]
+
+
+def before(study: Study, resamples: int) -> list[Claim]:
+    """The first axis's table by the rule that reports had."""
+    estimates, replicates = resampled(study, resamples)
+    axis, labels = AXES[0], study.labels[AXES[0]]
+    others = [tuple(row) for row in study.axes[list(study.labels)[1:]].to_numpy()]
+    values = list(study.axes[axis])
+    found = paired_holm(estimates, replicates, values, others, study.seeds, labels[0], study.setting.images)
+    return [
+        Claim(TABLE, axis, study.difference(axis, value, labels[0]), each.low, each.high, each.told)
+        for value, each in found.items()
+    ]
+
+
+def resampled(study: Study, resamples: int) -> tuple[Array, Array]:
+    """The mean score of each trial [T], and with images drawn anew [B,T]: what `resampled_means` gives."""
+    draws = _draws(study.setting.images, resamples)
+    return study.sums.sum(1) / study.counts.sum(1), (draws @ study.sums.T) / (draws @ study.counts.T)
+
+
+@cache
+def _draws(images: int, resamples: int) -> Array:
+    """[B,P], which the reports draw afresh, and always alike."""
+    return numpy.concatenate(list(image_draws(images, resamples)))
+
+
+def _of_axis(study: Study, design: Design, sample: Sample) -> Iterator[Claim]:
+    """The table against the baseline, and the headline against the leader."""
+    axis, baseline = design.axis, design.labels[0]
+    effects = axis_effects(design, sample, baseline, True)
+    for effect in effects:
+        yield _claim(MEAN, axis, study.mean(axis, effect.value), effect.mean)
+        if effect.value != baseline:
+            truth = study.difference(axis, effect.value, baseline)
+            yield _claim(TABLE, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
+    leader = best_effect(effects, True).value
+    for effect in axis_effects(design, sample, leader, True):
+        if effect.value != leader:
+            truth = study.difference(axis, effect.value, leader)
+            yield _claim(HEADLINE, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
+
+
+def _dependences(study: Study, designs: list[Design], sample: Sample) -> Iterator[Claim]:
+    """Each is told twice, as either axis sees it; here once."""
+    if len(designs) < 2:
+        return
+    order = [design.axis for design in designs]
+    for each in interactions(designs, sample, [design.labels[0] for design in designs]):
+        if order.index(each.axis) < order.index(each.other):
+            truth = study.change((each.axis, each.value, each.baseline), (each.other, each.at, each.reference))
+            told = int(numpy.sign(each.change.estimate)) if each.verdict == DEPENDS else 0
+            yield _claim(DEPENDENCE, DEPENDENCE, truth, each.change, told)
+
+
+def _claim(kind: str, family: str, truth: float, interval: Interval, told: int = 0) -> Claim:
+    return Claim(kind, family, truth, interval.low, interval.high, told)
