@@ -1,11 +1,12 @@
 """Whether verdicts hold: simulated studies whose truth is known, judged by the reports' own functions.
 
-python benchmarks/coverage.py [--quick] [--studies 200] [--only TEXT] [--rules ours before] [--out FILE.json]
+python benchmarks/coverage.py [--quick] [--studies 200] [--only TEXT] [--others] [--out FILE.json]
 
 Of each setting it tells how often a 95 % interval covers the truth (of differences to the baseline, of means); how
 many tables, headlines, tables of dependences and whole pages tell anything that is not so; and how many true
 differences are told. With 200 studies an error of 5 % is known to about 1.5 percentage points. Resamples of images are
-400 here and 2,000 in a report, which changes nothing on average.
+400 here and 2,000 in a report, which changes nothing on average. `before` is the rule that reports had, to tell what a
+newer one finds beyond it; `--others` holds ours against what others make of some of the same studies.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from coverage_settings import settings
+from coverage_settings import settings, side_by_side
+from other_rules import OTHERS
 from simulated_studies import Setting, simulate
 from verdict_rules import DEPENDENCE, HEADLINE, MEAN, TABLE, Claim, Rule, before, ours
 
 STUDIES, RESAMPLES, QUICK = 200, 400, 20
-RULES: dict[str, Rule] = {"ours": ours, "before": before}
+OWN: dict[str, Rule] = {"ours": ours, "before": before}
+RULES = OWN | OTHERS
 COLUMNS = {
     "differences": "differences covered",
     "means": "means covered",
@@ -48,25 +51,30 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} studies of each setting")
     parser.add_argument("--only", default="", help="settings whose name, or group's, has this text")
-    parser.add_argument("--rules", nargs="+", default=["ours", "before"], choices=list(RULES))
+    parser.add_argument("--others", action="store_true", help="side by side with other rules, on some of the settings")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     studies = QUICK if chosen.quick else chosen.studies
+    every = {"side by side": side_by_side()} if chosen.others else settings()
     groups = {
         group: [each for each in found if chosen.only in each.name or chosen.only in group]
-        for group, found in settings().items()
+        for group, found in every.items()
     }
+    rules = list(RULES if chosen.others else OWN)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the workers, which are started anew
     print(f"{studies} studies of each setting, {chosen.resamples} resamples; percent")
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
         for group, found in groups.items():
-            measure = partial(measured, rules=chosen.rules, studies=studies, resamples=chosen.resamples)
+            measure = partial(measured, rules=rules, studies=studies, resamples=chosen.resamples)
             new = [row for of_setting in pool.map(measure, found) for row in of_setting]
             rows += [{"group": group, **row} for row in new]
-            if new:
-                print(f"\n### {group}\n\n{table(new, chosen.rules)}", flush=True)
+            if new and chosen.others:
+                for figure in (TABLE, "differences", "power"):
+                    print(f"\n### {COLUMNS[figure]}\n\n{compared(new, figure)}")
+            elif new:
+                print(f"\n### {group}\n\n{table(new, rules)}", flush=True)
     if chosen.out:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -104,9 +112,7 @@ def table(rows: Sequence[dict[str, Any]], rules: Sequence[str]) -> str:
     columns = [(rules[0], name, heading) for name, heading in COLUMNS.items()]
     for rule in rules[1:]:
         columns += [(rule, name, f"{rule}: {COLUMNS[name]}") for name in (TABLE, "power")]
-    by_setting: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        by_setting.setdefault(row["setting"], {})[row["rule"]] = row
+    by_setting = _by_setting(rows)
     shown = [
         column
         for column in columns
@@ -115,6 +121,27 @@ def table(rows: Sequence[dict[str, Any]], rules: Sequence[str]) -> str:
     lines = [["setting", *(heading for _, _, heading in shown)], ["---", *["---:"] * len(shown)]]
     for setting, found in by_setting.items():
         lines.append([setting, *(_shown(found[rule][name], name) for rule, name, _ in shown)])
+    return _markdown(lines)
+
+
+def compared(rows: Sequence[dict[str, Any]], figure: str) -> str:
+    """Markdown, a line for each setting in which there is that figure, a column for each rule."""
+    lines = [["setting", *RULES], ["---", *["---:"] * len(RULES)]]
+    for setting, found in _by_setting(rows).items():
+        if not math.isnan(found["ours"][figure]):
+            lines.append([setting, *(_shown(found[rule][figure], figure) for rule in RULES)])
+    return _markdown(lines)
+
+
+def _by_setting(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The row of each rule."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["setting"], {})[row["rule"]] = row
+    return found
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -11,7 +11,28 @@ from simulated_studies import Setting, Shares
 ALIKE = Shares(image=0.3, question=0.2, seed=0.42, trial=0.03)
 FEW_FLIPS = Shares(image=0.3, question=0.2, seed=0.498, trial=0.001)
 SPREADS = (0.3, 1.0, 2.8)  # points; 2.8 is that of our own findings
-# The largest gap that a few seeds find about half the time, by the spread of seeds.
+SIDE_BY_SIDE = (
+    "4 values, 1 seed, sd 2.8, 1000 images",
+    "4 values, 3 seeds, sd 0",
+    "4 values, 3 seeds, sd 0.3",
+    "4 values, 3 seeds, sd 1.0",
+    "4 values, 3 seeds, sd 2.8",
+    "4 values, 5 seeds, sd 2.8",
+    "4 values, 10 seeds, sd 2.8",
+    "8 values, 3 seeds, sd 2.8",
+    "4 values, 3 seeds, skewed, sd 2.8",
+    "4 values, 3 seeds, two-valued, sd 2.8",
+    "4 values, 3 seeds, sd 0.6 and 6",
+    "4 values, 3 seeds, sd 2.8, 1000 images x 10 questions",
+    "4 values, 3 seeds, sd 2.8 shared, 0.3 own",
+    "99.9 %, 200 images, 4 values, 3 seeds",
+    "4 values, 3 seeds, sd 1.0, one 5.5 points better",
+    "4 values, 5 seeds, sd 1.0, one 5.5 points better",
+    "4 values, 3 seeds, sd 2.8, one 10 points better",
+    "4 values, 5 seeds, sd 2.8, one 10 points better",
+    "4 values, 3 seeds, sd 2.8 shared, 0.3 own, one 3 points better",
+)
+# Points by the spread of seeds: what a few seeds find about half the time.
 GAPS = {0.3: 5.0, 1.0: 5.5, 2.8: 10.0}
 
 
@@ -29,6 +50,12 @@ def settings() -> dict[str, list[Setting]]:
         "three axes, 2 x 3 x 2": list(_grids()),
         "a difference to find": list(_power()),
     }
+
+
+def side_by_side() -> list[Setting]:
+    """Those that other rules are tried on: one axis, all values with all seeds."""
+    known = {each.name: each for found in settings().values() for each in found}
+    return [known[name] for name in SIDE_BY_SIDE]
 
 
 def _no_difference() -> Iterable[Setting]:

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy
 import pandas
@@ -109,14 +109,23 @@ class Study:
         means = [self._average(self.expected, {first[0]: here, second[0]: there}) for here, there in corners]
         return _zero(means[0] - means[1] - means[2] + means[3])
 
+    @cached_property
+    def _combinations(self) -> dict[tuple[str, ...], list[int]]:
+        """The places of the trials that differ in their seed only."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for place, labels in enumerate(self.axes[list(self.labels)].itertuples(index=False, name=None)):
+            found.setdefault(labels, []).append(place)
+        return found
+
     def _average(self, numbers: Array, wanted: dict[str, str]) -> float:
         """Over the trials with these labels: every combination counts the same, and every seed within it."""
-        chosen = numpy.all([self.axes[axis] == label for axis, label in wanted.items()], axis=0)  # [T]
-        cells = self.axes[list(self.labels)].to_numpy()  # [T,axes]
-        found: dict[tuple[str, ...], list[float]] = {}
-        for place in numpy.flatnonzero(chosen):
-            found.setdefault(tuple(cells[place]), []).append(float(numbers[place]))
-        return sum(sum(each) / len(each) for each in found.values()) / len(found)
+        order = list(self.labels)
+        chosen = [
+            sum(float(numbers[place]) for place in places) / len(places)
+            for labels, places in self._combinations.items()
+            if all(labels[order.index(axis)] == label for axis, label in wanted.items())
+        ]
+        return sum(chosen) / len(chosen)
 
 
 def simulate(setting: Setting, random: numpy.random.Generator) -> Study:
