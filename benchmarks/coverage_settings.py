@@ -59,7 +59,9 @@ def side_by_side() -> list[Setting]:
 
 
 def _no_difference() -> Iterable[Setting]:
-    for values, seeds, spread in product((2, 3, 4, 8), (2, 3, 5, 10), SPREADS):
+    for values, seeds, spread in product((2, 4, 8), (2, 3, 5, 10), SPREADS):
+        if values != 4 and spread == 1.0:
+            continue
         yield Setting(f"{values} values, {seeds} seeds, sd {spread}", values=values, seeds=seeds, spread=spread)
 
 
@@ -77,7 +79,7 @@ def _other_spreads() -> Iterable[Setting]:
 
 
 def _one_seed() -> Iterable[Setting]:
-    for values, spread in product((2, 3, 4, 8), (0.0, 0.3, 1.0, 2.8)):
+    for values, spread in product((2, 3, 4, 8), (0.0, 1.0, 2.8)):
         name = f"{values} values, 1 seed, sd {spread}, 1000 images"
         yield Setting(name, values=values, seeds=1, spread=spread, images=1000)
     yield Setting("4 values, 1 seed, sd 2.8, 200 images", seeds=1, spread=2.8)
@@ -90,7 +92,6 @@ def _missing() -> Iterable[Setting]:
         "5 seeds against 1": ((0, 1, 2, 3, 4), (0,)),
         "1 seed against 1 other": ((0,), (1,)),
         "4 values with 3, 3, 2, 1 seeds": ((0, 1, 2), (0, 1, 2), (0, 1), (0,)),
-        "4 values with 3, 2, 3, 2 seeds": ((0, 1, 2), (0, 2), (0, 1, 2), (1, 2)),
         "4 values, a seed each": ((0,), (1,), (2,), (3,)),
         "2 values, 3 seeds each, none in common": ((0, 1, 2), (3, 4, 5)),
     }
@@ -100,7 +101,7 @@ def _missing() -> Iterable[Setting]:
 
 
 def _same_answers() -> Iterable[Setting]:
-    for accuracy, values, seeds in product((90.0, 93.0, 100.0), (2, 4), (3, 5)):
+    for accuracy, values, seeds in product((90.0, 100.0), (2, 4), (3, 5)):
         name = f"{values} values word for word alike, {seeds} seeds, {accuracy:g} %"
         yield Setting(name, values=values, seeds=seeds, accuracy=accuracy, shared_spread=1.0, copies=True)
     name = "2 x 3 x 2 values word for word alike, 3 seeds, 90 %"
@@ -111,17 +112,17 @@ def _ends() -> Iterable[Setting]:
     for accuracy, images in product((99.0, 99.7, 99.9, 100.0), (40, 200, 1000)):
         name = f"{accuracy:g} %, {images} images, 2 values, 1 seed"
         yield Setting(name, values=2, seeds=1, accuracy=accuracy, images=images)
-    for accuracy, images in product((99.0, 99.7, 99.9), (40, 200)):
-        name = f"{accuracy:g} %, {images} images x 10 questions, 2 values, 1 seed"
-        yield Setting(name, values=2, seeds=1, accuracy=accuracy, images=images, questions=10)
-    for accuracy, values, images in product((99.0, 99.7, 99.9), (4, 8), (200, 1000)):
+    for accuracy in (99.0, 99.7, 99.9):
+        name = f"{accuracy:g} %, 40 images x 10 questions, 2 values, 1 seed"
+        yield Setting(name, values=2, seeds=1, accuracy=accuracy, images=40, questions=10)
+    for accuracy, (values, images) in product((99.0, 99.7, 99.9), ((4, 200), (8, 200), (8, 1000))):
         name = f"{accuracy:g} %, {images} images, {values} values, 3 seeds"
         yield Setting(name, values=values, accuracy=accuracy, images=images, spread=0.02)
     yield Setting("0.3 %, 40 images, 2 values, 1 seed", values=2, seeds=1, accuracy=0.3, images=40)
 
 
 def _questions() -> Iterable[Setting]:
-    for images, spread in product((40, 200, 1000), (0.3, 2.8)):
+    for images, spread in ((40, 0.3), (40, 2.8), (200, 2.8), (1000, 2.8)):
         name = f"4 values, 3 seeds, sd {spread}, {images} images x 10 questions"
         yield Setting(name, spread=spread, images=images, questions=10)
     yield Setting("4 values, 3 seeds, sd 1, 40 images", spread=1.0, images=40)
@@ -149,7 +150,7 @@ def _grids() -> Iterable[Setting]:
 
 
 def _power() -> Iterable[Setting]:
-    for seeds, spread in product((2, 3, 5, 10), SPREADS):
+    for seeds, spread in product((2, 3, 5), SPREADS):
         gap = GAPS[spread]
         name = f"4 values, {seeds} seeds, sd {spread}, one {gap:g} points better"
         yield Setting(name, seeds=seeds, spread=spread, apart=(0.0, gap))
