@@ -15,24 +15,18 @@ import argparse
 import json
 import math
 import os
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy
+from coverage_figures import OWN, RULES, measured
 from coverage_settings import settings, side_by_side
-from other_rules import OTHERS
-from simulated_studies import Setting, simulate
-from verdict_rules import DEPENDENCE, HEADLINE, MEAN, TABLE, Claim, Rule, before, ours
+from verdict_rules import TABLE
 
 STUDIES, RESAMPLES, QUICK = 200, 400, 20
-OWN: dict[str, Rule] = {"ours": ours, "before": before}
-RULES = OWN | OTHERS
 COLUMNS = {
     "differences": "differences covered",
     "means": "means covered",
@@ -79,33 +73,6 @@ def main() -> None:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def measured(setting: Setting, rules: Sequence[str], studies: int, resamples: int) -> list[dict[str, Any]]:
-    """What each rule is worth in that setting: all rules see the same studies."""
-    claims: dict[str, list[list[Claim]]] = {name: [] for name in rules}
-    for number in range(studies):
-        study = simulate(setting, numpy.random.default_rng([zlib.crc32(setting.name.encode()), number]))
-        for name in rules:
-            claims[name].append(RULES[name](study, resamples))
-    described = {"setting": setting.name, "parameters": asdict(setting), "studies": studies}
-    return [{**described, "rule": name, **figures(found)} for name, found in claims.items()]
-
-
-def figures(studies: Sequence[Sequence[Claim]]) -> dict[str, float]:
-    """Shares of what was claimed of all studies; NaN where nothing of the kind was."""
-    told = [claim for claims in studies for claim in claims]
-    differences = [claim for claim in told if claim.kind == TABLE and not math.isnan(claim.low)]
-    real = [claim for claim in told if claim.kind == TABLE and claim.truth != 0]
-    widths = [(claim.high - claim.low) / 2 for claim in differences]
-    return {
-        "differences": _share(claim.covers for claim in differences),
-        "means": _share(claim.covers for claim in told if claim.kind == MEAN and not math.isnan(claim.low)),
-        **{kind: _false_families(studies, kind) for kind in (TABLE, HEADLINE, DEPENDENCE)},
-        "page": _share(any(claim.false for claim in claims) for claims in studies),
-        "power": _share(claim.told == numpy.sign(claim.truth) for claim in real),
-        "width": 100 * float(numpy.mean(widths)) if widths else math.nan,
-    }
-
-
 def table(rows: Sequence[dict[str, Any]], rules: Sequence[str]) -> str:
     """Markdown, a line for each setting, without columns in which there is nothing: all figures of the first rule, of
     the others false tables and what they found."""
@@ -143,21 +110,6 @@ def _by_setting(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str,
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _false_families(studies: Iterable[Sequence[Claim]], kind: str) -> float:
-    """The share of tables, or headlines, in which anything is false."""
-    false = []
-    for claims in studies:
-        mine = [claim for claim in claims if claim.kind == kind]
-        for family in {claim.family for claim in mine}:
-            false.append(any(claim.false for claim in mine if claim.family == family))
-    return _share(false)
-
-
-def _share(found: Iterable[bool]) -> float:
-    counted = list(found)
-    return sum(map(bool, counted)) / len(counted) if counted else math.nan
 
 
 def _shown(value: float, name: str) -> str:

@@ -103,7 +103,8 @@ def _missing() -> Iterable[Setting]:
 def _same_answers() -> Iterable[Setting]:
     for accuracy, values, seeds in product((90.0, 100.0), (2, 4), (3, 5)):
         name = f"{values} values word for word alike, {seeds} seeds, {accuracy:g} %"
-        yield Setting(name, values=values, seeds=seeds, accuracy=accuracy, shared_spread=1.0, copies=True)
+        spread = 1.0 if accuracy < 100 else 0.0  # where all are right, all seeds are
+        yield Setting(name, values=values, seeds=seeds, accuracy=accuracy, shared_spread=spread, copies=True)
     name = "2 x 3 x 2 values word for word alike, 3 seeds, 90 %"
     yield Setting(name, values=2, others=(3, 2), accuracy=90.0, shared_spread=1.0, copies=True)
 
