@@ -63,6 +63,9 @@ def _no_difference() -> Iterable[Setting]:
         if values != 4 and spread == 1.0:
             continue
         yield Setting(f"{values} values, {seeds} seeds, sd {spread}", values=values, seeds=seeds, spread=spread)
+    for values, seeds in ((4, 3), (4, 5), (8, 3), (8, 5), (8, 10)):  # where seeds differ more than images let them
+        name = f"{values} values, {seeds} seeds, sd 2.8, 1000 images"
+        yield Setting(name, values=values, seeds=seeds, spread=2.8, images=1000)
 
 
 def _other_spreads() -> Iterable[Setting]:
@@ -159,6 +162,8 @@ def _power() -> Iterable[Setting]:
         name = f"4 values, {seeds} seeds, sd 2.8, {shape}, one 10 points better"
         yield Setting(name, seeds=seeds, spread=2.8, shape=shape, apart=(0.0, 10.0))
     for seeds in (3, 5):
+        name = f"4 values, {seeds} seeds, sd 2.8, 1000 images, one 10 points better"
+        yield Setting(name, seeds=seeds, spread=2.8, images=1000, apart=(0.0, 10.0))
         name = f"4 values, {seeds} seeds, sd 2.8 shared, 0.3 own, one 3 points better"
         yield Setting(name, seeds=seeds, spread=0.3, shared_spread=2.8, shares=ALIKE, apart=(0.0, 3.0))
         name = f"4 values, {seeds} seeds, sd 2.8, 4, 8 and 12 points better"
