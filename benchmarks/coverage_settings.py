@@ -86,6 +86,9 @@ def _one_seed() -> Iterable[Setting]:
         name = f"{values} values, 1 seed, sd {spread}, 1000 images"
         yield Setting(name, values=values, seeds=1, spread=spread, images=1000)
     yield Setting("4 values, 1 seed, sd 2.8, 200 images", seeds=1, spread=2.8)
+    for values in (2, 4):
+        name = f"{values} values, 1 seed, sd 2.8, 1000 images x 10 questions"
+        yield Setting(name, values=values, seeds=1, spread=2.8, images=1000, questions=10)
 
 
 def _missing() -> Iterable[Setting]:
