@@ -35,6 +35,7 @@ COLUMNS = {
     "dependence": "false dependences",
     "page": "false pages",
     "power": "found",
+    "dependences found": "dependences found",
     "width": "± points",
 }
 

@@ -32,16 +32,22 @@ def figures(studies: Sequence[Sequence[Claim]]) -> dict[str, float]:
     """Shares of what was claimed of all studies; NaN where nothing of the kind was."""
     told = [claim for claims in studies for claim in claims]
     differences = [claim for claim in told if claim.kind == TABLE and not math.isnan(claim.low)]
-    real = [claim for claim in told if claim.kind == TABLE and claim.truth != 0]
     widths = [(claim.high - claim.low) / 2 for claim in differences]
     return {
         "differences": _share(claim.covers for claim in differences),
         "means": _share(claim.covers for claim in told if claim.kind == MEAN and not math.isnan(claim.low)),
         **{kind: _false_families(studies, kind) for kind in (TABLE, HEADLINE, DEPENDENCE)},
         "page": _share(any(claim.false for claim in claims) for claims in studies),
-        "power": _share(claim.told == numpy.sign(claim.truth) for claim in real),
+        "power": _found(told, TABLE),
+        "dependences found": _found(told, DEPENDENCE),
         "width": 100 * float(numpy.mean(widths)) if widths else math.nan,
     }
+
+
+def _found(claims: Iterable[Claim], kind: str) -> float:
+    """The share of true differences that are told, in the right direction."""
+    real = [claim for claim in claims if claim.kind == kind and claim.truth != 0]
+    return _share(claim.told == numpy.sign(claim.truth) for claim in real)
 
 
 def _false_families(studies: Iterable[Sequence[Claim]], kind: str) -> float:
