@@ -154,6 +154,9 @@ def _grids() -> Iterable[Setting]:
     for seeds, spread in product((1, 3, 5), (0.0, 1.0, 2.8)):
         name = f"{seeds} seed{'s' * (seeds > 1)}, sd {spread}"
         yield Setting(f"2 x 3 x 2, {name}", values=2, others=(3, 2), seeds=seeds, spread=spread)
+    for seeds in (3, 5):
+        name = f"2 x 3 x 2, {seeds} seeds, sd 2.8, 1000 images"
+        yield Setting(name, values=2, others=(3, 2), seeds=seeds, spread=2.8, images=1000)
 
 
 def _power() -> Iterable[Setting]:
