@@ -5,8 +5,9 @@ python benchmarks/coverage.py [--quick] [--studies 200] [--only TEXT] [--others]
 Of each setting it tells how often a 95 % interval covers the truth (of differences to the baseline, of means); how
 many tables, headlines, tables of dependences and whole pages tell anything that is not so; and how many true
 differences are told. With 200 studies an error of 5 % is known to about 1.5 percentage points. Resamples of images are
-400 here and 2,000 in a report, which changes nothing on average. `before` is the rule that reports had, to tell what a
-newer one finds beyond it; `--others` holds ours against what others make of some of the same studies.
+400 here and 2,000 in a report, which changes nothing on average. `baseline alone` and `equal spread` are ours as an
+experiment may declare it; `before` is the rule that reports had, to tell what a newer one finds beyond it; `--others`
+holds ours against what others make of some of the same studies.
 """
 
 from __future__ import annotations

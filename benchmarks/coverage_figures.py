@@ -11,9 +11,11 @@ from typing import Any
 import numpy
 from other_rules import OTHERS
 from simulated_studies import Setting, simulate
-from verdict_rules import DEPENDENCE, HEADLINE, MEAN, TABLE, Claim, Rule, before, ours
+from verdict_rules import DEPENDENCE, HEADLINE, MEAN, TABLE, Claim, Rule, baseline_alone, before, equal_spread, ours
 
-OWN: dict[str, Rule] = {"ours": ours, "before": before}
+OWN: dict[str, Rule] = {
+    **{"ours": ours, "baseline alone": baseline_alone, "equal spread": equal_spread, "before": before}
+}
 RULES = OWN | OTHERS
 
 

@@ -105,8 +105,15 @@ class Study:
 
     def change(self, first: tuple[str, str, str], second: tuple[str, str, str]) -> float:
         """(axis, value, baseline) twice: how much the difference that the first makes truly changes with the second."""
+        return self._change(self.expected, first, second)
+
+    def trained_change(self, first: tuple[str, str, str], second: tuple[str, str, str]) -> float:
+        """The same of the models that were trained."""
+        return self._change(self.accuracies, first, second)
+
+    def _change(self, numbers: Array, first: tuple[str, str, str], second: tuple[str, str, str]) -> float:
         corners = itertools.product(first[1:], second[1:])
-        means = [self._average(self.expected, {first[0]: here, second[0]: there}) for here, there in corners]
+        means = [self._average(numbers, {first[0]: here, second[0]: there}) for here, there in corners]
         return _zero(means[0] - means[1] - means[2] + means[3])
 
     @cached_property

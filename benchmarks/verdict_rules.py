@@ -14,13 +14,14 @@ from paired_holm import paired_holm
 from simulated_studies import AXES, Array, Study
 
 from workbench.reports.bootstrap import image_draws
+from workbench.reports.comparisons import AS_DEFAULT, Comparisons, Rules, make_comparisons
 from workbench.reports.design import Design
-from workbench.reports.effects import BETTER, WORSE, axis_effects, best_effect
-from workbench.reports.interactions import DEPENDS, interactions
+from workbench.reports.effects import Effect, axis_effects, best_effect
 from workbench.reports.statistics import Interval, Sample
+from workbench.reports.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, WORSE
 
 MEAN, TABLE, HEADLINE, DEPENDENCE = "mean", "table", "headline", "dependence"
-SIGNS = {BETTER: 1, WORSE: -1}
+SIGNS = {BETTER: 1, WORSE: -1, MODEL_BETTER: 1, MODEL_WORSE: -1}
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,26 @@ class Claim:
 Rule = Callable[[Study, int], list[Claim]]
 
 
-def ours(study: Study, resamples: int) -> list[Claim]:
+def ours(study: Study, resamples: int, rules: Rules = AS_DEFAULT) -> list[Claim]:
     """Every verdict that a page of reports tells, by the functions that it is made with."""
     estimates, replicates = resampled(study, resamples)
     limits = (-numpy.inf, numpy.inf) if study.setting.real else (0.0, 1.0)
-    sample = Sample(estimates, replicates, study.seeds, study.setting.images, limits)
-    designs = [Design(study.axes, axis, labels) for axis, labels in study.labels.items()]
-    claims = [claim for design in designs for claim in _of_axis(study, design, sample)]
-    return [*claims, *_dependences(study, designs, sample)]
+    sums = numpy.stack([study.sums, study.counts], 1)
+    sample = Sample(estimates, replicates, study.seeds, study.setting.images, limits, sums)
+    designs = [Design(study.axes, axis, labels, _trained(study)) for axis, labels in study.labels.items()]
+    made = make_comparisons(designs, sample, [design.labels[0] for design in designs], rules)
+    claims = [claim for design in designs for claim in _of_axis(study, design, sample, made)]
+    return [*claims, *_dependences(study, designs, made)]
+
+
+def baseline_alone(study: Study, resamples: int) -> list[Claim]:
+    """With `statistics: {pairs: baseline}` in the experiment."""
+    return ours(study, resamples, Rules(pairs="baseline"))
+
+
+def equal_spread(study: Study, resamples: int) -> list[Claim]:
+    """With `statistics: {equal_spread: true}` in the experiment."""
+    return ours(study, resamples, Rules(equal_spread=True))
 
 
 def before(study: Study, resamples: int) -> list[Claim]:
@@ -84,31 +97,41 @@ def _draws(images: int, resamples: int) -> Array:
     return numpy.concatenate(list(image_draws(images, resamples)))
 
 
-def _of_axis(study: Study, design: Design, sample: Sample) -> Iterator[Claim]:
+def _trained(study: Study) -> list[frozenset[str]]:
+    """The trained stages of each trial: those of a seed share one where there is a base."""
+    shared = study.setting.shared
+    return [frozenset([seed if shared else f"{place}/{seed}"]) for place, seed in enumerate(study.seeds)]
+
+
+def _of_axis(study: Study, design: Design, sample: Sample, made: Comparisons) -> Iterator[Claim]:
     """The table against the baseline, and the headline against the leader."""
     axis, baseline = design.axis, design.labels[0]
-    effects = axis_effects(design, sample, baseline, True)
+    effects = axis_effects(design, sample, baseline, True, made)
     for effect in effects:
         yield _claim(MEAN, axis, study.mean(axis, effect.value), effect.mean)
-        if effect.value != baseline:
-            truth = study.difference(axis, effect.value, baseline)
-            yield _claim(TABLE, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
     leader = best_effect(effects, True).value
-    for effect in axis_effects(design, sample, leader, True):
-        if effect.value != leader:
-            truth = study.difference(axis, effect.value, leader)
-            yield _claim(HEADLINE, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
+    for kind, against in ((TABLE, baseline), (HEADLINE, leader)):
+        for effect in axis_effects(design, sample, against, True, made):
+            if effect.value != against:
+                truth = _truth(study, axis, effect, against)
+                yield _claim(kind, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
 
 
-def _dependences(study: Study, designs: list[Design], sample: Sample) -> Iterator[Claim]:
-    """Each is told twice, as either axis sees it; here once."""
-    if len(designs) < 2:
-        return
+def _truth(study: Study, axis: str, effect: Effect, against: str) -> float:
+    """Of the methods, or of the models that were trained, where that is all that is claimed."""
+    true = study.difference if effect.luck else study.trained_difference
+    return true(axis, effect.value, against)
+
+
+def _dependences(study: Study, designs: list[Design], made: Comparisons) -> Iterator[Claim]:
+    """Each is told twice, as either axis sees it; here once. Of trained models, it is about what they are worth."""
     order = [design.axis for design in designs]
-    for each in interactions(designs, sample, [design.labels[0] for design in designs]):
+    for each in made.interactions:
         if order.index(each.axis) < order.index(each.other):
-            truth = study.change((each.axis, each.value, each.baseline), (each.other, each.at, each.reference))
-            told = int(numpy.sign(each.change.estimate)) if each.verdict == DEPENDS else 0
+            asked = (each.axis, each.value, each.baseline), (each.other, each.at, each.reference)
+            of_models = numpy.isnan(each.p)
+            truth = study.trained_change(*asked) if of_models else study.change(*asked)
+            told = int(numpy.sign(each.change.estimate)) if each.verdict in (DEPENDS, MODELS_DEPEND) else 0
             yield _claim(DEPENDENCE, DEPENDENCE, truth, each.change, told)
 
 

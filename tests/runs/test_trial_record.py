@@ -22,6 +22,7 @@ def test_a_record_is_that_of_its_trial_and_of_the_stage_that_evaluates_it(tmp_pa
     assert found.error == (None if result else ERROR)
     made_by = {name: found.provenance[name] for name in ("key", "before", "made_of")}
     assert made_by == {"key": evaluation.key, "before": evaluation.before, "made_of": evaluation.made_of}
+    assert found.provenance["trained"] == list(evaluation.trained)
     assert found.provenance["torch"] == "2.0"
     assert ("downloads" in found.provenance) == (status == "done")
     assert "contracts" not in found.provenance, "every plugin keeps its own"

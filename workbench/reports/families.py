@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 
 import numpy
-from scipy import stats
+from scipy import special
 
 from workbench.reports.bootstrap import Array
 from workbench.reports.statistics import Estimate, weighted_holm
@@ -58,7 +58,7 @@ def _by_luck(found: Sequence[Estimate]) -> Array:
     normal = random.standard_normal((DRAWS, len(found))) @ _root(_correlations(found))
     freedom = numpy.array([min(each.freedom, 1e6) for each in found])
     errors = numpy.sqrt(random.chisquare(freedom, (DRAWS, len(found))) / freedom)
-    return 2 * stats.t.sf(numpy.abs(normal) / errors, freedom)
+    return 2 * special.stdtr(freedom, -numpy.abs(normal) / errors)
 
 
 def _correlations(found: Sequence[Estimate]) -> Array:
