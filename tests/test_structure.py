@@ -31,7 +31,7 @@ FLOORS = (
     {"data"},
     {"model", "reports"},
     {"conformance", "evaluation", "inference", "training"},
-    {"runs"},
+    {"runs", "verification"},
     {"cli"},
 )
 # Where the outside world enters, and the one exception that says so. Any other is there for somebody who catches it.

@@ -73,6 +73,7 @@ NUMBERLESS = {
     "workbench.runs.worker": "carries jobs to a process and news back",
     "workbench.code_hashes.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
+    "workbench.storage.checksums": "whether a file is the one that was written",
     "workbench.storage.atomic": "writes what it is given, whole or not at all",
     "workbench.storage.experiment_summary": "what an experiment asked, beside its trials",
     "workbench.storage.locks": "who may make a stage",

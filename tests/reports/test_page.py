@@ -85,7 +85,12 @@ def test_a_second_report_replaces_the_first_with_the_same_bytes(tmp_path: Path):
     first = make_report(folder).read_bytes()
     (folder / "report" / "stale.txt").write_text("")
     assert make_report(folder).read_bytes() == first
-    assert sorted(file.name for file in (folder / "report").iterdir()) == ["plots", "report.html", "tables"]
+    assert sorted(file.name for file in (folder / "report").iterdir()) == [
+        "manifest.json",
+        "plots",
+        "report.html",
+        "tables",
+    ]
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".")] == []
 
 

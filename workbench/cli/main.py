@@ -11,7 +11,7 @@ from workbench.cli.data_commands import make_vqa
 from workbench.cli.exit_codes import MISTAKE
 from workbench.cli.experiment_commands import plan, run
 from workbench.cli.plugin_commands import check, new, plugins
-from workbench.cli.result_commands import clean, report
+from workbench.cli.result_commands import clean, report, verify
 from workbench.cli.trial_commands import ask, attention, demo, export, preview
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (plugins, new, check, plan, run, clean, make_vqa, report, ask, attention, preview, demo, export):
+for command in (plugins, new, check, plan, run, clean, make_vqa, report, verify, ask, attention, preview, demo, export):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands about a folder of results: `workbench clean | report`."""
+"""The commands about a folder of results: `workbench clean | report | verify`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from workbench.cli.exit_codes import FAILED
 from workbench.cli.loading import command_line, load
 from workbench.cli.options import HERE, Overrides, PluginFolders, Results
 
@@ -65,3 +66,34 @@ def report(
             command = command_line("run", source, overrides, folders, results)
             page = make_report(found.path, registry, experiment, command)
     Console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="RESULTS|REPORT", help="a results folder, or the report in one")],
+    folders: PluginFolders = None,
+) -> None:
+    """Score every answer anew, make records' numbers, tables and sentences anew, and tell what is not as it stands
+    there: exit code 1 where anything is. What cannot be checked is said."""
+    from workbench.config.experiment import plugin_folders
+    from workbench.registry import load_registry
+    from workbench.runs.experiment_folder import origin_of
+    from workbench.verification.results import find, verify as verify_results
+
+    found = find(source)
+    origin = origin_of(found.results) if found.results else None
+    registry = load_registry(plugin_folders(HERE, folders or ()) or plugin_folders(origin))
+    outcome = verify_results(found, registry)
+
+    def say(text: object, style: str = "") -> None:
+        Console().print(str(text), style=style, highlight=False, markup=False, soft_wrap=True)
+
+    for told in outcome.shown():
+        say(told, "red")
+    for unchecked in outcome.unchecked:
+        say(unchecked, "yellow")
+    for checked in outcome.checked:
+        say(f"checked: {checked.what} ({checked.count:,})")
+    wrong = len(outcome.disagreements)
+    say(f"{wrong:,} disagreements" if wrong else "everything that was checked agrees")
+    if wrong:
+        raise typer.Exit(FAILED)

@@ -70,6 +70,14 @@ def summarize(
     return flat, scored
 
 
+def scales_of(metrics: Mapping[str, Metric]) -> dict[str, dict[str, bool]]:
+    """How each metric is to be read."""
+    return {
+        name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
+        for name, metric in metrics.items()
+    }
+
+
 def lines_of(
     predictions: Mapping[str, Sequence[Prediction]], scored: Mapping[str, Mapping[str, Scored]]
 ) -> list[dict[str, Any]]:

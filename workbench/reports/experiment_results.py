@@ -24,7 +24,7 @@ from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import DONE, Record
 
 if TYPE_CHECKING:
-    from workbench.reports.asked_experiment import AskedTrial
+    from workbench.reports.asked_experiment import AskedExperiment, AskedTrial
 
 GAIN = "visual_gain"
 
@@ -47,6 +47,8 @@ class Study:
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
     not_compared: tuple[str, ...] = ()  # of which nobody can say here whether it changed, and why
     spread: Spread | None = None  # between seeds, where the experiment gives it or borrows it from other results
+    asked: AskedExperiment | None = None  # the experiment file that the trials are those of; None: of the last run
+    inputs: Mapping[str, list[Any]] = field(default_factory=dict)  # [bytes, SHA-256] of the files read, by their names
 
     @cached_property
     def done(self) -> list[Record]:

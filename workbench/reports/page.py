@@ -1,6 +1,6 @@
 """One self-contained page about an experiment, with its tables and plots, made anew from what the trials left.
 
-    results/<experiment>/report/report.html, tables/*.{csv,md,tex}, plots/*.{png,svg}
+    results/<experiment>/report/report.html, tables/*.{csv,md,tex}, plots/*.{png,svg}, manifest.json
 
 The page asks nothing of any network: images and style lie inside it.
 """
@@ -25,6 +25,7 @@ from workbench.reports.findings import Finding, finding
 from workbench.reports.gallery import data_uri, make_gallery
 from workbench.reports.group_tables import group_table, outside_table
 from workbench.reports.key_figures import best_trial, key_figures
+from workbench.reports.manifest import write_manifest
 from workbench.reports.methods import methods
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
@@ -75,6 +76,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
         write_tables(tables, temporary / TABLES)
         write_plots(plots, temporary / PLOTS)
         write_text(temporary / PAGE, page)
+        write_manifest(study, temporary)
     return final / PAGE
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
@@ -19,6 +19,7 @@ from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_samples import CONTROLS, Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
 from workbench.reports.statistics import Sample
+from workbench.storage.checksums import measured
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import (
     COUNTS,
@@ -31,10 +32,11 @@ from workbench.storage.records import (
     read_records,
     read_summary,
 )
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEXT
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
-    from workbench.reports.asked_experiment import AskedExperiment
+    from workbench.reports.asked_experiment import AskedExperiment, AskedTrial
 
 
 def read_study(
@@ -60,7 +62,6 @@ def read_study(
     readings, notes = _readings(summary.metrics, done, predictions, registry)
     seeds = [seed_label(record) for record in done]
     samples = read_samples(readings, [predictions[record.id] for record in done], seeds, resamples) if done else {}
-    there = {record.id for record in records}
     study = Study(
         summary=summary,
         records=records,
@@ -68,12 +69,14 @@ def read_study(
         curves=curves,
         samples=samples,
         strays=len(found) - len(records),
-        missing=tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else (),
+        missing=_missing(experiment, records),
         command=command or (f"workbench run {experiment.path}" if experiment else ""),
         altered=tuple(altered),
         readings=tuple(readings),
         notes=tuple(notes),
         spread=seed_spread(summary, records, results_folder),
+        asked=experiment,
+        inputs=_measured(results_folder, records, experiment is None),
     )
     gain = _visual_gain(study)
     return replace(study, samples={**samples, GAIN: gain}) if gain else study
@@ -85,6 +88,20 @@ def _asked_for(found: Sequence[Record], summary: Summary, experiment: AskedExper
     records = [by_id[id_] for id_ in summary.trials if id_ in by_id]
     axes = {trial.id: dict(trial.axes) for trial in experiment.trials} if experiment else {}
     return [replace(record, axes=axes.get(record.id, record.axes)) for record in records]
+
+
+def _missing(experiment: AskedExperiment | None, records: Sequence[Record]) -> tuple[AskedTrial, ...]:
+    there = {record.id for record in records}
+    return tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else ()
+
+
+def _measured(results_folder: Path, records: Sequence[Record], by_folder: bool) -> dict[str, list[Any]]:
+    """[bytes, SHA-256] of the files that a report rests on."""
+    folders = [results_folder / TRIALS / record.id for record in records]
+    files = [folder / name for folder in folders for name in (RECORD, PREDICTIONS, CURVE)]
+    asked = [results_folder / name for name in (SUMMARY, TEXT)] if by_folder else []
+    found = [file for file in (*asked, *files) if file.is_file()]
+    return {file.relative_to(results_folder).as_posix(): measured(file) for file in found}
 
 
 def _readings(

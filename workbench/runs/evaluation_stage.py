@@ -10,7 +10,7 @@ from workbench.config.component_files import downloads
 from workbench.devices.peak_memory import PeakMemory
 from workbench.evaluation.evaluate import evaluate
 from workbench.evaluation.out_of_distribution import out_of_distribution_scores
-from workbench.evaluation.scores import lines_of, summarize
+from workbench.evaluation.scores import lines_of, scales_of, summarize
 from workbench.evaluation.text_perplexity import text_perplexities
 from workbench.model.build import build, build_metrics, count_bytes
 from workbench.model.predictor import Predictor
@@ -57,7 +57,7 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
         "latency_ms.highest": found.highest_latency_ms,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
     }
-    result = TrialResult(numbers, _scales(metrics), _provenance(stage, beginning))
+    result = TrialResult(numbers, scales_of(metrics), _provenance(stage, beginning))
     curve = built.before.curve if built.before else []
     write_trial(place.results / TRIALS / trial.id, record_of(stage, place.provenance, result), lines, curve)
 
@@ -91,14 +91,6 @@ def _training_times(training: Mapping[str, Any]) -> dict[str, float]:
         "training_seconds": seconds,
         "training_seconds.lowest": min(training["own_seconds"], seconds),
         "examples_per_second": training["examples"] / seconds if seconds else 0.0,
-    }
-
-
-def _scales(metrics: Mapping[str, Metric]) -> dict[str, dict[str, bool]]:
-    """How each metric is to be read."""
-    return {
-        name: {"higher_is_better": metric.higher_is_better, "percent": metric.percent}
-        for name, metric in metrics.items()
     }
 
 

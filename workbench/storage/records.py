@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.storage.atomic import new_folder, write_text
+from workbench.storage.checksums import is_sealed, measured, sealed
 from workbench.storage.experiment_summary import read_summary
 from workbench.storage.older_records import curve_of, predictions_of, record_of
 from workbench.storage.result_files import (
@@ -60,16 +60,20 @@ def write_trial(
     with new_folder(folder, ResultsError) as temporary:
         _write_lines(temporary / PREDICTIONS, predictions)
         _write_lines(temporary / CURVE, curve)
-        content["provenance"][FILES] = {name: _measured(temporary / name) for name in (PREDICTIONS, CURVE)}
-        (temporary / RECORD).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        content["provenance"][FILES] = {name: measured(temporary / name) for name in (PREDICTIONS, CURVE)}
+        text = json.dumps(sealed(content), indent=1, allow_nan=False)
+        (temporary / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def relabel(folder: Path, experiment: str, axes: Mapping[str, str]) -> None:
-    """Give the record of a trial's folder the labels the trial has now; of all files only record.json changes."""
+    """Give the record of a trial's folder the labels the trial has now; of all files only record.json changes. One that
+    was changed by others keeps the checksum that says so."""
     file = folder / RECORD
     content = read_json(file)
     if (content.get("experiment"), content.get("axes")) != (experiment, dict(axes)):
+        whole = is_sealed(content)
         content |= {"experiment": experiment, "axes": dict(axes)}
+        content = sealed(content) if whole else content
         write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
@@ -136,8 +140,8 @@ def read_curve(folder: Path) -> pandas.DataFrame:
 def altered_files(folder: Path, record: Record) -> list[str]:
     """The files beside a record that are not what was written with it, by their checksums; missing ones apart."""
     files = record.provenance.get(FILES, {})
-    there = {name: measured for name, measured in files.items() if (folder / name).is_file()}
-    return [name for name, measured in there.items() if _measured(folder / name) != list(measured)]
+    there = {name: written for name, written in files.items() if (folder / name).is_file()}
+    return [name for name, written in there.items() if measured(folder / name) != list(written)]
 
 
 def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -150,8 +154,3 @@ def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 def _finite(value: float) -> float | None:
     """JSON has no NaN: such a number is written as null and read as NaN again."""
     return value if math.isfinite(value) else None
-
-
-def _measured(file: Path) -> list[Any]:
-    content = file.read_bytes()
-    return [len(content), hashlib.sha256(content).hexdigest()]
