@@ -64,7 +64,7 @@ def test_an_equal_spread_is_that_of_the_pooled_t_test():
     found = compared(ONE, OTHER, shared=False, spread=Spread(spread.deviation, spread.freedom, everywhere=True))
     pooled = stats.ttest_ind(ONE, OTHER)[0]
     assert spread.freedom == 5
-    assert found.error == pytest.approx((numpy.mean(ONE) - numpy.mean(OTHER)) / pooled)
+    assert float(numpy.mean(ONE) - numpy.mean(OTHER)) / found.error == pytest.approx(pooled)
 
 
 def test_a_spread_of_single_seeds_is_none():
