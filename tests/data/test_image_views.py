@@ -1,4 +1,4 @@
-"""Which views of which images a set has, gathered, padded and shuffled."""
+"""Which views of which images a set has, gathered and padded."""
 
 from __future__ import annotations
 
@@ -33,19 +33,3 @@ def test_an_image_of_several_rows_is_loaded_once_and_single_ones_are_taken_as_th
     loaded.clear()
     _, places = gather([("a",), ("a",)], load)
     assert (loaded, places) == (["a", "a"], [[[0]], [[1]]])
-
-
-def test_shuffled_views_are_those_of_others_as_many_as_before():
-    equal = views_from(one_view_each([("a", "b"), ("c", "d"), ("e", "f")]))
-    assert equal is not None
-    assert equal.shuffled().index.tolist() == equal.index.roll(1, 0).tolist()
-    places = [[[0], [1]], [[2]], [[3], [4], [0]], [[2]]]
-    mixed = views_from(places)
-    assert mixed is not None
-    assert mixed.there is not None
-    shuffled = mixed.shuffled()
-    for before, after, there in zip(mixed.index.tolist(), shuffled.index.tolist(), mixed.there.tolist(), strict=True):
-        own = {view for view, is_there in zip(before, there, strict=True) if is_there}
-        shown = [view for view, is_there in zip(after, there, strict=True) if is_there]
-        assert len(shown) == sum(there)
-        assert not own & set(shown)

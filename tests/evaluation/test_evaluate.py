@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,22 +11,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.small import build, load, small_registry
+from tests.small import PAIRS, build, load, small_registry
 from workbench.config.phase import Evaluation
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
-from workbench.contracts.metric import CONDITIONS
 from workbench.data.collator import Collator
+from workbench.data.image_loader import ImageLoader
+from workbench.data.sampler import limited
 from workbench.errors import UserError
+from workbench.evaluation import evaluate as evaluation
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
+from workbench.evaluation.partners import shuffled
+from workbench.evaluation.training_split import TrainingSplit
+from workbench.model.image_features import Features, encode_all
 from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.storage.conditions import CONTROLS
 
 PROMPT = "<image>{question}\n"
 
 
 class Numbered(Dataset):
-    """Images that differ in one even shade, so that what was seen tells whose image it was."""
+    """Images of one even shade each, so that what was seen tells whose image it was; the same in every split."""
 
     def __init__(self, images: int, questions: int = 2):
         self.images = images
@@ -45,7 +53,7 @@ def ask(
     model: VisionLanguageModel, dataset: Dataset, seed: int = 0, **settings: Any
 ) -> tuple[EvaluationResult, list[tuple[int, int]]]:
     progress: list[tuple[int, int]] = []
-    chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", **settings})
+    chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", "controls": CONTROLS, **settings})
     outcome = evaluate(Predictor(model, PROMPT, chosen), dataset, seed, lambda *done: progress.append(done))
     return outcome, progress
 
@@ -70,7 +78,8 @@ def loss_by_loop(model: VisionLanguageModel, dataset: Dataset, example: Example,
     """The mean loss of one answer with one image, alone in its batch."""
     collate = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)
     with torch.no_grad():
-        batch = collate(model.encoder.transform(image)[None], [[example]])
+        pixels = image if isinstance(image, Tensor) else model.encoder.transform(image)
+        batch = collate(pixels[None], [[example]])
         return float(model.loss(batch))
 
 
@@ -79,6 +88,7 @@ def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_mode
     dataset = Numbered(5)
     outcome, _ = ask(any_model, dataset, batch=2)
     grey = Image.new("RGB", (16, 16), (128, 128, 128))
+    middle = torch.stack([any_model.encoder.transform(dataset.image(key)) for key in "01234"]).mean(0)
     for place, prediction in enumerate(outcome.predictions["image"]):
         example = prediction.example
         alone = {key: loss_by_loop(any_model, dataset, example, dataset.image(key)) for key in "01234"}
@@ -87,8 +97,11 @@ def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_mode
         assert prediction.loss == pytest.approx(own, abs=2e-5)
         empty = loss_by_loop(any_model, dataset, example, grey)
         assert outcome.predictions["no_image"][place].loss == pytest.approx(empty, abs=2e-5)
-        shuffled = outcome.predictions["shuffled"][place].loss
-        assert min(abs(shuffled - other) for other in alone.values()) < 2e-5
+        mean = loss_by_loop(any_model, dataset, example, middle)
+        assert outcome.predictions["mean_image"][place].loss == pytest.approx(mean, abs=2e-5)
+        for control in ("shuffled", "other_answer"):
+            loss = outcome.predictions[control][place].loss
+            assert min(abs(loss - other) for other in alone.values()) < 2e-5
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 64])
@@ -101,53 +114,61 @@ def test_batches_hold_every_image_once_and_never_one_alone(images, batch):
         assert all(2 <= len(each) <= max(batch, 2) + 1 for each in batches)
 
 
+@pytest.mark.parametrize("control", ["shuffled", "other_answer"])
 @pytest.mark.parametrize(("images", "batch"), [(2, 1), (3, 2), (5, 2), (7, 3), (7, 64)])
-def test_the_shuffled_control_shows_no_image_its_own_questions(model, images, batch):
-    shown = Shown(model)
-    ask(model, Numbered(images), batch=batch)
+def test_another_image_is_shown_and_never_a_question_s_own(model, control, images, batch):
+    """Each question's answer names its image, so that it is known which one was shown."""
+    shown = Shown()
+    dataset = Numbered(images)
+    outcome, _ = ask(model, dataset, batch=batch, controls=(control,))
     shown.remove()
-    for true, shuffled in shown.pairs():
-        assert len(true) == len(shuffled)
-        assert all(mine != theirs for mine, theirs in zip(true, shuffled, strict=True))
-        assert sorted(true) == sorted(shuffled), "images are exchanged, none is made up"
+    own, other = shown.by_row(("image", control))
+    assert len(outcome.predictions[control]) == 2 * images
+    assert outcome.left_out == {}
+    value = {row.image: seen for row, seen in own}
+    assert len(set(value.values())) == images
+    assert all(value[example.image] != seen for example, seen in other)
+    if control == "shuffled":  # images are exchanged, none is made up or shown twice as often
+        assert Counter(seen for _, seen in other) == Counter(seen for _, seen in own)
 
 
-def test_the_grey_control_is_the_same_for_all(model):
-    shown = Shown(model)
-    ask(model, Numbered(5), batch=3)
+@pytest.mark.parametrize("control", ["no_image", "mean_image"])
+def test_an_even_control_is_the_same_for_all(model, control):
+    shown = Shown()
+    ask(model, Numbered(5), batch=3, controls=(control,))
     shown.remove()
-    assert len({value for each in shown.by_condition("no_image") for value in each}) == 1
+    [even] = {seen for _, seen in shown.by_row(("image", control))[1]}
+    assert even not in {seen for _, seen in shown.by_row(("image", control))[0]}
 
 
 class Shown:
-    """Notes, by the images' values, what the decoder is given of them: three conditions a batch, in their order."""
+    """Notes, by the images' values, what the decoder is given of them, and of which questions."""
 
-    def __init__(self, model: VisionLanguageModel):
-        self.visions: list[tuple[float, ...]] = []
-        self._model = model
-        self._fuse = model.fusion.fuse_inputs
-        model.fusion.fuse_inputs = self._note  # pyright: ignore[reportAttributeAccessIssue]
+    def __init__(self):
+        self._calls: list[tuple[str, list[tuple[Example, float]]]] = []
+        self._ask = evaluation._Asking._ask
+        noted, keep = self._calls, self._ask
 
-    def _note(self, vision: tuple[Tensor, None], inputs: Any) -> Any:
-        self.visions.append(tuple(float(each) for each in vision[0].double().sum((1, 2))))
-        return self._fuse(vision, inputs)
+        def ask(asking: Any, condition: str, vision: Any, examples: list[list[Example]], batch: Any) -> None:
+            values = [float(each) for each in vision[0].double().sum((1, 2))]
+            rows = [(example, seen) for row, seen in zip(examples, values, strict=True) for example in row]
+            noted.append((condition, rows))
+            keep(asking, condition, vision, examples, batch)
+
+        evaluation._Asking._ask = ask  # pyright: ignore[reportAttributeAccessIssue]
 
     def remove(self) -> None:
-        del self._model.fusion.fuse_inputs
+        evaluation._Asking._ask = self._ask  # pyright: ignore[reportAttributeAccessIssue]
 
-    def by_condition(self, condition: str) -> list[tuple[float, ...]]:
-        """What was shown under a condition, batch by batch."""
-        batches = [each for each in self.visions if len(each) > 1]  # the latency asks one image at a time
-        return batches[CONDITIONS.index(condition) :: 3]
-
-    def pairs(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
-        return list(zip(self.by_condition("image"), self.by_condition("shuffled"), strict=True))
+    def by_row(self, conditions: tuple[str, ...]) -> list[list[tuple[Example, float]]]:
+        """Of each condition: every question with what was shown for it."""
+        return [[row for name, rows in self._calls if name == each for row in rows] for each in conditions]
 
 
 def test_predictions_are_grouped_by_image_in_the_order_of_the_data(model):
     outcome, progress = ask(model, Numbered(4, questions=3), batch=3)
     expected = [f"{image}/{number}" for image in range(4) for number in range(3)]
-    for condition in CONDITIONS:
+    for condition in ("image", *CONTROLS):
         assert [each.example.id for each in outcome.predictions[condition]] == expected
     assert progress[-1] == (4, 4)
     assert [done for done, _ in progress] == sorted({done for done, _ in progress})
@@ -156,10 +177,102 @@ def test_predictions_are_grouped_by_image_in_the_order_of_the_data(model):
 def test_answers_do_not_depend_on_the_batch_nor_on_the_seed(any_model):
     first, _ = ask(any_model, Numbered(5), batch=2)
     second, _ = ask(any_model, Numbered(5), batch=64, seed=3)
-    assert [each.answer for each in first.predictions["image"]] == [each.answer for each in second.predictions["image"]]
-    assert [each.loss for each in first.predictions["image"]] == pytest.approx(
-        [each.loss for each in second.predictions["image"]], abs=2e-4
+    for condition in ("image", *CONTROLS):
+        one, other = first.predictions[condition], second.predictions[condition]
+        assert [each.answer for each in one] == [each.answer for each in other]
+        assert [each.loss for each in one] == pytest.approx([each.loss for each in other], abs=2e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+def test_several_images_a_question_are_exchanged_for_as_many_others(tmp_path, batch):
+    """Sets of one, two and three images; the only set of three is shown those of other sets."""
+    trial = load(tmp_path, "evaluation.controls=[shuffled, other_answer, mean_image]", text=PAIRS).trials[0]
+    dataset, model = Sets(), build(trial).eval()
+    outcome, _ = ask(model, dataset, batch=batch, controls=("shuffled", "other_answer", "mean_image"))
+    every = [each.id for each in dataset.examples("test", "questions")]
+    assert sorted(each.example.id for each in outcome.predictions["shuffled"]) == sorted(every)
+    assert [each.example.id for each in outcome.predictions["other_answer"]] == every[:-1]
+    assert outcome.left_out == {"other_answer": 1}
+    for place, prediction in enumerate(outcome.predictions["shuffled"]):
+        example = every_example(dataset)[prediction.example.id]
+        own = loss_of_set(model, dataset, example, example.images)
+        assert outcome.predictions["image"][place].loss == pytest.approx(own, abs=2e-5)
+        others = shuffled(grouped(dataset)).shown[example.id]
+        assert len(others) == len(example.images)
+        assert not set(others) & set(example.images)
+        assert prediction.loss == pytest.approx(loss_of_set(model, dataset, example, others), abs=2e-5)
+
+
+class Sets(Numbered):
+    """Questions about one, two or three of seven images."""
+
+    SETS = (("0",), ("1",), ("2", "3"), ("4", "5"), ("0", "6", "2"))
+
+    def __init__(self):
+        super().__init__(7)
+
+    def examples(self, split: str, task: str) -> list[Example]:
+        return [
+            Example(f"{number}", keys[0], "which are there?", (f"set {number}",), more=keys[1:])
+            for number, keys in enumerate(self.SETS)
+        ]
+
+
+def every_example(dataset: Dataset) -> dict[str, Example]:
+    return {each.id: each for each in dataset.examples("test", "questions")}
+
+
+def grouped(dataset: Dataset) -> dict[tuple[str, ...], list[Example]]:
+    return {each.images: [each] for each in dataset.examples("test", "questions")}
+
+
+def loss_of_set(model: VisionLanguageModel, dataset: Dataset, example: Example, shown: tuple[str, ...]) -> float:
+    """The mean loss of one answer with these images, alone in its batch."""
+    collate = Collator(model.language_model.tokenizer, PROMPT, model.fusion.reads_text)
+    views = torch.stack([model.encoder.transform(dataset.image(each)) for each in shown])
+    with torch.no_grad():
+        batch = collate(views, [[example]])
+        return float(model.token_losses(model.see(batch.images, batch.views), batch).mean())
+
+
+def test_kept_features_change_no_control(any_model):
+    dataset = Numbered(5)
+    images = ImageLoader(dataset, any_model.encoder.views)
+    kept = Features(
+        [encode_all(any_model.encoder, images, list("01234"), "fp32", torch.device("cpu"), lambda *_: None)]
     )
+    chosen = Evaluation(max_new_tokens=2, precision="fp32", controls=CONTROLS)
+    with_features = evaluate(Predictor(any_model, PROMPT, chosen), dataset, 0, lambda *_: None, kept)
+    without, _ = ask(any_model, dataset)
+    for condition in ("image", *CONTROLS):
+        one, other = with_features.predictions[condition], without.predictions[condition]
+        assert [each.answer for each in one] == [each.answer for each in other]
+        assert [each.loss for each in one] == pytest.approx([each.loss for each in other], abs=1e-6, nan_ok=True)
+
+
+def test_no_control_is_asked_that_is_not_named(model):
+    outcome, _ = ask(model, Numbered(3), controls=())
+    assert list(outcome.predictions) == ["image"]
+    outcome, _ = ask(model, Numbered(3), controls=("shuffled",))
+    assert list(outcome.predictions) == ["image", "shuffled"]
+
+
+def test_the_prior_asks_no_model(model):
+    outcome, _ = ask(model, Numbered(3), controls=("prior",))
+    assert {each.answer for each in outcome.predictions["prior"]} == {"it is 0"}, "of equally frequent ones the first"
+    assert all(math.isnan(each.loss) for each in outcome.predictions["prior"])
+
+
+def test_a_mean_image_is_made_once_for_all_who_share_it(model):
+    means: dict[Any, Tensor] = {}
+    chosen = Evaluation(max_new_tokens=2, precision="fp32", controls=("mean_image",))
+    for _ in range(2):
+        dataset = Numbered(4)
+        training = TrainingSplit(dataset, (), means, "the same")
+        evaluate(Predictor(model, PROMPT, chosen), dataset, 0, lambda *_: None, None, training)
+    assert list(means) == ["the same"]
+    pixels = torch.stack([model.encoder.transform(Numbered(4).image(str(each))) for each in range(4)])
+    torch.testing.assert_close(means["the same"][0], pixels.mean(0))
 
 
 def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
@@ -168,9 +281,15 @@ def test_the_same_seed_shuffles_the_same_way_and_another_one_otherwise(model):
     assert list(_mixed_batches(dict.fromkeys(keys, ()), 3, 1)) != list(_mixed_batches(dict.fromkeys(keys, ()), 3, 2))
 
 
-def test_a_limit_takes_the_first_images_with_all_their_questions(model):
-    outcome, progress = ask(model, Numbered(6), limit=3)
-    assert [each.example.id for each in outcome.predictions["image"]] == ["0/0", "0/1", "1/0", "1/1", "2/0", "2/1"]
+def test_a_limit_draws_images_with_all_their_questions_the_same_for_every_seed(model):
+    outcome, progress = ask(model, Numbered(8), limit=3)
+    again, _ = ask(model, Numbered(8), limit=3, seed=7)
+    asked = [each.example.id for each in outcome.predictions["image"]]
+    assert asked == [each.example.id for each in again.predictions["image"]]
+    chosen = [keys[0] for keys in limited([(str(each),) for each in range(8)], 3)]
+    assert asked == [f"{image}/{number}" for image in chosen for number in range(2)]
+    assert chosen != ["0", "1", "2"], "not the first"
+    assert chosen == sorted(chosen), "in the order of the data"
     assert progress == [(3, 3)]
 
 

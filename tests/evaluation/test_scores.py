@@ -1,4 +1,4 @@
-"""Scores: what becomes of predictions, and which control the visual gain is over."""
+"""Scores: what becomes of predictions, and what is gained over each control."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import pytest
 
 from tests.small import small_registry
 from workbench.contracts.example import Example, Prediction
-from workbench.contracts.metric import CONDITIONS, Metric
+from workbench.contracts.metric import Metric
 from workbench.errors import UserError
 from workbench.evaluation.scores import lines_of, score, summarize
+
+CONDITIONS = ("image", "no_image", "shuffled")
 
 
 class Scored(Metric):
@@ -37,20 +39,60 @@ def predictions(groups: list[str]) -> dict[str, list[Prediction]]:
 TABLE = {"image": [1.0, 0.5, 0.0, 0.9], "no_image": [0.2, 0.2, 0.2, 0.2], "shuffled": [0.1, 0.5, 0.1, 0.5]}
 
 
-def test_the_visual_gain_is_over_the_better_control():
-    flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)})
-    assert flat == pytest.approx({"right": 0.6, "right.no_image": 0.2, "right.shuffled": 0.3, "visual_gain": 0.3})
+def test_the_visual_gain_is_over_the_control_that_is_named():
+    flat, scores = summarize(predictions(["", "", "", ""]), {"right": Scored(TABLE, True)}, "no_image")
+    assert flat == pytest.approx(
+        {
+            **{"right": 0.6, "right.no_image": 0.2, "right.shuffled": 0.3},
+            **{"visual_gain.no_image": 0.4, "visual_gain.shuffled": 0.3, "visual_gain": 0.4},
+        }
+    )
     assert {each: scores[each]["right"].scores for each in CONDITIONS} == TABLE
 
 
+def test_where_no_control_is_named_there_is_no_visual_gain():
+    flat, _ = summarize(predictions([""] * 4), {"right": Scored(TABLE, True)})
+    assert "visual_gain" not in flat
+
+
 def test_where_lower_is_better_the_gain_is_turned_round():
-    flat, _ = summarize(predictions(["", "", "", ""]), {"wrong": Scored(TABLE, False)})
+    flat, _ = summarize(predictions(["", "", "", ""]), {"wrong": Scored(TABLE, False)}, "no_image")
     assert flat["visual_gain"] == pytest.approx(0.2 - 0.6)
 
 
 def test_the_gain_is_that_of_the_first_metric():
     metrics: dict[str, Metric] = {"right": Scored(TABLE, True), "wrong": Scored(TABLE, False)}
-    assert summarize(predictions([""] * 4), metrics)[0]["visual_gain"] == pytest.approx(0.3)
+    assert summarize(predictions([""] * 4), metrics, "shuffled")[0]["visual_gain"] == pytest.approx(0.3)
+
+
+def test_what_a_control_left_out_counts_on_neither_side_of_its_gain():
+    given = predictions([""] * 4)
+    given["shuffled"] = given["shuffled"][1:3]
+    table = {**TABLE, "shuffled": [0.5, 0.1]}
+    flat, scores = summarize(given, {"right": Scored(table, True)}, "shuffled")
+    assert flat["right"] == pytest.approx(0.6)
+    assert flat["right.shuffled"] == pytest.approx(0.3)
+    assert flat["visual_gain"] == pytest.approx(0.25 - 0.3), "of the two questions alone"
+    assert len(lines_of(given, scores)) == 10
+
+
+def test_a_control_that_asked_nothing_has_no_numbers():
+    flat, scores = summarize({**predictions([""] * 4), "shuffled": []}, {"right": Scored(TABLE, True)}, "shuffled")
+    assert not any("shuffled" in name for name in (*flat, *scores))
+    assert "visual_gain" not in flat
+
+
+def test_a_metric_that_reads_the_loss_has_none_of_what_no_model_said():
+    """The prior gives an answer and no loss: NaN stands in no record and no line."""
+    registry = small_registry()
+    metrics = {name: registry.create("metric", name) for name in ("loss", "perplexity", "exact_match")}
+    asked = [Prediction(Example(str(place), "p", "?", ("a",)), "a", 0.5) for place in range(2)]
+    prior = [Prediction(each.example, "b", float("nan")) for each in asked]
+    flat, scores = summarize({"image": asked, "prior": prior}, metrics, "prior")
+    assert {name for name in flat if name.endswith("prior")} == {"exact_match.prior"}
+    assert "visual_gain" not in flat
+    told = [line for line in lines_of({"image": asked, "prior": prior}, scores) if line["condition"] == "prior"]
+    assert [(line["scores"], "counts" in line) for line in told] == [({"exact_match": 0.0}, False)] * 2
 
 
 def test_each_group_has_its_own_mean_of_the_answers_with_the_image():

@@ -8,8 +8,8 @@ import numpy
 
 from tests.tiny import builtin_registry
 from workbench.contracts.example import Example, Prediction
-from workbench.contracts.metric import CONDITIONS
 from workbench.evaluation.scores import lines_of, summarize
+from workbench.storage.conditions import ASKED_WITH
 from workbench.storage.experiment_summary import write_summary
 from workbench.storage.records import DONE, Record, write_trial
 
@@ -34,10 +34,11 @@ def write(results: Path, trials: int = 2, count: int = 60) -> Path:
     summary = {"name": "pope", "question": "", "axes": {"fusion": labels}, "baseline": {"fusion": "0"}}
     write_summary(folder, {**summary, "metrics": ["yes_no"], "trials": ids}, "")
     for id_, label in zip(ids, labels, strict=True):
-        predictions = {each: asked(count, int(label) + len(each)) for each in CONDITIONS}
-        numbers, scored = summarize(predictions, {"yes_no": YES_NO})
+        predictions = {each: asked(count, int(label) + len(each)) for each in ("image", "no_image", "shuffled")}
+        numbers, scored = summarize(predictions, {"yes_no": YES_NO}, "shuffled")
         scales = {"yes_no": {"higher_is_better": True, "percent": True}}
+        told = {"gain_against": "shuffled"}
         spec = {"metrics": [{"name": "yes_no", "unclear": "wrong"}], "seed": 0}
-        record = Record(id_, DONE, "pope", {"fusion": label}, spec, numbers, scales, {}, None)
+        record = Record(id_, DONE, "pope", {"fusion": label}, spec, numbers, scales, {ASKED_WITH: told}, None)
         write_trial(folder / "trials" / id_, record, lines_of(predictions, scored), [])
     return folder

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
 from workbench.config.component import Part
+from workbench.storage.conditions import USUAL, Control
 from workbench.storage.hashing import canonical
 
 CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
@@ -146,7 +147,10 @@ class Evaluation(Settings, frozen=True):
 
     split: str = Field(default="test", description="split of the dataset")
     task: str = Field(default="questions", description="task of the dataset")
-    limit: PositiveInt | None = Field(default=None, description="only the first so many images")
+    limit: PositiveInt | None = Field(
+        default=None,
+        description="only so many images, drawn by a fixed seed: the same in every trial; more hold fewer",
+    )
     batch: PositiveInt = Field(default=64, description="images at once")
     max_new_tokens: PositiveInt = Field(default=8, description="longest answer, in tokens")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -159,6 +163,41 @@ class Evaluation(Settings, frozen=True):
     withhold: Share = Field(
         default=0.05, description="share of the answers that are withheld since their images look strangest"
     )
+    controls: tuple[Control, ...] = Field(
+        default=USUAL,
+        description="what is shown in place of the right image: prior (no model: the most frequent training answer),"
+        " mean_image, other_answer, no_image (even grey, out of distribution), shuffled",
+    )
+    gain_against: Control | None = Field(
+        default=None, description="the control that the visual gain is told against; null: the first of controls"
+    )
+
+    @property
+    def gain_control(self) -> Control | None:
+        """The control that the visual gain is told against; None where there is no control."""
+        return self.gain_against or next(iter(self.controls), None)
+
+    def spec(self) -> dict[str, Any]:
+        """Without the controls where they are the usual ones: such a trial keeps the id it had before a file could name
+        them, and a named `gain_against` is the same as one that is left to the order."""
+        told = super().spec()
+        if self.controls == USUAL and self.gain_control == USUAL[0]:
+            del told["controls"], told["gain_against"]
+        else:
+            told["gain_against"] = self.gain_control
+        return told
+
+    @model_validator(mode="after")
+    def _tells_its_gain_against_one_of_its_controls(self) -> Evaluation:
+        twice = [name for place, name in enumerate(self.controls) if name in self.controls[:place]]
+        if twice:
+            raise ValueError(f"'controls' names {twice[0]} twice: write it once")
+        if self.gain_against is not None and self.gain_against not in self.controls:
+            raise ValueError(
+                f"'gain_against' is {self.gain_against}, which is not among the controls: add it to 'controls', or name"
+                f" one of {', '.join(self.controls) or 'them (there are none)'}"
+            )
+        return self
 
     def computed_in(self, precision: str) -> Self:
         """The same, with this precision where it was left to the device."""

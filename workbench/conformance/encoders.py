@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
+from workbench.conformance import model_parts
 from workbench.conformance.determinism import Call, CallPlan, expect_inputs_stay, expect_the_same_each_time
 from workbench.conformance.model_parts import (
     CLOSE,
     EXACT,
-    another_image_changes_the_loss,
     basics,
     common,
     rows_do_not_mix,
 )
-from workbench.conformance.reference_model import different_images, gap, opened
+from workbench.conformance.reference_model import batch_for, different_images, gap, opened, trained
 from workbench.conformance.rules import Rule, Subject, after, expect
 from workbench.contracts.encoder import Encoder
 
@@ -99,15 +99,42 @@ def an_image_is_encoded_the_same_in_any_batch(subject: Subject) -> None:
 
 
 def another_image_gives_other_tokens(subject: Subject) -> None:
-    """Otherwise it is blind."""
+    """Otherwise it is blind; one that says so (`reads_image`) has to be."""
     encoder = subject.build().eval()
-    tokens = encoder(different_images(encoder, 2))
-    expect(gap(tokens[0], tokens[1]) > EXACT, "two different images give the same tokens")
+    images = different_images(encoder, 2)
+    tokens, pooled = encoder(images), encoder.pool(images)
+    if encoder.reads_image:
+        expect(
+            gap(tokens[0], tokens[1]) > EXACT,
+            "two different images give the same tokens. If it is to be blind, set `reads_image = False` in the class",
+        )
+        return
+    expect(
+        gap(tokens[0], tokens[1]) == 0 and gap(pooled[0], pooled[1]) == 0,
+        "it says `reads_image = False`, but two different images give other tokens: what is trained with it would pass"
+        " for blind and is not",
+    )
+
+
+def another_image_changes_the_loss(subject: Subject) -> None:
+    """Otherwise the model is blind; with an encoder that says it is (`reads_image`), no image may."""
+    model, _ = subject.once(trained)
+    if model.encoder.reads_image:
+        model_parts.another_image_changes_the_loss(subject)
+        return
+    batch = batch_for(model)
+    vision, other = model.see(batch.images), model.see(batch.images.flip(0))
+    expect(
+        gap(model.token_losses(vision, batch), model.token_losses(other, batch)) == 0,
+        "it says `reads_image = False`, but with another image the loss is another",
+    )
 
 
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """By way of the tokens, or of `pool`."""
     encoder = subject.build()
+    if not list(encoder.parameters()):
+        return
     images = different_images(encoder, 3)
     for output in (encoder(images), encoder.pool(images)):
         # A fixed random direction: behind a normalisation the gradient of a plain sum is zero.

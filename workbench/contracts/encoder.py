@@ -35,6 +35,9 @@ class Encoder(nn.Module, Pretrainable):
     shape: VisionShape
     image_size: int
     tiles: int = 0
+    reads_image: ClassVar[bool] = True
+    """Whether the tokens depend on the image. False for one that gives the same tokens for every image: a model with it
+    is blind, which reports then say, and no contrast can train it."""
 
     def transform(self, image: Image.Image) -> Tensor:
         """An RGB image of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""

@@ -62,7 +62,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered. `loss` is the mean negative log-likelihood of the right answer, in nats a token."""
+    """What a model answered. `loss` is the mean negative log-likelihood of the right answer, in nats a token.
+
+    It is NaN where no model was asked (the control `prior`): a metric whose score is then NaN has none there.
+    """
 
     example: Example
     answer: str

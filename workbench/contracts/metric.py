@@ -44,10 +44,6 @@ class Metric(Pretrainable):
         return {}
 
 
-# What a model sees when it is asked: the right image, and as controls an even grey one and that of another question.
-CONDITIONS = ("image", "no_image", "shuffled")
-
-
 def summarized(metric: Metric, totals: numpy.ndarray) -> dict[str, numpy.ndarray]:
     """totals [..., C] -> the metric [...] as ``, and its details by name; NaN where there is nothing to divide by."""
     with numpy.errstate(all="ignore"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, cycle, islice
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
@@ -35,21 +35,6 @@ class Views:
         there = self.there
         mask = None if there is None else there.repeat_interleave(tokens.shape[1], 1)[:, None, None]
         return tokens[self.index].flatten(1, 2), mask
-
-    def shuffled(self) -> Views:
-        """Each set with as many views of other images: of the set before it, and of those before that one if it has
-        too few."""
-        index = self.index.tolist()
-        there = [[True] * len(row) for row in index] if self.there is None else self.there.tolist()
-        rows = [
-            [view for view, is_there in zip(*row, strict=True) if is_there] for row in zip(index, there, strict=True)
-        ]
-        shown = []
-        for number, row in enumerate(rows):
-            others = list(chain.from_iterable(reversed(rows[number + 1 :] + rows[:number])))
-            foreign = [view for view in others if view not in row] or others
-            shown.append(list(islice(cycle(foreign), len(row))))
-        return Views(_padded(shown).to(self.index.device), self.there)
 
 
 def views_from(places: Sequence[Places]) -> Views | None:

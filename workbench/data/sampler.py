@@ -51,6 +51,16 @@ def share_of(sets: Iterable[Keys], share: float) -> list[Keys]:
     return [each for each in everything if each in chosen]
 
 
+def limited(sets: Iterable[Keys], limit: int | None) -> list[Keys]:
+    """At most so many of some sets of images, in their order. Which, depends on nothing but their keys, so it is the
+    same ones in every trial, from every seed and on every machine; a larger limit holds a smaller one."""
+    everything = list(sets)
+    if limit is None or limit >= len(everything):
+        return everything
+    chosen = set(by_hash("limit", everything)[:limit])
+    return [each for each in everything if each in chosen]
+
+
 def by_hash(purpose: str, sets: Iterable[Keys]) -> list[Keys]:
     """The sets in an order that looks random and depends on nothing but the purpose and each set's own keys."""
     return sorted(sets, key=lambda keys: hashlib.sha256(f"{purpose}/{chr(10).join(keys)}".encode()).digest())

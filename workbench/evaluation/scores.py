@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from workbench.contracts.metric import CONDITIONS, summarized
+from workbench.contracts.metric import summarized
 from workbench.errors import UserError
+from workbench.storage.conditions import GAIN, WITH_IMAGE
 
 if TYPE_CHECKING:
     from workbench.contracts.example import Prediction
@@ -45,28 +47,34 @@ def score(metric: Metric, predictions: Sequence[Prediction]) -> Scored:
 
 
 def summarize(
-    predictions: Mapping[str, Sequence[Prediction]], metrics: Mapping[str, Metric]
+    predictions: Mapping[str, Sequence[Prediction]], metrics: Mapping[str, Metric], gain_against: str | None = None
 ) -> tuple[dict[str, float], dict[str, dict[str, Scored]]]:
-    """The metrics of every condition and group, with the visual gain of the first metric; and all single scores
-    as condition -> metric -> what it gives."""
+    """The metrics of every condition and group, with the gain of the first metric over each control, that over the one
+    named as the visual gain; and all single scores as condition -> metric -> what it gives."""
     scored = {
         condition: {name: score(metric, each) for name, metric in metrics.items()}
         for condition, each in predictions.items()
+        if each
     }
     groups: dict[str, list[int]] = {}
-    for place, prediction in enumerate(predictions["image"]):
+    for place, prediction in enumerate(predictions[WITH_IMAGE]):
         groups.setdefault(prediction.example.group, []).append(place)
+    controls = [name for name in scored if name != WITH_IMAGE]
     flat: dict[str, float] = {}
     for name in metrics:
-        shown = scored["image"][name]
+        shown = scored[WITH_IMAGE][name]
         flat |= {_joined(name, detail): value for detail, value in shown.value().items()}
-        for control in CONDITIONS[1:]:
-            flat[f"{name}.{control}"] = scored[control][name].value()[""]
+        known = {f"{name}.{control}": scored[control][name].value()[""] for control in controls}
+        flat |= {key: value for key, value in known.items() if not isnan(value)}
         for group, places in groups.items():
             if group:
                 values = shown.value(places)
                 flat |= {f"{_joined(name, detail)}.group.{group}": value for detail, value in values.items()}
-    flat["visual_gain"] = _visual_gain(flat, *next(iter(metrics.items())))
+    first = next(iter(metrics))
+    for control in controls:
+        gain = _gain(predictions, scored, control, first)
+        if not isnan(gain):
+            flat |= {f"{GAIN}.{control}": gain, **({GAIN: gain} if control == gain_against else {})}
     return flat, scored
 
 
@@ -81,13 +89,16 @@ def scales_of(metrics: Mapping[str, Metric]) -> dict[str, dict[str, bool]]:
 def lines_of(
     predictions: Mapping[str, Sequence[Prediction]], scored: Mapping[str, Mapping[str, Scored]]
 ) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl: every answer under every condition, with what each metric gives for it."""
+    """The lines of predictions.jsonl: every answer under every condition, with what each metric gives for it; a metric
+    that gives no number has none there."""
     lines = []
-    for condition in CONDITIONS:
-        counted = {name: each.counts for name, each in scored[condition].items() if each.counts is not None}
+    for condition, found in scored.items():
+        counted = {name: each.counts for name, each in found.items() if each.counts is not None}
         for index, prediction in enumerate(predictions[condition]):
             example = prediction.example
             counts = {name: [round(each, 6) for each in values[index].tolist()] for name, values in counted.items()}
+            counts = {name: each for name, each in counts.items() if not any(map(isnan, each))}
+            scores = {name: round(each.scores[index], 6) for name, each in found.items()}
             lines.append(
                 {
                     "condition": condition,
@@ -100,7 +111,7 @@ def lines_of(
                     "answers": list(example.answers),
                     "answer": prediction.answer,
                     "loss": round(prediction.loss, 6),
-                    "scores": {name: round(each.scores[index], 6) for name, each in scored[condition].items()},
+                    "scores": {name: value for name, value in scores.items() if not isnan(value)},
                     **({"counts": counts} if counts else {}),
                 }
             )
@@ -111,6 +122,16 @@ def _joined(name: str, detail: str) -> str:
     return f"{name}.{detail}" if detail else name
 
 
-def _visual_gain(flat: Mapping[str, float], name: str, metric: Metric) -> float:
-    controls = [flat[f"{name}.{control}"] for control in CONDITIONS[1:]]
-    return flat[name] - max(controls) if metric.higher_is_better else min(controls) - flat[name]
+def _gain(
+    predictions: Mapping[str, Sequence[Prediction]],
+    scored: Mapping[str, Mapping[str, Scored]],
+    control: str,
+    name: str,
+) -> float:
+    """The metric with the image less that under a control, over the questions that were asked under both; turned round
+    where less is better."""
+    asked = {prediction.example.id for prediction in predictions[control]}
+    both = [place for place, each in enumerate(predictions[WITH_IMAGE]) if each.example.id in asked]
+    shown = scored[WITH_IMAGE][name]
+    gain = shown.value(both)[""] - scored[control][name].value()[""]
+    return gain if shown.metric.higher_is_better else -gain

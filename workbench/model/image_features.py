@@ -23,7 +23,7 @@ from workbench.config.phase import Evaluation, Phase
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder, VisionShape
 from workbench.data.image_views import distinct
-from workbench.data.sampler import share_of
+from workbench.data.sampler import limited, share_of
 from workbench.devices.precision import autocast, dtype_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered tokens
 
 @dataclass(frozen=True)
 class NeededFeatures:
-    """Which images a stage looks at, and in which precision: a `share` of those of `tasks`, the first `limit`
-    sets."""
+    """Which images a stage looks at, and in which precision: a `share` of those of `tasks`, `limit` sets at most."""
 
     split: str
     tasks: tuple[str, ...]
@@ -48,7 +47,7 @@ class NeededFeatures:
     def images(self, dataset: Dataset) -> tuple[str, ...]:
         """The keys of the images, in the order of the dataset."""
         sets = dict.fromkeys(each.images for task in self.tasks for each in dataset.examples(self.split, task))
-        return tuple(distinct(share_of(sets, self.share)[: self.limit]))
+        return tuple(distinct(limited(share_of(sets, self.share), self.limit)))
 
 
 def needed_by_phase(phase: Phase) -> NeededFeatures:

@@ -12,14 +12,17 @@ from workbench.evaluation.evaluate import evaluate
 from workbench.evaluation.out_of_distribution import out_of_distribution_scores
 from workbench.evaluation.scores import lines_of, scales_of, summarize
 from workbench.evaluation.text_perplexity import text_perplexities
+from workbench.evaluation.training_split import TrainingSplit
 from workbench.model.build import build, build_metrics, count_bytes
 from workbench.model.predictor import Predictor
 from workbench.model.restore import prepare_for_evaluation
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
 from workbench.runs.trial_record import TrialResult, record_of
+from workbench.storage.conditions import ASKED_WITH, BLIND, WITH_IMAGE
 from workbench.storage.records import TRIALS, write_trial
 
 if TYPE_CHECKING:
+    from workbench.config.trial import Trial
     from workbench.contracts.launcher import Tell
     from workbench.contracts.metric import Metric
     from workbench.evaluation.evaluate import EvaluationResult
@@ -44,7 +47,9 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     parameters = prepare_for_evaluation(built, trial, place.registry)
     metrics = build_metrics(trial, place.registry)
     predictor = Predictor(built.model, trial.prompt, trial.evaluation)
-    found = evaluate(predictor, beginning.dataset, trial.seed, tell, beginning.features)
+    found = evaluate(
+        predictor, beginning.dataset, trial.seed, tell, beginning.features, _training_split(trial, beginning, place)
+    )
     numbers, lines = _scores(found, metrics, predictor, stage, beginning, place)
     training = built.before.summary if built.before else NOTHING
     numbers |= {
@@ -57,7 +62,7 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
         "latency_ms.highest": found.highest_latency_ms,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
     }
-    result = TrialResult(numbers, scales_of(metrics), _provenance(stage, beginning))
+    result = TrialResult(numbers, scales_of(metrics), _provenance(stage, beginning, found))
     curve = built.before.curve if built.before else []
     write_trial(place.results / TRIALS / trial.id, record_of(stage, place.provenance, result), lines, curve)
 
@@ -72,12 +77,12 @@ def _scores(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """What the answers, the images of other data and plain text say of the model, and a line for every prediction."""
     trial, dataset = stage.trial, beginning.dataset
-    numbers, scores = summarize(found.predictions, metrics)
+    numbers, scores = summarize(found.predictions, metrics, trial.evaluation.gain_control)
     lines = lines_of(found.predictions, scores)
     if trial.outside:
         other = build(trial.outside, place.registry)
         strange = out_of_distribution_scores(predictor, dataset, other, beginning.features)
-        numbers |= strange.numbers(scores["image"][next(iter(metrics))], trial.evaluation.withhold)
+        numbers |= strange.numbers(scores[WITH_IMAGE][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)
     corpus = corpus_for(trial, dataset, beginning.built.before, place)
     decoder = predictor.model.language_model
@@ -94,9 +99,19 @@ def _training_times(training: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _provenance(stage: Stage, beginning: Beginning) -> dict[str, Any]:
-    """What is to be said of this trial alone: what cannot be repeated, was left out or loaded from elsewhere."""
+def _training_split(trial: Trial, beginning: Beginning, place: Workplace) -> TrainingSplit:
+    """What the controls take from the training split; a mean image is that of an encoder's preprocessing."""
+    tasks = [task for phase in trial.phases for task in phase.tasks]
+    known = trial.components["dataset"], trial.components["encoder"]
+    return TrainingSplit(beginning.dataset, tasks, place.means, known)
+
+
+def _provenance(stage: Stage, beginning: Beginning, found: EvaluationResult) -> dict[str, Any]:
+    """What is to be said of this trial alone: what cannot be repeated, was left out or loaded from elsewhere, what its
+    visual gain is against, and that it sees nothing."""
     trial = stage.trial
+    told = {"gain_against": trial.evaluation.gain_control, "left_out": found.left_out, "presumed": found.presumed}
+    blind = {} if beginning.built.model.encoder.reads_image else {BLIND: True}
     skipped = skipped_so_far(beginning.built.before, beginning.dataset, trial.evaluation.split, [trial.evaluation.task])
     unrepeatable = {"unrepeatable": beginning.unrepeatable} if beginning.unrepeatable else {}
-    return {**unrepeatable, "skipped_images": skipped, "downloads": downloads(trial)}
+    return {**unrepeatable, **blind, ASKED_WITH: told, "skipped_images": skipped, "downloads": downloads(trial)}

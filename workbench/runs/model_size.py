@@ -107,6 +107,13 @@ class ModelSizes:
             now.whole, now.narrow, now.quantizes = self._quantized(trial, now.whole)
         if now.adapter is None and "adapter" in phase.train:
             now.whole, now.adapter, now.adapted = self._attached(trial, now.whole)
+        if phase.objective == "contrastive" and not now.whole.encoder.reads_image:
+            name = trial.components["encoder"].name
+            raise CompositionError(
+                f"phase '{phase.name}' trains the encoder '{name}' by contrast, but it gives the same tokens for every"
+                f" image, so there is nothing to tell apart. Leave the phase out for it: name the encoders that it is"
+                " for, as 'only: {encoder: [...]}'"
+            )
         chosen = trainable(now.whole, phase, now.adapted)
         for part in now.narrow & chosen.keys():
             raise CompositionError(

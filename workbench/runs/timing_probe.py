@@ -84,7 +84,8 @@ class Probe:
         model = built.model
         settings = trial.evaluation
         sets = list(examples_by_image(dataset, settings))
-        few = sets[: STEPS * settings.batch]
+        short = settings.model_copy(update={"limit": min(STEPS * settings.batch, len(sets))})
+        few = list(examples_by_image(dataset, short))
         keys, encoding = distinct(few), 0.0
         if stage.key in self.plan.features:
             features = _stand_in(keys, model.encoder, settings.precision)
@@ -93,7 +94,6 @@ class Probe:
             features = Features([self._encode(keys, dataset, model.encoder, settings.precision, clock)])
             encoding = clock.each() / BATCH
         answers = _Clock()
-        short = settings.model_copy(update={"limit": len(few)})
         predictor = Predictor(model, trial.prompt, short)
         evaluate(predictor, dataset, trial.seed, lambda *_: answers.tick(), features)
         return len(distinct(sets)) * encoding + len(sets) * answers.each() / settings.batch

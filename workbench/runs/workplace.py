@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from workbench.model.build import build_dataset
 from workbench.storage.hashing import digest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from workbench.checkpoints.tokenizer import Tokenizer
     from workbench.contracts.dataset import Dataset
     from workbench.registry import Registry
@@ -45,6 +48,7 @@ class Workplace:
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
+    means: dict[Hashable, Tensor] = field(default_factory=dict)  # mean training images, by data and encoder
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;
