@@ -12,10 +12,11 @@ from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import Phase
 from workbench.reports.bootstrap import resampled_means
 from workbench.reports.metric_format import Scale, format_for
-from workbench.reports.metric_samples import CONTROLS, WITH_IMAGE
 from workbench.reports.number_format import NOTHING, duration, fixed, megabytes
 from workbench.reports.statistics import Interval
+from workbench.reports.visual_gains import OVER, gain_against
 from workbench.reports.wording import spoken
+from workbench.storage.conditions import ASKED_WITH, CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 
 if TYPE_CHECKING:
@@ -95,9 +96,12 @@ def _evaluation(finished: FinishedTrial) -> list[str]:
                 unit = f" {form.unit}" if form.unit else ""
                 rows.append((spoken(name) + unit, condition.replace("_", " "), form.interval(interval)))
     gain = next(iter(record.scales.values()), {"percent": False})["percent"]
-    told = record.metrics.get("visual_gain", numpy.nan)
-    rows.append(("visual gain", "image minus the better control", fixed(100 * told, 1) if gain else fixed(told, 3)))
-    limit = f", the first {evaluation.limit:,} images" if evaluation.limit else ""
+    against = gain_against(record)
+    if against is not None and GAIN in record.metrics:
+        told = record.metrics[GAIN]
+        rows.append(("visual gain", f"image minus {OVER[against]}", fixed(100 * told, 1) if gain else fixed(told, 3)))
+    drawn = "{:,} of its images, drawn by a fixed seed" if ASKED_WITH in record.provenance else "the first {:,} images"
+    limit = f", {drawn.format(evaluation.limit)}" if evaluation.limit else ""
     return [
         f"Task `{evaluation.task}` of the split `{evaluation.split}`{limit}, answers generated. In brackets: 95 %"
         " intervals over images (they cover neither seeds nor other data).",

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
-from workbench.reports.metric_samples import CONTROLS
 from workbench.reports.plot_style import (
     COLORS,
     FAINT,
@@ -29,11 +28,14 @@ from workbench.reports.plot_style import (
 from workbench.reports.statistics import Interval
 from workbench.reports.tables import format_of
 from workbench.reports.verdicts import BASELINE, SAME, UNCLEAR
-from workbench.reports.wording import capital, spoken
+from workbench.reports.visual_gains import BETTER_OF_TWO, EARLIER, OVER, compared_with
+from workbench.reports.wording import capital, joined, spoken
+from workbench.storage.conditions import PRIOR
 
 
 def axis_plot(study: Study, axis: str) -> Plot:
-    """Left each value's score beside its best control, right its difference to the baseline."""
+    """Left each value's score beside the control its gain is against and the prior, right its difference to the
+    baseline."""
     form = format_of(study, study.primary)
     effects = [effect for effect in study.effects(axis) if effect.trials]
     figure = new_figure(WIDTH, 1.15 + 0.42 * len(effects))
@@ -47,9 +49,10 @@ def axis_plot(study: Study, axis: str) -> Plot:
         side.grid(axis="x", color=FAINT, linewidth=0.7)
         side.tick_params(axis="y", length=0)
         seaborn.despine(ax=side, left=True)
+    dashed = joined([OVER[name] for name in _shown_controls(study)])
     caption = (
         f"{capital(spoken(axis))}. Left: {form.words} of each value with its 95 % interval; small dots are"
-        f" single trials{', dashed is the better control' if study.has_gain else ''}. Right: difference"
+        f" single trials{f', dashed is {dashed}' if dashed else ''}. Right: difference"
         f" to {study.baseline(axis)}; hollow where it cannot be told from zero"
         f"{', pink where it is of single trained models' if any(not each.luck for each in effects) else ''}."
     )
@@ -97,21 +100,8 @@ def _draw_scores(axes: Axes, study: Study, axis: str, effects: Sequence[Effect],
         axes.plot(factor * own, numpy.full(len(own), row + 0.22), ".", color=MUTED, markersize=4, alpha=0.7, zorder=2)
         _bar(axes, effect.mean, row, factor, COLORS[0])
         axes.plot(factor * effect.mean.estimate, row, "o", color=COLORS[0], markersize=6.5, zorder=4)
-    controls = [_best_control(study, axis, effect.value) for effect in effects]
-    known = [(control, row) for row, control in enumerate(controls) if control is not None]
-    for control, row in known:
-        axes.plot([factor * control] * 2, [row - 0.3, row + 0.3], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.3)
-    for control, row in known[:1]:
-        axes.annotate(
-            "better control",
-            (factor * control, row - 0.3),
-            xytext=(0, 2),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=MUTED,
-            ha="center",
-            va="bottom",
-        )
+    for name in _shown_controls(study):
+        _draw_control(axes, name, [_control(study, axis, effect.value, name) for effect in effects], factor)
     axes.set_xlabel(f"{form.words}{in_unit(form)}")
     axes.xaxis.set_major_locator(MaxNLocator(6))
 
@@ -163,13 +153,45 @@ def _bar(axes: Axes, interval: Interval, row: int, factor: float, color: str) ->
     )
 
 
-def _best_control(study: Study, axis: str, value: str) -> float | None:
-    """The better control of each trial with that value, averaged as its score is."""
-    names = [name for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
-    if not names:
-        return None
+def _draw_control(axes: Axes, name: str, values: Sequence[float], factor: float) -> None:
+    """Dashed: one line where a control is the same beside all values, else a mark beside each."""
+    known = [(factor * value, row) for row, value in enumerate(values) if not numpy.isnan(value)]
+    if not known:
+        return
+    style = {"color": MUTED, "linestyle": (0, (3, 2)), "linewidth": 1.3}
+    if len({round(value, 6) for value, _ in known}) == 1:
+        axes.plot([known[0][0]] * 2, [known[0][1] - 0.3, known[-1][1] + 0.3], **style)
+    else:
+        for value, row in known:
+            axes.plot([value] * 2, [row - 0.3, row + 0.3], **style)
+    axes.annotate(
+        OVER[name].removeprefix("the "),
+        (known[0][0], known[0][1] - 0.3),
+        xytext=(0, 2),
+        textcoords="offset points",
+        fontsize=7.5,
+        color=MUTED,
+        ha="center",
+        va="bottom",
+    )
+
+
+def _shown_controls(study: Study) -> list[str]:
+    """What is drawn: the control that gains are against, and the prior wherever it was asked."""
+    there = [*compared_with(study), PRIOR] if study.has_gain else [PRIOR]
+    return [
+        name for name in dict.fromkeys(there) if name == BETTER_OF_TWO or f"{study.primary}.{name}" in study.samples
+    ]
+
+
+def _control(study: Study, axis: str, value: str, name: str) -> float:
+    """The score under a control of the trials with that value, averaged as their score is; NaN where one has none."""
+    chosen = EARLIER if name == BETTER_OF_TWO else (name,)
+    found = [study.samples[full].estimates for each in chosen if (full := f"{study.primary}.{each}") in study.samples]
+    if not found:
+        return float("nan")
     better = numpy.fmax if study.scale(study.primary).higher_is_better else numpy.fmin
-    best = better.reduce([study.samples[name].estimates for name in names])
+    best = better.reduce(found)
     design = study.design(axis)
     weights = design.weights(value, design.cells_for(value))
     return float(weights @ numpy.where(weights != 0, best, 0.0))

@@ -16,17 +16,16 @@ from workbench.reports.design import SEED, Design
 from workbench.reports.effects import Effect, axis_effects, value_means
 from workbench.reports.interactions import Interaction
 from workbench.reports.metric_format import Scale
-from workbench.reports.metric_samples import CONTROLS, WITH_IMAGE, Reading
+from workbench.reports.metric_samples import Reading
 from workbench.reports.question_groups import QuestionGroups
 from workbench.reports.seed_noise import Spread
 from workbench.reports.statistics import Interval, Sample
+from workbench.storage.conditions import CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import DONE, Record
 
 if TYPE_CHECKING:
     from workbench.reports.asked_experiment import AskedExperiment, AskedTrial
-
-GAIN = "visual_gain"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Study:
     def measures(self) -> list[str]:
         """The metrics that were computed, each followed by its details."""
         controlled = {f"{metric}.{control}" for metric in self.summary.metrics for control in CONTROLS}
-        return [name for name in self.samples if name != GAIN and name not in controlled]
+        return [name for name in self.samples if not _is_gain(name) and name not in controlled]
 
     @cached_property
     def groups(self) -> QuestionGroups:
@@ -109,10 +108,10 @@ class Study:
         return QuestionGroups(self.readings, predictions, seeds, resamples)
 
     def scale(self, metric: str) -> Scale:
-        """How that metric is read; the visual gain is read as the primary metric, and more of it is better."""
-        name = self.primary if metric == GAIN else metric.partition(".")[0]
+        """How that metric is read; a visual gain is read as the primary metric, and more of it is better."""
+        name = self.primary if _is_gain(metric) else metric.partition(".")[0]
         found = next((record.scales[name] for record in self.done if name in record.scales), {})
-        higher = True if metric == GAIN else found.get("higher_is_better", True)
+        higher = True if _is_gain(metric) else found.get("higher_is_better", True)
         return Scale(higher, found.get("percent", False))
 
     def baseline(self, axis: str) -> str:
@@ -201,6 +200,10 @@ class Study:
 def seed_label(record: Record) -> str:
     """The seed a trial began from, as it stands in tables and labels."""
     return str(record.axes.get(SEED, record.spec.get(SEED, 0)))
+
+
+def _is_gain(metric: str) -> bool:
+    return metric.partition(".")[0] == GAIN
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:

@@ -18,8 +18,10 @@ from workbench.reports.statistics import Interval, Sample, estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
 from workbench.reports.wording import spoken
+from workbench.storage.conditions import PRIOR
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
+BY = "by"  # the column that says of a row that no model answered
 AUROC = MetricFormat("auroc", Scale(True, False), 3)
 WITH_INTERVALS = 3_000  # cells of the table: with more, drawing their intervals would take minutes
 
@@ -39,8 +41,10 @@ def group_table(study: Study) -> Table | None:
             row["questions"], row["images"] = study.groups.asked(record.id, group)
             row |= stale_cell(study, record)
             rows.append(row | {name: each[place] for name, each in intervals.items()})
+        rows += _prior_rows(study, group, measures, drawn)
+    by = [Column(BY, "answered by", numeric=False)] if any(BY in row for row in rows) else []
     caption = f"Each group of questions{', with 95 % intervals over its images' if drawn else ''}."
-    return Table("groups", caption, [*_columns(study, measures), *stale_columns(study)], rows, legend(study))
+    return Table("groups", caption, [*_columns(study, measures, by), *stale_columns(study)], rows, legend(study))
 
 
 def outside_table(study: Study) -> Table | None:
@@ -93,10 +97,29 @@ def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
     return [estimate_of(sample, weights, range(count)).interval for weights in numpy.eye(count)]
 
 
-def _columns(study: Study, measures: Sequence[str]) -> list[Column]:
+def _prior_rows(study: Study, group: str, measures: Sequence[str], drawn: bool) -> list[dict[str, Any]]:
+    """What the prior answers in a group: one row where it is the same beside all trials, else one for each."""
+    found = {name: sample for name, sample in study.groups.prior[group].items() if name in measures}
+    if not found:
+        return []
+    intervals = {name: _intervals(sample, drawn) for name, sample in found.items()}
+    alike = all(len(set(numpy.round(sample.estimates, 9))) == 1 for sample in found.values())
+    rows = []
+    for place, record in enumerate(study.done[:1] if alike else study.done):
+        axes = (
+            {} if alike else {axis: record.axes.get(axis, "") for axis in study.compared} | {SEED: seed_label(record)}
+        )
+        questions, images = study.groups.asked(record.id, group)
+        row = {"id": "", **axes, "group": group, BY: PRIOR, "questions": questions, "images": images}
+        rows.append(row | {name: each[place] for name, each in intervals.items()})
+    return rows
+
+
+def _columns(study: Study, measures: Sequence[str], by: Sequence[Column]) -> list[Column]:
     forms = {name: format_of(study, name) for name in measures}
     return [
         Column("group", "group", numeric=False),
+        *by,
         *_trial_columns(study),
         Column("questions", "questions", show="{:,}".format),
         Column("images", "images", show="{:,}".format),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import Study
 from workbench.reports.tables import corrected_for, format_of
-from workbench.reports.wording import joined
+from workbench.reports.visual_gains import gain_method
 
 PAIRS = {
     "baseline_first": "Every two values of an axis are compared once, and the same p stands wherever the two are spoken"
@@ -31,7 +31,9 @@ def methods(study: Study) -> list[str]:
             " difference to the baseline at one value of the other axis is held against that at the other's baseline,"
             " over the same combinations and resamples."
         )
-    return [*paragraphs, *_gain(study)]
+    if study.has_gain:
+        paragraphs.append(gain_method(study, format_of(study, study.primary).words))
+    return paragraphs
 
 
 def _scores(study: Study) -> str:
@@ -74,16 +76,3 @@ def _verdicts(study: Study) -> str:
         " distinguishable, which does not mean equal. With one seed nothing is said of methods: of two models that were"
         " trained, one answered better."
     )
-
-
-def _gain(study: Study) -> list[str]:
-    if not study.has_gain:
-        return []
-    form = format_of(study, study.primary)
-    controls = [name for name in ("no_image", "shuffled") if f"{study.primary}.{name}" in study.samples]
-    shown = {"no_image": "an even grey image", "shuffled": "the image of another question"}
-    return [
-        f"The visual gain is {form.words} with the right image minus that with"
-        f" {joined([shown[name] for name in controls], 'or')}, whichever is better: what the model would get"
-        " from the question alone does not count."
-    ]

@@ -19,12 +19,11 @@ import pandas
 from workbench.contracts.metric import summarized
 from workbench.reports.bootstrap import Array, Places, image_draws, resampled_totals
 from workbench.reports.statistics import Sample
+from workbench.storage.conditions import CONTROLS, OUTSIDE, WITH_IMAGE
 from workbench.storage.records import COUNTS, SCORE
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
-
-WITH_IMAGE, CONTROLS, OUTSIDE = "image", ("no_image", "shuffled"), "outside"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Reading:
 def read_samples(
     readings: Sequence[Reading], frames: Sequence[pandas.DataFrame], seeds: Sequence[str], resamples: int
 ) -> dict[str, Sample]:
-    """Every metric under every condition that any trial has: `m`, its details `m.d`, `m.no_image`, `m.shuffled`."""
+    """Every metric under every condition that any trial has: `m`, its details `m.d`, and `m.<control>`."""
     shown = {each: [frame.loc[frame["condition"] == each] for frame in frames] for each in (WITH_IMAGE, *CONTROLS)}
     made = _samples({(each, name): shown[name] for each in readings for name in shown}, frames, seeds, resamples)
     samples = {}
@@ -64,11 +63,40 @@ def read_samples(
     return samples
 
 
+def control_samples(
+    reading: Reading,
+    frames: Sequence[pandas.DataFrame],
+    seeds: Sequence[str],
+    resamples: int,
+    controls: Sequence[str] = CONTROLS,
+) -> dict[str, tuple[Sample, Sample]]:
+    """By control: the metric with the image and under the control, both over the questions asked under both."""
+    shown = [frame.loc[frame["condition"] == WITH_IMAGE] for frame in frames]
+    asked: dict[tuple[Reading, str], Sequence[pandas.DataFrame]] = {}
+    for control in controls:
+        under = [frame.loc[frame["condition"] == control] for frame in frames]
+        pairs = list(zip(shown, under, strict=True))
+        asked[reading, control] = under
+        asked[reading, f"{WITH_IMAGE}/{control}"] = [own.loc[own["id"].isin(set(other["id"]))] for own, other in pairs]
+    made = _samples(asked, frames, seeds, resamples)
+    found = {}
+    for control in controls:
+        own, other = (made.get((reading, each), {}).get(reading.name) for each in (f"{WITH_IMAGE}/{control}", control))
+        if own is not None and other is not None:
+            found[control] = own, other
+    return found
+
+
 def group_samples(
-    readings: Sequence[Reading], frames: Sequence[pandas.DataFrame], group: str, seeds: Sequence[str], resamples: int
+    readings: Sequence[Reading],
+    frames: Sequence[pandas.DataFrame],
+    group: str,
+    seeds: Sequence[str],
+    resamples: int,
+    condition: str = WITH_IMAGE,
 ) -> dict[str, Sample]:
     """The metrics and their details over the questions of one group, and its images alone."""
-    shown = [frame.loc[(frame["condition"] == WITH_IMAGE) & (frame["group"] == group)] for frame in frames]
+    shown = [frame.loc[(frame["condition"] == condition) & (frame["group"] == group)] for frame in frames]
     made = _samples({(each, WITH_IMAGE): shown for each in readings}, shown, seeds, resamples)
     return {name: sample for found in made.values() for name, sample in found.items()}
 

@@ -19,6 +19,8 @@ import workbench
 from workbench.registry import Registry
 from workbench.reports import contract_notes
 from workbench.reports.answer import answer, progress
+from workbench.reports.blind_training import blind_table
+from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
 from workbench.reports.findings import Finding, finding
@@ -29,6 +31,7 @@ from workbench.reports.manifest import write_manifest
 from workbench.reports.methods import methods
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
+from workbench.reports.prior_notes import prior_sentences
 from workbench.reports.seed_notes import covered
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.table_formats import Table, write_tables
@@ -39,7 +42,13 @@ from workbench.storage.atomic import new_folder, write_text
 from workbench.storage.records import Record
 
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
-APART = {"groups": "By group of questions", "outside": "Images from outside"}  # tables and their headings
+# Tables and their headings.
+APART = {
+    "controls": "What the image is worth",
+    "blind": "What seeing adds",
+    "groups": "By group of questions",
+    "outside": "Images from outside",
+}
 # Verdict -> class in the style sheet.
 VERDICTS = {
     **{BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", SAME: "unclear", DEPENDS: "depends"},
@@ -66,7 +75,8 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    apart = [table for table in (group_table(study), outside_table(study)) if table]
+    makes = (control_table, blind_table, group_table, outside_table)
+    apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
     final = results_folder / REPORT
@@ -96,7 +106,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
     return environment.get_template("report.html").render(
         study=study,
         title=spoken(study.summary.name),
-        answer=answer(study),
+        answer=[*answer(study), *prior_sentences(study)],
         progress=progress(study),
         warnings=contract_notes.warnings(study),
         caveat=_caveat(study),

@@ -8,8 +8,9 @@ from functools import cached_property
 
 import pandas
 
-from workbench.reports.metric_samples import WITH_IMAGE, Reading, group_samples
+from workbench.reports.metric_samples import Reading, group_samples
 from workbench.reports.statistics import Sample
+from workbench.storage.conditions import PRIOR, WITH_IMAGE
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class QuestionGroups:
         """By group: every metric, and its details, over its questions and its images alone."""
         frames = list(self.predictions.values())
         return {each: group_samples(self.readings, frames, each, self.seeds, self.resamples) for each in self.names}
+
+    @cached_property
+    def prior(self) -> dict[str, dict[str, Sample]]:
+        """By group: the same of what the prior answers, which sees no image; empty where it was not asked."""
+        frames = list(self.predictions.values())
+        return {
+            each: group_samples(self.readings, frames, each, self.seeds, self.resamples, PRIOR) for each in self.names
+        }
 
     def asked(self, id_: str, group: str) -> tuple[int, int]:
         """How many questions of a group a trial answered, about how many images."""

@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy
 import pandas
 
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.reports.bootstrap import RESAMPLES
-from workbench.reports.experiment_results import GAIN, Study, seed_label
-from workbench.reports.metric_samples import CONTROLS, Reading, read_samples
+from workbench.reports.experiment_results import Study, seed_label
+from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
-from workbench.reports.statistics import Sample
+from workbench.reports.visual_gains import gain_samples
 from workbench.storage.checksums import measured
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import (
@@ -61,7 +60,8 @@ def read_study(
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     readings, notes = _readings(summary.metrics, done, predictions, registry)
     seeds = [seed_label(record) for record in done]
-    samples = read_samples(readings, [predictions[record.id] for record in done], seeds, resamples) if done else {}
+    frames = [predictions[record.id] for record in done]
+    samples = read_samples(readings, frames, seeds, resamples) if done else {}
     study = Study(
         summary=summary,
         records=records,
@@ -78,8 +78,7 @@ def read_study(
         asked=experiment,
         inputs=_measured(results_folder, records, experiment is None),
     )
-    gain = _visual_gain(study)
-    return replace(study, samples={**samples, GAIN: gain}) if gain else study
+    return replace(study, samples={**samples, **gain_samples(study, frames, resamples)})
 
 
 def _asked_for(found: Sequence[Record], summary: Summary, experiment: AskedExperiment | None) -> list[Record]:
@@ -130,24 +129,3 @@ def _metric(name: str, done: Sequence[Record], registry: Registry) -> Metric:
     specs = [each for record in done for each in record.spec.get("metrics", []) if each["name"] == name]
     options = {key: value for key, value in specs[0].items() if key != "name"} if specs else {}
     return registry.create("metric", name, **resolve_options(registry.plugin("metric", name), options))
-
-
-def _visual_gain(study: Study) -> Sample | None:
-    """Metric with the image minus the better control, in every resample as in the estimate."""
-    shown = study.samples.get(study.primary)
-    controls = [study.samples[name] for each in CONTROLS if (name := f"{study.primary}.{each}") in study.samples]
-    if shown is None or not controls:
-        return None
-    if study.scale(study.primary).higher_is_better:
-        best = numpy.fmax.reduce
-        sign = 1
-    else:
-        best = numpy.fmin.reduce
-        sign = -1
-    return Sample(
-        sign * (shown.estimates - best([each.estimates for each in controls])),
-        sign * (shown.replicates - best([each.replicates for each in controls])),
-        shown.seeds,
-        shown.images,
-        (shown.limits[0] - shown.limits[1], shown.limits[1] - shown.limits[0]),
-    )

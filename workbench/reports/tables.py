@@ -13,13 +13,13 @@ from workbench.reports.design import SEED
 from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_format import MetricFormat, format_for
-from workbench.reports.metric_samples import CONTROLS
 from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
 from workbench.reports.seed_notes import seed_notes
 from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.verdicts import BASELINE
 from workbench.reports.wording import capital, joined, spoken
+from workbench.storage.conditions import CONTROLS
 from workbench.storage.records import Record
 
 # Costs that a table shows: name in the record, heading, unit, how a number is written.
