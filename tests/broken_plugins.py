@@ -80,6 +80,22 @@ class Blind(ReferenceEncoder):
         return super().forward(images * 0)
 
 
+class SaysItIsBlind(ReferenceEncoder):
+    reads_image = False
+
+
+class SeesABit(ReferenceEncoder):
+    """Blind but for what it pools."""
+
+    reads_image = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images * 0)
+
+    def pool(self, images: Tensor) -> Tensor:
+        return super().forward(images).mean(1)
+
+
 class Noisy(ReferenceEncoder):
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + torch.randn(1)

@@ -41,8 +41,11 @@ def write_results(
     left_out: tuple[int, ...] = (),
     axes: dict[str, list[str]] | None = None,
     conditions: tuple[str, ...] = ("image", "no_image", "shuffled"),
+    gain_against: str | None = None,
+    blind: str = "",
 ) -> Path:
-    """Write `results/made` and return it. `failed` and `left_out` are places of trials in the grid."""
+    """Write `results/made` and return it. `failed` and `left_out` are places of trials in the grid; without
+    `gain_against` records are those of a version that named no control. The encoder `blind` sees nothing."""
     axes = AXES if axes is None else axes
     folder = results / NAME
     all_axes = {**axes, **({"seed": [str(seed) for seed in seeds]} if len(seeds) > 1 else {})}
@@ -65,7 +68,12 @@ def write_results(
             write_trial(folder / "trials" / id_, record, [], [])
             continue
         lines = _predictions(labels, images, place, conditions)
-        record = _record(id_, labels, _metrics(labels, lines, conditions), int(labels.get("seed", seeds[0])), None)
+        metrics = _metrics(labels, lines, conditions, gain_against)
+        record = _record(id_, labels, metrics, int(labels.get("seed", seeds[0])), None)
+        if gain_against is not None:
+            record.provenance["controls"] = {"gain_against": gain_against, "left_out": {}, "presumed": {}}
+        if labels.get("encoder") == blind:
+            record.provenance["blind"] = True
         write_trial(folder / "trials" / id_, record, lines, _curve(labels, place))
     return folder
 
@@ -141,8 +149,11 @@ def _predictions(axes: dict[str, str], images: int, place: int, conditions: tupl
                         "question": question,
                         "answers": [answer],
                         "answer": answer if right else wrong,
-                        "loss": round(0.1 if right else 1.4, 6),
-                        "scores": {"vqa_accuracy": float(right), "loss": 0.1 if right else 1.4},
+                        "loss": None if condition == "prior" else 0.1 if right else 1.4,
+                        "scores": {
+                            "vqa_accuracy": float(right),
+                            **({} if condition == "prior" else {"loss": 0.1 if right else 1.4}),
+                        },
                     }
                 )
     return lines
@@ -159,17 +170,23 @@ def _questions(color: str, shape: str) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _metrics(axes: dict[str, str], lines: list[dict], conditions: tuple[str, ...]) -> dict[str, float]:
+def _metrics(
+    axes: dict[str, str], lines: list[dict], conditions: tuple[str, ...], gain_against: str | None
+) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name in ("vqa_accuracy", "loss"):
         for condition in conditions:
+            if (name, condition) == ("loss", "prior"):
+                continue
             scores = [line["scores"][name] for line in lines if line["condition"] == condition]
             metrics[name if condition == "image" else f"{name}.{condition}"] = float(numpy.mean(scores))
         for group in ("color", "shape", "yes/no"):
             scores = [x["scores"][name] for x in lines if x["group"] == group and x["condition"] == "image"]
             metrics[f"{name}.group.{group}"] = float(numpy.mean(scores))
     controls = [metrics[f"vqa_accuracy.{each}"] for each in conditions if each != "image"]
-    if controls:
+    if gain_against is not None:
+        metrics["visual_gain"] = metrics["vqa_accuracy"] - metrics[f"vqa_accuracy.{gain_against}"]
+    elif controls:
         metrics["visual_gain"] = metrics["vqa_accuracy"] - max(controls)
     small, cross = axes.get("quantizer") == "int8", axes.get("fusion") == "cross_attention"
     parameters = 1_310_000 + 260_000 * cross + 90_000 * (axes.get("encoder") == "clip")

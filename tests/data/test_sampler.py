@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from workbench.data.sampler import Sampler, by_hash, share_of
+from workbench.data.sampler import Sampler, by_hash, limited, share_of
 
 
 def test_every_pass_takes_every_image_once_in_a_new_order():
@@ -58,3 +58,17 @@ def test_the_order_by_hash_is_another_for_each_purpose_and_the_same_for_every_or
     assert sorted(one) == sorted(other) == sorted(KEYS)
     assert KEYS != one != other
     assert by_hash("one", [("a", "b"), ("ab",)]) in ([("a", "b"), ("ab",)], [("ab",), ("a", "b")])
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20, 39])
+def test_a_limit_draws_the_same_sets_in_their_order_and_a_larger_one_holds_a_smaller(limit):
+    chosen = limited(KEYS, limit)
+    assert len(chosen) == limit
+    assert chosen == [key for key in KEYS if key in chosen]
+    assert set(chosen) <= set(limited(KEYS, limit + 1))
+    assert set(limited(reversed(KEYS), limit)) == set(chosen)
+    assert chosen != KEYS[:limit]
+
+
+def test_no_limit_and_one_that_is_not_reached_leave_every_set():
+    assert limited(KEYS, None) == limited(KEYS, 40) == limited(KEYS, 99) == list(KEYS)

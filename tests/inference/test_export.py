@@ -93,7 +93,9 @@ def test_the_card_has_the_record_s_numbers(finished, tmp_path):
     card = (tmp_path / "out/README.md").read_text()
     assert f"{found.record.metrics['parameters']:,.0f} parameters" in card
     assert f"{100 * found.record.metrics['vqa_accuracy']:.1f} [" in card
-    assert "| VQA accuracy % | no image |" in card
+    for control in ("prior", "mean image", "other answer"):
+        assert f"| VQA accuracy % | {control} |" in card
+    assert "| visual gain | image minus the prior |" in card
     assert "| encoder | mit |" in card
     assert "| adapt | adapter | questions | 2 steps | 0.01 | 4 |" in card
     assert json.loads((tmp_path / "out/config.json").read_text())["record"]["id"] == found.record.id

@@ -24,11 +24,17 @@ METRICS = {
 }
 
 
-def card(folder: Path, predictions: list[dict[str, Any]], adapter: str = "none", **licences: str) -> str:
-    """The card of a trial with these lines of predictions."""
-    trial = load(folder).trials[0]
+def card(
+    folder: Path,
+    predictions: list[dict[str, Any]],
+    adapter: str = "none",
+    controls: dict[str, Any] | None = None,
+    **licences: str,
+) -> str:
+    """The card of a trial with these lines of predictions; without `controls`, made before there was a choice."""
+    trial = load(folder, "evaluation.limit=4").trials[0]
     scales = {"vqa_accuracy": {"higher_is_better": True, "percent": True}}
-    provenance = {"device": "cpu", "cpu": "a processor"}
+    provenance = {"device": "cpu", "cpu": "a processor", **({"controls": controls} if controls else {})}
     record = Record(trial.id, DONE, "small", {}, trial.spec(), METRICS, scales, provenance, None)
     write_trial(folder / trial.id, record, predictions, [])
     return model_card(FinishedTrial(folder / trial.id, record, trial, small_registry()), adapter, 3_000_000, licences)
@@ -83,3 +89,15 @@ def test_it_says_where_the_adapter_is(tmp_path):
 def test_a_bar_in_an_option_breaks_no_table(tmp_path):
     text = card(tmp_path, [line(0, 1.0)], encoder="mit | apache")
     assert "| encoder | mit / apache |" in text
+
+
+def test_it_says_what_the_visual_gain_is_against_and_how_images_were_limited(tmp_path):
+    before, now = tmp_path / "before", tmp_path / "now"
+    for folder in (before, now):
+        folder.mkdir()
+    text = card(before, [line(0, 1.0)])
+    assert "| visual gain | image minus the better control | 25.0 |" in text
+    assert "the first 4 images" in text
+    text = card(now, [line(0, 1.0)], controls={"gain_against": "no_image"})
+    assert "| visual gain | image minus an even grey image | 25.0 |" in text
+    assert "4 of its images, drawn by a fixed seed" in text

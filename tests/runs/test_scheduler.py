@@ -83,8 +83,12 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
     for record in found.values():
         trial = folder / "results/small/trials" / record["id"]
         lines = [json.loads(line) for line in (trial / "predictions.jsonl").read_text().splitlines()]
-        assert len(lines) == 3 * 24
-        assert {line["condition"] for line in lines} == {"image", "no_image", "shuffled"}
+        assert len(lines) == 4 * 24
+        assert {line["condition"] for line in lines} == {"image", "prior", "mean_image", "other_answer"}
+        assert record["provenance"]["controls"] == {"gain_against": "prior", "left_out": {}, "presumed": {}}
+        gains = {f"visual_gain.{name}" for name in ("prior", "mean_image", "other_answer")}
+        assert gains | {"visual_gain"} == {name for name in record["metrics"] if name.startswith("visual_gain")}
+        assert record["metrics"]["visual_gain"] == record["metrics"]["visual_gain.prior"]
         right = [line["scores"]["vqa_accuracy"] for line in lines if line["condition"] == "image"]
         assert record["metrics"]["vqa_accuracy"] == pytest.approx(sum(right) / len(right))
         assert len((trial / "curve.jsonl").read_text().splitlines()) == 6
