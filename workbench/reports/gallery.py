@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.registry import Registry, resolve_options
 from workbench.reports.experiment_results import Study
 from workbench.reports.key_figures import best_trial
-from workbench.reports.metric_samples import WITH_IMAGE
+from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.older_records import dataset_of
 from workbench.storage.records import SCORE, Record
 
