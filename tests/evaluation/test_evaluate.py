@@ -23,7 +23,7 @@ from workbench.evaluation import evaluate as evaluation
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
 from workbench.evaluation.partners import shuffled
 from workbench.evaluation.training_split import TrainingSplit
-from workbench.model.image_features import Features, encode_all
+from workbench.model.image_features import Features, encode_all, needed_by_evaluation
 from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.storage.conditions import CONTROLS
@@ -291,6 +291,13 @@ def test_a_limit_draws_images_with_all_their_questions_the_same_for_every_seed(m
     assert chosen != ["0", "1", "2"], "not the first"
     assert chosen == sorted(chosen), "in the order of the data"
     assert progress == [(3, 3)]
+
+
+@pytest.mark.parametrize("limit", [None, 2, 3, 7])
+def test_features_are_kept_of_the_very_images_that_a_limit_draws(limit):
+    settings, dataset = Evaluation(limit=limit), Numbered(7)
+    asked = [keys[0] for keys in evaluation.examples_by_image(dataset, settings)]
+    assert needed_by_evaluation(settings).images(dataset) == tuple(asked)
 
 
 @pytest.mark.parametrize(("images", "limit"), [(1, None), (0, None), (5, 1)])
