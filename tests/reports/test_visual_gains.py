@@ -10,6 +10,7 @@ import pytest
 
 from tests.made_results import write_results
 from tests.reports.read_page import page_of
+from workbench.reports.answer import answer
 from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import GAIN, Study
@@ -139,3 +140,11 @@ def test_the_table_of_trials_shows_the_controls_beside_each_other(tmp_path):
         "mean image",
         "other answer",
     ]
+
+
+@pytest.mark.parametrize(("named", "said"), [("prior", "over the prior."), (None, "over the better control.")])
+def test_the_answer_says_what_the_gain_is_over(tmp_path, named, said):
+    conditions = CONDITIONS if named else ("image", "no_image", "shuffled")
+    folder = write_results(tmp_path, images=20, axes=AXES, conditions=conditions, gain_against=named)
+    [sentence] = [each for each in answer(read_study(folder, resamples=20)) if each.startswith("The image is worth")]
+    assert sentence.endswith(said)

@@ -14,6 +14,7 @@ from workbench.reports.metric_format import MetricFormat
 from workbench.reports.staleness_notes import out_of_date
 from workbench.reports.tables import format_of, trial_intervals
 from workbench.reports.verdicts import BETTER, BETTER_OF_ANY, MODEL_BETTER, MODEL_WORSE, SAME, UNCLEAR, WORSE
+from workbench.reports.visual_gains import gain_over
 from workbench.reports.wording import joined, spoken
 
 VERBS = (
@@ -169,5 +170,5 @@ def _seeing(study: Study) -> list[str]:
     blind = sum(each.low <= 0 for each in known)
     unit = f" {form.difference_unit}".rstrip()
     spread = f"{form.value(low)} to {form.value(high)}" if len(known) > 1 else form.value(low)
-    worth = f"The image is worth {spread}{unit} over the better control."
+    worth = f"The image is worth {spread}{unit} over {gain_over(study)}."
     return [worth, f"In {blind} of {len(known)} trials that gain is not surely above zero."] if blind else [worth]

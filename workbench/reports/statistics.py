@@ -32,6 +32,7 @@ from workbench.reports.proportions import difference_reach, share_interval
 from workbench.reports.seed_noise import SeedNoise, Spread, added_freedom, seed_noise
 
 LEVEL = 0.95
+SHARE, GAIN_OF_SHARE = (0.0, 1.0), (-1.0, 1.0)  # the limits of a share, and of a difference of two
 ROUNDING = 1e-12  # of the numbers that are added: a smaller sum of them is a zero that floating point missed
 
 
@@ -176,7 +177,7 @@ def _interval(
     """The middle 95 % of the replicates, stretched by Student's t about the estimate, within what is possible; not
     narrower than the seeds alone make it, nor than the few images allow on which a share is not at its end."""
     weights = weights[used]
-    share = sample.limits == (0.0, 1.0) and not math.isnan(errors[0][0])
+    share = sample.limits == SHARE and not math.isnan(errors[0][0])
     if share and (weights > 0).all() and math.isclose(weights.sum(), 1.0):
         off_end = _off_end(sample, used, estimate)
         each = [share_interval(estimate, *both, sample.images, off_end, LEVEL) for both in errors]
@@ -189,7 +190,7 @@ def _interval(
     for error, freedom in errors[1:]:
         reach = stats.t.ppf(1 - tail, freedom) * error
         ends = numpy.array([min(ends[0], estimate - reach), max(ends[1], estimate + reach)])
-    if sample.limits == (0.0, 1.0) and contrast is not None:
+    if sample.limits in (SHARE, GAIN_OF_SHARE) and contrast is not None:
         below, above = difference_reach(contrast, LEVEL)
         ends = numpy.array([min(ends[0], estimate - below), max(ends[1], estimate + above)])
     bounds = numpy.outer(weights, sample.limits)  # [t,2]

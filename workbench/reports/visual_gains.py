@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas
 
+from workbench.reports.bootstrap import Array
 from workbench.reports.experiment_results import GAIN, Study
 from workbench.reports.metric_samples import control_samples
 from workbench.reports.statistics import Sample
@@ -99,7 +100,13 @@ def _difference(sign: int, shown: Sample, control: Sample) -> Sample:
         shown.seeds,
         shown.images,
         (least - most, most - least),
+        None if shown.sums is None or control.sums is None else _gained(sign, shown.sums, control.sums),
     )
+
+
+def _gained(sign: int, shown: Array, control: Array) -> Array:
+    """Sums [T,C,P] whose scores are gains, over as many questions."""
+    return numpy.stack([sign * (shown[:, 0] - control[:, 0]), shown[:, 1]], axis=1)
 
 
 def _combined(samples: Sequence[Sample], take: Callable[[list[Any]], Any]) -> Sample:
