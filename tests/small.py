@@ -37,7 +37,7 @@ base:
   phases:
     - {name: tune, train: [encoder, connector, fusion, language_model], steps: 2, batch: 4, precision: fp32}
 metrics: [vqa_accuracy, loss]
-evaluation: {max_new_tokens: 2, precision: fp32}
+evaluation: {split: test, max_new_tokens: 2, precision: fp32}
 """
 # The same with several images an example, and an encoder that stays as it is.
 PAIRS = SMALL.replace("dataset: squares", "dataset: pairs").replace(

@@ -38,6 +38,25 @@ BROKEN_KEYS = {
         "Did you mean 'epochs'?",
     ),
     "unknown key in evaluation": (GRID, "evaluation:\n  limits: 3 #!\n", "evaluation.limits", "Did you mean 'limit'?"),
+    "asked about what was trained on": (
+        GRID,
+        "evaluation:\n  split: train #!\n",
+        "evaluation.split",
+        "Write 'split: held_out': training images that no phase trains on",
+    ),
+    "an axis asks about what was trained on": (
+        GRID,
+        "grid:\n  evaluation.split: [test, train] #!\n",
+        "grid.evaluation.split",
+        "Write 'split: held_out'",
+    ),
+    "nothing held out to ask": (
+        GRID,
+        "evaluation: {held_out: 0} #!\n",
+        "evaluation",
+        "write 'held_out: 0.1', or another share",
+    ),
+    "everything held out": (GRID, "evaluation: {held_out: 1} #!\n", "evaluation.held_out", "less than 1"),
     "base is missing": (GOOD, "metrics: [right] #!\n", "", "'base' is missing. Write 'base: ...'"),
     "metrics are missing": (
         GOOD,

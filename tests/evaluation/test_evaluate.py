@@ -53,7 +53,7 @@ def ask(
     model: VisionLanguageModel, dataset: Dataset, seed: int = 0, **settings: Any
 ) -> tuple[EvaluationResult, list[tuple[int, int]]]:
     progress: list[tuple[int, int]] = []
-    chosen = Evaluation(max_new_tokens=2, **{"precision": "fp32", "controls": CONTROLS, **settings})
+    chosen = Evaluation(max_new_tokens=2, **{"split": "test", "precision": "fp32", "controls": CONTROLS, **settings})
     outcome = evaluate(Predictor(model, PROMPT, chosen), dataset, seed, lambda *done: progress.append(done))
     return outcome, progress
 

@@ -142,7 +142,7 @@ def test_images_from_outside_come_from_the_split_there_is():
 
 
 def test_an_experiment_tells_images_from_outside_and_its_report_shows_how_well(tmp_path: Path):
-    experiment = load(tmp_path, "evaluation={outside: {name: squares, images: 9}, max_new_tokens: 1}")
+    experiment = load(tmp_path, "evaluation={split: test, outside: {name: squares, images: 9}, max_new_tokens: 1}")
     run_inside(experiment, tmp_path / "results")
     [record] = records(tmp_path)
     assert record["metrics"]["outside.energy.auroc"] == record["metrics"]["outside.distance.auroc"] == 0.5

@@ -58,7 +58,7 @@ def test_a_frozen_decoder_keeps_its_text_to_the_bit_and_a_trained_one_changes(tm
         tmp_path,
         "base.fusion=gated",
         f"grid={{phases.tune.train: [{FROZEN}, {ALL}]}}",
-        "evaluation={text: plain.txt, limit: 3, max_new_tokens: 1}",
+        "evaluation={split: test, text: plain.txt, limit: 3, max_new_tokens: 1}",
     )
     run_inside(experiment, tmp_path / "results")
     found = {record["axes"]["phases.tune.train"]: record["metrics"] for record in records(tmp_path)}

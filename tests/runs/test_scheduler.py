@@ -32,7 +32,7 @@ grid:
   fusion: [concat_projection, cross_attention]
   quantizer: [none, int8]
 metrics: [vqa_accuracy, loss]
-evaluation: {max_new_tokens: 3}
+evaluation: {split: test, max_new_tokens: 3}
 """
 
 

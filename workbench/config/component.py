@@ -51,13 +51,15 @@ class Component:
     """A plugin by name, with every option it runs with, paths as they are written: relative to `folder`.
 
     An option may hold components itself, by name. Components are equal when one does the work of the other: what was
-    found out about one need not be found out about the other.
+    found out about one need not be found out about the other. `withheld` is the share of its training images that a
+    dataset holds out; no option, since the evaluation says it.
     """
 
     kind: str
     name: str
     options: Mapping[str, Any]
     folder: Path = Path()
+    withheld: float = 0.0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Component) and self._tells_it == other._tells_it
@@ -67,7 +69,12 @@ class Component:
 
     @property
     def _tells_it(self) -> tuple[object, ...]:
-        return self.kind, self.spec_text, self.folder, *(part.folder for part in self.parts())
+        return self.kind, self.spec_text, self.folder, self.withheld, *(part.folder for part in self.parts())
+
+    @property
+    def work(self) -> list[Any]:
+        """What it does as plain JSON values, for keys: what a record says of it, and what is held out."""
+        return [self.spec(), self.withheld]
 
     def spec(self) -> dict[str, Any]:
         """As it stands in a record: the same wherever the experiment file lies."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, mod
 from workbench.config.component import Part
 from workbench.storage.conditions import USUAL, Control
 from workbench.storage.hashing import canonical
+from workbench.storage.splits import HELD_OUT
 
 CHOOSES = ("only", "run")  # settings of a phase that say whether it takes place, and nothing of what it does
 DEFAULT_TEXT = "default"
@@ -145,7 +146,15 @@ class Phase(Settings, frozen=True):
 class Evaluation(Settings, frozen=True):
     """How a trained model is asked: which examples, how many at once, for how long an answer, in which precision."""
 
-    split: str = Field(default="test", description="split of the dataset")
+    split: str = Field(
+        default=HELD_OUT,
+        description="split of the dataset; held_out: training images that no phase trains on, to make choices on",
+    )
+    held_out: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        default=0.1,
+        description="share of the training images that is held out of everything; without it 0 where another split is"
+        " asked",
+    )
     task: str = Field(default="questions", description="task of the dataset")
     limit: PositiveInt | None = Field(
         default=None,
@@ -198,6 +207,26 @@ class Evaluation(Settings, frozen=True):
                 f" one of {', '.join(self.controls) or 'them (there are none)'}"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trains_on_everything_else(cls, written: Any) -> Any:
+        """Who asks another split and says no share has all images train."""
+        if isinstance(written, dict) and written.get("split", HELD_OUT) != HELD_OUT:
+            return {"held_out": 0.0, **written}
+        return written
+
+    @model_validator(mode="after")
+    def _holds_out_what_it_asks(self) -> Evaluation:
+        if self.split == HELD_OUT and not self.held_out:
+            raise ValueError(
+                f"'split: {HELD_OUT}' asks images that are held out: write 'held_out: 0.1', or another share"
+            )
+        return self
+
+    def spec(self) -> dict[str, Any]:
+        """Every setting; what is held out only where something is, as in records of before there was that."""
+        return {name: value for name, value in super().spec().items() if name != "held_out" or value}
 
     def computed_in(self, precision: str) -> Self:
         """The same, with this precision where it was left to the device."""

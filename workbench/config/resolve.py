@@ -6,7 +6,7 @@ What a point shares with another (the same encoder, the same phase) is checked o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,7 @@ class Resolver:
         if faults or None in (*components.values(), *[phase.value for phase in phases], evaluation.value):
             return Resolved(None, tuple(faults))
         chosen = tuple(phase.value for phase in phases if _applies(phase.value, components))
+        components["dataset"] = self._withholding(components["dataset"], evaluation.value.held_out)
         return Resolved((components, chosen, evaluation.value, prompt.value, outside.value))
 
     def part(self, path: tuple[str, ...], point: Point) -> Resolved:
@@ -95,6 +96,13 @@ class Resolver:
         if isinstance(resolved, Component):
             return label(resolved.spec()[setting]) if setting in resolved.options else ABSENT
         return ABSENT if resolved is None else label(getattr(resolved, setting, resolved))
+
+    def _withholding(self, dataset: Component, share: float) -> Component:
+        """The dataset with what is held out of it, one object for all points that have it."""
+        key = ("withheld", dataset, share)
+        if key not in self._known:
+            self._known[key] = Resolved(replace(dataset, withheld=share))
+        return self._known[key].value
 
     def _resolved(self, path: tuple[str, ...], written: Written) -> Resolved:
         match path:

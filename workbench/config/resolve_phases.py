@@ -15,6 +15,7 @@ from workbench.config.validation_messages import Fault, check_settings, shown
 from workbench.config.written import Resolved, Written
 from workbench.errors import did_you_mean
 from workbench.registry import Registry, RegistryError
+from workbench.storage.splits import HELD_OUT, TRAIN
 
 DEFAULT_PROMPT = "<image>{question}\n"
 
@@ -59,6 +60,10 @@ def resolve_phase(written: Written, registry: Registry, ever_trained: Collection
 def resolve_evaluation(written: Written, folder: Path) -> Resolved:
     """An evaluation, or all that is wrong with it. The file of its text is looked for in `folder`."""
     evaluation, faults = _check(Evaluation, written)
+    if evaluation and evaluation.split == TRAIN:
+        keys = written.swept["split"][1] if "split" in written.swept else (*written.keys, "split")
+        advice = f"Write 'split: {HELD_OUT}': training images that no phase trains on"
+        return Resolved(None, ((keys, f"a model is not measured by the images that it was trained on. {advice}"),))
     if evaluation and evaluation.text not in ("", DEFAULT_TEXT):
         file = folder / Path(evaluation.text).expanduser()
         if not file.is_file():

@@ -35,6 +35,13 @@ class Trial:
     seed: int
     outside: Component | None = None  # `evaluation.outside`: a dataset whose images the model should find strange
 
+    def __post_init__(self) -> None:
+        """The dataset holds out what the evaluation says, whoever makes the trial: nobody trains on it by mistake."""
+        dataset = self.components.get("dataset")
+        if dataset is not None and dataset.withheld != self.evaluation.held_out:
+            withheld = replace(dataset, withheld=self.evaluation.held_out)
+            object.__setattr__(self, "components", {**self.components, "dataset": withheld})
+
     def spec(self) -> dict[str, Any]:
         """Everything the outcome depends on, as plain JSON values."""
         return {
@@ -59,6 +66,10 @@ class Trial:
         texts["prompt"], texts["seed"] = canonical(self.prompt), canonical(self.seed)
         members = ", ".join([f'"{name}": {texts[name]}' for name in sorted(texts)])
         return short_hash(f"{{{members}}}")
+
+    def asked(self, split: str) -> Trial:
+        """The same trained model, asked about another split: what was held out of its training still is."""
+        return replace(self, evaluation=self.evaluation.model_copy(update={"split": split}))
 
     @cached_property
     def elsewhere(self) -> Trial:

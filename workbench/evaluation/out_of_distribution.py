@@ -36,6 +36,7 @@ from workbench.evaluation.scores import Scored
 from workbench.model.generation import first_logits
 from workbench.model.image_features import Features, encode_views
 from workbench.model.predictor import Predictor
+from workbench.storage.splits import TRAIN
 
 OUTSIDE = "outside"  # the condition of its lines in predictions.jsonl
 MEASURES = ("energy", "distance")
@@ -117,7 +118,7 @@ def out_of_distribution_scores(
 
     seen = tokens_of(own) if features is None else features.tokens
     with predictor.ready():
-        parts = (tokens_of(own)(part) for part in _parts(_training_keys(dataset), settings.batch))
+        parts = (tokens_of(own)(part) for part in _parts(training_keys(dataset), settings.batch))
         bank = [_pooled(torch.cat([views[:1] for views in part])) for part in parts]
         known = torch.cat(bank)  # [B,Dv]
         questions = list(grouped.values())
@@ -127,9 +128,9 @@ def out_of_distribution_scores(
     return OutOfDistributionScores(inside, strange, shown)
 
 
-def _training_keys(dataset: Dataset) -> list[str]:
+def training_keys(dataset: Dataset) -> list[str]:
     """Training images, evenly spread over the split."""
-    split = dataset.splits()[0]
+    split = TRAIN if TRAIN in dataset.splits() else dataset.splits()[0]
     keys = distinct(each.images for task in dataset.tasks() for each in dataset.examples(split, task))
     return keys[:: max(1, len(keys) // BANK)][:BANK]
 

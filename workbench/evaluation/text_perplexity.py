@@ -40,7 +40,7 @@ def text_perplexities(
     text = _read(trial.text_file or PLAIN_TEXT)
     device = next(trained.parameters()).device
     after = perplexity(trained, text, trial.evaluation.precision)
-    parts = [trial.components[kind].spec() for kind in ("language_model", "dataset")]
+    parts = [trial.components[kind].work for kind in ("language_model", "dataset")]
     start = digest([parts, trial.seed, trial.evaluation.precision, text])
     if start not in known:
         decoder: LanguageModel = create(trial, "language_model", registry, corpus).to(device)

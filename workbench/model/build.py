@@ -20,8 +20,10 @@ from workbench.contracts.adapter import Adapter
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.metric import Metric
 from workbench.data.broken_images import without_broken_images
+from workbench.data.held_out import HeldOutImages
 from workbench.errors import UserError
 from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.storage.splits import HELD_OUT
 
 if TYPE_CHECKING:
     from workbench.checkpoints.tokenizer import Tokenizer
@@ -54,19 +56,19 @@ def create(trial: Trial, kind: str, registry: Registry, *positional: Any) -> Any
 
 def build(component: Component, registry: Registry, *positional: Any) -> Any:
     """Build a component, and before it those among its options."""
-    options = arguments_of(component, registry)
-    with naming(component.kind, component.name):
-        made = registry.create(component.kind, component.name, *positional, **options)
-    return without_broken_images(made) if isinstance(made, Dataset) else made
+    held_out = HeldOutImages(component.withheld) if component.withheld else None
+    return _built(component, registry, held_out, *positional)
 
 
-def arguments_of(component: Component, registry: Registry) -> dict[str, Any]:
-    """What a component is built with: its options, the components among them built."""
+def arguments_of(component: Component, registry: Registry, held_out: HeldOutImages | None = None) -> dict[str, Any]:
+    """What a component is built with: its options, the components among them built. What is `held_out` is chosen out of
+    all datasets among them together."""
     options = component.arguments()
     for name, value in options.items():
         if isinstance(value, dict):
             options[name] = {
-                key: build(each, registry) if isinstance(each, Component) else each for key, each in value.items()
+                key: _built(each, registry, held_out) if isinstance(each, Component) else each
+                for key, each in value.items()
             }
     return options
 
@@ -157,3 +159,18 @@ def count_bytes(model: nn.Module) -> int:
     """Bytes of weights as they lie in memory: parameters and persistent buffers, shared ones once."""
     tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def _built(component: Component, registry: Registry, held_out: HeldOutImages | None, *positional: Any) -> Any:
+    options = arguments_of(component, registry, held_out)
+    with naming(component.kind, component.name):
+        made = registry.create(component.kind, component.name, *positional, **options)
+        if not isinstance(made, Dataset):
+            return made
+        whole = without_broken_images(made)
+        if held_out is None:
+            return whole
+        if not any(component.parts()):
+            return held_out.out_of(whole)
+        # Its parts have the split: one that does not hand it on has images held out of it as a whole as well.
+        return whole if HELD_OUT in whole.splits() else held_out.of_whole().out_of(whole)

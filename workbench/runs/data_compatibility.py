@@ -17,7 +17,8 @@ from workbench.evaluation.evaluate import examples_by_image
 from workbench.evaluation.out_of_distribution import outside_images
 from workbench.model.build import CompositionError, naming
 from workbench.model.vision_language_model import VisionLanguageModel
-from workbench.training.training_set import TRAIN, training_examples
+from workbench.storage.splits import HELD_OUT, TRAIN
+from workbench.training.training_set import training_examples
 
 TRIED = 256  # examples that are looked at before anything runs
 
@@ -31,8 +32,7 @@ def check_data(trial: Trial, dataset: Dataset) -> None:
     for phase in trial.phases:
         asked += [(f"phase '{phase.name}'", "task", task, tasks) for task in phase.tasks]
     unknown = [
-        f"{where}: the dataset '{name}' has no {what} '{word}'.{did_you_mean(word, known)}"
-        f" {what.capitalize()}s: {', '.join(known)}"
+        f"{where}: the dataset '{name}' has no {what} '{word}'.{_instead(what, word, known)}"
         for where, what, word, known in asked
         if word not in known
     ]
@@ -42,6 +42,13 @@ def check_data(trial: Trial, dataset: Dataset) -> None:
         examples_by_image(dataset, evaluation)
         for phase in trial.phases:
             training_examples(dataset, phase.tasks)
+
+
+def _instead(what: str, word: str, known: Sequence[str]) -> str:
+    if (what, word) == ("split", HELD_OUT):
+        splits = " or ".join(f"{{split: {split}}}" for split in known)
+        return f" It has no training images to hold any out of. Write evaluation: {splits}"
+    return f"{did_you_mean(word, known)} {what.capitalize()}s: {', '.join(known)}"
 
 
 def sorts(examples: Iterable[Example]) -> list[Example]:

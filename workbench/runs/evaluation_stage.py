@@ -13,7 +13,7 @@ from workbench.evaluation.out_of_distribution import out_of_distribution_scores
 from workbench.evaluation.scores import lines_of, scales_of, summarize
 from workbench.evaluation.text_perplexity import text_perplexities
 from workbench.evaluation.training_split import TrainingSplit
-from workbench.model.build import build, build_metrics, count_bytes
+from workbench.model.build import build_dataset, build_metrics, count_bytes
 from workbench.model.predictor import Predictor
 from workbench.model.restore import prepare_for_evaluation
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
@@ -80,7 +80,7 @@ def _scores(
     numbers, scores = summarize(found.predictions, metrics, trial.evaluation.gain_control)
     lines = lines_of(found.predictions, scores)
     if trial.outside:
-        other = build(trial.outside, place.registry)
+        other = build_dataset(trial.elsewhere, place.registry)
         strange = out_of_distribution_scores(predictor, dataset, other, beginning.features)
         numbers |= strange.numbers(scores[WITH_IMAGE][next(iter(metrics))], trial.evaluation.withhold)
         lines = strange.added_to(lines)

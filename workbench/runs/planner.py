@@ -17,7 +17,7 @@ from workbench.runs.trial_data import TrialData
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
 from workbench.storage.record_outline import Outline, is_whole, read_outline
 from workbench.storage.records import DONE, FAILED, TRIALS
-from workbench.training.training_set import TRAIN
+from workbench.storage.splits import TRAIN
 
 if TYPE_CHECKING:
     from workbench.config.component import Component

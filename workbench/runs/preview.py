@@ -28,7 +28,7 @@ from workbench.inference.seen_image import seen_image
 from workbench.model.build import create
 from workbench.runs.model_shapes import ModelShapes
 from workbench.runs.trial_data import TrialData
-from workbench.training.training_set import TRAIN
+from workbench.storage.splits import TRAIN
 
 if TYPE_CHECKING:
     from workbench.registry import Registry

@@ -38,7 +38,7 @@ class Ingredients:
 
     def spec(self, part: Component | Settings) -> str:
         """The hash of a component's name and options, or of the settings of a phase or an evaluation."""
-        return self._once("spec", part, lambda: digest(part.spec()))
+        return self._once("spec", part, lambda: digest(_work_of(part)))
 
     def of_component(self, component: Component, trial: Trial) -> MadeOf:
         """The code of a plugin, the packages it imports or names, and the data or the files of weights it reads."""
@@ -71,6 +71,11 @@ class Ingredients:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
+
+
+def _work_of(part: Component | Settings) -> Any:
+    """What its outcome depends on. That nothing is held out is not said: so it was before anything could be."""
+    return part.work if isinstance(part, Component) and part.withheld else part.spec()
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str], registry: Registry) -> list[str]:

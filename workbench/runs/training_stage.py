@@ -10,11 +10,11 @@ from workbench.data.image_loader import ImageLoader, threads_beside
 from workbench.devices.peak_memory import PeakMemory
 from workbench.runs.stage_inputs import begin, skipped_so_far
 from workbench.storage.artifacts import STAGE_PEAK, STAGE_SECONDS, Artifact
+from workbench.storage.splits import TRAIN
 from workbench.training.curve import Step
 from workbench.training.loop import train
 from workbench.training.objectives import TrainingData
 from workbench.training.resume import Snapshots
-from workbench.training.training_set import TRAIN
 
 if TYPE_CHECKING:
     import torch

@@ -53,7 +53,7 @@ class Workplace:
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;
         `CompositionError` when it cannot be built."""
-        key = digest(trial.components["dataset"].spec())
+        key = digest(trial.components["dataset"].work)
         if key not in self.datasets:
             self.tokenizers.clear()
             self.datasets.clear()  # images and questions of several would fill the memory

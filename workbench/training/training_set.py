@@ -10,9 +10,8 @@ from workbench.contracts.example import Example
 from workbench.data.image_views import Keys
 from workbench.data.sampler import by_hash, share_of
 from workbench.errors import UserError
+from workbench.storage.splits import TRAIN
 from workbench.training.optimization import steps_of
-
-TRAIN = "train"  # the split that trains
 
 
 def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0) -> dict[Keys, list[Example]]:
