@@ -32,6 +32,7 @@ def test_the_summary_is_plain_json_and_in_the_order_of_the_file(tmp_path):
         "trials",
         "auto_precision",
         "statistics",
+        "final",
     ]
     assert summary["axes"] == {"quantizer": ["exact", "rough"], "seed": ["0"]}
     assert summary["baseline"] == {"quantizer": "exact", "seed": "0"}

@@ -163,7 +163,20 @@ def show_outcome(console: Console, experiment: Experiment, outcome: RunOutcome, 
     console.print(f" ({len(outcome.kept)} before this run)" if outcome.kept else "", highlight=False)
     for id_, reason in outcome.failed.items():
         console.print(f"failed: {id_}: {reason}", style="red", markup=False, soft_wrap=True)
+    show_askings(console, experiment, results)
     console.print(f"results in {results / experiment.name}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_askings(console: Console, experiment: Experiment, results: Path) -> None:
+    """How often the test split was asked so far, where the trials shown ask it."""
+    from workbench.storage.askings import askings_of
+    from workbench.storage.splits import is_for_choosing
+
+    split = next(
+        (each.evaluation.split for each in experiment.trials if not is_for_choosing(each.evaluation.split)), ""
+    )
+    if split:
+        console.print(f"{split} split: {askings_of(results / experiment.name)} so far", highlight=False)
 
 
 def _meanings(options: Iterable[Option], width: int) -> Iterator[str]:

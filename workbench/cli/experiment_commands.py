@@ -33,6 +33,9 @@ TimeLimit = Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", hel
 Share = Annotated[
     bool, typer.Option("--share/--no-share", help="no-share: every trial does all its work, to check the sharing")
 ]
+Final = Annotated[
+    bool, typer.Option("--final", help="ask the test split, about the trials that the file names under 'final'")
+]
 Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="run plugins that break their contract; records and report say so")
 ]
@@ -47,9 +50,10 @@ def plan(
     probe: Probe = False,
     decode: Decode = False,
     feature_gb: FeatureSize = None,
+    final: Final = False,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
-    from workbench.cli.display import show_contracts, show_plan
+    from workbench.cli.display import show_askings, show_contracts, show_plan
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
     from workbench.runs.auto_precision import precision_notes
@@ -57,11 +61,13 @@ def plan(
     from workbench.storage.artifacts import ARTIFACTS
 
     experiment, registry = load(file, overrides, folders, results, device)
+    experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
     if decode:
         Console().print(f"{planner.decode():,} images decoded", highlight=False)
     notes = precision_notes(experiment, results / experiment.name, find_device(device))
     show_plan(Console(), experiment, planner, probe, notes)
+    show_askings(Console(), experiment, results)
     judgement = judge(experiment, registry, results / ARTIFACTS)
     if results.is_dir():  # a plan makes none
         judgement.remember()
@@ -82,6 +88,7 @@ def run(
     feature_gb: FeatureSize = None,
     share: Share = True,
     unchecked: Unchecked = False,
+    final: Final = False,
 ) -> None:
     """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
     from workbench.cli.display import show_contracts, show_outcome
@@ -101,10 +108,11 @@ def run(
             judgement.refuse_broken(file)
         show_contracts(Console(), judgement.judged)
         retrying, most = retry is not None, _bytes(feature_gb)
-        options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement)
+        options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement, final)
         outcome = run_experiment(experiment, registry, results, launcher, device, Console(), options)
-    show_outcome(Console(), experiment, outcome, results)
-    if len(outcome.done) + len(outcome.kept) < len(experiment.trials):
+    asked = experiment.on_test() if final else experiment
+    show_outcome(Console(), asked, outcome, results)
+    if len(outcome.done) + len(outcome.kept) < len(asked.trials):
         raise typer.Exit(FAILED)
 
 

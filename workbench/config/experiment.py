@@ -20,11 +20,13 @@ from workbench.config.overrides import apply_overrides
 from workbench.config.phase import AUTO, Evaluation, Phase
 from workbench.config.problems import Document, ExperimentError
 from workbench.config.resolve import Resolver
-from workbench.config.selection import choose_baseline, keep
+from workbench.config.selection import choose_baseline, choose_final, keep
 from workbench.config.trial import Trial
 from workbench.config.validation_messages import shown
 from workbench.config.yaml_source import read_yaml_file, write_yaml
+from workbench.errors import UserError
 from workbench.registry import Registry
+from workbench.storage.splits import HELD_OUT, TEST
 
 __all__ = ["Experiment", "ExperimentError", "load_experiment", "plugin_folders"]
 
@@ -34,7 +36,8 @@ MOST_TRIALS = 100_000
 @dataclass(frozen=True)
 class Experiment:
     """A checked experiment. `text` is the YAML that is run, with every `--set` put in; `auto_precision` what the trials
-    compute in where the file leaves that to the device, None where it does not."""
+    compute in where the file leaves that to the device, None where it does not; `final` the trials that the test split
+    is asked about at the end, each with that split."""
 
     name: str
     question: str
@@ -50,6 +53,16 @@ class Experiment:
     trackers: tuple[Component, ...] = ()
     auto_precision: str | None = None
     statistics: ComparisonSettings = ComparisonSettings()
+    final: tuple[Trial, ...] = ()
+
+    def on_test(self) -> Experiment:
+        """The experiment of the final trials alone. Raises `UserError` where the file names none."""
+        if not self.final:
+            raise UserError(
+                f"{self.path} names no trials under 'final'. Write there which ones the test split is asked about, as"
+                " final: [{fusion: NAME}], or [{}] for all: named before they are tested, none is picked by its test"
+            )
+        return replace(self, trials=self.final)
 
     def summary(self) -> dict[str, Any]:
         """What `experiment.json` holds, for a report that is made where the file and its plugins are not."""
@@ -62,6 +75,7 @@ class Experiment:
             "trials": [trial.id for trial in self.trials],
             "auto_precision": self.auto_precision,
             "statistics": self.statistics.spec(),
+            "final": [trial.id for trial in self.final],
         }
 
 
@@ -95,8 +109,7 @@ def load_experiment(
     reader.problems.stop_if_any()
     trials, precision = _with_precision(trials, reader.file.name, auto_precision or _native_precision)
     _check_different(trials, reader, precision)
-    unread = reader.named_axes()
-    baseline = choose_baseline([trial.axes for trial in trials], reader.file.baseline, axes, unread, reader.problems)
+    baseline, final = _named(trials, reader, axes)
     reader.problems.stop_if_any()
     return Experiment(
         name=reader.file.name,
@@ -113,6 +126,7 @@ def load_experiment(
         trackers=trackers,
         auto_precision=precision,
         statistics=statistics,
+        final=final,
     )
 
 
@@ -197,6 +211,20 @@ def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str
             message = f"these trials are the same: '{same.label}' and '{trial.label}'{auto}. {advice}"
             reader.problems.add(("variants",) if reader.file.variants else ("grid",), message)
             return
+
+
+def _named(
+    trials: Sequence[Trial], reader: FileReader, axes: Sequence[Axis]
+) -> tuple[dict[str, str], tuple[Trial, ...]]:
+    """The labels of the baseline, and the trials that `final` names with the test split as what they are asked."""
+    labelled, unread = [trial.axes for trial in trials], reader.named_axes()
+    baseline = choose_baseline(labelled, reader.file.baseline, axes, unread, reader.problems)
+    numbers = choose_final(labelled, reader.file.final, axes, unread, reader.problems)
+    chosen = [trials[number] for number in numbers]
+    if any(trial.evaluation.split == TEST for trial in chosen):
+        advice = f"Remove 'final', or choose on other images: write evaluation: {{split: {HELD_OUT}}}"
+        reader.problems.add(("final",), f"the test split is asked by every run: 'evaluation.split' is {TEST}. {advice}")
+    return baseline, tuple(trial.asked(TEST) for trial in chosen)
 
 
 def _labels_there(axis: Axis, trials: Sequence[Trial]) -> tuple[str, ...]:

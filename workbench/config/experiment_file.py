@@ -56,6 +56,9 @@ class ExperimentFile(Settings, frozen=True):
     baseline: dict[str, Any] = Field(
         default={}, description="what the others are compared with; by default the first trial"
     )
+    final: list[dict[str, Any]] = Field(
+        default=[], description="patterns; trials that match one, with all seeds, are those that `run --final` tests"
+    )
     metrics: Annotated[list[Any], Field(min_length=1)] = Field(description="scores of an answer; the first decides")
     prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
     evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")

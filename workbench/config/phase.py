@@ -187,9 +187,9 @@ class Evaluation(Settings, frozen=True):
         return self.gain_against or next(iter(self.controls), None)
 
     def spec(self) -> dict[str, Any]:
-        """Without the controls where they are the usual ones: such a trial keeps the id it had before a file could name
-        them, and a named `gain_against` is the same as one that is left to the order."""
-        told = super().spec()
+        """Without the controls where they are the usual ones, and what is held out where nothing is: such a trial keeps
+        the id it had before there was that. A named `gain_against` is the same as one that is left to the order."""
+        told = {name: value for name, value in super().spec().items() if name != "held_out" or value}
         if self.controls == USUAL and self.gain_control == USUAL[0]:
             del told["controls"], told["gain_against"]
         else:
@@ -223,10 +223,6 @@ class Evaluation(Settings, frozen=True):
                 f"'split: {HELD_OUT}' asks images that are held out: write 'held_out: 0.1', or another share"
             )
         return self
-
-    def spec(self) -> dict[str, Any]:
-        """Every setting; what is held out only where something is, as in records of before there was that."""
-        return {name: value for name, value in super().spec().items() if name != "held_out" or value}
 
     def computed_in(self, precision: str) -> Self:
         """The same, with this precision where it was left to the device."""

@@ -1,11 +1,12 @@
-"""Which points of the grid become trials (`exclude`), and which trial the others are compared with (`baseline`)."""
+"""Which points of the grid become trials (`exclude`), which trial the others are compared with (`baseline`), and which
+are tested at the end (`final`)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from workbench.config.grid import Axis
+from workbench.config.grid import SEED, Axis
 from workbench.config.problems import Keys, Problems
 from workbench.config.validation_messages import label
 from workbench.errors import did_you_mean
@@ -60,6 +61,29 @@ def choose_baseline(
     if chosen is None and labelled:
         problems.add(keys, "no trial is like this. Write the values of one of the trials")
     return dict(chosen or {})
+
+
+def choose_final(
+    labelled: Sequence[Labels],
+    patterns: Sequence[Mapping[str, Any]],
+    axes: Sequence[Axis],
+    unread: Collection[str],
+    problems: Problems,
+) -> list[int]:
+    """The numbers of the trials that a pattern of `final` names, with all their seeds; an empty one names every
+    trial."""
+    chosen: set[int] = set()
+    for number, written in enumerate(patterns):
+        keys: Keys = ("final", number)
+        if SEED in written:
+            problems.add((*keys, SEED), "a trial is tested with all its seeds, not with a chosen one. Leave this out")
+            continue
+        pattern = _read(written, keys, axes, unread, problems)
+        hit = {point for point, labels in enumerate(labelled) if pattern is not None and _fits(labels, pattern)}
+        if pattern is not None and labelled and not hit:
+            problems.add(keys, "no trial is like this. Correct the pattern, or remove it")
+        chosen |= hit
+    return sorted(chosen)
 
 
 def _read(

@@ -20,6 +20,7 @@ from workbench.reports.metric_samples import Reading
 from workbench.reports.question_groups import QuestionGroups
 from workbench.reports.seed_noise import Spread
 from workbench.reports.statistics import Interval, Sample
+from workbench.storage.askings import Askings
 from workbench.storage.conditions import CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import DONE, Record
@@ -48,6 +49,8 @@ class Study:
     spread: Spread | None = None  # between seeds, where the experiment gives it or borrows it from other results
     asked: AskedExperiment | None = None  # the experiment file that the trials are those of; None: of the last run
     inputs: Mapping[str, list[Any]] = field(default_factory=dict)  # [bytes, SHA-256] of the files read, by their names
+    final: Study | None = None  # the same trained trials asked the test split at the end: their axis is `trial`
+    askings: Askings = Askings(0, 0)  # how often runs of the folder asked a test split, by the folder's log
 
     @cached_property
     def done(self) -> list[Record]:

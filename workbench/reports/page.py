@@ -23,6 +23,7 @@ from workbench.reports.blind_training import blind_table
 from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
+from workbench.reports.final_trials import FINAL
 from workbench.reports.findings import Finding, finding
 from workbench.reports.gallery import data_uri, make_gallery
 from workbench.reports.group_tables import group_table, outside_table
@@ -33,6 +34,7 @@ from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.prior_notes import prior_sentences
 from workbench.reports.seed_notes import covered
+from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.table_formats import Table, write_tables
 from workbench.reports.tables import all_tables
@@ -44,6 +46,7 @@ from workbench.storage.records import Record
 REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 # Tables and their headings.
 APART = {
+    FINAL: "On the test split",
     "controls": "What the image is worth",
     "blind": "What seeing adds",
     "groups": "By group of questions",
@@ -75,7 +78,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    makes = (control_table, blind_table, group_table, outside_table)
+    makes = (final_table, control_table, blind_table, group_table, outside_table)
     apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
@@ -108,6 +111,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         title=spoken(study.summary.name),
         answer=[*answer(study), *prior_sentences(study)],
         progress=progress(study),
+        splits=splits_note(study),
         warnings=contract_notes.warnings(study),
         caveat=_caveat(study),
         not_compared=not_compared(study),
@@ -180,6 +184,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
     if times:
         rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
     rows.append(("seeds", ", ".join(study.seeds) or "–"))
+    rows += [("splits", each) for each in [splits_note(study)] if each]
     skipped = {
         where: len(images)
         for record in study.records

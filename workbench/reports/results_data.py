@@ -15,9 +15,11 @@ import pandas
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import Study, seed_label
+from workbench.reports.final_trials import final_records, final_summary
 from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
 from workbench.reports.visual_gains import gain_samples
+from workbench.storage.askings import askings_of
 from workbench.storage.checksums import measured
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.records import (
@@ -53,6 +55,27 @@ def read_study(
     found = read_records(results_folder)
     summary = experiment.summary if experiment else read_summary(results_folder)
     records = _asked_for(found, summary, experiment)
+    study = replace(
+        _study_of(records, summary, results_folder, resamples, registry),
+        missing=_missing(experiment, records),
+        command=command or (f"workbench run {experiment.path}" if experiment else ""),
+        askings=askings_of(results_folder),
+    )
+    tested = final_records(found, study, experiment)
+    final = final_summary(study, tested)
+    return replace(
+        study,
+        strays=len(found) - len(records) - len(tested),
+        final=_study_of(tested, final, results_folder, resamples, registry) if tested else None,
+        asked=experiment,
+        inputs=_measured(results_folder, [*records, *tested], experiment is None),
+    )
+
+
+def _study_of(
+    records: list[Record], summary: Summary, results_folder: Path, resamples: int, registry: Registry | None
+) -> Study:
+    """These records with what they answered, every metric resampled."""
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
     altered = [f"{each.id}: {name}" for each in done for name in altered_files(folders[each.id], each)]
@@ -68,15 +91,10 @@ def read_study(
         predictions=predictions,
         curves=curves,
         samples=samples,
-        strays=len(found) - len(records),
-        missing=_missing(experiment, records),
-        command=command or (f"workbench run {experiment.path}" if experiment else ""),
         altered=tuple(altered),
         readings=tuple(readings),
         notes=tuple(notes),
         spread=seed_spread(summary, records, results_folder),
-        asked=experiment,
-        inputs=_measured(results_folder, records, experiment is None),
     )
     return replace(study, samples={**samples, **gain_samples(study, frames, resamples)})
 

@@ -50,7 +50,8 @@ class ExperimentFolder:
 
     def relabel_kept(self, plan: Plan) -> None:
         """What a kept trial is called depends on the other values of its axes, which may have changed since."""
-        for trial in self.experiment.trials:
+        for *_, evaluation in plan.chains.values():
+            trial = evaluation.trial
             label = trial.experiment, dict(trial.axes)
             if plan.labels.get(trial.id, label) != label:
                 relabel(self.trial(trial.id), trial.experiment, trial.axes)

@@ -29,6 +29,7 @@ from workbench.runs.tracking import Tracking, tracking_of
 from workbench.runs.trial_outcomes import TIME_LIMIT, TrialOutcomes
 from workbench.runs.workplace import StageJob
 from workbench.storage.artifacts import ARTIFACTS
+from workbench.storage.askings import AskedLog
 from workbench.storage.atomic import storage_errors
 from workbench.storage.hashing import digest
 from workbench.storage.records import CONTRACTS
@@ -45,7 +46,7 @@ class RunOptions:
     `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
     stage may take; `snapshot_seconds` between two snapshots of a phase; `feature_bytes` that kept features may
     take on the disk; `share`: stages that are equal run once; `contracts`: what was found of the plugins, for records
-    and to be remembered.
+    and to be remembered; `final`: the test split is asked, about the trials that are named for it.
     """
 
     retry: bool = False
@@ -55,6 +56,7 @@ class RunOptions:
     feature_bytes: int | None = None
     share: bool = True
     contracts: Judgement | None = None
+    final: bool = False
 
 
 def run(
@@ -73,20 +75,21 @@ def run(
     """
     options = options or RunOptions()
     folder = ExperimentFolder(experiment, results)
+    asked = experiment.on_test() if options.final else experiment
     folder.claim()
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
-    planner = Planner(experiment, registry, results, options.feature_bytes, options.share)
+    planner = Planner(asked, registry, results, options.feature_bytes, options.share)
     notes = RunNotes(planner.store.folder)
     with notes.in_use():
         plan = _plan(planner, folder, device, options, console)
         common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
         trials = TrialOutcomes(plan, folder, common)
         if plan.missing:
-            with tracking_of(experiment, registry, folder.path, console) as tracking:
+            with tracking_of(asked, registry, folder.path, console) as tracking:
                 _Scheduler(planner, plan, trials, launcher, device, options, console, tracking).run()
         left = left_to_do(plan, trials.done, trials.lasting, planner.store)
-        notes.write_needed(_name_of(experiment), left)
+        notes.write_needed(_name_of(asked), left)
         if plan.missing and (gone := folder.forget_removed(trials.outcome)):
             told = f"{gone} finished trials were removed from {folder.path} during the run"
             _note(console, f"{told}. Run again to make them anew")
@@ -113,6 +116,7 @@ class _Scheduler:
         self.queue = StageQueue(plan, self.costs)
         self.display = ProgressDisplay(console, plan)
         self.handler = MessageHandler(planner, plan, self.queue, trials, self.display, tracking)
+        self.asked_log = AskedLog(trials.folder.path, planner.experiment.text)
 
     def run(self) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
@@ -154,6 +158,8 @@ class _Scheduler:
         return self.planner.store.has(stage.key)
 
     def _begin(self, stage: AnyStage) -> None:
+        if isinstance(stage, Stage) and stage.evaluates:
+            self.asked_log.note(stage.trial.evaluation.split, stage.trial.id, stage.key)
         self.queue.begin(stage)
         self.display.begin(stage)
         self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))

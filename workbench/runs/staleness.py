@@ -45,7 +45,9 @@ class Staleness:
 def with_staleness(study: Study, registry: Registry, experiment: Experiment | None = None) -> Study:
     """The study with what is to be said of results that are out of date."""
     staleness = find_stale(study.done, registry, experiment)
-    return replace(study, stale=staleness.changed, not_compared=staleness.not_compared)
+    tested = replace(experiment, trials=experiment.final) if experiment else None
+    final = with_staleness(study.final, registry, tested) if study.final else None
+    return replace(study, stale=staleness.changed, not_compared=staleness.not_compared, final=final)
 
 
 def find_stale(records: Sequence[Record], registry: Registry, experiment: Experiment | None = None) -> Staleness:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.storage.atomic import storage_errors, write_text
-from workbench.storage.result_files import SUMMARY, TEXT, TRIALS, ResultsError, check_fields, read_json
+from workbench.storage.result_files import SUMMARY, TEST_LOG, TEXT, TRIALS, ResultsError, check_fields, read_json
 
 
 @dataclass(frozen=True)
 class Summary:
     """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first;
-    `statistics` how the report is to compare."""
+    `statistics` how the report is to compare; `final` are the ids of the trials that are tested at the end."""
 
     name: str
     question: str
@@ -26,6 +26,7 @@ class Summary:
     trials: list[str]
     text: str
     statistics: dict[str, Any] = field(default_factory=dict)
+    final: list[str] = field(default_factory=list)
 
 
 def claim_results(folder: Path, name: str) -> None:
@@ -40,7 +41,7 @@ def claim_results(folder: Path, name: str) -> None:
                 f"{folder} holds the results of the experiment '{owner}', not of '{name}'."
                 " Rename the experiment or give another folder with --results"
             )
-    elif present - {TEXT, TRIALS, "report"}:
+    elif present - {TEXT, TRIALS, TEST_LOG, "report"}:
         raise ResultsError(
             f"{folder} holds other files ({', '.join(sorted(present)[:3])}) and no {SUMMARY}:"
             " it is no results folder. Give another folder with --results"
@@ -62,8 +63,8 @@ def read_summary(folder: Path) -> Summary:
         raise ResultsError(f"{folder} is no results folder: it has no {SUMMARY}. Run the experiment first")
     content = read_json(file)
     text = folder / TEXT
+    content = {"final": [], "statistics": {}, **content}  # folders of before there was that
     content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
-    content.setdefault("statistics", {})  # folders of before it could be said
     check_fields(file, content, Summary)
     return summary_of(content)
 

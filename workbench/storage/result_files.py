@@ -1,6 +1,7 @@
 """The files of a results folder, and reading them: what is damaged is told with its file, its line, and what to do.
 
 results/<experiment>/experiment.json, experiment.yaml      what was asked
+results/<experiment>/test_split.jsonl                      when the test split was asked, about which trials
 results/<experiment>/trials/<id>/record.json               how a trial came out
 results/<experiment>/trials/<id>/predictions.jsonl         one line a question and condition
 results/<experiment>/trials/<id>/curve.jsonl               one line a training step
@@ -19,6 +20,7 @@ from workbench.errors import UserError
 
 RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
 SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
+TEST_LOG = "test_split.jsonl"
 
 
 class ResultsError(UserError):
