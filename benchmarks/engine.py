@@ -46,7 +46,7 @@ grid:
   quantizer: [none, int8]
 seeds: [0, 1, 2]
 metrics: [vqa_accuracy]
-evaluation: {limit: 64}
+evaluation: {split: test, limit: 64}
 """
 TINY = """
 base:
@@ -68,7 +68,7 @@ grid:
   phases.tune.rate: [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]
 seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 metrics: [vqa_accuracy]
-evaluation: {max_new_tokens: 2, limit: 2}
+evaluation: {split: test, max_new_tokens: 2, limit: 2}
 """
 ONE_FUSION = ("grid.fusion=[gated]", "grid.adapter=[full]", "grid.quantizer=[none]", "grid.phases.tune.rate=[1e-3]")
 

@@ -65,7 +65,7 @@ base:
       rate: {{connector: 1e-3, adapter: 5e-4}}
 grid: {{quantizer: [none, int8]}}
 metrics: [vqa_accuracy]
-evaluation: {{limit: 10, precision: fp32}}
+evaluation: {{split: test, limit: 10, precision: fp32}}
 """
 
 

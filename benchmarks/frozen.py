@@ -40,7 +40,7 @@ grid:
   fusion: [concat_projection, cross_attention, gated]
 seeds: [0, 1, 2]
 metrics: [vqa_accuracy]
-evaluation: {{limit: 16}}
+evaluation: {{split: test, limit: 16}}
 """
 ONE_TRIAL = ("--set", "grid.fusion=[concat_projection]", "--set", "seeds=[0]")
 

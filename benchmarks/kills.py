@@ -44,7 +44,7 @@ base:
       keep_best: 1
       finish_with: best
 metrics: [vqa_accuracy, loss]
-evaluation: {max_new_tokens: 3}
+evaluation: {split: test, max_new_tokens: 3}
 """
 SLOWEST = 300  # seconds after which a run counts as hanging
 

@@ -162,6 +162,19 @@ def test_an_image_that_several_datasets_have_is_held_out_of_all_wherever_it_lies
     assert len(held_out) > 20
 
 
+def test_an_image_of_coco_is_one_image_under_both_of_its_names():
+    """As mixtures of VQA v2 (images of 2014) and A-OKVQA (the same ones, of 2017) have them."""
+    choice = HeldOutImages(0.2)
+    numbers = [f"{number:012}.jpg" for number in range(300)]
+    old = choice.out_of(Album([(f"train2014/COCO_train2014_{number}",) for number in numbers]))
+    new = choice.out_of(Album([(number,) for number in numbers]))
+    held_out, trained = (
+        {key[-16:] for part in (old, new) for key in keys(part, split)} for split in (HELD_OUT, "train")
+    )
+    assert held_out | trained == set(numbers)
+    assert not held_out & trained
+
+
 def test_names_that_tell_no_images_apart_are_not_taken_for_one_image():
     sets: list[tuple[str, ...]] = [(f"train/{number}/image.png",) for number in range(200)]
     assert 5 < len(keys(of(Album(sets)), HELD_OUT)) < 40

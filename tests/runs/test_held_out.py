@@ -201,6 +201,16 @@ def test_data_without_training_images_says_what_to_write(tmp_path):
         Planner(experiment, small_registry(), tmp_path / "results").plan()
 
 
+def test_a_task_of_a_mixture_that_trains_nothing_says_what_to_write(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "test.csv").write_text("image,question,answers\na.png,what?,red\nb.png,what?,blue\n")
+    pure = "{name: folder, tables: {test: test.csv}, images: images}"
+    data = f"base.dataset={{name: mixture, parts: {{train: {{name: squares, images: 40}}, pure: {pure}}}}}"
+    experiment = load(tmp_path, data, "evaluation.task=pure.questions", text=DEFAULT)
+    with pytest.raises(CompositionError, match=r"task 'pure.questions' has no training images.*split: test"):
+        Planner(experiment, small_registry(), tmp_path / "results").plan()
+
+
 def test_a_phases_own_validation_is_taken_from_what_is_left(tmp_path):
     phase = "base.phases=[{name: tune, train: [connector], epochs: 1, held_out: 0.5}]"
     trial = load(tmp_path, f"base.dataset={DATA['one']}", phase, text=DEFAULT).trials[0]

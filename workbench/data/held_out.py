@@ -5,7 +5,8 @@ machine and in any order of the data, and a larger share holds a smaller one. Wh
 what is left: phases of any objective and task, tokenizers, statistics, reference sets.
 
 An image is told by the last part of its key where that tells all images of its dataset apart, else by the whole key:
-so one that lies in several datasets of a mixture under one file name is held out of all of them. Images that are asked
+so one that lies in several datasets of a mixture under one file name is held out of all of them. So is one of COCO,
+whose releases of 2014 and 2017 have the same images under names that differ in their beginning. Images that are asked
 about together stay together.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -28,6 +30,7 @@ from workbench.storage.splits import HELD_OUT, TRAIN
 LEAST = 2  # sets of images that are held out whatever the share: one alone cannot be evaluated
 LARGEST = 0.5  # share of the images that are asked about together, directly or by others, and may still be among them
 CAPTIONS = "captions"  # the task whose training examples are one a caption
+COCO_2014 = re.compile(r"COCO_(train|val|test)2014_")  # stands before what the images are called since 2017
 
 
 class HeldOutImages:
@@ -127,13 +130,13 @@ class WithHeldOut(Dataset):
 
     def name(self, key: str) -> str:
         """What an image is called in every dataset that has it."""
-        return key.rpartition("/")[2] if self.held_out.whole or self.by_last_part else key
+        return _last_part(key) if self.held_out.whole or self.by_last_part else key
 
     @cached_property
     def by_last_part(self) -> bool:
         """Whether the last part of a key, such as the name of a file, tells every training image from the others."""
         keys = {key for keys in self._keys(TRAIN) for key in keys}
-        return len({key.rpartition("/")[2] for key in keys}) == len(keys)
+        return len(set(map(_last_part, keys))) == len(keys)
 
     def _keys(self, split: str) -> Iterator[Keys]:
         if split in self.dataset.splits():
@@ -142,6 +145,10 @@ class WithHeldOut(Dataset):
 
     def _is_out(self, keys: Keys) -> bool:
         return any(self.name(key) in self.held_out.names for key in keys)
+
+
+def _last_part(key: str) -> str:
+    return COCO_2014.sub("", key.rpartition("/")[2])
 
 
 def _drawn(sets: Iterable[Keys], share: float) -> Iterator[str]:

@@ -12,7 +12,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Collator, own_places
-from workbench.errors import did_you_mean
+from workbench.errors import UserError, did_you_mean
 from workbench.evaluation.evaluate import examples_by_image
 from workbench.evaluation.out_of_distribution import outside_images
 from workbench.model.build import CompositionError, naming
@@ -39,6 +39,11 @@ def check_data(trial: Trial, dataset: Dataset) -> None:
     if unknown:
         raise CompositionError("\n".join(unknown))
     with naming("dataset", name):
+        if evaluation.split == HELD_OUT and not dataset.examples(HELD_OUT, evaluation.task):
+            raise UserError(
+                f"the task '{evaluation.task}' has no training images to hold any out of."
+                " Write evaluation: {split: test}"
+            )
         examples_by_image(dataset, evaluation)
         for phase in trial.phases:
             training_examples(dataset, phase.tasks)
