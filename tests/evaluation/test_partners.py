@@ -114,7 +114,7 @@ def test_sets_of_several_images_are_shown_as_many():
 
 def test_on_easy_vqa_no_right_answer_is_right_of_the_image_that_is_shown():
     dataset = builtin_registry().create("dataset", "easy_vqa")
-    grouped = examples_by_image(dataset, Evaluation())
+    grouped = examples_by_image(dataset, Evaluation(split="test"))
     found = other_answers(grouped)
     answers: dict[tuple[tuple[str, ...], str], set[str]] = {}
     for keys, examples in grouped.items():

@@ -212,9 +212,11 @@ class Evaluation(Settings, frozen=True):
     @classmethod
     def _trains_on_everything_else(cls, written: Any) -> Any:
         """Who asks another split and says no share has all images train."""
-        if isinstance(written, dict) and written.get("split", HELD_OUT) != HELD_OUT:
-            return {"held_out": 0.0, **written}
-        return written
+        if not isinstance(written, dict):
+            return written
+        share = {"held_out": 0.0} if written.get("split", HELD_OUT) != HELD_OUT else {}
+        # What is checked from here on is no JSON any more, in which a list is a tuple.
+        return share | {name: tuple(each) if isinstance(each, list) else each for name, each in written.items()}
 
     @model_validator(mode="after")
     def _holds_out_what_it_asks(self) -> Evaluation:
