@@ -4,7 +4,7 @@ Two things make a score uncertain: which images were asked about, and which seed
 
 - **Images.** They are resampled, all of them together for every trial (`bootstrap.py`).
 - **Seeds.** With K seeds, K of them drawn with replacement would give a variance too small by (K-1)/K and a handful of
-  distinct values. Each seed's pull on the number is multiplied by normal noise of the right variance instead
+  distinct values. Normal noise of the right variance, from each seed's pull on the number, is added instead
   (`seed_noise.py`), and the interval is stretched by Student's t, because K is small (degrees of freedom by
   Satterthwaite). Three seeds that agree by luck make their noise look small, and Satterthwaite then trusts the images'
   many degrees of freedom: so an interval is never narrower, and p never smaller, than the seeds alone give. With one
@@ -183,8 +183,8 @@ def _interval(
         each = [share_interval(estimate, *both, sample.images, off_end, LEVEL) for both in errors]
         return Interval(estimate, min(low for low, _ in each), max(high for _, high in each))
     tail = (1 - LEVEL) / 2
-    normal = numpy.random.default_rng(1).standard_normal((len(over_images), len(noise.pulls)))
-    replicates = over_images + normal @ numpy.array([*noise.pulls.values()], dtype=numpy.float64)
+    normal = numpy.random.default_rng(1).standard_normal(len(over_images))
+    replicates = over_images + math.sqrt(noise.variance) * normal  # as many normal pulls, added up
     stretch = stats.t.ppf(1 - tail, errors[0][1]) / stats.norm.ppf(1 - tail)
     ends = estimate + stretch * numpy.quantile(replicates, [tail, 1 - tail])
     for error, freedom in errors[1:]:
