@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from coverage_figures import OWN, RULES, measured
-from coverage_settings import settings, side_by_side
+from coverage_settings import TO_FIND, settings, side_by_side
 from verdict_rules import TABLE
 
 STUDIES, RESAMPLES, QUICK = 200, 400, 20
+USUAL = ("ours", "before")  # where there is something to find, ours as it may be declared as well
 COLUMNS = {
     "differences": "differences covered",
     "means": "means covered",
@@ -57,12 +58,12 @@ def main() -> None:
         group: [each for each in found if chosen.only in each.name or chosen.only in group]
         for group, found in every.items()
     }
-    rules = list(RULES if chosen.others else OWN)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the workers, which are started anew
     print(f"{studies} studies of each setting, {chosen.resamples} resamples; percent")
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
         for group, found in groups.items():
+            rules = list(RULES if chosen.others else OWN if group == TO_FIND else USUAL)
             measure = partial(measured, rules=rules, studies=studies, resamples=chosen.resamples)
             new = [row for of_setting in pool.map(measure, found) for row in of_setting]
             rows += [{"group": group, **row} for row in new]

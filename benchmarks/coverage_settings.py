@@ -10,6 +10,7 @@ from simulated_studies import Setting, Shares
 # Models of one base err alike: what is left to each answer alone is little.
 ALIKE = Shares(image=0.3, question=0.2, seed=0.42, trial=0.03)
 FEW_FLIPS = Shares(image=0.3, question=0.2, seed=0.498, trial=0.001)
+TO_FIND = "a difference to find"
 SPREADS = (0.3, 1.0, 2.8)  # points; 2.8 is that of our own findings
 SIDE_BY_SIDE = (
     "4 values, 1 seed, sd 2.8, 1000 images",
@@ -48,7 +49,7 @@ def settings() -> dict[str, list[Setting]]:
         "questions, images, scores": list(_questions()),
         "one trained base": list(_one_base()),
         "three axes, 2 x 3 x 2": list(_grids()),
-        "a difference to find": list(_power()),
+        TO_FIND: list(_power()),
     }
 
 

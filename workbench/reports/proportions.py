@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 import numpy
-from scipy import stats
+from scipy import special
 
 from workbench.reports.bootstrap import Array
 
@@ -31,15 +31,15 @@ def share_interval(
     count = min(product / error**2, most) if error > 0 and product > 0 else most
     tail = (1 - level) / 2
     if math.isfinite(freedom):
-        count *= float(stats.norm.ppf(tail) / stats.t.ppf(tail, freedom)) ** 2
+        count *= float(special.ndtri(tail) / special.stdtrit(freedom, tail)) ** 2
     return clopper_pearson(estimate, count, level)
 
 
 def clopper_pearson(share: float, count: float, level: float) -> tuple[float, float]:
     """The ends for a share of `count` independent questions, which need not be a whole number."""
     tail, right = (1 - level) / 2, share * count
-    low = 0.0 if right <= 0 else float(stats.beta.ppf(tail, right, count - right + 1))
-    high = 1.0 if right >= count else float(stats.beta.ppf(1 - tail, right + 1, count - right))
+    low = 0.0 if right <= 0 else float(special.betaincinv(right, count - right + 1, tail))
+    high = 1.0 if right >= count else float(special.betaincinv(right + 1, count - right, 1 - tail))
     return low, high
 
 

@@ -25,7 +25,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy
-from scipy import stats
+from scipy import special
 
 from workbench.reports.bootstrap import Array, Places
 from workbench.reports.proportions import difference_reach, share_interval
@@ -185,10 +185,10 @@ def _interval(
     tail = (1 - LEVEL) / 2
     normal = numpy.random.default_rng(1).standard_normal(len(over_images))
     replicates = over_images + math.sqrt(noise.variance) * normal  # as many normal pulls, added up
-    stretch = stats.t.ppf(1 - tail, errors[0][1]) / stats.norm.ppf(1 - tail)
+    stretch = _quantile(1 - tail, errors[0][1]) / _quantile(1 - tail, math.inf)
     ends = estimate + stretch * numpy.quantile(replicates, [tail, 1 - tail])
     for error, freedom in errors[1:]:
-        reach = stats.t.ppf(1 - tail, freedom) * error
+        reach = _quantile(1 - tail, freedom) * error
         ends = numpy.array([min(ends[0], estimate - reach), max(ends[1], estimate + reach)])
     if sample.limits in (SHARE, GAIN_OF_SHARE) and contrast is not None:
         below, above = difference_reach(contrast, LEVEL)
@@ -198,9 +198,17 @@ def _interval(
     return Interval(estimate, float(low), float(high))
 
 
+def _quantile(share: float, freedom: float) -> float:
+    """Of Student's t; of the normal distribution where degrees of freedom have no end."""
+    return float(special.stdtrit(freedom, share) if math.isfinite(freedom) else special.ndtri(share))
+
+
 def _two_sided(estimate: float, error: float, freedom: float) -> float:
     if math.isnan(estimate) or math.isnan(error):
         return math.nan
     if estimate == 0:
         return 1.0
-    return 2 * float(stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else 0.0
+    if error == 0:
+        return 0.0
+    surely = abs(estimate) / error
+    return 2 * float(special.stdtr(freedom, -surely) if math.isfinite(freedom) else special.ndtr(-surely))
