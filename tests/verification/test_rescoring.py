@@ -9,8 +9,7 @@ import numpy
 import pytest
 
 from tests.tiny import builtin_registry
-from tests.verification.made_answers import predictions, write
-from workbench.contracts.metric import CONDITIONS
+from tests.verification.made_answers import CONDITIONS, predictions, write
 from workbench.registry import load_registry
 from workbench.storage.records import Record, read_record
 from workbench.verification.rescoring import rescore

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy
 
-from workbench.contracts.metric import CONDITIONS
 from workbench.evaluation.out_of_distribution import MEASURES, OUTSIDE, OutOfDistributionScores
 from workbench.evaluation.scores import Scored
+from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.records import Record
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
 from workbench.verification.prediction_lines import Lines, PredictionLine
@@ -24,7 +24,7 @@ def check_outside(record: Record, lines: Lines, rescored: Rescored, files: tuple
     """The record's numbers about images from outside; `files` are what record and predictions are called."""
     name, predictions = files
     told = {each: value for each, value in record.metrics.items() if each.startswith(f"{OUTSIDE}.")}
-    inside, outside = lines.get(CONDITIONS[0], ()), lines.get(OUTSIDE, ())
+    inside, outside = lines.get(WITH_IMAGE, ()), lines.get(OUTSIDE, ())
     if not told and not outside:
         return
     faults = [line for line in (*inside, *outside) if not _measures(line)]
@@ -61,7 +61,7 @@ def check_outside(record: Record, lines: Lines, rescored: Rescored, files: tuple
 def _primaries(record: Record, rescored: Rescored) -> list[Scored]:
     """What the first metric of the record gives for the images themselves, and what it would with other losses."""
     name = str(record.spec["metrics"][0]["name"]) if record.spec.get("metrics") else ""
-    shown = [each.get(CONDITIONS[0], {}) for each in (rescored.scored, *rescored.moved)]
+    shown = [each.get(WITH_IMAGE, {}) for each in (rescored.scored, *rescored.moved)]
     return [each[name] for each in shown if name in each]
 
 

@@ -1,18 +1,18 @@
 """The lines of predictions.jsonl with their numbers, and whether they are whole: every question once under every
-condition, in one order, and asked alike."""
+condition that does not have to leave it out, in one order, and asked alike."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.contracts.example import Example, Prediction, Turn
-from workbench.evaluation.out_of_distribution import OUTSIDE
+from workbench.storage.conditions import OUTSIDE
 from workbench.storage.hashing import canonical
 from workbench.storage.older_records import predictions_of
 from workbench.verification.outcome import Disagreement
@@ -67,12 +67,13 @@ def read_prediction_lines(file: Path, name: str) -> tuple[dict[str, list[Predict
     return lines, damaged
 
 
-def faults_of(lines: Lines, name: str) -> Iterator[Disagreement]:
-    """Questions that stand twice or are missing under a condition, stand in another order, or are asked otherwise."""
+def faults_of(lines: Lines, left_out: Callable[[str], Container[str]], name: str) -> Iterator[Disagreement]:
+    """Questions that stand twice or are missing under a condition, stand in another order, or are asked otherwise;
+    `left_out` gives those that a condition has to lack."""
     yield from _twice(lines, name)
     order = _order_of(lines)
     for condition, each in lines.items():
-        yield from _missing(condition, each, order, name)
+        yield from _missing(condition, each, order, left_out(condition), name)
         yield from _disordered(each, order, name)
     yield from _asked_otherwise(lines, name)
 
@@ -115,12 +116,12 @@ def _order_of(lines: Lines) -> list[str]:
 
 
 def _missing(
-    condition: str, lines: Sequence[PredictionLine], order: Sequence[str], name: str
+    condition: str, lines: Sequence[PredictionLine], order: Sequence[str], left_out: Container[str], name: str
 ) -> Iterator[Disagreement]:
     there = {line.id: line.number for line in lines}
     before = 0
     for id_ in order:
-        if id_ not in there:
+        if id_ not in there and id_ not in left_out:
             place = f"after line {before}" if before else f"before line {lines[0].number}"
             yield Disagreement(name, place, f"the question '{id_}' has no line under '{condition}'")
         before = there.get(id_, before)

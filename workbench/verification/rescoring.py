@@ -16,14 +16,15 @@ import numpy
 from workbench.config.resolve_components import resolve_component
 from workbench.config.written import Written
 from workbench.contracts.example import Prediction
-from workbench.contracts.metric import CONDITIONS, Metric
+from workbench.contracts.metric import Metric
 from workbench.errors import UserError
 from workbench.evaluation.scores import Scored, score, summarize
 from workbench.model.build import build
 from workbench.registry import Registry
+from workbench.storage.conditions import GAIN, WITH_IMAGE
 from workbench.storage.records import Record
+from workbench.verification.asked_controls import AskedControls, controls_of
 
-GAIN = "visual_gain"
 ROUNDED = 5.0001e-7  # how far a number is from itself with six digits, at the most
 FEW = 20  # predictions that tell whether a metric reads losses
 
@@ -47,10 +48,10 @@ class Rescored:
 
 
 def rescore(record: Record, predictions: Predictions, registry: Registry) -> Rescored:
-    """Ask the record's metrics about every answer again. Numbers of the record come out where every condition is
-    there."""
+    """Ask the record's metrics about every answer again. Numbers of the record come out where every condition that is
+    named has predictions."""
     metrics, why = metrics_of(record, registry)
-    if not all(predictions.get(condition) for condition in CONDITIONS):
+    if not predictions.get(WITH_IMAGE) or not all(predictions.values()):
         return Rescored(metrics, why)
     try:
         return _rescored(record, metrics, why, predictions)
@@ -107,29 +108,45 @@ def _rescored(
 ) -> Rescored:
     if not metrics:
         return Rescored(metrics, why)
-    numbers, scored = summarize(predictions, metrics)
-    if next(iter(metrics)) != next(iter(_names(record))):  # the gain is that of the first metric
-        numbers.pop(GAIN)
-    reading = {name: each for name, each in metrics.items() if _reads_loss(each, predictions[CONDITIONS[0]])}
-    moved = [_summarized(predictions, step, reading) for step in (ROUNDED, -ROUNDED)] if reading else []
-    slack = _slack(numbers, [each for each, _ in moved], next(iter(metrics)))
-    return Rescored(metrics, why, numbers, scored, slack, tuple(each for _, each in moved))
+    asked, primary = controls_of(record), next(iter(_names(record)))
+    numbers, scored = _summarized(predictions, metrics, primary, asked)
+    reading = {name: each for name, each in metrics.items() if _reads_loss(each, predictions[WITH_IMAGE])}
+    apart = [_moved_apart(predictions, step) for step in (ROUNDED, -ROUNDED)] if reading else []
+    moved = [_summarized(each, reading, primary, asked) for each in apart]
+    return Rescored(
+        metrics, why, numbers, scored, _slack(numbers, [each for each, _ in moved]), tuple(each for _, each in moved)
+    )
 
 
 def _summarized(
-    predictions: Predictions, step: float, metrics: Mapping[str, Metric]
+    predictions: Predictions, metrics: Mapping[str, Metric], primary: str, asked: AskedControls
 ) -> tuple[dict[str, float], dict[str, dict[str, Scored]]]:
-    return summarize({name: _moved(each, step) for name, each in predictions.items()}, metrics)
+    """The numbers that an evaluation makes, and all single scores. Gains are those of the first metric of a record, and
+    there are none where that is not among these; an earlier version had one, over the better of its controls."""
+    numbers, scored = summarize(predictions, metrics, asked.gain_against)
+    if next(iter(metrics)) == primary and not asked.earlier:
+        return numbers, scored
+    gains = [numbers.pop(name) for name in [*numbers] if _is_gain(name)]
+    return (numbers | {GAIN: min(gains)} if gains and next(iter(metrics)) == primary else numbers), scored
 
 
-def _slack(numbers: Mapping[str, float], moved: Sequence[Mapping[str, float]], primary: str) -> dict[str, float]:
-    """How far rounding may have moved each number."""
-    slack: dict[str, float] = {}
+def _slack(numbers: Mapping[str, float], moved: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """How far rounding may have moved each number; no gain by anything where its metric reads no loss."""
+    slack = {name: 0.0 for name in numbers if _is_gain(name)}
     for each in moved:
-        for name in each.keys() & numbers.keys() - {GAIN}:
+        for name in each.keys() & numbers.keys():
             slack[name] = max(slack.get(name, 0.0), abs(each[name] - numbers[name]))
-    controls = [slack.get(f"{primary}.{each}", 0.0) for each in CONDITIONS[1:]]
-    return {**slack, GAIN: slack.get(primary, 0.0) + max(controls)}  # a difference: both may be off
+    return slack
+
+
+def _is_gain(number: str) -> bool:
+    return number == GAIN or number.startswith(f"{GAIN}.")
+
+
+def _moved_apart(predictions: Predictions, step: float) -> dict[str, list[Prediction]]:
+    """What was answered with the image moved by a step, and under controls by as much the other way: a difference of
+    the two is then as far off as it can be."""
+    return {name: _moved(each, step if name == WITH_IMAGE else -step) for name, each in predictions.items()}
 
 
 def _moved(predictions: Sequence[Prediction], step: float) -> list[Prediction]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy
 
-from workbench.contracts.metric import CONDITIONS
 from workbench.evaluation.scores import Scored, scales_of
+from workbench.storage.conditions import GAIN, OUTSIDE, WITH_IMAGE
 from workbench.storage.records import Record
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
 from workbench.verification.prediction_lines import Lines, PredictionLine
-from workbench.verification.rescoring import GAIN, ROUNDED, Rescored
+from workbench.verification.rescoring import ROUNDED, Rescored
 
 SAME = 1e-9  # as a share: another processor adds up in another order
 MEAN = 2e-6  # how far the mean of rounded scores is from that of exact ones, at the most, with room for the sum
@@ -72,8 +72,8 @@ def check_means(record: Record, lines: Lines, rescored: Rescored, name: str) -> 
             yield Unchecked(
                 f"numbers by '{metric}'", f"{why}. At most means of kept scores were compared", len(numbers)
             )
-        for condition in CONDITIONS:
-            number = metric if condition == CONDITIONS[0] else f"{metric}.{condition}"
+        for condition in lines.keys() - {OUTSIDE}:
+            number = metric if condition == WITH_IMAGE else f"{metric}.{condition}"
             told = [line.content for line in lines.get(condition, ()) if metric in line.content["scores"]]
             if number not in record.metrics or not told or any(metric in line.get("counts", ()) for line in told):
                 continue
@@ -104,7 +104,7 @@ def _scores(
     for place, line in enumerate(lines):
         given, others = scored.scores[place], [each.scores[place] for each in moved]
         kept = line.content["scores"].get(metric)
-        if metric not in line.content["scores"]:
+        if metric not in line.content["scores"] and not math.isnan(given):
             yield Disagreement(name, line.place, f"the score '{metric}' is missing, the answer gives {given!r}")
         elif not _is_near(kept, given, SAME, ROUNDED + _apart(others, given)):
             told = f"the score '{metric}' is {kept!r}, the answer {line.content['answer']!r} gives {round(given, 6)!r}"
@@ -121,6 +121,10 @@ def _counts(
             yield Disagreement(name, line.place, f"the counts '{metric}' are {kept!r}, the metric has none")
         return
     given = scored.counts[place].tolist()
+    if metric not in line.content.get("counts", {}) and any(
+        map(math.isnan, given)
+    ):  # an evaluation writes none of these
+        return
     others = [each.counts[place].tolist() for each in moved if each.counts is not None]
     apart = [_apart([other[column] for other in others], value) for column, value in enumerate(given)]
     same = isinstance(kept, list) and len(kept) == len(given)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from workbench.contracts.metric import CONDITIONS
-from workbench.evaluation.out_of_distribution import OUTSIDE
 from workbench.registry import Registry
 from workbench.storage.checksums import is_sealed
+from workbench.storage.conditions import GAIN, OUTSIDE, PRIOR
 from workbench.storage.hashing import digest
 from workbench.storage.records import DONE, FILES, Record, altered_files, read_record
 from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, read_json
+from workbench.verification.asked_controls import LeftOut, control_faults, controls_of
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
 from workbench.verification.outside_checks import check_outside
 from workbench.verification.prediction_lines import PredictionLine, faults_of, read_prediction_lines
@@ -82,16 +82,11 @@ def _answers(folder: Path, shown: str, record: Record, whole: bool | None, regis
     if damaged:
         yield Unchecked("scores and numbers of a trial", "a line of its predictions is damaged")
         return
-    yield from faults_of(lines, name)
-    yield from (
-        Disagreement(name, "", f"no line has the condition '{each}', and the record has numbers of it")
-        for each in CONDITIONS
-        if not lines.get(each) and any(number.endswith(f".{each}") for number in record.metrics)
-    )
-    odd = lines.keys() - {*CONDITIONS, OUTSIDE}
-    yield from (Disagreement(name, lines[each][0].place, f"there is no condition '{each}'") for each in sorted(odd))
-    asked = {each: lines.get(each, []) for each in CONDITIONS}
-    rescored = rescore(record, {each: [line.prediction() for line in found] for each, found in asked.items()}, registry)
+    left_out = LeftOut(controls_of(record), lines)
+    yield from faults_of(lines, left_out.of, name)
+    yield from control_faults(record, lines, left_out, (record_name, name))
+    asked = {each: [line.prediction() for line in lines.get(each, ())] for each in left_out.conditions}
+    rescored = rescore(record, asked, registry)
     yield from _told(record, lines, rescored, whole, (record_name, name))
 
 
@@ -108,14 +103,16 @@ def _told(
     yield from check_means(record, lines, rescored, record_name)
     yield from check_scales(record, rescored, record_name)
     yield from check_outside(record, lines, rescored, files)
-    yield Unchecked("losses of answers", "only the model can tell", _losses([*lines.values()]))
+    yield Unchecked("losses of answers", "only the model can tell", _losses(lines))
+    if lines.get(PRIOR):
+        yield Unchecked("answers of the prior", "only the training split can tell", len(lines[PRIOR]))
     if rescored.metrics and not rescored.numbers:
         yield Unchecked("scores and numbers of a trial", "not every condition was asked")
-    every = {*rescored.metrics, *rescored.not_usable, "visual_gain", OUTSIDE}
+    every = {*rescored.metrics, *rescored.not_usable, GAIN, OUTSIDE}
     measured = [each for each in record.metrics if each.partition(".")[0] not in every]
     if measured:
         yield Unchecked("numbers measured while the trial ran", f"such as {measured[0]}", len(measured))
 
 
-def _losses(lines: Sequence[Sequence[PredictionLine]]) -> int:
-    return sum("loss" in line.content for each in lines for line in each)
+def _losses(lines: Mapping[str, Sequence[PredictionLine]]) -> int:
+    return sum("loss" in line.content for name, each in lines.items() if name != PRIOR for line in each)
