@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs.test_held_out import DEFAULT
 from tests.small import PLUGINS, SMALL, CommandLine, write as write_file
 from tests.verification.made_answers import write
+from workbench.storage.checksums import sealed
 from workbench.verification.results import Found, find
 
 MADE = Path(__file__).parents[1] / "made_before"
@@ -116,3 +118,38 @@ def test_a_record_that_is_damaged_within_is_told_in_words(command, key, value):
     told = command("verify", folder)
     assert told.code == 2
     assert told.errors.startswith(f"error: {file} is damaged: ")
+
+
+def test_trials_that_were_tested_at_the_end_and_the_log_of_that_agree(command):
+    """Of images held out of training, and with the test split asked about one trial of two."""
+    text = DEFAULT.replace("metrics: [vqa_accuracy, loss]", "metrics: [vqa_accuracy, perplexity]")
+    file = write_file(command.folder, text + "grid: {fusion: [concat_projection, gated]}\nfinal: [{fusion: gated}]\n")
+    assert command.run_inside(file, "--unchecked").code == 0
+    assert command.run_inside(file, "--unchecked", "--final").code == 0
+    assert command("report", file, "--plugins", PLUGINS).code == 0
+    assert (command.folder / "results/small/test_split.jsonl").is_file()
+    told = command("verify", "results/small", "--plugins", PLUGINS)
+    assert (told.code, told.errors) == (0, "")
+    assert "checked: records (3)" in told.output
+    assert "made anew (" not in told.output
+    make_out_of_date(command.folder / "results/small")
+    assert command("report", file, "--plugins", PLUGINS).code == 0
+    assert "out of date" in (command.folder / "results/small/report/tables/test_split.md").read_text()
+    told = command("verify", "results/small", "--plugins", PLUGINS)
+    assert (told.code, told.output if told.code else "") == (0, "")
+    log = command.folder / "results/small/test_split.jsonl"
+    log.write_text(log.read_text() + log.read_text().replace('"run": "', '"run": "1').replace('"key": "', '"key": "1'))
+    told = command("verify", "results/small", "--plugins", PLUGINS)
+    assert told.code == 1
+    assert "test_split.jsonl: it is not the file that the report was made from" in told.output
+
+
+def make_out_of_date(results: Path) -> None:
+    """As if the metric had been another one when the trials were evaluated."""
+    for file in results.glob("trials/*/record.json"):
+        record = json.loads(file.read_text())
+        made_of = record["provenance"]["made_of"]
+        name = next(each for each in made_of if "vqa_accuracy" in each)
+        made_of[name] = "0" * len(made_of[name])
+        record["provenance"]["key"] = "another"
+        file.write_text(json.dumps(sealed(record)))

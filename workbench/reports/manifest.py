@@ -60,7 +60,7 @@ def write_manifest(study: Study, folder: Path) -> None:
         made_with=made_with(),
         experiment=_plain(study.asked) if study.asked else None,
         command=study.command,
-        stale={id_: list(told) for id_, told in study.stale.items()},
+        stale={id_: list(told) for each in (study, study.final) if each for id_, told in each.stale.items()},
         not_compared=list(study.not_compared),
         notes=list(study.notes),
         inputs=dict(study.inputs),

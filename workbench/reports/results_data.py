@@ -33,7 +33,7 @@ from workbench.storage.records import (
     read_records,
     read_summary,
 )
-from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEXT
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
@@ -117,7 +117,7 @@ def _measured(results_folder: Path, records: Sequence[Record], by_folder: bool) 
     folders = [results_folder / TRIALS / record.id for record in records]
     files = [folder / name for folder in folders for name in (RECORD, PREDICTIONS, CURVE)]
     asked = [results_folder / name for name in (SUMMARY, TEXT)] if by_folder else []
-    found = [file for file in (*asked, *files) if file.is_file()]
+    found = [file for file in (*asked, results_folder / TEST_LOG, *files) if file.is_file()]
     return {file.relative_to(results_folder).as_posix(): measured(file) for file in found}
 
 

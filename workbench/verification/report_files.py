@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from workbench.registry import Registry
 from workbench.reports.experiment_results import Study
@@ -72,7 +71,7 @@ def _made_anew(report: ReportFiles, registry: Registry) -> Iterator[Said]:
     with TemporaryDirectory() as temporary:
         try:
             study = read_study(results, registry=registry, experiment=manifest.asked, command=manifest.command)
-            study = replace(study, stale=_stale(manifest), not_compared=tuple(manifest.not_compared))
+            study = _as_of(manifest, study)
             again = {} if _unlike(study, manifest) else _files_of(write_report(study, Path(temporary), registry).parent)
         except Exception as error:  # records that were changed may hold anything; what is wrong in them is told above
             yield Unchecked(ALL, f"the results give none ({type(error).__name__}: {error})", len(manifest.outputs))
@@ -124,8 +123,12 @@ def _files_of(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name != MANIFEST}
 
 
-def _stale(manifest: Manifest) -> dict[str, Any]:
-    return {id_: tuple(told) for id_, told in manifest.stale.items()}
+def _as_of(manifest: Manifest, study: Study) -> Study:
+    """The study, with its final trials, with what was said on the day of the report about what is out of date."""
+    there = {record.id for record in study.records}
+    stale = {id_: tuple(told) for id_, told in manifest.stale.items() if id_ in there}
+    final = _as_of(manifest, study.final) if study.final else None
+    return replace(study, stale=stale, not_compared=tuple(manifest.not_compared), final=final)
 
 
 def _unlike(study: Study, manifest: Manifest) -> str:
