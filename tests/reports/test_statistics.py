@@ -105,3 +105,18 @@ def test_a_comparison_that_could_not_be_made_is_not_paid_for():
     found = holm([math.nan, 0.01, 0.03])
     assert math.isnan(found[0])
     assert found[1:] == pytest.approx([0.02, 0.03])
+
+
+def test_seeds_that_agree_to_the_last_question_are_no_surer_than_the_images():
+    """Two seeds of a pair with a common base, each 3 of 200 questions better: 10 images better, 7 worse."""
+    scores = numpy.full((4, 200), 1.0)  # baseline with seeds 0 and 1, then the other value
+    for seed in (0, 1):
+        own = slice(20 * seed, 20 * seed + 10), slice(20 * seed + 10, 20 * seed + 17)
+        scores[seed, own[0]], scores[2 + seed, own[1]] = 0.0, 0.0
+    sample = sample_of(scores, seeds=["0", "1", "0", "1"])
+    found = estimate_of(sample, numpy.array([-0.5, -0.5, 0.5, 0.5]), [0, 0, 1, 1])
+    assert found.luck
+    assert found.interval.estimate == pytest.approx(0.015)
+    assert found.error == pytest.approx(math.sqrt(34) / 2 / 200, rel=0.05)
+    assert found.p > 0.25  # 20 questions against 14
+    assert found.interval.low < 0

@@ -97,7 +97,8 @@ def estimate_of(
     noise = seed_noise(sample.estimates, sample.replicates, sample.seeds, weights, groups, strata, spread)
     pulls = {unit: _exact(pull, 2 * least) for unit, pull in noise.pulls.items()}
     noise = replace(noise, pulls=pulls)
-    over_images = over_images * _share_apart(over_images, noise.residual)
+    # Seeds that agree to the last question say nothing of what they do with images: these count in full.
+    over_images = over_images * _share_apart(over_images, noise.residual if noise.variance > 0 else 0.0)
     errors = _errors(float(numpy.var(over_images)), noise, sample.images - 1)
     contrast = _by_image(sample, weights, used, least)
     interval = _interval(sample, weights, used, estimate, over_images, noise, errors, contrast)
