@@ -148,3 +148,20 @@ def test_the_answer_says_what_the_gain_is_over(tmp_path, named, said):
     folder = write_results(tmp_path, images=20, axes=AXES, conditions=conditions, gain_against=named)
     [sentence] = [each for each in answer(read_study(folder, resamples=20)) if each.startswith("The image is worth")]
     assert sentence.endswith(said)
+
+
+def test_the_gain_of_a_trial_has_one_interval_wherever_it_stands(tmp_path):
+    study = study_of(tmp_path)
+    assert trial_intervals(study, GAIN) == trial_intervals(study, f"{GAIN}.prior")
+
+
+def test_a_gain_of_nothing_is_not_surely_nothing(tmp_path):
+    folder = write_results(tmp_path, images=40, axes=AXES, conditions=CONDITIONS, gain_against="prior")
+    for file in folder.glob("trials/*/predictions.jsonl"):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        for line in lines:
+            line["scores"]["vqa_accuracy"] = 1.0
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    found = trial_intervals(read_study(folder, resamples=200), GAIN)[0]
+    assert found.estimate == 0
+    assert found.low < -0.05 < 0.05 < found.high

@@ -126,8 +126,12 @@ def _of_each(chosen: Sequence[Sample | None]) -> Sample | None:
     if known is None:
         return None
     estimates = numpy.full_like(known.estimates, numpy.nan)
+    summed = all(each is None or each.sums is not None for each in chosen)
+    sums = numpy.full_like(known.sums, numpy.nan) if summed and known.sums is not None else None
     replicates = numpy.full_like(known.replicates, numpy.nan)
     for place, each in enumerate(chosen):
         if each is not None:
             estimates[place], replicates[:, place] = each.estimates[place], each.replicates[:, place]
-    return Sample(estimates, replicates, known.seeds, known.images, known.limits)
+            if sums is not None and each.sums is not None:
+                sums[place] = each.sums[place]
+    return Sample(estimates, replicates, known.seeds, known.images, known.limits, sums)
