@@ -57,3 +57,14 @@ def test_results_that_give_no_spread_are_an_error_that_says_what_to_give(tmp_pat
     folder = with_spread(write_results(tmp_path, images=6, axes=AXES), given)
     with pytest.raises(ResultsError, match=said):
         read_study(folder, resamples=20)
+
+
+def test_trials_of_another_version_of_the_file_are_no_seeds(tmp_path: Path):
+    """Two records with the same labels and the same seed differ in what was trained, and not by luck."""
+    pilot = write_results(tmp_path, images=20, axes={"fusion": [*AXES["fusion"], "gated"]}).rename(tmp_path / "pilot")
+    file = sorted(pilot.glob("trials/*/record.json"))[2]
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "axes": {"fusion": "concat_projection"}}))
+    folder = with_spread(write_results(tmp_path, images=20, axes=AXES), "pilot")
+    with pytest.raises(ResultsError, match="from two seeds or more"):
+        read_study(folder, resamples=20)

@@ -9,6 +9,7 @@ from pathlib import Path
 from workbench.reports.design import SEED
 from workbench.reports.seed_noise import Spread, pooled_spread
 from workbench.storage.experiment_summary import Summary
+from workbench.storage.hashing import digest
 from workbench.storage.records import DONE, Record, read_records
 from workbench.storage.result_files import ResultsError
 
@@ -28,11 +29,11 @@ def seed_spread(summary: Summary, records: Sequence[Record], results_folder: Pat
             f"'seed_spread: {given}' names no results folder: there is no {folder}. Give the name of one beside"
             f" {results_folder}, a path, or a number"
         )
-    scores: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for record in read_records(folder):
         if record.status == DONE and not math.isnan(record.metrics.get(metric, math.nan)):
-            axes = tuple(sorted((axis, label) for axis, label in record.axes.items() if axis != SEED))
-            scores.setdefault(axes, []).append(record.metrics[metric])
+            configuration = digest({**record.spec, SEED: None})  # labels alone may be those of another file, or split
+            scores.setdefault(configuration, []).append(record.metrics[metric])
     found = pooled_spread(scores.values())
     if found is None:
         raise ResultsError(
