@@ -29,3 +29,8 @@ def test_the_trials_table_lists_every_trial_with_the_best_first_and_failed_ones_
 def test_an_axis_that_misses_a_trial_says_over_what_it_compared(study: Study):
     assert "Compared over the 3 of 4 combinations" in " ".join(axis_table(study, "fusion").notes)
     assert "One seed" in " ".join(axis_table(study, "fusion").notes)
+
+
+def test_a_caption_speaks_of_p_only_where_there_is_one(tmp_path):
+    study = read_study(write_results(tmp_path, images=30), resamples=50)
+    assert ", p corrected" not in axis_table(study, "fusion").caption

@@ -169,7 +169,7 @@ def axis_caption(study: Study, axis: str) -> str:
     """The caption of an axis's table: over what its means go, and what its differences are to."""
     others = [spoken(each) for each in study.compared if each != axis] + (["seed"] if len(study.seeds) > 1 else [])
     over = f"mean over {joined(others)}" if others else "one trial a value"
-    p = f", p {corrected_for(study)}" if any(each.luck for each in study.effects(axis)) else ""
+    p = f", p {corrected_for(study)}" if any(not math.isnan(each.p) for each in study.effects(axis)) else ""
     against = f"differences are to {study.baseline(axis)}{p}"
     return f"{capital(spoken(axis))}: {over}, with 95 % intervals; {against}."
 
