@@ -72,7 +72,7 @@ def _no_difference() -> Iterable[Setting]:
 def _other_spreads() -> Iterable[Setting]:
     for values, seeds in product((2, 4), (3, 5)):
         of = f"{values} values, {seeds} seeds"
-        for shape in ("skewed", "two-valued"):
+        for shape in ("skewed", "two-valued", "half bad"):
             yield Setting(f"{of}, {shape}, sd 2.8", values=values, seeds=seeds, spread=2.8, shape=shape)
         unequal = (0.2, 2.0)
         yield Setting(f"{of}, sd 0.6 and 6", values=values, seeds=seeds, spread=3.0, spreads=(*unequal, *unequal))
@@ -147,6 +147,9 @@ def _one_base() -> Iterable[Setting]:
     for values, seeds, own in product((2, 4), (3, 5), (0.0, 0.3)):
         name = f"{values} values, {seeds} seeds, sd 2.8 shared, {own} own"
         yield Setting(name, values=values, seeds=seeds, spread=own, shared_spread=2.8, shares=ALIKE)
+    for seeds, images in product((2, 3), (200, 1000)):
+        name = f"4 values, {seeds} seeds, sd 1 shared, 0.0 own, {images} images, few answers differ"
+        yield Setting(name, seeds=seeds, spread=0.0, shared_spread=1.0, images=images, shares=FEW_FLIPS)
     name = "4 values, 3 seeds, 93 %, few answers differ"
     yield Setting(name, accuracy=93.0, spread=0.0, shared_spread=1.0, shares=FEW_FLIPS)
 

@@ -60,7 +60,7 @@ class Setting:
     spread: float = 0.0  # points: standard deviation over seeds, of each trial by itself
     shared_spread: float = 0.0  # points: of all trials of a seed together, which have a base in common
     spreads: tuple[float, ...] = ()  # by value, times `spread`
-    shape: str = "normal"  # of the spread; or "skewed", "two-valued"
+    shape: str = "normal"  # of the spread; or "skewed", "two-valued", "half bad"
     images: int = 200
     questions: int = 1
     shares: Shares = field(default_factory=Shares)
@@ -239,10 +239,20 @@ def _two_valued(chances: Array) -> Array:
     return numpy.where(chances < 0.1, -0.9, 0.1) / 0.3
 
 
+def _half_bad(chances: Array) -> Array:
+    """One seed in two is bad."""
+    return numpy.where(chances < 0.5, -1.0, 1.0)
+
+
 @cache
 def _lattice(shape: str) -> Array:
     return SHAPES[shape]((numpy.arange(LATTICE) + 0.5) / LATTICE)
 
 
 # Each turns chances from 0 to 1 into values of mean 0 and standard deviation 1.
-SHAPES: dict[str, Callable[[Array], Array]] = {"normal": _normal, "skewed": _skewed, "two-valued": _two_valued}
+SHAPES: dict[str, Callable[[Array], Array]] = {
+    "normal": _normal,
+    "skewed": _skewed,
+    "two-valued": _two_valued,
+    "half bad": _half_bad,
+}

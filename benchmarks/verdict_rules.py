@@ -113,14 +113,17 @@ def _of_axis(study: Study, design: Design, sample: Sample, made: Comparisons) ->
     for kind, against in ((TABLE, baseline), (HEADLINE, leader)):
         for effect in axis_effects(design, sample, against, True, made):
             if effect.value != against:
-                truth = _truth(study, axis, effect, against)
+                truth = _truth(study, design, effect, against)
                 yield _claim(kind, axis, truth, effect.difference, SIGNS.get(effect.verdict, 0))
 
 
-def _truth(study: Study, axis: str, effect: Effect, against: str) -> float:
-    """Of the methods, or of the models that were trained, where that is all that is claimed."""
-    true = study.difference if effect.luck else study.trained_difference
-    return true(axis, effect.value, against)
+def _truth(study: Study, design: Design, effect: Effect, against: str) -> float:
+    """Of the methods, or of the models that are compared, where that is all that is claimed."""
+    if effect.luck:
+        return study.difference(design.axis, effect.value, against)
+    weights = design.difference(effect.value, against, design.cells_for(effect.value, against))
+    truth = float(weights @ study.accuracies)
+    return 0.0 if abs(truth) < 1e-9 else truth
 
 
 def _dependences(study: Study, designs: list[Design], made: Comparisons) -> Iterator[Claim]:

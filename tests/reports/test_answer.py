@@ -72,3 +72,29 @@ def test_a_winner_that_others_share_the_lead_with_is_not_called_best(tmp_path: P
     told = " ".join(answer(read_study(folder, resamples=300)))
     assert "Better than the baseline: fusion " in told
     assert "best of what was tried" not in told.lower()
+
+
+def test_where_one_seed_is_compared_the_answer_names_of_what(tmp_path: Path):
+    axes = {"fusion": ["concat_projection", "cross_attention", "gated"]}
+    folder = write_results(tmp_path, images=200, axes=axes, seeds=(0, 1, 2), left_out=(7, 8))
+    told = answer(read_study(folder, resamples=100))
+    assert told[0].startswith("What is said of fusion gated is about the models that were trained, from one seed")
+
+
+def test_without_its_baseline_an_axis_is_said_to_have_none_and_its_leader_is_told(tmp_path: Path):
+    axes = {"fusion": ["concat_projection", "cross_attention", "gated"]}
+    study = read_study(
+        write_results(tmp_path, images=300, axes=axes, seeds=(0, 1, 2), left_out=(0, 1, 2)), resamples=100
+    )
+    told = " ".join(answer(study))
+    assert "The baseline of fusion, concat_projection, has no finished trial." in told
+    assert "No difference to the baseline can be told" not in told
+    assert finding(study, "fusion").headline in told
+
+
+def test_trials_that_answered_other_questions_are_said_to_have(tmp_path: Path):
+    folder = write_results(tmp_path, images=30, axes={"fusion": ["concat_projection", "gated"]}, seeds=(0, 1, 2))
+    file = sorted(folder.glob("trials/*/predictions.jsonl"))[-1]
+    assert "Not all trials answered the same questions" not in " ".join(answer(read_study(folder, resamples=20)))
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if '"p3' not in line))
+    assert "Not all trials answered the same questions" in " ".join(answer(read_study(folder, resamples=20)))

@@ -158,3 +158,37 @@ def test_images_that_do_not_differ_prove_nothing():
     sample = Sample(free.estimates, free.replicates, free.seeds, 1000, (0.0, 1.0), sums)
     found = make_comparisons([Design(axes, "axis", ["base", "a"])], sample, ["base"]).pairs["axis", "a", "base"]
     assert found.p >= 0.5
+
+
+def test_what_is_called_better_never_has_zero_in_its_interval():
+    """Answers lost in every trial, soft scores that move a little, differences at the end of the scale."""
+    random = numpy.random.default_rng(6)
+    for kind in ("lost", "soft", "end"):
+        for number in range(40):
+            axes = grid(["base", "a"], 1 + number % 6, 3)
+            once = (random.uniform(size=(len(axes) // 2, 300)) < (0.999 if kind == "end" else 0.9)).astype(float)
+            scores = numpy.concatenate([once, once])
+            if kind == "soft":
+                scores = 0.9 * scores + 0.05
+                scores[len(once) :] += 0.01 * (random.uniform(size=once.shape) < 0.5)
+            else:
+                scores[len(once) :, : number % 9] = 0
+            sums = numpy.stack([scores, numpy.ones_like(scores)], 1)
+            free = sample_of(scores, list(axes["seed"]), 200)
+            sample = Sample(free.estimates, free.replicates, free.seeds, 300, (0.0, 1.0), sums)
+            effect = axis_effects(Design(axes, "axis", ["base", "a"]), sample, "base", True)[1]
+            if effect.verdict in (BETTER, WORSE):
+                assert not effect.difference.low <= 0 <= effect.difference.high, (kind, number)
+
+
+def test_means_go_over_the_cells_that_differences_go_over():
+    """One cell with three seeds, in which `a` is ahead; in three of one seed it is far behind."""
+    rows = [(label, "0", str(seed)) for label in ("base", "a") for seed in range(3)]
+    rows += [(label, str(cell), "0") for label in ("base", "a") for cell in (1, 2, 3)]
+    axes = pandas.DataFrame(rows, columns=["axis", "other", "seed"])
+    means = numpy.array([0.2, 0.21, 0.22, 0.4, 0.41, 0.45] + [0.7] * 3 + [0.4] * 3)
+    sample = sample_of(numpy.repeat(means[:, None], 60, axis=1), list(axes["seed"]), 50)
+    design = Design(axes, "axis", ["base", "a"], [frozenset([str(place)]) for place in range(len(axes))])
+    base, a = axis_effects(design, sample, "base", True)
+    assert (len(design.cells), len(design.all_cells), design.all_of_one_seed) == (1, 4, True)
+    assert a.mean.estimate - base.mean.estimate == pytest.approx(a.difference.estimate)

@@ -13,7 +13,7 @@ from workbench.config.phase import Phase
 from workbench.reports.bootstrap import resampled_means
 from workbench.reports.metric_format import Scale, format_for
 from workbench.reports.number_format import NOTHING, duration, fixed, megabytes
-from workbench.reports.statistics import Interval
+from workbench.reports.statistics import Interval, Sample, estimate_of
 from workbench.reports.visual_gains import OVER, gain_against
 from workbench.reports.wording import spoken
 from workbench.storage.conditions import ASKED_WITH, CONTROLS, GAIN, WITH_IMAGE
@@ -91,7 +91,7 @@ def _evaluation(finished: FinishedTrial) -> list[str]:
         for condition in (WITH_IMAGE, *CONTROLS):
             key = name if condition == WITH_IMAGE else f"{name}.{condition}"
             if key in record.metrics:
-                interval = _interval(record.metrics[key], predictions, name, condition)
+                interval = _interval(record.metrics[key], predictions, name, condition, scale.percent)
                 form = format_for(name, scale, [interval])
                 unit = f" {form.unit}" if form.unit else ""
                 rows.append((spoken(name) + unit, condition.replace("_", " "), form.interval(interval)))
@@ -110,8 +110,8 @@ def _evaluation(finished: FinishedTrial) -> list[str]:
     ]
 
 
-def _interval(value: float, predictions: pandas.DataFrame, metric: str, condition: str) -> Interval:
-    """Resampled over images; without an interval where there are no predictions, or the metric is no mean."""
+def _interval(value: float, predictions: pandas.DataFrame, metric: str, condition: str, percent: bool) -> Interval:
+    """As a report has it; without an interval where there are no predictions, or the metric is no mean."""
     column = SCORE + metric
     if column not in predictions or COUNTS + metric in predictions:
         return Interval(value, numpy.nan, numpy.nan)
@@ -119,9 +119,10 @@ def _interval(value: float, predictions: pandas.DataFrame, metric: str, conditio
     by_image = shown.groupby("image")[column].agg(["sum", "count"])
     if len(by_image) < 2:
         return Interval(value, numpy.nan, numpy.nan)
-    sums, counts = (numpy.asarray(by_image[each], dtype=numpy.float64)[None] for each in ("sum", "count"))
-    low, high = numpy.quantile(resampled_means(sums, counts), (0.025, 0.975))
-    return Interval(value, float(low), float(high))
+    sums = by_image.to_numpy(dtype=numpy.float64).T[None]  # [1,2,P]
+    limits = (0.0, 1.0) if percent else (-numpy.inf, numpy.inf)
+    sample = Sample(numpy.array([value]), resampled_means(sums[:, 0], sums[:, 1]), ["0"], len(by_image), limits, sums)
+    return estimate_of(sample, numpy.ones(1), [0]).interval
 
 
 def _sizes(record: Record, size: int) -> list[str]:

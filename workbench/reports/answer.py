@@ -8,12 +8,22 @@ from collections.abc import Mapping, Sequence
 from workbench.reports.cost_notes import LARGE, price
 from workbench.reports.effects import Effect, best_effect
 from workbench.reports.experiment_results import GAIN, Study
-from workbench.reports.findings import MANY
+from workbench.reports.findings import MANY, finding
 from workbench.reports.interaction_notes import dependence_sentence, dependences
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.staleness_notes import out_of_date
 from workbench.reports.tables import format_of, trial_intervals
-from workbench.reports.verdicts import BETTER, BETTER_OF_ANY, MODEL_BETTER, MODEL_WORSE, SAME, UNCLEAR, WORSE
+from workbench.reports.verdicts import (
+    BASELINE,
+    BETTER,
+    BETTER_OF_ANY,
+    MODEL_BETTER,
+    MODEL_WORSE,
+    NO_RESULT,
+    SAME,
+    UNCLEAR,
+    WORSE,
+)
 from workbench.reports.visual_gains import gain_over
 from workbench.reports.wording import joined, spoken
 
@@ -65,11 +75,14 @@ def _answer(study: Study) -> list[str]:
 def _lead(study: Study, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     """What is best, or better than the baseline, of the methods; of one seed, that nothing is said of them."""
     verdicts = {effect.verdict for found in effects.values() for effect in found}
-    models = any(not effect.luck for found in effects.values() for effect in found)
-    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in study.compared])
+    based = [axis for axis in study.compared if study.baseline(axis) in study.design(axis).present]
+    baseline = joined([f"{spoken(axis)} {study.baseline(axis)}" for axis in based])
     winners = {axis: winner for axis, found in effects.items() if (winner := _winner(study, found))}
-    best = {axis: winner for axis, winner in winners.items() if _beats_all(study, axis, winner)}
-    told = ["This is about the models that were trained, from one seed each, and not yet about methods."] * models
+    best = {axis: winner for axis, winner in winners.items() if _beats_all(study, axis, winner, effects[axis])}
+    told = [*_of_models(study, effects), *_asked_otherwise(study)]
+    told += [f"{_without_baseline(study, axis)}." for axis in study.compared if axis not in based]
+    if not based:
+        return told
     if best:
         told.append(f"Best of what was tried: {_choice(best)}.")
     if len(best) < len(winners):
@@ -82,12 +95,40 @@ def _lead(study: Study, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     return told
 
 
+def _of_models(study: Study, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
+    """That what follows, or which part of it, is about trained models, because there is one seed to compare."""
+    compared = {
+        axis: [each for each in found if each.verdict not in (BASELINE, NO_RESULT)] for axis, found in effects.items()
+    }
+    single = {axis: [each.value for each in found if not each.luck] for axis, found in compared.items()}
+    count, every = (sum(map(len, each.values())) for each in (single, compared))
+    if not count:
+        return []
+    if count == every:
+        return ["This is about the models that were trained, from one seed each, and not yet about methods."]
+    which = joined([f"{spoken(axis)} {joined(values)}" for axis, values in single.items() if values])
+    return [f"What is said of {which} is about the models that were trained, from one seed, and not yet about methods."]
+
+
+def _asked_otherwise(study: Study) -> list[str]:
+    if study.asked_alike:
+        return []
+    return ["Not all trials answered the same questions: differences between them are in part those of the questions."]
+
+
+def _without_baseline(study: Study, axis: str) -> str:
+    return f"The baseline of {spoken(axis)}, {study.baseline(axis)}, has no finished trial"
+
+
 def _choice(winners: Mapping[str, Effect]) -> str:
     return joined([f"{spoken(axis)} {winner.value}" for axis, winner in winners.items()])
 
 
-def _beats_all(study: Study, axis: str, winner: Effect) -> bool:
-    """Whether every other value that was tried is told apart from the winner, and worse."""
+def _beats_all(study: Study, axis: str, winner: Effect, effects: Sequence[Effect]) -> bool:
+    """Whether the winner has the best mean, and every other value that was tried is told apart from it, and worse."""
+    known = [each for each in effects if not math.isnan(each.mean.estimate)]
+    if best_effect(known, study.scale(study.primary).higher_is_better).value != winner.value:
+        return False
     others = [each for each in study.effects(axis, baseline=winner.value) if each.trials and each is not winner]
     return all(each.verdict == WORSE for each in others if each.value != winner.value)
 
@@ -142,8 +183,10 @@ def _evidence(study: Study, axis: str, effects: Sequence[Effect], form: MetricFo
             numbers = f"{_gap(effect, form)}, {form.for_gap(effect.difference).bounds(effect.difference)}"
             average = " on average" if effect.value in uneven else ""
             parts.append(f"{effect.value} {one} {baseline}{average} ({numbers})")
+    if not parts and baseline not in study.design(axis).present:
+        return finding(study, axis).headline
     if not parts:
-        return f"{spoken(axis)}: no two values can be compared, as trials are missing"
+        return f"{spoken(axis)}: no two values can be compared, as trials or scores are missing"
     winner = _winner(study, effects, BETTER_OF_ANY)
     better = [effect.value for effect in effects if effect.verdict in BETTER_OF_ANY and effect is not winner]
     if winner and better:

@@ -50,13 +50,15 @@ class Comparison:
     """Two values of an axis: what the first has more than the second, with p corrected for all that is asked.
 
     `same_answers`: to every question, trial by trial. `seeds` counts those compared, of the configuration with the
-    fewest. `own_spread_p` is what p were without the declaration that all have an equal spread.
+    fewest; `fewer`, whether trials were left out for a seed that the other value has not. `own_spread_p` is what p were
+    without the declaration that all have an equal spread.
     """
 
     estimate: Estimate
     p: float
     same_answers: bool
     seeds: int
+    fewer: bool
     own_spread_p: float | None = None
 
     def turned(self) -> Comparison:
@@ -112,6 +114,7 @@ def make_comparisons(
             p[place],
             _same(pair, sample, estimates[place], same_answers),
             design.seeds_compared(pair.weights),
+            design.leaves_out(pair.weights, value, against),
             own[place] if own else None,
         )
         found[design.axis, value, against] = comparison

@@ -82,8 +82,10 @@ class Design:
 
     @cached_property
     def cells(self) -> set[Cell]:
-        """The cells that every present value was tried in: a fair comparison goes over these."""
-        return set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
+        """The cells that every present value was tried in: a fair comparison goes over these. Where some have two seeds
+        to compare it goes over those alone, since of one seed nobody knows how much is luck."""
+        shared = set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
+        return self._with_seeds(shared, self.present)
 
     def cells_of(self, label: str) -> set[Cell]:
         """The cells in which that value was tried."""
@@ -91,7 +93,13 @@ class Design:
 
     def cells_for(self, *labels: str) -> set[Cell]:
         """The cells to compare these values over: those all values have, else those that these have."""
-        return self.cells or set.intersection(*(self.cells_of(label) for label in labels))
+        return self.cells or self._with_seeds(set.intersection(*(self.cells_of(label) for label in labels)), labels)
+
+    @property
+    def all_of_one_seed(self) -> bool:
+        """Whether cells were left out that every value was tried in, with one seed."""
+        shared = set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
+        return len(self.cells) < len(shared)
 
     def cells_with(self, other: str, labels: Sequence[str], values: Sequence[str]) -> list[tuple[Cell, ...]]:
         """The cells to compare these labels over at each of `values` of another axis: tuples of cells, one for each,
@@ -100,7 +108,9 @@ class Design:
         cells = set.intersection(*(self.cells_of(label) for label in labels))
         rests = [{cell[:place] + cell[place + 1 :] for cell in cells if cell[place] == value} for value in values]
         alike = sorted(set.intersection(*rests))
-        return [tuple((*rest[:place], value, *rest[place:]) for value in values) for rest in alike]
+        found = [tuple((*rest[:place], value, *rest[place:]) for value in values) for rest in alike]
+        known = [each for each in found if self._enough([(label, *cell) for label in labels for cell in each])]
+        return known or found
 
     def weights(self, label: str, cells: set[Cell]) -> Array:
         """[T] that average the value's trials: every cell counts the same, every seed the same within its cell."""
@@ -113,16 +123,12 @@ class Design:
         """[T] that average over units, each a sum of groups with the factors given.
 
         Groups of a unit that share a trained stage are compared over the seeds all of them have, where there are such.
-        Units with fewer than two seeds to compare are left out where others have more: of them nobody knows how much
-        is luck.
         """
-        chosen = [self._seeds(unit) for unit in units]
-        known = [all(len(seeds) >= ENOUGH for seeds in each.values()) for each in chosen]
-        kept = [place for place, enough in enumerate(known) if enough] or range(len(units))
         found = numpy.zeros(len(self.groups))
-        for place in kept:
-            for group, factor in units[place].items():
-                self._add(found, group, factor / len(kept), chosen[place][group])
+        for unit in units:
+            chosen = self._seeds(list(unit))
+            for group, factor in unit.items():
+                self._add(found, group, factor / len(units), chosen[group])
         return found
 
     def difference(self, label: str, baseline: str, cells: Collection[Cell]) -> Array:
@@ -136,6 +142,13 @@ class Design:
             counts[self.groups[place]] = counts.get(self.groups[place], 0) + 1
         return min(counts.values(), default=0)
 
+    def leaves_out(self, weights: Array, *labels: str) -> bool:
+        """Whether trials of these labels have no weight, in the cells that are compared."""
+        cells = self.cells_for(*labels)
+        return any(
+            weights[place] == 0 and group[0] in labels and group[1:] in cells for place, group in enumerate(self.groups)
+        )
+
     def pairs(self, label: str, baseline: str, cells: Collection[Cell]) -> list[tuple[int, int]]:
         """The trials of two values that differ in nothing else, place by place."""
         found = []
@@ -148,7 +161,14 @@ class Design:
     def _stratum_of(self) -> dict[Cell, Hashable]:
         return dict(zip(self.groups, self.strata, strict=True))
 
-    def _seeds(self, unit: Mapping[Cell, float]) -> dict[Cell, list[str]]:
+    def _with_seeds(self, cells: set[Cell], labels: Sequence[str]) -> set[Cell]:
+        """The cells in which these labels have two seeds to compare; all where there are none."""
+        return {cell for cell in cells if self._enough([(label, *cell) for label in labels])} or cells
+
+    def _enough(self, unit: Sequence[Cell]) -> bool:
+        return all(len(seeds) >= ENOUGH for seeds in self._seeds(unit).values())
+
+    def _seeds(self, unit: Sequence[Cell]) -> dict[Cell, list[str]]:
         """Of each group of a unit the seeds that count."""
         found: dict[Cell, list[str]] = {}
         for group in unit:

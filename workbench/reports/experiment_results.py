@@ -149,6 +149,12 @@ class Study:
         sample = self.samples[self.primary]
         return make_comparisons([*self.designs.values()], sample, baselines, self.rules, self.same_answers)
 
+    @cached_property
+    def asked_alike(self) -> bool:
+        """Whether all finished trials answered the same questions."""
+        asked = [frame.loc[frame["condition"] == WITH_IMAGE, "id"] for frame in self.predictions.values()]
+        return len({frozenset(each) for each in asked}) < 2
+
     def same_answers(self, one: int, other: int) -> bool:
         """Whether two finished trials, by their places, answered every question alike."""
         answers = []

@@ -64,14 +64,16 @@ class MetricFormat:
         return parts[0] + ("" if math.isnan(interval.low) else f" [{parts[1]}, {parts[2]}]")
 
     def for_gap(self, gap: Interval) -> MetricFormat:
-        """With so many decimals, up to three, that the interval of a difference shows a digit, no `0.0 [0.0, 0.0]`, and
-        that one without zero does not seem to end there."""
+        """With so many decimals, up to three of a percentage and six of others, that the interval of a difference shows
+        a digit, no `0.0 [0.0, 0.0]`, and that one without zero does not seem to end there."""
         shown = abs(self._scaled(gap.high - gap.low)) / 2
         if gap.low * gap.high > 0:
             shown = min(shown, 2 * abs(self._scaled(gap.low)), 2 * abs(self._scaled(gap.high)))
         if math.isnan(shown) or shown == 0:
             return self
-        return replace(self, decimals=max(self.decimals, min(3, math.ceil(-math.log10(shown)))))
+        return replace(
+            self, decimals=max(self.decimals, min(3 if self.scale.percent else 6, math.ceil(-math.log10(shown))))
+        )
 
     def signed(self, value: float) -> str:
         """A difference with its sign, as `+0.7`."""

@@ -18,6 +18,7 @@ from scipy import special
 
 from workbench.reports.bootstrap import Array
 
+SEVERAL = 5  # images that differ, from which on they show how far one can
 FEW = 10  # images off the end of the scale: their spread is trusted the more, the more than these there are
 
 
@@ -51,7 +52,8 @@ def difference_reach(contrast: Array, level: float) -> tuple[float, float]:
     share; the two reaches are put together as of independent estimates (Zou and Donner 2008, *Statistics in Medicine*
     27, 1693-1702). Where no image differs, the difference is still only known to some 3.7 / P.
     """
-    largest = max(1.0, float(numpy.abs(contrast).max(initial=0.0)))
+    seen = float(numpy.abs(contrast).max(initial=0.0))
+    largest = seen if (contrast != 0).sum() >= SEVERAL else max(1.0, seen)
     ends = []
     for part in (numpy.maximum(contrast, 0) / largest, numpy.maximum(-contrast, 0) / largest):
         mean, error = float(part.mean()), float(part.std()) / math.sqrt(len(part))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
+from workbench.reports.seed_noise import ENOUGH
 from workbench.reports.verdicts import BASELINE, NO_RESULT
 from workbench.reports.wording import joined, spoken
 
@@ -20,9 +21,11 @@ def covered(study: Study) -> str:
             "Each configuration was trained from one seed: intervals say how far the choice of questions could have"
             " moved these numbers, not how far another seed would. To learn that, list more 'seeds'."
         )
-    told = f"Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
     if not single:
-        return told if len(study.seeds) > 1 else f"Intervals cover the choice of questions{_borrowed(study)}."
+        most = max((each.seeds for each in study.comparisons.pairs.values()), default=len(study.seeds))
+        if effects and most < ENOUGH:
+            return f"Intervals cover the choice of questions{_borrowed(study)}."
+        return f"Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
     every = "All differences are" if single == len(effects) else f"{single} of {len(effects)} differences are"
     return (
         f"{every} of configurations with results from one seed, and cover the choice of questions alone; the others"
@@ -45,6 +48,9 @@ def seed_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
             f"{joined(single)}: one seed to compare, so the interval covers the choice of questions alone, and the"
             " verdict is about the models that were trained."
         )
+    fewer = [each.value for each in compared if study.comparisons.pairs[axis, each.value, study.baseline(axis)].fewer]
+    if fewer:
+        notes.append(f"The difference of {joined(fewer)} goes over the seeds that both have, means over all seeds.")
     if len(single) < len(compared):
         notes += _how_compared(study, axis, [each.value for each in compared if each.luck])
     return notes

@@ -106,6 +106,7 @@ def estimate_of(
     p, freedom = max((_two_sided(estimate, *each), each[1]) for each in errors)
     if not math.isnan(p):
         p = 1.0 if estimate == 0 else max(p, 2.0 ** (1 - differing))
+        p = max(p, 1 - LEVEL) if interval.low <= 0 <= interval.high else p  # the two never contradict each other
     return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls)
 
 
@@ -159,8 +160,8 @@ def _by_image(sample: Sample, weights: Array, used: Places, least: float) -> Arr
 
 def _off_end(sample: Sample, used: Places, estimate: float) -> int:
     """On how many images not every question has the score of the nearer end, in every trial that is used."""
-    if sample.sums is None:
-        return sample.images
+    if sample.sums is None:  # no mean of scores: which images fail is not to be had, but that none does is
+        return sample.images if sample.replicates[:, used].std() > 0 else 0
     scores, counts = sample.sums[used, 0], sample.sums[used, 1]
     return int(((counts - scores if estimate > 0.5 else scores) > ROUNDING).any(0).sum())
 
@@ -191,8 +192,8 @@ def _interval(
     for error, freedom in errors[1:]:
         reach = _quantile(1 - tail, freedom) * error
         ends = numpy.array([min(ends[0], estimate - reach), max(ends[1], estimate + reach)])
-    if sample.limits in (SHARE, GAIN_OF_SHARE) and contrast is not None:
-        below, above = difference_reach(contrast, LEVEL)
+    if sample.limits in (SHARE, GAIN_OF_SHARE) and (contrast is not None or errors[0][0] == 0):
+        below, above = difference_reach(numpy.zeros(sample.images) if contrast is None else contrast, LEVEL)
         ends = numpy.array([min(ends[0], estimate - below), max(ends[1], estimate + above)])
     bounds = numpy.outer(weights, sample.limits)  # [t,2]
     low, high = numpy.clip(ends, bounds.min(1).sum(), bounds.max(1).sum())

@@ -187,7 +187,7 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
     elif len(design.cells) < len(design.all_cells):
         notes.append(
             f"Compared over the {len(design.cells)} of {len(design.all_cells)} combinations of the other axes"
-            " that have results for every value."
+            f" that have results for every value{', from two seeds or more' if design.all_of_one_seed else ''}."
         )
     return [*notes, *seed_notes(study, axis, effects)]
 
