@@ -52,14 +52,20 @@ Rule = Callable[[Study, int], list[Claim]]
 
 def ours(study: Study, resamples: int, rules: Rules = AS_DEFAULT) -> list[Claim]:
     """Every verdict that a page of reports tells, by the functions that it is made with."""
+    designs, sample, made = comparisons_of(study, resamples, rules)
+    claims = [claim for design in designs for claim in _of_axis(study, design, sample, made)]
+    return [*claims, *_dependences(study, designs, made)]
+
+
+def comparisons_of(study: Study, resamples: int, rules: Rules = AS_DEFAULT) -> tuple[list[Design], Sample, Comparisons]:
+    """What a report of that study compares: along which axes, of which scores, and what is found."""
     estimates, replicates = resampled(study, resamples)
     limits = (-numpy.inf, numpy.inf) if study.setting.real else (0.0, 1.0)
     sums = numpy.stack([study.sums, study.counts], 1)
     sample = Sample(estimates, replicates, study.seeds, study.setting.images, limits, sums)
     designs = [Design(study.axes, axis, labels, _trained(study)) for axis, labels in study.labels.items()]
     made = make_comparisons(designs, sample, [design.labels[0] for design in designs], rules)
-    claims = [claim for design in designs for claim in _of_axis(study, design, sample, made)]
-    return [*claims, *_dependences(study, designs, made)]
+    return designs, sample, made
 
 
 def baseline_alone(study: Study, resamples: int) -> list[Claim]:

@@ -8,6 +8,7 @@ to pairs of other values and to dependences. What a kind does not need, and what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -18,7 +19,7 @@ from workbench.reports.design import Design
 from workbench.reports.families import corrected
 from workbench.reports.interactions import Dependence, Interaction, dependences_of
 from workbench.reports.seed_noise import Spread, pooled_spread
-from workbench.reports.statistics import Estimate, Interval, Sample, estimate_of
+from workbench.reports.statistics import LEVEL, Estimate, Interval, Sample, estimate_of
 
 BASELINES, OTHERS, DEPENDENCES = 0.8, 0.1, 0.1  # shares of the error allowed
 MOST_PAIRS = 1_000  # of an axis: with more, each value is compared with the baseline alone
@@ -50,7 +51,8 @@ class Comparison:
     """Two values of an axis: what the first has more than the second, with p corrected for all that is asked.
 
     `same_answers`: to every question, trial by trial. `seeds` counts those compared, of the configuration with the
-    fewest; `fewer`, whether trials were left out for a seed that the other value has not. `own_spread_p` is what p were
+    fewest; `fewer`, whether trials were left out for a seed that the other value has not; `level` is what p may be
+    before it is corrected, were all else only luck. `own_spread_p` is what p were
     without the declaration that all have an equal spread.
     """
 
@@ -59,6 +61,7 @@ class Comparison:
     same_answers: bool
     seeds: int
     fewer: bool
+    level: float
     own_spread_p: float | None = None
 
     def turned(self) -> Comparison:
@@ -99,12 +102,11 @@ def make_comparisons(
 
     `same_answers` says of two trials, by their places, whether they gave the same answers.
     """
-    pairs = [pair for each in zip(designs, baselines, strict=True) for pair in _pairs(*each, len(designs), rules)]
-    dependences = dependences_of(designs, baselines)
+    pairs, dependences = pairs_of(designs, baselines, rules), dependences_of(designs, baselines)
     asked = [*pairs, *dependences]
     spread = _spread(designs, sample, rules)
     estimates = _estimates(asked, sample, spread)
-    p = _corrected(asked, estimates, rules)
+    p, levels = _corrected(asked, estimates, rules), levels_of(asked, rules, [each.p for each in estimates])
     own = _corrected(asked, _estimates(asked, sample, rules.spread), rules) if rules.equal_spread else None
     found: dict[tuple[str, str, str], Comparison] = {}
     for place, pair in enumerate(pairs):
@@ -115,6 +117,7 @@ def make_comparisons(
             _same(pair, sample, estimates[place], same_answers),
             design.seeds_compared(pair.weights),
             design.leaves_out(pair.weights, value, against),
+            levels[place],
             own[place] if own else None,
         )
         found[design.axis, value, against] = comparison
@@ -125,6 +128,23 @@ def make_comparisons(
         for each in question.told(sample, estimate, corrected_p, spread)
     ]
     return Comparisons(found, interactions, len(asked))
+
+
+def pairs_of(designs: Sequence[Design], baselines: Sequence[str], rules: Rules) -> list[Pair]:
+    """Every two values that a report compares, along all axes."""
+    return [pair for each in zip(designs, baselines, strict=True) for pair in _pairs(*each, len(designs), rules)]
+
+
+def levels_of(asked: Sequence[Pair | Dependence], rules: Rules, p: Sequence[float] | None = None) -> list[float]:
+    """What p of each may be for it to be called real, were all others of its family only luck: its share of 5 %. Those
+    whose `p` is NaN count for nothing."""
+    shares, levels = _shares(asked), [math.nan] * len(asked)
+    for places in _families(asked, rules).values():
+        known = [place for place in places if p is None or not math.isnan(p[place])]
+        whole = sum(shares[place] for place in known)
+        for place in known:
+            levels[place] = (1 - LEVEL) * shares[place] / whole
+    return levels
 
 
 def _pairs(design: Design, baseline: str, axes: int, rules: Rules) -> list[Pair]:
@@ -153,18 +173,28 @@ def _estimates(asked: Sequence[Pair | Dependence], sample: Sample, spread: Sprea
 
 def _corrected(asked: Sequence[Pair | Dependence], estimates: Sequence[Estimate], rules: Rules) -> list[float]:
     """p of each, corrected for its family: all, or those of its table."""
-    families: dict[str, list[int]] = {}
-    for place, each in enumerate(asked):
-        table = "dependences" if isinstance(each, Dependence) else f"axis {each.design.axis}"
-        families.setdefault(table if rules.correction == "table" else "report", []).append(place)
-    dependences = sum(isinstance(each, Dependence) for each in asked)
-    shares = [each.share if isinstance(each, Pair) else DEPENDENCES / dependences for each in asked]
-    p = [float("nan")] * len(asked)
-    for places in families.values():
+    shares = _shares(asked)
+    p = [math.nan] * len(asked)
+    for places in _families(asked, rules).values():
         found = corrected([estimates[place] for place in places], [shares[place] for place in places])
         for place, each in zip(places, found, strict=True):
             p[place] = each
     return p
+
+
+def _families(asked: Sequence[Pair | Dependence], rules: Rules) -> dict[str, list[int]]:
+    """What is corrected together: all, or the comparisons of each table."""
+    families: dict[str, list[int]] = {}
+    for place, each in enumerate(asked):
+        table = "dependences" if isinstance(each, Dependence) else f"axis {each.design.axis}"
+        families.setdefault(table if rules.correction == "table" else "report", []).append(place)
+    return families
+
+
+def _shares(asked: Sequence[Pair | Dependence]) -> list[float]:
+    """Of the error allowed."""
+    dependences = sum(isinstance(each, Dependence) for each in asked)
+    return [each.share if isinstance(each, Pair) else DEPENDENCES / dependences for each in asked]
 
 
 def _spread(designs: Sequence[Design], sample: Sample, rules: Rules) -> Spread | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workbench.reports.comparisons import AS_DEFAULT, Comparisons, Rules, make_comparisons
+from workbench.reports.comparisons import AS_DEFAULT, Comparison, Comparisons, Rules, make_comparisons
 from workbench.reports.design import Design
+from workbench.reports.power import detectable_difference
 from workbench.reports.seed_noise import Spread
-from workbench.reports.statistics import Interval, Sample, estimate_of
-from workbench.reports.verdicts import BASELINE, NO_RESULT, difference_verdict
+from workbench.reports.statistics import SHARE, Interval, Sample, estimate_of
+from workbench.reports.verdicts import BASELINE, NO_RESULT, UNCLEAR, difference_verdict
 
 NOTHING = Interval(math.nan, math.nan, math.nan)
 
@@ -21,7 +22,8 @@ class Effect:
 
     `difference` is to the baseline value, over the same cells; `p` is corrected for all that is asked with it, and
     `verdict` one of `verdicts.py`. Where the luck of training is not covered (`luck`), there is no p of the methods: it
-    is NaN. `own_spread_p` is p were it not declared that all have an equal spread.
+    is NaN. `own_spread_p` is p were it not declared that all have an equal spread. `detectable` is, of what is not
+    distinguishable, the true difference that would be (`power.py`); infinite where none would.
     """
 
     value: str
@@ -33,6 +35,7 @@ class Effect:
     verdict: str
     luck: bool = True
     own_spread_p: float = math.nan
+    detectable: float = math.nan
 
 
 def axis_effects(
@@ -60,7 +63,10 @@ def axis_effects(
         verdict = difference_verdict(found.estimate, found.p, found.same_answers, higher_is_better)
         luck = found.estimate.luck
         p = [each if luck and each is not None else math.nan for each in (found.p, found.own_spread_p)]
-        effects.append(Effect(label, len(chosen), seeds, mean, found.estimate.interval, p[0], verdict, luck, p[1]))
+        unseen = _detectable(found, sample, mean.estimate) if verdict == UNCLEAR else math.nan
+        effects.append(
+            Effect(label, len(chosen), seeds, mean, found.estimate.interval, p[0], verdict, luck, p[1], unseen)
+        )
     return effects
 
 
@@ -77,3 +83,9 @@ def best_effect(effects: Sequence[Effect], higher_is_better: bool) -> Effect:
     """The one whose value has the best mean."""
     sign = 1 if higher_is_better else -1
     return max(effects, key=lambda effect: sign * effect.mean.estimate)
+
+
+def _detectable(found: Comparison, sample: Sample, mean: float) -> float:
+    """Within what two values of the metric can be apart; of shares the `mean` of one matters."""
+    known = replace(found.estimate.precision, most=sample.limits[1] - sample.limits[0])
+    return detectable_difference(replace(known, share=mean) if sample.limits == SHARE else known, found.level)

@@ -12,6 +12,7 @@ from workbench.reports.experiment_results import Study
 from workbench.reports.interaction_notes import dependence_sentence, dependences
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.number_format import p_value
+from workbench.reports.power_notes import detectable_sentence
 from workbench.reports.statistics import Interval
 from workbench.reports.tables import format_of
 from workbench.reports.verdicts import BETTER_OF_ANY, NO_RESULT, SAME, UNCLEAR, WORSE_OF_ANY
@@ -112,7 +113,7 @@ def _sentences(ranking: Ranking, form: MetricFormat) -> list[str]:
         told.append(_ties(ranking.reference, ranking.tied, form))
     else:
         told += [_tie(ranking.reference, each, form) for each in ranking.tied]
-    return told
+    return [*told, *detectable_sentence(ranking.tied, form)]
 
 
 def _lead(leader: Effect, others: Sequence[Effect], form: MetricFormat) -> str:

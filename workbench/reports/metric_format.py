@@ -87,6 +87,10 @@ class MetricFormat:
         """How far apart, without a sign and with its unit, as `0.7 points`."""
         return f"{self.value(abs(value))} {self.difference_unit}".strip()
 
+    def detectable(self, value: float) -> str:
+        """A difference that would be found, with a digit that shows, as `4.1`; `none` where no possible one would."""
+        return "none" if value == math.inf else self.for_gap(Interval(value, 0.0, 2 * value)).value(value)
+
     def _scaled(self, value: float) -> float:
         return 100 * value if self.scale.percent else value
 

@@ -28,6 +28,7 @@ import numpy
 from scipy import special
 
 from workbench.reports.bootstrap import Array, Places
+from workbench.reports.power import Precision
 from workbench.reports.proportions import difference_reach, share_interval
 from workbench.reports.seed_noise import SeedNoise, Spread, added_freedom, seed_noise
 
@@ -66,6 +67,7 @@ class Estimate:
     """An interval, the standard error behind it, and the two-sided p of the estimate being zero, with the degrees of
     freedom that it has. `luck` is whether they cover the luck of training.
 
+    `precision` says what images and seeds have in that error (`power.py`).
     `over_images` [B] and `pulls` are its deviations over resamples and by units of luck: what two estimates have in
     common of them correlates the two.
     """
@@ -77,6 +79,7 @@ class Estimate:
     luck: bool = False
     over_images: Array = field(default_factory=lambda: numpy.zeros(0), repr=False, compare=False)
     pulls: Mapping[Hashable, float] = field(default_factory=dict, repr=False, compare=False)
+    precision: Precision = Precision(math.nan)
 
 
 def estimate_of(
@@ -103,11 +106,15 @@ def estimate_of(
     contrast = _by_image(sample, weights, used, least)
     interval = _interval(sample, weights, used, estimate, over_images, noise, errors, contrast)
     differing = sample.images if contrast is None else int((contrast != 0).sum())
+    step = math.nan if contrast is None or not differing else float(numpy.abs(contrast).sum()) / differing
     p, freedom = max((_two_sided(estimate, *each), each[1]) for each in errors)
     if not math.isnan(p):
         p = 1.0 if estimate == 0 else max(p, 2.0 ** (1 - differing))
         p = max(p, 1 - LEVEL) if interval.low <= 0 <= interval.high else p  # the two never contradict each other
-    return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls)
+    precision = Precision(
+        float(numpy.var(over_images)), noise.variance, noise.freedom, noise.residual, sample.images, step
+    )
+    return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls, precision)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -14,6 +14,7 @@ from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.metric_format import MetricFormat, format_for
 from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
+from workbench.reports.power_notes import detectable_columns, detectable_notes
 from workbench.reports.seed_notes import seed_notes
 from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.table_formats import Column, Table
@@ -94,6 +95,7 @@ def axis_table(study: Study, axis: str) -> Table:
     for place, effect in enumerate(effects):
         row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
         row |= {"p": effect.p, "own_spread_p": effect.own_spread_p, "verdict": effect.verdict}
+        row |= {"detectable": None if math.isnan(effect.detectable) else effect.detectable}
         row |= {"trials": effect.trials, "seeds": effect.seeds}
         row |= {name: means[name][place] for name in extra}
         row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))}
@@ -105,6 +107,7 @@ def axis_table(study: Study, axis: str) -> Table:
         Column("difference", "difference", primary.difference_unit, primary.difference),
         *_p_columns(effects),
         Column("verdict", "verdict", numeric=False),
+        *detectable_columns(effects, primary),
         *_metric_columns(study, extra),
         *(Column(name, heading, unit, show) for name, heading, unit, show in (*COSTS, *_probes(study))),
         Column("trials", "trials"),
@@ -189,7 +192,7 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
             f"Compared over the {len(design.cells)} of {len(design.all_cells)} combinations of the other axes"
             f" that have results for every value{', from two seeds or more' if design.all_of_one_seed else ''}."
         )
-    return [*notes, *seed_notes(study, axis, effects)]
+    return [*notes, *seed_notes(study, axis, effects), *detectable_notes(effects)]
 
 
 def corrected_for(study: Study) -> str:
