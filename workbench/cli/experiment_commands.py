@@ -1,4 +1,4 @@
-"""The commands about an experiment file: `workbench plan | run`."""
+"""The commands about an experiment file: `workbench plan | power | run`."""
 
 from __future__ import annotations
 
@@ -72,6 +72,27 @@ def plan(
     if results.is_dir():  # a plan makes none
         judgement.remember()
     show_contracts(Console(), judgement.judged)
+
+
+def power(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    difference: Annotated[
+        float | None, typer.Option(min=0, help="what is to be found, in points for shares: how many seeds that takes")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=2, help="a row for so many seeds as well")] = None,
+    images: Annotated[int | None, typer.Option(min=2, help="a column for so many images as well")] = None,
+    pilot: Annotated[
+        Path | None, typer.Option("--from", metavar="RESULTS", help="results folder to take the errors from")
+    ] = None,
+) -> None:
+    """Show which differences an experiment would find with more seeds or images, from runs there are."""
+    from workbench.cli.power import PowerQuestion, show_power
+
+    experiment, registry = load(file, overrides, folders, results)
+    show_power(Console(), experiment, registry, PowerQuestion(results, difference, seeds, images, pilot))
 
 
 def run(

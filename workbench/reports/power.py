@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy
 from scipy import optimize, special, stats
@@ -94,7 +95,8 @@ def _reach(known: Precision, level: float) -> float:
 
 def _root(power: Callable[[float], float], bound: float) -> float:
     """Where the power, which rises, is enough."""
-    return float(optimize.brentq(lambda apart: power(apart) - POWER, 0, 2 * bound + 10))
+    found: Any = optimize.brentq(lambda apart: power(apart) - POWER, 0, 2 * bound + 10)
+    return float(found)
 
 
 def _nearer_the_middle(known: Precision, apart: float) -> Precision:
