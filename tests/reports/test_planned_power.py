@@ -71,8 +71,8 @@ def reported(setting: Setting, number: int) -> float:
 
 @pytest.mark.parametrize(("setting", "apart"), [(UNSHARED, 0.15), (SHARED, 1e-6)], ids=["unshared", "shared"])
 def test_of_the_study_as_it_is_it_says_what_its_report_says(setting: Setting, apart: float):
-    """Where seeds seem to differ by no more than images make them, it says more. The report of unshared values counts
-    fewer degrees of freedom where one seems to spread farther than the other; a plan cannot know that."""
+    """Where seeds seem to differ by no more than images make them, it says more. The report of unshared values knows
+    which of them seems to spread farther; a plan cannot."""
     [axis], alike = plan_of(setting).compared, 0
     for number in range(8):
         parts = own_parts(study_of(setting, number), axis, "there")
@@ -150,7 +150,7 @@ def test_the_fewest_seeds_find_the_difference_and_one_fewer_does_not():
     assert axis.detectable(parts, seeds, 500) <= 0.04 < axis.detectable(parts, seeds - 1, 500)
     assert axis.seeds_for(0.01, parts, 500) is None  # images alone allow no less
     assert axis.seeds_for(0.04, parts, 2000) <= seeds
-    variance = detectable_difference(Precision(1e-4, 1e-3 / 4, 6, 2e-4 / 4, 500), 0.05)
+    variance = detectable_difference(Precision(1e-4, 1e-3 / 4, 6, 2, 2e-4 / 4, 500), 0.05)
     assert axis.detectable(parts, 4, 500) == pytest.approx(variance)
 
 

@@ -59,6 +59,19 @@ def test_with_both_it_is_what_drawn_studies_pass():
     assert passed.mean() == pytest.approx(0.8, abs=0.005)
 
 
+def test_of_two_that_spread_alike_it_is_what_drawn_studies_pass_by_welchs_test():
+    """Two values of three seeds: degrees of freedom are between 2 and 4, by how unlike their spreads seem."""
+    apart = detectable_difference(Precision(0.0, 1.0, 4, 2), 0.05)
+    drawn = numpy.random.default_rng(0).standard_normal((2, 100_000, 3)) * math.sqrt(3 / 2)
+    p = stats.ttest_ind(drawn[0] + apart, drawn[1], axis=1, equal_var=False).pvalue
+    assert (p < 0.05).mean() == pytest.approx(0.8, abs=0.01)
+    assert (
+        detectable_difference(Precision(0.0, 1.0, 4), 0.05)
+        < apart
+        < detectable_difference(Precision(0.0, 1.0, 2), 0.05)
+    )
+
+
 def test_few_images_that_differ_never_show_a_smaller_difference_than_p_lets_them():
     """At 5 %, 6 images have to differ: 2 of 2^6 is the first p below it."""
     tiny = Precision(1e-9, images=200, step=1.0)

@@ -57,7 +57,7 @@ class PlannedAxis:
     `cells` of the other axes that share no trained stage, and whether the values themselves share one.
 
     `units` is how many of what is compared have seeds of their own, each of which gives a degree of freedom less than
-    it has seeds. A report counts fewer where one of them seems to spread farther than another (Welch).
+    it has seeds. Where the file declares one spread for all (`pooled`), they are known together.
     """
 
     axis: str
@@ -66,6 +66,7 @@ class PlannedAxis:
     cells: float
     units: int
     shared: bool
+    pooled: bool = False
 
     def detectable(self, parts: ErrorParts, seeds: int, images: int) -> float:
         """The true difference that is found in 80 of 100 studies; infinite where none would be."""
@@ -75,6 +76,7 @@ class PlannedAxis:
             parts.images / times,
             parts.seeds / seeds + both,
             self.units * (seeds - 1),
+            1 if self.pooled else self.units,
             both,
             images,
             parts.step,
@@ -138,4 +140,4 @@ class Plan:
         units = len(set(design.configurations)) if pooled else min(strata)
         level = min(level for _, level in based)
         cells = 1.0 if design.paired else float(numpy.mean(strata)) / 2
-        return PlannedAxis(design.axis, len(based), level, cells, units, design.paired)
+        return PlannedAxis(design.axis, len(based), level, cells, units, design.paired, pooled)

@@ -35,14 +35,16 @@ from workbench.reports.bootstrap import Array
 
 POWER = 0.8
 MOST_FREEDOM = 1e6  # beyond that Student's t is normal
-QUANTILES = (numpy.arange(400) + 0.5) / 400  # equally likely, of what the error of seeds may seem to be
+QUANTILES = (numpy.arange(1000) + 0.5) / 1000  # equally likely, of what the error of seeds may seem to be
+MOST_UNITS = 20  # beyond that their degrees of freedom hardly seem fewer than they are
 ROUNDS = 30  # of an error that depends on the difference; each halves what is left, or more
 
 
 @dataclass(frozen=True)
 class Precision:
     """How precisely a difference is known: the variance that images and seeds give it. In that of the seeds is what
-    image and seed do together, `from_both`.
+    image and seed do together, `from_both`. It is the sum of that of `units` that have seeds of their own, as many of
+    the degrees of freedom each; where it is known already how they differ, it is one.
 
     `images` were asked about, and `step` is what one that differs adds, were all like it. `share` is what a value
     scores that is compared, `most` how far two can be apart.
@@ -51,6 +53,7 @@ class Precision:
     from_images: float
     from_seeds: float = 0.0
     seeds_freedom: float = math.inf
+    units: int = 1
     from_both: float = 0.0
     images: int = 0
     step: float = math.nan
@@ -84,13 +87,22 @@ def _reach(known: Precision, level: float) -> float:
     if known.from_seeds == 0:
         bound = float(special.stdtrit(images_freedom, 1 - level / 2))
         return known.error * _root(lambda apart: float(stats.nct.sf(bound, images_freedom, apart)), bound)
-    freedom = min(known.seeds_freedom, MOST_FREEDOM)
-    seeds = known.from_seeds * stats.chi2.ppf(QUANTILES, freedom) / freedom  # as they may seem to be
+    seeds, freedom = _as_it_may_seem(known)
     both = (known.from_images + seeds) ** 2 / (known.from_images**2 / images_freedom + seeds**2 / freedom)
     of_all = special.stdtrit(both, 1 - level / 2) * numpy.sqrt(known.from_images + seeds)
     of_seeds = special.stdtrit(freedom, 1 - level / 2) * numpy.sqrt(seeds)
     bounds: Array = numpy.maximum(of_all, of_seeds) / known.error
     return known.error * _root(lambda apart: float(special.ndtr(apart - bounds).mean()), float(bounds.max()))
+
+
+def _as_it_may_seem(known: Precision) -> tuple[Array, Array]:
+    """The variance from seeds as it may seem to be, and the degrees of freedom that it then has (Satterthwaite)."""
+    units = known.units if known.units <= MOST_UNITS else 1
+    own = min(known.seeds_freedom / units, MOST_FREEDOM)
+    seeming = known.from_seeds / units * stats.chi2.ppf(QUANTILES, own) / own
+    random = numpy.random.default_rng(3)
+    parts = numpy.stack([random.permutation(seeming) for _ in range(units)])  # [units, 1000]
+    return parts.sum(0), own * parts.sum(0) ** 2 / (parts**2).sum(0)
 
 
 def _root(power: Callable[[float], float], bound: float) -> float:

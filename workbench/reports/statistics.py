@@ -112,7 +112,12 @@ def estimate_of(
         p = 1.0 if estimate == 0 else max(p, 2.0 ** (1 - differing))
         p = max(p, 1 - LEVEL) if interval.low <= 0 <= interval.high else p  # the two never contradict each other
     precision = Precision(
-        float(numpy.var(over_images)), noise.variance, noise.freedom, noise.residual, sample.images, step
+        float(numpy.var(over_images)),
+        noise.variance,
+        noise.freedom,
+        from_both=noise.residual,
+        images=sample.images,
+        step=step,
     )
     return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls, precision)
 
