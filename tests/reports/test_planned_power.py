@@ -149,7 +149,7 @@ def test_the_fewest_seeds_find_the_difference_and_one_fewer_does_not():
     assert seeds is not None
     assert axis.detectable(parts, seeds, 500) <= 0.04 < axis.detectable(parts, seeds - 1, 500)
     assert axis.seeds_for(0.01, parts, 500) is None  # images alone allow no less
-    assert axis.seeds_for(0.04, parts, 2000) <= seeds
+    assert (axis.seeds_for(0.04, parts, 2000) or 101) <= seeds
     variance = detectable_difference(Precision(1e-4, 1e-3 / 4, 6, 2, 2e-4 / 4, 500), 0.05)
     assert axis.detectable(parts, 4, 500) == pytest.approx(variance)
 

@@ -12,8 +12,8 @@ out for each error that the seeds may seem to have, and averaged; with no other 
 distribution.
 
 The level is what p of this comparison may be at the most, were every other one of its family only luck
-(`comparisons.py`): its share of 5 %. Where others are real, or luck is common to them, p may be larger, so that what is
-said here is too large rather than too small.
+(`comparisons.py`): its share of 5 %. Where others are real, or luck is common to them, p may be larger, and a smaller
+difference is found.
 
 Near the ends of the scale hardly any image differs and errors seem small. There p is bounded by the number of images
 that differ (2 of 2^images), so a difference is found only where enough of them do; and a value that lies nearer to the
