@@ -1,4 +1,4 @@
-"""What would have been found: the noncentral t distribution where it is exact, else simulated studies; and words."""
+"""What would have been found: the noncentral t distribution where it is exact, else simulation, and words."""
 
 from __future__ import annotations
 
