@@ -12,6 +12,7 @@ from workbench.reports.contract_notes import trial_notes
 from workbench.reports.design import SEED
 from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
+from workbench.reports.flips import flip_cells, flip_columns, flip_notes, flips
 from workbench.reports.metric_format import MetricFormat, format_for
 from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
 from workbench.reports.power_notes import detectable_columns, detectable_notes
@@ -91,9 +92,11 @@ def axis_table(study: Study, axis: str) -> Table:
     effects = study.effects(axis)
     extra = [name for name in (*study.measures, GAIN) if name in study.samples and name != study.primary]
     means = {name: study.means(axis, name) for name in extra}
+    turned = flips(study, axis)
     rows = []
     for place, effect in enumerate(effects):
         row: dict[str, Any] = {axis: effect.value, study.primary: effect.mean, "difference": effect.difference}
+        row |= flip_cells(turned.get(effect.value))
         row |= {"p": effect.p, "own_spread_p": effect.own_spread_p, "verdict": effect.verdict}
         row |= {"detectable": None if math.isnan(effect.detectable) else effect.detectable}
         row |= {"trials": effect.trials, "seeds": effect.seeds}
@@ -105,6 +108,7 @@ def axis_table(study: Study, axis: str) -> Table:
         Column(axis, spoken(axis), show=str, numeric=False),
         Column(study.primary, primary.words, primary.unit, primary.interval),
         Column("difference", "difference", primary.difference_unit, primary.difference),
+        *flip_columns(turned.values()),
         *_p_columns(effects),
         Column("verdict", "verdict", numeric=False),
         *detectable_columns(effects, primary),
@@ -115,7 +119,7 @@ def axis_table(study: Study, axis: str) -> Table:
         *([Column(STALE, "out of date", show=f"{{}} {MARK}".format)] if study.stale else []),
     ]
     name = f"axis_{axis.replace('.', '_')}"
-    notes = [*axis_notes(study, axis, effects), *legend(study)]
+    notes = [*axis_notes(study, axis, effects), *flip_notes(turned.values()), *legend(study)]
     return Table(name, axis_caption(study, axis), columns, rows, notes)
 
 

@@ -1,0 +1,114 @@
+"""Which answers turn when a value takes the place of the baseline: from wrong to right, and from right to wrong.
+
+A difference of no points may be no change at all, or a hundred questions lost and a hundred others gained: of a
+quantized model the second says that it is another model. Both sides of a pair differ in the one value alone, and have
+the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy
+import pandas
+
+from workbench.reports.design import Cell, Design
+from workbench.reports.experiment_results import Study
+from workbench.reports.number_format import share
+from workbench.reports.table_formats import Column
+from workbench.storage.conditions import WITH_IMAGE
+
+RIGHT = 0.5  # a score from here on counts as right
+GAINED, LOST = "gained", "lost"
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Of the questions that both sides of a pair were asked, the shares that turned from wrong to right (`gained`) and
+    from right to wrong (`lost`): the mean over pairs. `questions` counts those of the pair with the fewest, `pairs`
+    the pairs."""
+
+    gained: float
+    lost: float
+    questions: int
+    pairs: int
+
+
+def flips(study: Study, axis: str) -> dict[str, Flips]:
+    """By value of the axis what turned against the baseline. Values that share no seed with it in any cell are not
+    there, and none is where the first metric is no share that single answers have."""
+    reading = next((each for each in study.readings if each.name == study.primary), None)
+    if reading is None or reading.metric is not None or not reading.share:
+        return {}
+    design, baseline = study.design(axis), study.baseline(axis)
+    higher = study.scale(study.primary).higher_is_better
+    right = cache(lambda place: _right(study.predictions[study.done[place].id], reading.column, higher))
+    others = [value for value in design.present if value != baseline and baseline in design.present]
+    found = {value: _of_value(design, value, baseline, right) for value in others}
+    return {value: each for value, each in found.items() if each is not None}
+
+
+def flip_cells(found: Flips | None) -> dict[str, Any]:
+    """What a row of an axis's table has of them."""
+    return {} if found is None else {GAINED: found.gained, LOST: found.lost}
+
+
+def flip_columns(found: Collection[Flips]) -> list[Column]:
+    """The columns of an axis's table; none where nothing is known of any value."""
+    return [Column(name, name, "%", share) for name in (GAINED, LOST)] if found else []
+
+
+def flip_notes(found: Collection[Flips]) -> list[str]:
+    """What the columns mean, for below the table."""
+    if not found:
+        return []
+    questions, pairs = (sorted({getattr(each, name) for each in found}) for name in ("questions", "pairs"))
+    return [
+        f"Gained, lost: of {_span(questions)} questions those that turned from wrong to right, and from right to"
+        f" wrong, against the trial that differs in this value alone ({_span(pairs)} of them)."
+    ]
+
+
+def _of_value(design: Design, value: str, baseline: str, right: Callable[[int], pandas.Series]) -> Flips | None:
+    """Averaged as differences are: every cell counts the same, every pair the same within it."""
+    by_cell = [
+        turned
+        for cell in sorted(design.cells_for(value, baseline))
+        if (turned := _of_cell(design, value, baseline, cell, right))
+    ]
+    if not by_cell:
+        return None
+    gained, lost = (
+        float(numpy.mean([numpy.mean([pair[side] for pair in pairs]) for pairs in by_cell])) for side in (0, 1)
+    )
+    asked = [pair[2] for pairs in by_cell for pair in pairs]
+    return Flips(gained, lost, min(asked), len(asked))
+
+
+def _of_cell(
+    design: Design, value: str, baseline: str, cell: Cell, right: Callable[[int], pandas.Series]
+) -> list[tuple[float, float, int]]:
+    """(gained, lost, questions) of each pair that was asked anything alike."""
+    found = []
+    for mine, theirs in design.pairs(value, baseline, [cell]):
+        both = pandas.concat([right(mine), right(theirs)], axis=1, join="inner").to_numpy(dtype=bool)  # [N,2]
+        if len(both):
+            now, before = both.T
+            found.append((float((now & ~before).mean()), float((before & ~now).mean()), len(both)))
+    return found
+
+
+def _right(frame: pandas.DataFrame, column: str, higher_is_better: bool) -> pandas.Series:
+    """Whether each question was answered rightly with its image, by the question's id; without those that have no
+    score."""
+    if column not in frame:
+        return pandas.Series(dtype=bool)
+    shown = frame.loc[(frame["condition"] == WITH_IMAGE) & frame[column].notna()].set_index("id")[column]
+    return shown >= RIGHT if higher_is_better else shown <= RIGHT
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,} to {numbers[-1]:,}"
