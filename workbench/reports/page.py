@@ -33,6 +33,7 @@ from workbench.reports.methods import methods
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.prior_notes import prior_sentences
+from workbench.reports.rank_table import rank_table
 from workbench.reports.seed_notes import covered
 from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
@@ -47,6 +48,7 @@ REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 # Tables and their headings.
 APART = {
     FINAL: "On the test split",
+    "ranks": "How sure the order is",
     "controls": "What the image is worth",
     "blind": "What seeing adds",
     "groups": "By group of questions",
@@ -78,7 +80,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    makes = (final_table, control_table, blind_table, group_table, outside_table)
+    makes = (final_table, rank_table, control_table, blind_table, group_table, outside_table)
     apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
