@@ -39,6 +39,7 @@ from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.table_formats import Table, write_tables
 from workbench.reports.tables import all_tables
+from workbench.reports.variance_table import variance_table
 from workbench.reports.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, SAME, UNCLEAR, WORSE
 from workbench.reports.wording import joined, spoken
 from workbench.storage.atomic import new_folder, write_text
@@ -49,6 +50,7 @@ REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 APART = {
     FINAL: "On the test split",
     "ranks": "How sure the order is",
+    "variance": "What makes scores differ",
     "controls": "What the image is worth",
     "blind": "What seeing adds",
     "groups": "By group of questions",
@@ -80,7 +82,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    makes = (final_table, rank_table, control_table, blind_table, group_table, outside_table)
+    makes = (final_table, rank_table, variance_table, control_table, blind_table, group_table, outside_table)
     apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)
