@@ -93,9 +93,9 @@ def test_the_last_question_is_asked_behind_the_given_turns(name):
     vision = model.see(images(2))
     asked = [[TALK, ALONE], QUESTIONS[1]]
     answered = collate(images(2), asked, history_trains=False)
-    answers, judged = generate_and_judge(model, vision, answered, 4)
-    assert answers == generate(model, vision, collate(images(2), asked, answered=False), 4)
-    assert len(judged) == int((answered.labels >= 0).sum())
+    judged = generate_and_judge(model, vision, answered, 4)
+    assert judged.answers == generate(model, vision, collate(images(2), asked, answered=False), 4)
+    assert len(judged.losses) == int((answered.labels >= 0).sum())
     first = [after for _, after in labelled(answered)][:2]
     tokenizer = model.language_model.tokenizer
     assert first == [*tokenizer.encode("blue"), tokenizer.end]

@@ -23,6 +23,7 @@ from workbench.evaluation import evaluate as evaluation
 from workbench.evaluation.evaluate import EvaluationResult, _mixed_batches, evaluate
 from workbench.evaluation.partners import shuffled
 from workbench.evaluation.training_split import TrainingSplit
+from workbench.model.generation import generate_and_judge
 from workbench.model.image_features import Features, encode_all, needed_by_evaluation
 from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
@@ -102,6 +103,21 @@ def test_every_loss_is_that_of_its_question_alone_under_every_condition(any_mode
         for control in ("shuffled", "other_answer"):
             loss = outcome.predictions[control][place].loss
             assert min(abs(loss - other) for other in alone.values()) < 2e-5
+
+
+def test_how_probable_an_answer_was_belongs_to_its_question_and_its_image(any_model):
+    dataset = Numbered(5)
+    outcome, _ = ask(any_model, dataset, batch=2)
+    collate = Collator(any_model.language_model.tokenizer, PROMPT, any_model.fusion.reads_text)
+    for prediction in outcome.predictions["image"]:
+        pixels = any_model.encoder.transform(dataset.image(prediction.example.image))[None]
+        batch = collate(pixels, [[prediction.example]])
+        [[alone]] = generate_and_judge(any_model, any_model.see(pixels), batch, 2).log_probabilities
+        assert prediction.log_probability == pytest.approx(alone, abs=2e-4)
+    told = {condition: [each.log_probability for each in found] for condition, found in outcome.predictions.items()}
+    assert len({round(each, 3) for each in told["image"]}) > 1
+    assert all(each < 0 for condition, found in told.items() if condition != "prior" for each in found)
+    assert all(math.isnan(each) for each in told["prior"])
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 64])

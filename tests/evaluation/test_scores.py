@@ -95,6 +95,15 @@ def test_a_metric_that_reads_the_loss_has_none_of_what_no_model_said():
     assert [(line["scores"], "counts" in line) for line in told] == [({"exact_match": 0.0}, False)] * 2
 
 
+def test_a_line_has_the_probability_of_its_answer_where_a_model_gave_it():
+    told = [Prediction(Example("0", "p", "?", ("a",)), "a", 0.5, each) for each in (-0.1234567, float("nan"))]
+    given = {"image": told[:1], "prior": told[1:]}
+    _, scores = summarize(given, {"right": Scored({"a": [1.0]}, True)})
+    first, second = lines_of(given, scores)
+    assert first["log_probability"] == -0.123457
+    assert "log_probability" not in second
+
+
 def test_each_group_has_its_own_mean_of_the_answers_with_the_image():
     flat, _ = summarize(predictions(["a", "b", "a", ""]), {"right": Scored(TABLE, True)})
     assert {name: value for name, value in flat.items() if ".group." in name} == pytest.approx(

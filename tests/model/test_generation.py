@@ -39,6 +39,24 @@ def answer_without_cache(model, pixels, example: Example, tokens: int) -> list[i
     return found
 
 
+def probability_without_cache(model, pixels, example: Example, tokens: int) -> tuple[int, float]:
+    """How many tokens the answer has with its end, and the log-probability of all, each from a whole reading."""
+    tokenizer = model.language_model.tokenizer
+    answer = answer_without_cache(model, pixels, example, tokens)
+    given = answer if len(answer) == tokens else [*answer, tokenizer.end]
+    collate = collator(model, "<image>{question}\n")
+    encoded = collate.encode(example.question, example.answers[0])
+    total = 0.0
+    for place, token in enumerate(given):
+        collate._encoded[example.question, example.answers[0]] = type(encoded)(
+            encoded.shared, encoded.prompt, (*given[:place], tokenizer.end)
+        )
+        batch = collate(pixels, [[example]])
+        logits = model.logits(batch)[0][int((batch.segments[0] >= 0).sum()) - 1]
+        total += float(logits.log_softmax(-1)[token])
+    return len(given), total
+
+
 def answers_without_cache(model, pixels, tokens: int) -> list[list[int]]:
     """The same for every question."""
     return [
@@ -91,9 +109,35 @@ def test_answers_do_not_see_the_right_ones_that_are_read_for_their_loss(fusion):
     collate = collator(model, "<image>{question}\n")
     vision = model.see(images(2))
     answered = collate(images(2), QUESTIONS)
-    answers, losses = generate_and_judge(model, vision, answered, max_new_tokens=5)
-    assert answers == generate(model, vision, collate(images(2), QUESTIONS, answered=False), max_new_tokens=5)
-    torch.testing.assert_close(losses, model.token_losses(vision, answered), rtol=1e-5, atol=1e-6)
+    judged = generate_and_judge(model, vision, answered, max_new_tokens=5)
+    assert judged.answers == generate(model, vision, collate(images(2), QUESTIONS, answered=False), max_new_tokens=5)
+    torch.testing.assert_close(judged.losses, model.token_losses(vision, answered), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_the_probability_of_an_answer_is_that_of_its_tokens_each_read_anew(fusion, decoder):
+    """With a token for the end that comes early in some answers, late in others, and not at all in others."""
+    model = loud_model(fusion, decoder)
+    pixels, steps = images(2), 6
+    batch = collator(model, "<image>{question}\n")(pixels, QUESTIONS)
+    whole = generate_and_judge(model, model.see(pixels), batch, steps)
+    flat = [answer for row in whole.answers for answer in row]
+    places = {token: [a.index(token) for a in flat if token in a] for answer in flat for token in answer}
+    model.language_model.tokenizer.end = max(
+        places, key=lambda token: len(set(places[token])) + (len(places[token]) < len(flat))
+    )
+    wanted = [
+        probability_without_cache(model, pixels[index : index + 1], example, steps)
+        for index, row in enumerate(QUESTIONS)
+        for example in row
+    ]
+    assert len({tokens for tokens, _ in wanted}) > 1
+    judged = generate_and_judge(model, model.see(pixels), batch, steps)
+    assert [len(row) for row in judged.log_probabilities] == [len(row) for row in judged.answers]
+    got = [each for row in judged.log_probabilities for each in row]
+    assert got == pytest.approx([total for _, total in wanted], rel=1e-4, abs=1e-5)
 
 
 @torch.no_grad()

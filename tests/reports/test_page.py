@@ -54,6 +54,10 @@ def test_the_page_has_all_its_parts(page: Page):
         "fusion: of these trained models, cross_attention answered better than concat_projection and gated",
         "not distinguishable",
         "All trials",
+        "How sure the order is",
+        "of the trained models, over the questions, and not of methods",
+        "What makes scores differ",
+        "nobody knows what seeds would change",
         "Answered right",
         "Answered wrong",
         "Where trials disagree",
@@ -76,7 +80,7 @@ def test_examples_carry_their_images(page: Page):
 def test_tables_and_plots_lie_beside_the_page(folder: Path):
     tables = {file.name for file in (folder / "report" / "tables").iterdir()}
     plots = {file.name for file in (folder / "report" / "plots").iterdir()}
-    assert {"trials.csv", "axis_fusion.md", "axis_quantizer.tex"} <= tables
+    assert {"trials.csv", "ranks.csv", "variance.tex", "axis_fusion.md", "axis_quantizer.tex"} <= tables
     assert {"pareto.png", "pareto.svg", "vqa_accuracy_by_encoder.png", "curves.svg", "groups.png"} <= plots
 
 

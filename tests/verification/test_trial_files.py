@@ -300,3 +300,11 @@ def test_many_disagreements_of_one_file_are_counted():
     assert shown[0] == "a, line 0: wrong"
     assert shown[-1] == "a: and 5 more"
     assert len(shown) == 21
+
+
+def test_how_probable_answers_were_is_listed_as_what_nobody_can_check_and_has_to_be_a_number(folder: Path):
+    change_lines(folder, lambda lines: [line.update(log_probability=-0.25) for line in lines[:7]])
+    told = [f"{each.what} ({each.count})" for each in checked(folder).unchecked]
+    assert "probabilities of answers (7)" in told
+    change_lines(folder, lambda lines: lines[0].update(log_probability="likely"))
+    assert "'log_probability' is 'likely'" in " ".join(str(each) for each in checked(folder).disagreements)

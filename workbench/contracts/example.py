@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,10 @@ class Prediction:
     """What a model answered. `loss` is the mean negative log-likelihood of the right answer, in nats a token.
 
     It is NaN where no model was asked (the control `prior`): a metric whose score is then NaN has none there.
+    `log_probability` is that of the given answer, all of its tokens and its end, in nats; NaN where nobody knows it.
     """
 
     example: Example
     answer: str
     loss: float
+    log_probability: float = math.nan

@@ -185,14 +185,14 @@ class _Asking:
         return self.predictor.model.see_tokens(tokens, views)
 
     def _ask(self, condition: str, vision: Any, examples: list[list[Example]], batch: Batch) -> None:
-        """The generated answer and the loss of the right answer for each example."""
+        """The generated answer, how probable it was, and the loss of the right answer for each example."""
         settings = self.predictor.settings
-        ids, losses = generate_and_judge(self.predictor.model, vision, batch, settings.max_new_tokens)
+        judged = generate_and_judge(self.predictor.model, vision, batch, settings.max_new_tokens)
         flat = [example for questions in examples for example in questions]
-        of_each = _example_losses(losses, batch.labels, batch.segments)
-        self._keep(
-            condition, (Prediction(*each) for each in zip(flat, self.predictor.words(ids), of_each, strict=True))
-        )
+        losses = _example_losses(judged.losses, batch.labels, batch.segments)
+        likely = [each for questions in judged.log_probabilities for each in questions]
+        given = zip(flat, self.predictor.words(judged.answers), losses, likely, strict=True)
+        self._keep(condition, (Prediction(*each) for each in given))
 
     def _keep(self, condition: str, predictions: Iterable[Prediction]) -> None:
         self.found[condition] |= {each.example.id: each for each in predictions}

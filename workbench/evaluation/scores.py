@@ -111,11 +111,18 @@ def lines_of(
                     "answers": list(example.answers),
                     "answer": prediction.answer,
                     "loss": round(prediction.loss, 6),
+                    **_likely(prediction),
                     "scores": {name: value for name, value in scores.items() if not isnan(value)},
                     **({"counts": counts} if counts else {}),
                 }
             )
     return lines
+
+
+def _likely(prediction: Prediction) -> dict[str, float]:
+    """How probable the given answer was; nothing where no model gave it."""
+    likely = prediction.log_probability
+    return {} if isnan(likely) else {"log_probability": round(likely, 6)}
 
 
 def _joined(name: str, detail: str) -> str:

@@ -37,26 +37,38 @@ def generate(
 def stream(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int) -> Iterator[int]:
     """The greedy answer to the one question of a batch, each token as soon as it is known, without the end token."""
     hidden, conversation = model.read(vision, batch, room=max_new_tokens)
-    for _, _, ids in _steps(model, hidden, conversation, batch, max_new_tokens):
+    for _, _, ids, _ in _steps(model, hidden, conversation, batch, max_new_tokens):
         token = int(ids[0, 0])
         if token == model.language_model.tokenizer.end:
             return
         yield token
 
 
-@torch.no_grad()
-def generate_and_judge(
-    model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int
-) -> tuple[list[list[list[int]]], Tensor]:
-    """Greedy answers as `generate` gives them, and the loss of each token of the right ones [answer tokens].
+@dataclass(frozen=True)
+class Judged:
+    """Greedy answers as token ids, and the log-probability that the model gives to exactly each, in nats, its end
+    included (one that is cut off has none): both as [row][question]. `losses` are those of each token of the right
+    answers [answer tokens]."""
 
-    batch: prompts with their right answers. Both come from one reading: what is generated cannot see the right
+    answers: list[list[list[int]]]
+    log_probabilities: list[list[float]]
+    losses: Tensor
+
+
+@torch.no_grad()
+def generate_and_judge(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int) -> Judged:
+    """Greedy answers as `generate` gives them, how probable each was, and the loss of the right ones.
+
+    batch: prompts with their right answers. All comes from one reading: what is generated cannot see the right
     answers, which are forgotten before the first token.
     """
     hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
     losses = model.losses_of(hidden, batch)
     conversation.forget(~batch.prompt)
-    return _answers(model, hidden, conversation, batch, max_new_tokens), losses
+    likely = torch.zeros(len(batch.ids), _most_questions(batch), max_new_tokens, device=batch.ids.device)
+    answers = _answers(model, hidden, conversation, batch, max_new_tokens, likely=likely)
+    totals = likely.sum(-1).tolist()
+    return Judged(answers, [row[: len(given)] for row, given in zip(totals, answers, strict=True)], losses)
 
 
 @torch.no_grad()
@@ -74,13 +86,17 @@ def _answers(
     max_new_tokens: int,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
+    likely: Tensor | None = None,
 ) -> list[list[list[int]]]:
-    """The tokens of all steps, as [row][question]."""
+    """The tokens of all steps, as [row][question]. Their log-probabilities go into `likely` [R,Q,steps] of zeros."""
     end = model.language_model.tokenizer.end
     last, there = _ends(batch)  # [R,Q]
     chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
     steps = _steps(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
-    for step, (rows, numbers, ids) in enumerate(steps):
+    for step, (rows, numbers, ids, logits) in enumerate(steps):
+        if likely is not None:
+            ended = (chosen[rows, numbers, :step] == end).any(-1)
+            likely[rows, numbers, step] = _log_probabilities(logits, ids).masked_fill(ended, 0)
         chosen[rows, numbers, step] = ids
     counts = there.sum(1).tolist()
     return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
@@ -94,10 +110,11 @@ def _steps(
     max_new_tokens: int,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Token by token until every question is answered; rows whose questions all are drop out.
 
-    Each step gives the rows that are left [R',1], and for each the numbers of its questions and their tokens [R',Q'].
+    Each step gives the rows that are left [R',1], for each the numbers of its questions and their tokens [R',Q'], and
+    the logits [R',Q',V] that these were chosen by.
     """
     end = model.language_model.tokenizer.end
     last, there = _ends(batch)  # [R,Q]
@@ -106,7 +123,7 @@ def _steps(
     for step in range(max_new_tokens):
         logits = model.language_model.head(hidden).float()
         ids = _choose(logits, temperature, generator).masked_fill(questions.closed, end)  # [R',Q']
-        yield questions.rows, questions.numbers, ids
+        yield questions.rows, questions.numbers, ids, logits
         if step + 1 == max_new_tokens:
             break
         if not torch.equal(ended := ids == end, questions.closed):
@@ -170,6 +187,11 @@ def _choose(logits: Tensor, temperature: float, generator: torch.Generator | Non
         return logits.argmax(-1)
     probabilities = torch.softmax(logits / temperature, dim=-1)
     return torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
+
+
+def _log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
+    """logits [R,Q,V], ids [R,Q] -> [R,Q], in nats."""
+    return logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)
 
 
 def _until(ids: list[int], end: int) -> list[int]:

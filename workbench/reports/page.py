@@ -20,6 +20,7 @@ from workbench.registry import Registry
 from workbench.reports import contract_notes
 from workbench.reports.answer import answer, progress
 from workbench.reports.blind_training import blind_table
+from workbench.reports.calibration_table import calibration_table
 from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
@@ -51,6 +52,7 @@ APART = {
     FINAL: "On the test split",
     "ranks": "How sure the order is",
     "variance": "What makes scores differ",
+    "calibration": "Does it know when it is right",
     "controls": "What the image is worth",
     "blind": "What seeing adds",
     "groups": "By group of questions",
@@ -82,7 +84,16 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
     The report folder is replaced as a whole, so that a reader never sees half of a new one.
     """
-    makes = (final_table, rank_table, variance_table, control_table, blind_table, group_table, outside_table)
+    makes = (
+        final_table,
+        rank_table,
+        variance_table,
+        calibration_table,
+        control_table,
+        blind_table,
+        group_table,
+        outside_table,
+    )
     apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
     page = render(study, tables, plots, registry)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CONTRACTS = "contracts"  # in a record's provenance: of plugins, the rules they break, or why that is not known
 DONE, FAILED = "done", "failed"
 FILES = "files"  # in a record's provenance: [bytes, SHA-256] of the files beside it, by name
+LIKELY = "log_probability"  # in a line of predictions.jsonl: of the given answer, where a model gave it
 SCORE, COUNTS = "score.", "counts."  # columns of `read_predictions` with a metric's score, its counts, begin with this
 
 

@@ -15,6 +15,7 @@ from workbench.contracts.example import Example, Prediction, Turn
 from workbench.storage.conditions import OUTSIDE
 from workbench.storage.hashing import canonical
 from workbench.storage.older_records import predictions_of
+from workbench.storage.records import LIKELY
 from workbench.verification.outcome import Disagreement
 
 TEXTS = ("condition", "id", "image", "group", "question")  # fields of every line
@@ -39,12 +40,13 @@ class PredictionLine:
         return f"line {self.number}"
 
     def prediction(self) -> Prediction:
-        """What a metric is given: the question with its right answers, the answer, and its loss as it was kept."""
+        """What a metric is given: the question with its right answers, the answer, and what of it was kept."""
         line = self.content
         history = tuple(Turn(*turn) for turn in line.get("history", ()))
         more, answers = tuple(line.get("more_images", ())), tuple(line["answers"])
         example = Example(line["id"], line["image"], line["question"], answers, line["group"], history, more)
-        return Prediction(example, line["answer"], math.nan if line["loss"] is None else line["loss"])
+        loss = math.nan if line["loss"] is None else line["loss"]
+        return Prediction(example, line["answer"], loss, line.get(LIKELY, math.nan))
 
 
 Lines = Mapping[str, Sequence[PredictionLine]]
@@ -86,6 +88,7 @@ def _prediction(content: Any) -> dict[str, Any]:
     wanted: dict[str, Any] = dict.fromkeys(TEXTS, str)
     if line.get("condition") != OUTSIDE:
         wanted |= {"answer": str, "answers": list, "scores": dict, "loss": int | float | None}
+        wanted |= {LIKELY: int | float} if LIKELY in line else {}
     for field, form in wanted.items():
         if field not in line:
             raise ValueError(f"'{field}' is missing")

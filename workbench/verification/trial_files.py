@@ -10,7 +10,7 @@ from workbench.registry import Registry
 from workbench.storage.checksums import is_sealed
 from workbench.storage.conditions import GAIN, OUTSIDE, PRIOR
 from workbench.storage.hashing import digest
-from workbench.storage.records import DONE, FILES, Record, altered_files, read_record
+from workbench.storage.records import DONE, FILES, LIKELY, Record, altered_files, read_record
 from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, read_json
 from workbench.verification.asked_controls import LeftOut, control_faults, controls_of
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
@@ -104,6 +104,9 @@ def _told(
     yield from check_scales(record, rescored, record_name)
     yield from check_outside(record, lines, rescored, files)
     yield Unchecked("losses of answers", "only the model can tell", _losses(lines))
+    likely = sum(LIKELY in line.content for each in lines.values() for line in each)
+    if likely:
+        yield Unchecked("probabilities of answers", "only the model can tell", likely)
     if lines.get(PRIOR):
         yield Unchecked("answers of the prior", "only the training split can tell", len(lines[PRIOR]))
     if rescored.metrics and not rescored.numbers:
