@@ -62,7 +62,7 @@ def test_an_axis_is_held_against_what_it_does_with_the_seed():
 
 def test_a_true_zero_is_seldom_more_than_luck_though_some_trials_share_their_training():
     """Of two values of `b` the one is made of the other's trained model, so that `a` has all the luck, `b` hardly any:
-    one yardstick for both would call a third of what `a` does real."""
+    one yardstick for both would call `a` real in 23 %."""
     random = numpy.random.default_rng(3)
     above = {"a": 0, "b": 0}
     for _ in range(400):
