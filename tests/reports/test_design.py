@@ -26,4 +26,4 @@ def test_an_unbalanced_design_compares_only_the_cells_that_all_values_have():
 def test_every_cell_counts_the_same_however_many_seeds_it_has():
     axes = pandas.concat([grid(["base"], 1, seeds=3), pandas.DataFrame([{"axis": "base", "other": "1", "seed": "0"}])])
     design = Design(axes.reset_index(drop=True), "axis", ["base"])
-    assert design.weights("base", design.cells).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert design.weights("base", design.all_cells).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])

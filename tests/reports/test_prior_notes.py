@@ -85,7 +85,7 @@ def test_a_gain_of_a_group_is_paired_over_its_own_questions(tmp_path):
         "shape": pytest.approx(0.9 - 1 / 3, abs=1e-3),
         "yes/no": 0.0,
     }
-    assert gains["yes/no"].low == gains["yes/no"].high == 0.0, "the same answers, question by question"
+    assert -gains["yes/no"].low == gains["yes/no"].high < 0.07, "the same answers, on 60 images"
     spread = numpy.sqrt(0.54 / 60)  # of differences of +1 (44 of 60), 0 and -1 (2 of 60)
     assert gains["color"].high - gains["color"].low == pytest.approx(3.92 * spread, rel=0.4)
 
