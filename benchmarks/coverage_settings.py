@@ -76,6 +76,9 @@ def _other_spreads() -> Iterable[Setting]:
             yield Setting(f"{of}, {shape}, sd 2.8", values=values, seeds=seeds, spread=2.8, shape=shape)
         unequal = (0.2, 2.0)
         yield Setting(f"{of}, sd 0.6 and 6", values=values, seeds=seeds, spread=3.0, spreads=(*unequal, *unequal))
+    for seeds in (3, 5):
+        name = f"4 values, {seeds} seeds, half bad, sd 5, 1000 images"
+        yield Setting(name, seeds=seeds, spread=5.0, shape="half bad", images=1000)
     yield Setting("4 values, 3 seeds, sd 5", spread=5.0)
     yield Setting("4 values, 3 seeds, sd 0", spread=0.0)
     yield Setting("4 values, 3 seeds, one value sd 5, others 0.5", spread=0.5, spreads=(1.0, 10.0))
