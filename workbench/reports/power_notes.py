@@ -30,7 +30,7 @@ def detectable_notes(effects: Sequence[Effect]) -> list[str]:
     if of_models:
         which = f" of {', '.join(each.value for each in of_models)}" if of_methods else ""
         told.append(
-            f"'{HEADING}'{which}: that much between these trained models is told by {OFTEN} choices of as many images."
+            f"'{HEADING}'{which}: that much between these trained models is told {OFTEN} choices of as many images."
             " How far another seed would move them is not in it."
         )
     return told
