@@ -68,3 +68,14 @@ def test_trials_of_another_version_of_the_file_are_no_seeds(tmp_path: Path):
     folder = with_spread(write_results(tmp_path, images=20, axes=AXES), "pilot")
     with pytest.raises(ResultsError, match="from two seeds or more"):
         read_study(folder, resamples=20)
+
+
+def test_results_whose_metric_is_on_another_scale_give_no_spread(tmp_path: Path):
+    other = write_results(tmp_path, images=6, axes=AXES, seeds=(0, 1)).rename(tmp_path / "other")
+    for file in other.glob("trials/*/record.json"):
+        record = json.loads(file.read_text())
+        record["scales"]["vqa_accuracy"]["percent"] = False
+        file.write_text(json.dumps(record))
+    folder = with_spread(write_results(tmp_path, images=6, axes=AXES), "other")
+    with pytest.raises(ResultsError, match="is no share in .*other, and a share here"):
+        read_study(folder, resamples=20)

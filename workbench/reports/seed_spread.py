@@ -20,8 +20,8 @@ def seed_spread(summary: Summary, records: Sequence[Record], results_folder: Pat
     given, metric = summary.statistics.get("seed_spread"), summary.metrics[0]
     if given is None:
         return None
+    percent = _is_share(records, metric)
     if not isinstance(given, str):
-        percent = any(record.scales.get(metric, {}).get("percent", False) for record in records)
         return Spread(float(given) / (100 if percent else 1))
     folder = results_folder.parent / given
     if not folder.is_dir():
@@ -30,7 +30,13 @@ def seed_spread(summary: Summary, records: Sequence[Record], results_folder: Pat
             f" {results_folder}, a path, or a number"
         )
     scores: dict[str, list[float]] = {}
-    for record in read_records(folder):
+    borrowed = read_records(folder)
+    if records and borrowed and _is_share(borrowed, metric) != percent:
+        raise ResultsError(
+            f"'seed_spread: {given}': '{metric}' is {'no' if percent else 'a'} share in {folder}, and"
+            f" {'a' if percent else 'no'} share here. Give results with the same metric, or a number"
+        )
+    for record in borrowed:
         if record.status == DONE and not math.isnan(record.metrics.get(metric, math.nan)):
             configuration = digest({**record.spec, SEED: None})  # labels alone may be those of another file, or split
             scores.setdefault(configuration, []).append(record.metrics[metric])
@@ -41,3 +47,7 @@ def seed_spread(summary: Summary, records: Sequence[Record], results_folder: Pat
             " that have, or a number"
         )
     return found
+
+
+def _is_share(records: Sequence[Record], metric: str) -> bool:
+    return any(record.scales.get(metric, {}).get("percent", False) for record in records)
