@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-from PIL import Image
 
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
 from workbench.data.image_views import distinct
+from workbench.data.wrapped_dataset import WrappedDataset
 from workbench.errors import UserError
 
 THREADS = 8  # looking at files is waiting for the disk
 SHOWN = 3  # images that a message names
 
 
-class WithoutBrokenImages(Dataset):
+class WithoutBrokenImages(WrappedDataset):
     """A dataset without the examples of which an image cannot be shown.
 
     Which images those are depends on the dataset alone, so every trial leaves out the same ones. When they are more
@@ -26,7 +24,7 @@ class WithoutBrokenImages(Dataset):
     """
 
     def __init__(self, dataset: Dataset):
-        self.dataset = dataset
+        super().__init__(dataset)
         self._faults: dict[str, str | None] = {}  # by image
         self._whole: dict[tuple[str, str], Sequence[Example]] = {}
         self._skipped: dict[tuple[str, str], dict[str, str]] = {}
@@ -46,31 +44,6 @@ class WithoutBrokenImages(Dataset):
         """The images that are left out, and why."""
         self.examples(split, task)
         return {**self.dataset.skipped(split, task), **self._skipped[split, task]}
-
-    def splits(self) -> Sequence[str]:
-        """All of them, also those of which nothing is left."""
-        return self.dataset.splits()
-
-    def tasks(self) -> Sequence[str]:
-        """All of them, also those of which nothing is left."""
-        return self.dataset.tasks()
-
-    def image(self, key: str) -> Image.Image:
-        """The image of that key; of one that is left out the dataset says what is wrong with it."""
-        return self.dataset.image(key)
-
-    def augment(self, image: Image.Image, random: random.Random) -> Image.Image:
-        """A changed copy, drawn by the dataset itself from the given random numbers."""
-        return self.dataset.augment(image, random)
-
-    @property
-    def augments(self) -> bool:
-        """Whether the dataset changes images for training; to leave some out changes nothing about that."""
-        return self.dataset.augments
-
-    def fingerprint(self) -> str:
-        """The dataset's, which changes when files come or go."""
-        return self.dataset.fingerprint()
 
     def _broken(self, split: str, task: str, keys: Sequence[str]) -> dict[str, str]:
         new = [key for key in keys if key not in self._faults]

@@ -13,18 +13,16 @@ about together stay together.
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from PIL import Image
-
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
 from workbench.data.image_views import Keys
+from workbench.data.wrapped_dataset import WrappedDataset
 from workbench.storage.splits import HELD_OUT, TRAIN
 
 LEAST = 2  # sets of images that are held out whatever the share: one alone cannot be evaluated
@@ -60,12 +58,12 @@ class HeldOutImages:
         return drawn | own
 
 
-class WithHeldOut(Dataset):
+class WithHeldOut(WrappedDataset):
     """A dataset that has the split `held_out`. One that has such a split of its own keeps that, and no image of it
     trains; one without training images has none."""
 
     def __init__(self, dataset: Dataset, held_out: HeldOutImages):
-        self.dataset = dataset
+        super().__init__(dataset)
         self.held_out = held_out
         self.has_own = HELD_OUT in dataset.splits()
         self._known: dict[tuple[str, str], Sequence[Example]] = {}
@@ -87,14 +85,6 @@ class WithHeldOut(Dataset):
         own = tuple(self.dataset.splits())
         return (*own, HELD_OUT) if TRAIN in own and not self.has_own else own
 
-    def tasks(self) -> Sequence[str]:
-        """Those of the dataset: every task has its held-out examples."""
-        return self.dataset.tasks()
-
-    def image(self, key: str) -> Image.Image:
-        """The image of that key; to be held out changes nothing about it."""
-        return self.dataset.image(key)
-
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
         """The images that were left out of that split, each where it would have been."""
         takes = split == HELD_OUT and not self.has_own
@@ -102,19 +92,6 @@ class WithHeldOut(Dataset):
             return self.dataset.skipped(split, task)
         skipped = self.dataset.skipped(TRAIN, task)
         return {key: why for key, why in skipped.items() if (_draw(self.name(key)) < self.held_out.share) == takes}
-
-    def augment(self, image: Image.Image, random: random.Random) -> Image.Image:
-        """A changed copy, drawn by the dataset itself from the given random numbers."""
-        return self.dataset.augment(image, random)
-
-    @property
-    def augments(self) -> bool:
-        """Whether the dataset changes images for training; nobody does so with those that are held out."""
-        return self.dataset.augments
-
-    def fingerprint(self) -> str:
-        """The dataset's: which images are held out of it stands in the settings of a trial."""
-        return self.dataset.fingerprint()
 
     @cached_property
     def sets(self) -> frozenset[Keys]:

@@ -52,8 +52,8 @@ class Comparison:
 
     `same_answers`: to every question, trial by trial. `seeds` counts those compared, of the configuration with the
     fewest; `fewer`, whether trials were left out for a seed that the other value has not; `level` is what p may be
-    before it is corrected, were all else only luck. `own_spread_p` is what p were
-    without the declaration that all have an equal spread.
+    before it is corrected, were all else only luck. `own_spread_p` is what p were without the declaration that all have
+    an equal spread.
     """
 
     estimate: Estimate

@@ -33,8 +33,7 @@ class Design:
     @cached_property
     def others(self) -> list[Cell]:
         """The cell of each trial: its labels on all axes but this one and the seed."""
-        columns = [name for name in self.axes.columns if name not in (self.axis, SEED)]
-        return [tuple(row) for row in self.axes[columns].astype(str).to_numpy()] if columns else [()] * len(self.axes)
+        return self._labels_on(self._other_axes)
 
     @cached_property
     def groups(self) -> list[Cell]:
@@ -44,8 +43,7 @@ class Design:
     @cached_property
     def configurations(self) -> list[Cell]:
         """The labels of each trial on all axes but the seed, in the order of the axes."""
-        columns = [name for name in self.axes.columns if name != SEED]
-        return [tuple(row) for row in self.axes[columns].astype(str).to_numpy()] if columns else [()] * len(self.axes)
+        return self._labels_on([name for name in self.axes.columns if name != SEED])
 
     @cached_property
     def strata(self) -> list[Hashable]:
@@ -84,8 +82,7 @@ class Design:
     def cells(self) -> set[Cell]:
         """The cells that every present value was tried in: a fair comparison goes over these. Where some have two seeds
         to compare it goes over those alone, since of one seed nobody knows how much is luck."""
-        shared = set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
-        return self._with_seeds(shared, self.present)
+        return self._with_seeds(self._shared_cells, self.present)
 
     def cells_of(self, label: str) -> set[Cell]:
         """The cells in which that value was tried."""
@@ -98,13 +95,12 @@ class Design:
     @property
     def all_of_one_seed(self) -> bool:
         """Whether cells were left out that every value was tried in, with one seed."""
-        shared = set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
-        return len(self.cells) < len(shared)
+        return len(self.cells) < len(self._shared_cells)
 
     def cells_with(self, other: str, labels: Sequence[str], values: Sequence[str]) -> list[tuple[Cell, ...]]:
         """The cells to compare these labels over at each of `values` of another axis: tuples of cells, one for each,
         that are alike in all else."""
-        place = [name for name in self.axes.columns if name not in (self.axis, SEED)].index(other)
+        place = self._other_axes.index(other)
         cells = set.intersection(*(self.cells_of(label) for label in labels))
         rests = [{cell[:place] + cell[place + 1 :] for cell in cells if cell[place] == value} for value in values]
         alike = sorted(set.intersection(*rests))
@@ -156,6 +152,20 @@ class Design:
             mine, theirs = self.seeds_of[label, *cell], self.seeds_of[baseline, *cell]
             found += [(mine[seed][0], theirs[seed][0]) for seed in mine if seed in theirs]
         return found
+
+    @property
+    def _other_axes(self) -> list[str]:
+        return [name for name in self.axes.columns if name not in (self.axis, SEED)]
+
+    def _labels_on(self, columns: Sequence[str]) -> list[Cell]:
+        if not columns:
+            return [()] * len(self.axes)
+        return [tuple(row) for row in self.axes[list(columns)].astype(str).to_numpy()]
+
+    @cached_property
+    def _shared_cells(self) -> set[Cell]:
+        """Those in which every present value was tried."""
+        return set.intersection(*(self.cells_of(label) for label in self.present)) if self.present else set()
 
     @cached_property
     def _stratum_of(self) -> dict[Cell, Hashable]:

@@ -22,7 +22,7 @@ import numpy
 from scipy import special
 
 from workbench.reports.bootstrap import Array
-from workbench.reports.statistics import Estimate, weighted_holm
+from workbench.reports.statistics import Estimate, joint_deviations, weighted_holm
 
 FEW, DRAWS = 4_000, 20_000
 NEAR = (0.01, 0.15)  # where a corrected p decides, or nearly: it is worked out from more draws
@@ -66,10 +66,8 @@ def _by_luck(found: Sequence[Estimate], draws: int) -> Array:
 
 
 def _correlations(found: Sequence[Estimate]) -> Array:
-    over_images = numpy.stack([each.over_images - each.over_images.mean() for each in found])  # [M,B]
-    units = list(dict.fromkeys(unit for each in found for unit in each.pulls))
-    pulls = numpy.array([[each.pulls.get(unit, 0.0) for unit in units] for each in found]).reshape(len(found), -1)
-    together = over_images @ over_images.T / over_images.shape[1] + pulls @ pulls.T
+    deviations = joint_deviations(found)
+    together = deviations @ deviations.T
     errors = numpy.sqrt(numpy.diag(together))
     return together / numpy.outer(errors, errors)
 

@@ -16,8 +16,9 @@ from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.key_figures import best_trial
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.metric_samples import Reading, control_samples
-from workbench.reports.statistics import Interval, Sample, estimate_of
+from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.tables import format_of
+from workbench.reports.visual_gains import gain_sample
 from workbench.reports.wording import joined
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
 from workbench.storage.records import SCORE, Record
@@ -67,16 +68,7 @@ def _gain(reading: Reading, frame: pandas.DataFrame, seed: str, resamples: int, 
     pair = control_samples(reading, [frame], [seed], resamples, [PRIOR]).get(PRIOR)
     if pair is None:
         return None
-    own, prior = pair
-    least, most = own.limits
-    difference = Sample(
-        sign * (own.estimates - prior.estimates),
-        sign * (own.replicates - prior.replicates),
-        own.seeds,
-        own.images,
-        (least - most, most - least),
-    )
-    return estimate_of(difference, numpy.ones(1), [0]).interval
+    return estimate_of(gain_sample(sign, *pair), numpy.ones(1), [0]).interval
 
 
 def _no_better(same: Mapping[str, Interval], groups: int, who: str, form: MetricFormat) -> str:

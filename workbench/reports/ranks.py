@@ -20,7 +20,7 @@ import numpy
 from scipy import stats
 
 from workbench.reports.bootstrap import Array
-from workbench.reports.statistics import LEVEL, Estimate, Interval
+from workbench.reports.statistics import LEVEL, Estimate, Interval, joint_deviations
 
 DRAWS = 20_000
 MOST = 10_000_000  # draws times values
@@ -67,11 +67,7 @@ def _drawn(differences: Sequence[Estimate]) -> Array:
 
 def _root(differences: Sequence[Estimate]) -> Array:
     """[V,V] that gives independent noise the covariance of the differences."""
-    over_images = numpy.stack([each.over_images - each.over_images.mean() for each in differences])  # [V,B]
-    units = list(dict.fromkeys(unit for each in differences for unit in each.pulls))
-    pulls = numpy.array([[each.pulls.get(unit, 0.0) for unit in units] for each in differences])  # [V,U]
-    deviations = numpy.concatenate([over_images / math.sqrt(over_images.shape[1]), pulls], axis=1)
-    left, spread, _ = numpy.linalg.svd(deviations, full_matrices=False)
+    left, spread, _ = numpy.linalg.svd(joint_deviations(differences), full_matrices=False)
     root = (left * spread).T
     return numpy.concatenate([root, numpy.zeros((len(differences) - len(root), len(differences)))])
 

@@ -122,6 +122,15 @@ def estimate_of(
     return Estimate(interval, errors[0][0], min(p, 1.0), freedom, noise.known, over_images, pulls, precision)
 
 
+def joint_deviations(found: Sequence[Estimate]) -> Array:
+    """[M,B+U]: the deviations of each estimate over resamples and by units of luck, whose products add up to what the
+    estimates have in common of their variances."""
+    over_images = numpy.stack([each.over_images - each.over_images.mean() for each in found])  # [M,B]
+    units = list(dict.fromkeys(unit for each in found for unit in each.pulls))
+    pulls = numpy.array([[each.pulls.get(unit, 0.0) for unit in units] for each in found]).reshape(len(found), -1)
+    return numpy.concatenate([over_images / math.sqrt(over_images.shape[1]), pulls], axis=1)
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """p values corrected for being several (Holm 1979). NaN stays NaN and does not count as a comparison."""
     return weighted_holm(values, [1.0] * len(values))

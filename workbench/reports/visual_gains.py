@@ -80,19 +80,20 @@ def gain_samples(study: Study, frames: Sequence[pandas.DataFrame], resamples: in
     sign = 1 if study.scale(study.primary).higher_is_better else -1
     seeds = study.samples[study.primary].seeds
     pairs = control_samples(reading, frames, seeds, resamples)
-    gains = {control: _difference(sign, *pair) for control, pair in pairs.items()}
+    gains = {control: gain_sample(sign, *pair) for control, pair in pairs.items()}
     earlier = [pair for control, pair in pairs.items() if control in EARLIER]
     if earlier:
         best = numpy.fmax if sign > 0 else numpy.fmin
         shown = earlier[0][0]
         better = _combined([control for _, control in earlier], best.reduce)
-        gains[BETTER_OF_TWO] = _difference(sign, shown, better)
+        gains[BETTER_OF_TWO] = gain_sample(sign, shown, better)
     told = {f"{GAIN}.{control}": gain for control, gain in gains.items() if control != BETTER_OF_TWO}
     own = _of_each([gains.get(gain_against(record) or "") for record in study.done])
     return {**told, **({GAIN: own} if own else {})}
 
 
-def _difference(sign: int, shown: Sample, control: Sample) -> Sample:
+def gain_sample(sign: int, shown: Sample, control: Sample) -> Sample:
+    """What scores are with the image less what they are under a control; `sign` is -1 where less is better."""
     least, most = shown.limits
     return Sample(
         sign * (shown.estimates - control.estimates),
