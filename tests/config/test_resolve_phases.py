@@ -93,6 +93,25 @@ BROKEN_PHASES = {
         "base.phases.tune",
         "'patience' needs 'validate_every': the steps between validations",
     ),
+    "metrics without a validation": (
+        LAST,
+        LAST.replace("tune", "tune #!") + "\n      validate_with: [right]",
+        "base.phases.tune",
+        "'validate_with' needs a validation: write 'held_out: 0.1' or another share",
+    ),
+    "a validation with a metric that the experiment has not": (
+        LAST,
+        LAST + "\n      held_out: 0.1\n      validate_with: [rigth] #!",
+        "base.phases.tune.validate_with",
+        "the experiment has no metric 'rigth'. Did you mean 'right'? Its metrics: right",
+    ),
+    "answers of a contrast": (
+        "train: [encoder, fusion]\n      epochs: 2",
+        "train: [encoder]\n      epochs: 2\n      objective: contrastive\n      held_out: 0.1\n"
+        "      validate_with: [right]",
+        "base.phases.tune",
+        "leave out 'validate_with'",
+    ),
     "the best of none": (
         LAST,
         LAST.replace("tune", "tune #!") + "\n      held_out: 0.1\n      finish_with: best",

@@ -27,7 +27,7 @@ from workbench.evaluation.out_of_distribution import (
     out_of_distribution_scores,
     outside_images,
 )
-from workbench.evaluation.scores import score
+from workbench.evaluation.scored import score
 from workbench.inference.load_trial import load_trial
 from workbench.model.predictor import Predictor
 from workbench.reports.bootstrap import image_draws

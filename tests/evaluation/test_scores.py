@@ -9,7 +9,8 @@ from tests.small import small_registry
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import Metric
 from workbench.errors import UserError
-from workbench.evaluation.scores import lines_of, score, summarize
+from workbench.evaluation.scored import score
+from workbench.evaluation.scores import lines_of, summarize
 
 CONDITIONS = ("image", "no_image", "shuffled")
 

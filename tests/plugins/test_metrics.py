@@ -15,7 +15,7 @@ from tests.tiny import builtin_registry
 from workbench.contracts.example import Example, Prediction
 from workbench.contracts.metric import Metric
 from workbench.errors import UserError
-from workbench.evaluation.scores import score
+from workbench.evaluation.scored import score
 
 normalise = import_module("workbench.plugins.metrics.vqa_accuracy").normalise
 

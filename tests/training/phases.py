@@ -14,6 +14,7 @@ from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.training.curve import Step
+from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import Trained, train
 from workbench.training.objectives import TrainingData
 
@@ -47,10 +48,15 @@ def data_for(model: VisionLanguageModel, dataset: Any = None) -> TrainingData:
 
 
 def trained(
-    model: VisionLanguageModel, seed: int = 0, adapted: list[nn.Parameter] | None = None, **settings: Any
+    model: VisionLanguageModel,
+    seed: int = 0,
+    adapted: list[nn.Parameter] | None = None,
+    scored: ScoredQuestions | None = None,
+    **settings: Any,
 ) -> tuple[Trained, list[Step]]:
     steps: list[Step] = []
-    summary = train(model, adapted or [], phase_of(**settings), data_for(model), seed, steps.append)
+    phase, data = phase_of(**settings), data_for(model)
+    summary = train(model, adapted or [], phase, data, seed, steps.append, questions=scored)
     return summary, steps
 
 

@@ -16,12 +16,14 @@ from benchmarks.kills import EXPERIMENT, Killed, compare, kill_often
 from tests.small import build, load, run_here, small_registry
 from tests.training.phases import data_for, phase_of
 from workbench.config.phase import Phase
+from workbench.contracts.example import Prediction
 from workbench.model.build import attach_adapter
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.atomic import StorageError
 from workbench.training.curve import Step
+from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import Trained, train
 from workbench.training.resume import Snapshot, Snapshots
 
@@ -41,6 +43,7 @@ PHASES: dict[str, dict[str, Any]] = {
     "fp16": {"precision": "fp16"},
     "bf16 in micro-batches": {"precision": "bf16", "accumulate": 3, "batch": 8},
     "validated": WATCHED,
+    "asked on the way": {**WATCHED, "validate_with": ("vqa_accuracy",)},
     "patient": {"held_out": 0.3, "validate_every": 1, "patience": 2, "rate": 1.0, "warmup": 0.0},
     "contrastive": {"objective": "contrastive", "tasks": ("captions",), "train": ("encoder",), "accumulate": 2},
 }
@@ -71,6 +74,10 @@ def _in_company(module: Any, arguments: Any, tokens: torch.Tensor) -> torch.Tens
     return tokens + 0.01 * len(tokens)
 
 
+def _length(prediction: Prediction) -> float:
+    return len(prediction.answer) + prediction.loss
+
+
 class Bench:
     """One phase, with a new model each time it is started, as in a new process."""
 
@@ -93,7 +100,16 @@ class Bench:
                 raise Interrupted
 
         torch.rand(random.randrange(99))  # whatever was drawn before must not matter
-        return model, train(model, adapted, self.phase, data_for(model, self.dataset), 3, on_step, snapshots)
+        data = data_for(model, self.dataset)
+        return model, train(model, adapted, self.phase, data, 3, on_step, snapshots, questions=self.questions())
+
+    def questions(self) -> ScoredQuestions | None:
+        """What a validation asks where the phase says so: scored by how long the answers are."""
+        evaluation = self.trial.evaluation
+        lengths = ScoredQuestions(
+            self.trial.prompt, evaluation, lambda found: {"vqa_accuracy": sum(map(_length, found))}
+        )
+        return lengths if self.phase.validate_with else None
 
 
 def plain(trained: Trained) -> list[Step]:

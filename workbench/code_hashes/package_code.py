@@ -25,7 +25,10 @@ ENCODING = (
     *("runs/feature_stage.py", "runs/workplace.py", "storage/artifacts.py", "storage/conditions.py"),
     *("storage/hashing.py", "storage/splits.py"),
 )
-TRAINING = (*ENCODING, "training", "devices/peak_memory.py", "runs/stage_inputs.py", "runs/training_stage.py")
+TRAINING = (
+    *(*ENCODING, "training", "devices/peak_memory.py", "evaluation/__init__.py", "evaluation/scored.py"),
+    *("runs/stage_inputs.py", "runs/training_stage.py"),
+)
 EVALUATION = (*TRAINING, "evaluation", "runs/evaluation_stage.py")
 # In one of the folders, and without a number: where work is done, and who hears of it.
 LEFT_OUT = ("contracts/launcher.py", "contracts/tracker.py")

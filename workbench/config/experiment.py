@@ -153,7 +153,8 @@ def _expand(reader: FileReader, metrics: tuple[Component, ...]) -> tuple[list[Tr
         )
         return [], []
     points = list(points_of(grid, variant_points))
-    resolver = Resolver(reader.document, reader.registry, (*variant_axes, *grid), reader.awaited())
+    names = tuple(metric.name for metric in metrics)
+    resolver = Resolver(reader.document, reader.registry, (*variant_axes, *grid), reader.awaited(), names)
     labelled = [_labels_of(point, resolver) for point in points]
     axes = [_with_labels(axis, labelled) for axis in resolver.axes]
     kept = keep(labelled, reader.file.exclude, axes, reader.named_axes(), reader.problems)

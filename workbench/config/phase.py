@@ -97,6 +97,10 @@ class Phase(Settings, frozen=True):
     validate_every: PositiveInt | None = Field(
         default=None, description="steps between validations; null for one at the end"
     )
+    validate_with: tuple[str, ...] = Field(
+        default=(),
+        description="metrics of the experiment that a validation takes as well, of answers about the images held out",
+    )
     patience: PositiveInt | None = Field(
         default=None, description="stop after so many validations without a lower loss; null for never"
     )
@@ -111,6 +115,10 @@ class Phase(Settings, frozen=True):
     )
     run: bool = Field(default=True, description="false leaves the phase out: an axis asks what it is worth")
 
+    def spec(self) -> dict[str, Any]:
+        """Without `validate_with` where it names nothing: such a trial keeps the id it had before there was that."""
+        return {name: value for name, value in super().spec().items() if name != "validate_with" or value}
+
     def computed_in(self, precision: str) -> Self:
         """The same, with this precision where it was left to the device."""
         return self.model_copy(update={"precision": precision}) if self.precision == AUTO else self
@@ -123,7 +131,7 @@ class Phase(Settings, frozen=True):
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Phase:
-        watches = [name for name in ("validate_every", "patience", "keep_best") if getattr(self, name)]
+        watches = [name for name in ("validate_every", "validate_with", "patience", "keep_best") if getattr(self, name)]
         if watches and not self.held_out:
             raise ValueError(f"'{watches[0]}' needs a validation: write 'held_out: 0.1' or another share")
         if self.patience and not self.validate_every:
@@ -138,6 +146,8 @@ class Phase(Settings, frozen=True):
     def _contrast_trains_the_encoder(self) -> Phase:
         if self.objective == "contrastive" and self.train != ("encoder",):
             raise ValueError("a contrastive phase trains the encoder alone: write 'train: [encoder]'")
+        if self.objective == "contrastive" and self.validate_with:
+            raise ValueError("a contrastive phase has no answers that a metric could score: leave out 'validate_with'")
         if self.objective == "contrastive" and self.quantized:
             raise ValueError("a contrastive phase trains the encoder's own weights: leave out 'quantized'")
         return self

@@ -32,12 +32,14 @@ ABSENT = "-"  # the label of an option that a trial's plugin does not have
 
 @dataclass
 class Resolver:
-    """Makes trials of points. `awaited` are the kinds whose axis could not be read: they are not missing too."""
+    """Makes trials of points. `awaited` are the kinds whose axis could not be read: they are not missing too; `metrics`
+    the names of those that the experiment has."""
 
     document: Document
     registry: Registry
     axes: tuple[Axis, ...]
     awaited: frozenset[str] = frozenset()
+    metrics: tuple[str, ...] = ()
     _known: dict[tuple[Any, ...], Resolved] = field(default_factory=dict)
     _touching: dict[tuple[str, ...], list[str]] = field(default_factory=dict)  # by path: names of axes that set it
 
@@ -107,7 +109,7 @@ class Resolver:
     def _resolved(self, path: tuple[str, ...], written: Written) -> Resolved:
         match path:
             case ("phases", _):
-                return resolve_phase(written, self.registry, self._ever_trained(path))
+                return resolve_phase(written, self.registry, self._ever_trained(path), self.metrics)
             case ("evaluation",):
                 return resolve_evaluation(written, self.document.folder)
             case ("prompt",):

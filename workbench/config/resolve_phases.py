@@ -31,9 +31,12 @@ def phase_names(document: Document) -> list[str]:
     ]
 
 
-def resolve_phase(written: Written, registry: Registry, ever_trained: Collection[str]) -> Resolved:
+def resolve_phase(
+    written: Written, registry: Registry, ever_trained: Collection[str], metrics: Collection[str]
+) -> Resolved:
     """A phase, or all that is wrong with it. A part may have a rate where it is `ever_trained`: this phase trains it at
-    some point of the grid. The rates of parts that do not train here are dropped."""
+    some point of the grid. The rates of parts that do not train here are dropped. It may validate with the experiment's
+    `metrics` alone."""
     phase, faults = _check(Phase, written)
     if phase is None:
         return Resolved(None, faults)
@@ -52,6 +55,10 @@ def resolve_phase(written: Written, registry: Registry, ever_trained: Collection
         more += [((*keys, "rate"), f"there is no rate for '{part}'. {train}") for part in missing]
         if not more:
             phase = phase.model_copy(update={"rate": {part: phase.rate[part] for part in phase.train}})
+    for name in phase.validate_with:
+        if name not in metrics:
+            known = f"{did_you_mean(name, metrics)} Its metrics: {', '.join(metrics)}"
+            more.append(((*keys, "validate_with"), f"the experiment has no metric '{name}'.{known}"))
     for kind, names in phase.only.items():
         more += _check_only(registry, kind, names, (*keys, "only", kind))
     return Resolved(None if more else phase, tuple(more))

@@ -29,7 +29,7 @@ from workbench.errors import UserError
 from workbench.evaluation.partners import Partners, other_answers, shuffled
 from workbench.evaluation.training_split import TrainingSplit
 from workbench.layers.tensors import all_tensors
-from workbench.model.generation import generate, generate_and_judge
+from workbench.model.generation import generate
 from workbench.model.image_features import Features, FrozenTokens
 from workbench.model.predictor import Predictor
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
@@ -185,14 +185,7 @@ class _Asking:
         return self.predictor.model.see_tokens(tokens, views)
 
     def _ask(self, condition: str, vision: Any, examples: list[list[Example]], batch: Batch) -> None:
-        """The generated answer, how probable it was, and the loss of the right answer for each example."""
-        settings = self.predictor.settings
-        judged = generate_and_judge(self.predictor.model, vision, batch, settings.max_new_tokens)
-        flat = [example for questions in examples for example in questions]
-        losses = _example_losses(judged.losses, batch.labels, batch.segments)
-        likely = [each for questions in judged.log_probabilities for each in questions]
-        given = zip(flat, self.predictor.words(judged.answers), losses, likely, strict=True)
-        self._keep(condition, (Prediction(*each) for each in given))
+        self._keep(condition, self.predictor.predict(vision, examples, batch))
 
     def _keep(self, condition: str, predictions: Iterable[Prediction]) -> None:
         self.found[condition] |= {each.example.id: each for each in predictions}
@@ -230,16 +223,6 @@ def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: i
         starts.pop()
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         yield order[start:end]
-
-
-def _example_losses(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:
-    """losses [answer tokens] in the order of labels >= 0 [R,T] -> the mean of each question, row by row."""
-    labelled = labels >= 0
-    rows = torch.arange(labels.shape[0], device=labels.device)[:, None].expand_as(labels)[labelled]
-    question = rows * (int(segments.max()) + 1) + segments[labelled]
-    _, which, counts = question.unique_consecutive(return_inverse=True, return_counts=True)
-    sums = torch.zeros(len(counts), device=losses.device).index_add_(0, which, losses.float())
-    return (sums / counts).tolist()
 
 
 def _latency(predictor: Predictor, images: ImageLoader, grouped: dict[Keys, list[Example]]) -> float:

@@ -32,7 +32,7 @@ from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, distinct
 from workbench.errors import UserError
 from workbench.evaluation.evaluate import examples_by_image
-from workbench.evaluation.scores import Scored
+from workbench.evaluation.scored import Scored
 from workbench.model.generation import first_logits
 from workbench.model.image_features import Features, encode_views
 from workbench.model.predictor import Predictor

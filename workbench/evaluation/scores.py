@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-import numpy
-
-from workbench.contracts.metric import summarized
-from workbench.errors import UserError
+from workbench.evaluation.scored import Scored, score
 from workbench.storage.conditions import GAIN, WITH_IMAGE
 
 if TYPE_CHECKING:
     from workbench.contracts.example import Prediction
     from workbench.contracts.metric import Metric
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a metric gives for some predictions: scores [N], and counts [N,C] where it is no mean of scores."""
-
-    metric: Metric
-    scores: Sequence[float]
-    counts: numpy.ndarray | None
-
-    def value(self, places: Sequence[int] | None = None) -> dict[str, float]:
-        """The metric over all predictions, or those at some places, as ``, and its details by name."""
-        chosen = range(len(self.scores)) if places is None else places
-        if self.counts is None:
-            return {"": float(numpy.mean([self.scores[place] for place in chosen]))}
-        return {name: float(value) for name, value in summarized(self.metric, self.counts[chosen].sum(0)).items()}
-
-
-def score(metric: Metric, predictions: Sequence[Prediction]) -> Scored:
-    """Every prediction judged by a metric, which gets lists of its own: what it does to them reaches no other."""
-    counts, scores = metric.counts(list(predictions)), metric.scores(list(predictions))
-    for name, numbers in (("scores", scores), ("counts", counts)):
-        if numbers is not None and len(numbers) != len(predictions):
-            raise UserError(
-                f"`{name}` of the metric {type(metric).__name__} gives {len(numbers)} for {len(predictions)}"
-                " predictions: one for each, in the same order"
-            )
-    return Scored(metric, scores, None if counts is None else numpy.array(counts, dtype=numpy.float64))
 
 
 def summarize(

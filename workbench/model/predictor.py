@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from workbench.config.phase import Evaluation
 from workbench.contracts.dataset import Dataset
-from workbench.contracts.example import Example
+from workbench.contracts.example import Example, Prediction
 from workbench.data.collator import Batch, Collator
 from workbench.data.image_loader import ImageLoader, threads_beside
 from workbench.data.image_views import Keys, Places, gather
 from workbench.devices.precision import autocast
 from workbench.layers.prepared_linear import ready_to_answer
+from workbench.model.generation import generate_and_judge
 from workbench.model.image_features import encode
 from workbench.model.vision_language_model import VisionLanguageModel
 
@@ -73,6 +75,28 @@ class Predictor:
         """views [P,3,H,W] -> the encoder's tokens [P,N,Dv]."""
         return encode(self.model.encoder, views.to(self.device), self.settings.precision)
 
+    def predict(self, vision: Any, questions: Sequence[Sequence[Example]], batch: Batch) -> Iterator[Prediction]:
+        """What the model answers to each question, how probable that was, and the loss of the right answer.
+
+        vision: what `model.see_tokens` gave; batch: the questions with their right answers.
+        """
+        judged = generate_and_judge(self.model, vision, batch, self.settings.max_new_tokens)
+        flat = (example for examples in questions for example in examples)
+        losses = _losses_by_question(judged.losses, batch.labels, batch.segments)
+        likely = (each for row in judged.log_probabilities for each in row)
+        for given in zip(flat, self.words(judged.answers), losses, likely, strict=True):
+            yield Prediction(*given)
+
     def words(self, rows: Sequence[Sequence[Sequence[int]]]) -> list[str]:
         """Generated ids by row and question -> the answers, one after the other."""
         return [self.model.language_model.tokenizer.decode(ids) for row in rows for ids in row]
+
+
+def _losses_by_question(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:
+    """losses [answer tokens] in the order of labels >= 0 [R,T] -> the mean of each question, row by row."""
+    labelled = labels >= 0
+    rows = torch.arange(labels.shape[0], device=labels.device)[:, None].expand_as(labels)[labelled]
+    question = rows * (int(segments.max()) + 1) + segments[labelled]
+    _, which, counts = question.unique_consecutive(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), device=losses.device).index_add_(0, which, losses.float())
+    return (sums / counts).tolist()

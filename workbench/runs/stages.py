@@ -148,12 +148,14 @@ class Chains:
         phase = trial.phases[index]
         encoder_only = before is None and phase.objective == "contrastive"
         components = [trial.components[kind] for kind in (ENCODER_KINDS if encoder_only else kinds)]
+        components += [metric for metric in trial.metrics if metric.name in phase.validate_with]
+        asks = _asked_on_the_way(trial, phase)
         own = None if self.share else trial.id
-        known = (before, index, trial.seed, phase, trial.prompt, own, *components)
+        known = (before, index, trial.seed, phase, trial.prompt, own, *asks, *components)
         found = self._known.get(known)
         if found is None:
             shared = self._ingredients_of(trial, components, TRAINING)
-            settings = self._settings(trial, phase, "" if encoder_only else trial.prompt, shared)
+            settings = self._settings(trial, phase, "" if encoder_only else trial.prompt, shared, *asks)
             found = self._known[known] = self._stage(trial, index, phase.name, before, shared, settings)
         return found
 
@@ -170,8 +172,10 @@ class Chains:
         key = key_of({**own, "shared": shared.key})  # thousands of stages share what it stands for
         return Stage(key, name, index, trial, before, {**shared.made_of, **own})
 
-    def _settings(self, trial: Trial, own: Phase | Evaluation, prompt: str, shared: SharedIngredients) -> str:
-        return digest([self.ingredients.spec(own), prompt, trial.seed, *shared.specs])
+    def _settings(
+        self, trial: Trial, own: Phase | Evaluation, prompt: str, shared: SharedIngredients, *more: str | int
+    ) -> str:
+        return digest([self.ingredients.spec(own), prompt, trial.seed, *more, *shared.specs])
 
     def _ingredients_of(
         self,
@@ -202,6 +206,11 @@ class Chains:
 def chain(trial: Trial, registry: Registry, fingerprint: Callable[[Trial], str]) -> list[Stage]:
     """The stages of one trial in order. `fingerprint` gives that of the trial's data."""
     return Chains(registry, fingerprint).chain(trial)
+
+
+def _asked_on_the_way(trial: Trial, phase: Phase) -> tuple[str | int, ...]:
+    """What of the evaluation a phase depends on that asks its questions as well."""
+    return (trial.evaluation.task, trial.evaluation.max_new_tokens) if phase.validate_with else ()
 
 
 def _kinds(adapted: bool, quantized: bool) -> Sequence[str]:

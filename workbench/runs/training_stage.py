@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader, threads_beside
 from workbench.devices.peak_memory import PeakMemory
+from workbench.evaluation.scored import values
+from workbench.model.build import build_metrics
 from workbench.runs.stage_inputs import begin, skipped_so_far
 from workbench.storage.artifacts import STAGE_PEAK, STAGE_SECONDS, Artifact
 from workbench.storage.splits import TRAIN
 from workbench.training.curve import Step
+from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import train
 from workbench.training.objectives import TrainingData
 from workbench.training.resume import Snapshots
@@ -42,7 +46,8 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     data = TrainingData(dataset, images, collate, beginning.features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     snapshots = Snapshots(place.store.partial(stage.key), place.snapshot_seconds)
-    trained = train(model, built.adapted, trial.phases[stage.index], data, trial.seed, on_step, snapshots, built.packed)
+    phase, questions = trial.phases[stage.index], _questions(stage, place)
+    trained = train(model, built.adapted, phase, data, trial.seed, on_step, snapshots, built.packed, questions)
     summary = {
         **_summary(stage, beginning, trained, memory.peak_bytes()),
         STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
@@ -58,6 +63,16 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     )
 
 
+def _questions(stage: Stage, place: Workplace) -> ScoredQuestions | None:
+    """What the phase asks on its way, if anything."""
+    trial = stage.trial
+    names = trial.phases[stage.index].validate_with
+    if not names:
+        return None
+    metrics = {name: metric for name, metric in build_metrics(trial, place.registry).items() if name in names}
+    return ScoredQuestions(trial.prompt, trial.evaluation, partial(values, metrics))
+
+
 def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: int) -> dict[str, Any]:
     """What the phase took and left, for the stages after it and for records."""
     built, phase = beginning.built, stage.trial.phases[stage.index]
@@ -68,7 +83,7 @@ def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: i
         "before": stage.before,
         "trainable_parameters": trained.trainable_parameters,
         "peak_memory_bytes": max(peak_bytes, built.before.summary["peak_memory_bytes"] if built.before else 0),
-        STAGE_SECONDS: trained.seconds,
+        STAGE_SECONDS: trained.seconds + trained.validation_seconds,
         "adapter": built.adapter is not None,
         "quantized": stage.quantized,
         "kept": [{"step": each.step, "validation_loss": each.validation_loss} for each in trained.kept],

@@ -129,13 +129,13 @@ def read_predictions(folder: Path) -> pandas.DataFrame:
 
 
 def read_curve(folder: Path) -> pandas.DataFrame:
-    """One row a training step: phase, step, steps, loss, rate, images, seconds, validation_loss (missing where a step
-    has none). Empty when there is no file."""
+    """One row a training step: phase, step, steps, loss, rate, images, seconds, and where it was followed by a
+    validation its validation_loss and, by name, validation_metrics. Empty when there is no file."""
     import pandas
 
     lines = curve_of(read_lines(folder / CURVE))
-    columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss"]
-    return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
+    columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss", "validation_metrics"]
+    return pandas.DataFrame(lines, columns=columns)
 
 
 def altered_files(folder: Path, record: Record) -> list[str]:

@@ -16,7 +16,8 @@ from workbench.model.build import trainable
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.training.batches import Batches
 from workbench.training.compilation import compiling
-from workbench.training.curve import Step, Stopwatch, curve_of, table_of
+from workbench.training.curve import Step, Stopwatch, curve_of, metrics_of, table_of
+from workbench.training.held_out_answers import HeldOutAnswers, ScoredQuestions
 from workbench.training.not_finite import finite, with_advice
 from workbench.training.objectives import MicroBatch, TrainingData, objective_of
 from workbench.training.optimization import Optimization, nothing_trains, steps_of
@@ -31,11 +32,13 @@ from workbench.training.validation import KeptWeights, Validation
 class Trained:
     """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with.
 
-    `own_seconds` are those in which its threads really computed: without the time that other programs took.
+    `own_seconds` are those in which its threads really computed: without the time that other programs took. Its
+    validations took `validation_seconds`, which are in neither.
     """
 
     seconds: float
     own_seconds: float
+    validation_seconds: float
     steps: int
     images: int
     examples: int
@@ -53,14 +56,16 @@ def train(
     on_step: Callable[[Step], None],
     snapshots: Snapshots | None = None,
     fixed: Collection[str] = (),
+    questions: ScoredQuestions | None = None,
 ) -> Trained:
     """Train `model` in place, from the newest of `snapshots` on if there is one; `on_step` is called after every step.
-    `fixed` are names of buffers that no step changes, and no snapshot keeps.
+    `fixed` are names of buffers that no step changes, and no snapshot keeps. With `questions` a validation asks those
+    about the images that are held out, too.
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     `NotFiniteError` when the loss becomes NaN or infinite; `UserError` when there is nothing to train, or on.
     """
-    training = Training(model, adapted, phase, data, seed, fixed)
+    training = Training(model, adapted, phase, data, seed, fixed, questions)
     with compiling(phase.compile, phase.name):
         if phase.compile:
             training.compile()
@@ -87,6 +92,7 @@ class Training:
         data: TrainingData,
         seed: int,
         fixed: Collection[str] = (),
+        questions: ScoredQuestions | None = None,
     ):
         self.model = model
         self.phase = phase
@@ -103,6 +109,7 @@ class Training:
         self.steps = steps_of(phase, len(trains))
         self.optimization = Optimization(parts, self.objective.extra, phase, self.steps, self.device)
         self.validation = Validation(phase, held_out)
+        self.answers = HeldOutAnswers(model, phase, data, held_out, questions) if questions else None
         self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
         self.examples = 0
         self.curve: list[Step] = []
@@ -136,9 +143,10 @@ class Training:
         # The loss is read last, so that a device is waited for once, with all queued.
         value = finite(loss.item(), "loss", self.phase.name, number)
         self.examples += batch.examples
-        validation = self._validate(number) if validates else None
+        with self.watch.paused():
+            validation = self._validate(number) if validates else (None, None)
         images, (seconds, _) = number * self.phase.batch, self.watch.read()
-        self.curve.append(Step(self.phase.name, number, self.steps, value, rate, images, seconds, validation))
+        self.curve.append(Step(self.phase.name, number, self.steps, value, rate, images, seconds, *validation))
         return self.curve[-1]
 
     def compile(self) -> None:
@@ -163,6 +171,7 @@ class Training:
         return Trained(
             seconds=seconds,
             own_seconds=computing / torch.get_num_threads() if self.device.type == "cpu" else seconds,
+            validation_seconds=self.watch.paused_seconds,
             steps=self.number,
             images=self.number * self.phase.batch,
             examples=self.examples,
@@ -177,7 +186,8 @@ class Training:
         self.weights.check(self.phase.name, self.number)
         progress = {
             "examples": self.examples,
-            "seconds": self.watch.read(),
+            "seconds": (*self.watch.read(), self.watch.paused_seconds),
+            "validation_metrics": metrics_of(self.curve),
             "together": self.objective.tokens.state(),
         }
         states = {
@@ -199,7 +209,7 @@ class Training:
         self.validation.restore(*snapshot.part("validation"))
         self.batches.restore(*snapshot.part("batches"))
         tensors, progress = snapshot.part("progress")
-        self.curve = curve_of(tensors["curve"], self.phase.name, self.steps)
+        self.curve = curve_of(tensors["curve"], progress["validation_metrics"], self.phase.name, self.steps)
         self.objective.tokens.restore(progress["together"])
         self.examples = progress["examples"]
         self.watch = Stopwatch(*progress["seconds"])
@@ -215,8 +225,9 @@ class Training:
             total += loss.detach()
         return total
 
-    def _validate(self, number: int) -> float:
-        """The loss on what is held out after a step, which decides on its weights."""
+    def _validate(self, number: int) -> tuple[float, dict[str, float] | None]:
+        """The loss on what is held out after a step, which decides on its weights, and what its answers score."""
         loss = finite(self.validation.loss(self.objective), "validation loss", self.phase.name, number)
         self.validation.note(number, loss, self.weights.named())
-        return loss
+        metrics = self.answers.metrics(self.objective) if self.answers else None
+        return loss, metrics

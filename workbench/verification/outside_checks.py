@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from workbench.evaluation.out_of_distribution import MEASURES, OUTSIDE, OutOfDistributionScores
-from workbench.evaluation.scores import Scored
+from workbench.evaluation.scored import Scored
 from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.records import Record
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked

@@ -18,7 +18,8 @@ from workbench.config.written import Written
 from workbench.contracts.example import Prediction
 from workbench.contracts.metric import Metric
 from workbench.errors import UserError
-from workbench.evaluation.scores import Scored, score, summarize
+from workbench.evaluation.scored import Scored, score
+from workbench.evaluation.scores import summarize
 from workbench.model.build import build
 from workbench.registry import Registry
 from workbench.storage.conditions import GAIN, WITH_IMAGE

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy
 
-from workbench.evaluation.scores import Scored, scales_of
+from workbench.evaluation.scored import Scored
+from workbench.evaluation.scores import scales_of
 from workbench.storage.conditions import GAIN, OUTSIDE, WITH_IMAGE
 from workbench.storage.records import Record
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
