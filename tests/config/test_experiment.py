@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.experiment_files import GOOD, load, with_grid
+from tests.small import load as load_small
 from tests.tiny import builtin_registry
-from workbench.config.experiment import load_experiment, plugin_folders
+from workbench.config.experiment import ExperimentError, load_experiment, plugin_folders
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "experiments.md"
@@ -81,3 +82,29 @@ def test_every_whole_file_on_the_page_on_experiments_can_be_loaded(tmp_path, num
     comment = re.search(r"yaml: (\d+) trials", blocks[number])
     assert comment, "each example says how many trials it makes"
     assert len(load_experiment(path, builtin_registry()).trials) == int(comment[1])
+
+
+LOOKS = ("phases.tune.held_out=0.3", "phases.tune.validate_with=[vqa_accuracy]")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ((), "statistics.steps_to.vqa_accuracy: no phase validates with 'vqa_accuracy'"),
+        (LOOKS, ""),
+        (
+            (*LOOKS, "statistics.steps_to={vqa_accuracy: 95}"),
+            "'vqa_accuracy' is a share, from 0 to 1. Write 0.95 for 95 %",
+        ),
+        ((*LOOKS, "statistics.steps_to={loss: 0.1}"), "statistics.steps_to.loss: no phase validates with 'loss'"),
+        ((*LOOKS, "statistics.steps_to={vqa_accuracy: soon}"), "must be a number"),
+    ],
+)
+def test_what_is_to_be_reached_has_to_be_looked_at_and_possible(tmp_path, settings, told):
+    asked = ("statistics.steps_to={vqa_accuracy: 0.95}", *settings)
+    if not told:
+        assert load_small(tmp_path, *asked).summary()["statistics"]["steps_to"] == {"vqa_accuracy": 0.95}
+        return
+    with pytest.raises(ExperimentError) as refused:
+        load_small(tmp_path, *asked)
+    assert told in str(refused.value)

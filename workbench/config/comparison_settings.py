@@ -23,6 +23,11 @@ class ComparisonSettings(Settings, frozen=True):
         default=False,
         description="true: seeds are declared to spread all configurations alike, so their spreads are pooled",
     )
+    steps_to: dict[str, FiniteFloat] = Field(
+        default={},
+        description="metrics that phases validate with, and a value of each: the report tells after how many steps"
+        " trainings reach it, as {vqa_accuracy: 0.95}",
+    )
     seed_spread: Annotated[FiniteFloat, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="where there is one seed: the standard deviation between seeds, in points for shares, or the name"

@@ -108,7 +108,7 @@ def load_experiment(
     trials, axes = _expand(reader, metrics)
     reader.problems.stop_if_any()
     trials, precision = _with_precision(trials, reader.file.name, auto_precision or _native_precision)
-    _check_different(trials, reader, precision)
+    _check_trials(trials, reader, precision, statistics)
     baseline, final = _named(trials, reader, axes)
     reader.problems.stop_if_any()
     return Experiment(
@@ -201,6 +201,14 @@ def _with_labels(axis: Axis, labelled: Sequence[Mapping[str, str]]) -> Axis:
     return Axis(axis.name, (*axis.values, *(Value(text, ("variants",)) for text in extra)), axis.labels + extra)
 
 
+def _check_trials(
+    trials: Sequence[Trial], reader: FileReader, precision: str | None, statistics: ComparisonSettings
+) -> None:
+    """Whether they are different, and reach what is to be reached where somebody looks."""
+    _check_different(trials, reader, precision)
+    _check_targets(trials, statistics.steps_to, reader)
+
+
 def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str | None) -> None:
     """Equal trials would be one result under two labels."""
     seen: dict[str, Trial] = {}
@@ -212,6 +220,21 @@ def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str
             message = f"these trials are the same: '{same.label}' and '{trial.label}'{auto}. {advice}"
             reader.problems.add(("variants",) if reader.file.variants else ("grid",), message)
             return
+
+
+def _check_targets(trials: Sequence[Trial], targets: Mapping[str, float], reader: FileReader) -> None:
+    """What is to be reached has to be looked at on the way."""
+    looked_at = {name for trial in trials for phase in trial.phases for name in phase.validate_with}
+    for name, value in targets.items():
+        keys = ("statistics", "steps_to", name)
+        if name not in looked_at:
+            advice = (
+                f"Write 'held_out: 0.1', 'validate_every: 20' and 'validate_with: [{name}]' in the phase that is meant"
+            )
+            reader.problems.add(keys, f"no phase validates with '{name}', so nobody sees when it is reached. {advice}")
+        elif getattr(reader.registry.plugin("metric", name).factory, "percent", False) and not 0 <= value <= 1:
+            advice = f"Write {value / 100:g} for {value:g} %" if 0 <= value <= 100 else "Write 0.95 for 95 %"
+            reader.problems.add(keys, f"'{name}' is a share, from 0 to 1. {advice}")
 
 
 def _named(

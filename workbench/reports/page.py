@@ -38,6 +38,7 @@ from workbench.reports.rank_table import rank_table
 from workbench.reports.seed_notes import covered
 from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
+from workbench.reports.steps_to_target_table import LATER, SOONER, STEPS_TO, steps_to_sentences, steps_to_table
 from workbench.reports.table_formats import Table, write_tables
 from workbench.reports.tables import all_tables
 from workbench.reports.variance_table import variance_table
@@ -50,6 +51,7 @@ REPORT, PAGE, TABLES, PLOTS = "report", "report.html", "tables", "plots"
 # Tables and their headings.
 APART = {
     FINAL: "On the test split",
+    STEPS_TO: "How soon it gets there",
     "ranks": "How sure the order is",
     "variance": "What makes scores differ",
     "calibration": "Does it know when it is right",
@@ -60,7 +62,15 @@ APART = {
 }
 # Verdict -> class in the style sheet.
 VERDICTS = {
-    **{BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", SAME: "unclear", DEPENDS: "depends"},
+    **{
+        BETTER: "better",
+        SOONER: "better",
+        WORSE: "worse",
+        LATER: "worse",
+        UNCLEAR: "unclear",
+        SAME: "unclear",
+        DEPENDS: "depends",
+    },
     **dict.fromkeys((MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND), "model"),
 }
 RUN_FACTS = (
@@ -86,6 +96,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
     """
     makes = (
         final_table,
+        steps_to_table,
         rank_table,
         variance_table,
         calibration_table,
@@ -124,7 +135,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
     return environment.get_template("report.html").render(
         study=study,
         title=spoken(study.summary.name),
-        answer=[*answer(study), *prior_sentences(study)],
+        answer=[*answer(study), *steps_to_sentences(study), *prior_sentences(study)],
         progress=progress(study),
         splits=splits_note(study),
         warnings=contract_notes.warnings(study),

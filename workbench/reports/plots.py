@@ -9,7 +9,7 @@ from pathlib import Path
 from workbench.reports.comparison_plots import axis_plot, interaction_plot
 from workbench.reports.experiment_results import Study
 from workbench.reports.plot_style import Plot, image, plain_style
-from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_plot
+from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_plot, validation_plot
 from workbench.storage.atomic import write_bytes
 
 PAIRS = 6  # more interactions than these say little on one page
@@ -23,7 +23,8 @@ def all_plots(study: Study) -> list[Plot]:
         plots = [axis_plot(study, axis) for axis in study.compared if study.primary in study.samples]
         pairs = list(combinations(study.compared, 2))[:PAIRS]
         plots += [interaction_plot(study, *pair) for pair in pairs if study.primary in study.samples]
-        return [*plots, *_present(pareto_plot(study), groups_plot(study), curves_plot(study))]
+        one_by_one = (pareto_plot(study), groups_plot(study), validation_plot(study), curves_plot(study))
+        return [*plots, *_present(*one_by_one)]
 
 
 def write_plots(plots: Sequence[Plot], folder: Path) -> None:

@@ -31,6 +31,7 @@ from workbench.reports.plot_style import (
     place_of,
 )
 from workbench.reports.statistics import Interval
+from workbench.reports.steps_to_target import looks
 from workbench.reports.tables import format_of, trial_intervals
 from workbench.reports.wording import capital, joined, spoken
 
@@ -107,6 +108,47 @@ def curves_plot(study: Study) -> Plot | None:
     panels[0].set_ylabel("training loss (nats)")
     add_legend(figure, study, hue, shape, dashes=True)
     return Plot("curves", "Training loss, smoothed, by phase. Trials that share a training share its line.", figure)
+
+
+def validation_plot(study: Study) -> Plot | None:
+    """The first metric that trainings took of held-out answers, step by step, with what was to be reached."""
+    taken = {name: parts for name in study.summary.metrics if (parts := _looks(study, name))}
+    if not taken:
+        return None
+    name, parts = next(iter(taken.items()))
+    phases = list(dict.fromkeys(phase for _, phase, _ in parts))
+    form = MetricFormat(name, study.scale(name), 1)
+    wanted = study.summary.statistics.get("steps_to", {}).get(name)
+    figure = new_figure(WIDTH, 3.4)
+    panels = figure.subplots(1, len(phases), squeeze=False, sharey=True)[0]
+    hue, shape = look(study, list(dict.fromkeys(id_ for id_, _, _ in parts)))
+    for panel, phase in zip(panels, phases, strict=True):
+        for id_, _, taken in (part for part in parts if part[1] == phase):
+            color, dash = color_of(study, id_, hue), DASHES[place_of(study, id_, shape) % len(DASHES)]
+            steps, values = zip(*taken, strict=True)
+            scaled = [factor_of(form) * each for each in values]
+            panel.plot(steps, scaled, color=COLORS[color], linestyle=dash, linewidth=1.2, alpha=0.85)
+        if wanted is not None:
+            panel.axhline(factor_of(form) * wanted, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        panel.set_title(phase, fontsize=10, color=INK)
+        panel.set_xlabel("step")
+        panel.grid(color=FAINT, linewidth=0.7)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        seaborn.despine(ax=panel)
+    panels[0].set_ylabel(f"{form.words}{in_unit(form)}")
+    add_legend(figure, study, hue, shape, dashes=True)
+    line = f" The dashed line is what was to be reached, {form.quantity(wanted)}." if wanted is not None else ""
+    return Plot("validation", f"{capital(form.words)} of answers about held-out images, while training.{line}", figure)
+
+
+def _looks(study: Study, metric: str) -> list[tuple[str, str, list[tuple[int, float]]]]:
+    """Of each training and phase that took the metric: the trial, the phase, and (step, value) each time."""
+    found = [
+        (id_, str(phase), looks(part, metric))
+        for id_, curve in _distinct(study)
+        for phase, part in curve.groupby("phase", sort=False)
+    ]
+    return [each for each in found if each[2]]
 
 
 def _configurations(study: Study) -> dict[str, list[str]]:
