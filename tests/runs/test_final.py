@@ -210,7 +210,8 @@ def test_the_commands_plan_run_and_report_it(tmp_path, command):
     assert "test split: asked once by 1 version of the file so far" in told.output
     assert command("report", file, "--plugins", Path(__file__).parents[1] / "own_plugins").code == 0
     page = (tmp_path / "results/small/report/report.html").read_text()
-    assert page.count("reported on test (8 images), asked once by 1 version of the file") == 2, "at its head, and below"
+    told = page.count("reported on test (8 images), asked once by 1 version of the file")
+    assert told == 3, "at its head, in the checklist, and below"
     assert "On the test split" in page
     assert (tmp_path / "results/small/report/tables/test_split.csv").is_file()
     told = command.run_inside(write(tmp_path, DEFAULT), "--final")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.tiny import builtin_registry
 from tests.verification.made_answers import write
+from workbench.cli.report import make_report
 from workbench.storage.checksums import measured, sealed
 from workbench.storage.records import relabel
 from workbench.verification.outcome import Outcome
@@ -181,3 +182,36 @@ def test_a_report_without_results_or_without_a_manifest_is_checked_as_far_as_it_
     assert outcome.disagreements == ()
     [told] = [each for each in outcome.unchecked if each.what == "the report"]
     assert "an earlier version wrote it" in told.why
+
+
+@pytest.fixture
+def with_stray(folder: Path) -> tuple[Path, str]:
+    """The folder with a report about all but one of its trials, and the id of that one."""
+    summary = json.loads((folder / "experiment.json").read_text())
+    stray = summary["trials"].pop()
+    (folder / "experiment.json").write_text(json.dumps(summary))
+    make_report(folder, builtin_registry())
+    return folder, stray
+
+
+def test_a_trial_that_is_left_out_counts_for_what_was_computed_and_is_told_when_it_goes(with_stray):
+    folder, stray = with_stray
+    assert checked(folder).disagreements == ()
+    assert "1 trial more in the folder, not part of the report." in (folder / "report/tables/checklist.md").read_text()
+    shutil.rmtree(folder / "trials" / stray)
+    told = [str(each) for each in checked(folder).disagreements]
+    assert f"trials/{stray}/record.json: it is gone, and the report was made from it" in told
+    assert any(each.startswith("report/tables/checklist.csv, row ") for each in told)
+
+
+def test_a_report_of_a_version_that_read_no_trial_it_left_out_is_not_called_behind(with_stray):
+    folder, stray = with_stray
+
+    def forget(manifest: dict[str, Any]) -> None:
+        manifest["inputs"] = {name: each for name, each in manifest["inputs"].items() if stray not in name}
+
+    change_manifest(folder, forget)
+    told = [str(each) for each in checked(folder).disagreements]
+    assert any(each.startswith(f"trials/{stray}/record.json: it came after the report") for each in told)
+    change_manifest(folder, lambda manifest: manifest["made_with"].update(workbench="0.0.9"))
+    assert checked(folder).disagreements == ()

@@ -20,6 +20,7 @@ from workbench.reports.metric_samples import Reading
 from workbench.reports.question_groups import QuestionGroups
 from workbench.reports.seed_noise import Spread
 from workbench.reports.statistics import Interval, Sample
+from workbench.reports.trainings import Training
 from workbench.storage.askings import Askings
 from workbench.storage.conditions import CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.experiment_summary import Summary
@@ -51,6 +52,8 @@ class Study:
     inputs: Mapping[str, list[Any]] = field(default_factory=dict)  # [bytes, SHA-256] of the files read, by their names
     final: Study | None = None  # the same trained trials asked the test split at the end: their axis is `trial`
     askings: Askings = Askings(0, 0)  # how often runs of the folder asked a test split, by the folder's log
+    left_out: tuple[Record, ...] = ()  # the records of the strays: they count for what all tries took
+    trainings: Mapping[str, tuple[Training, ...]] = field(default_factory=dict)  # by trial id, of all in the folder
 
     @cached_property
     def done(self) -> list[Record]:

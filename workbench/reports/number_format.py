@@ -47,6 +47,11 @@ def share(part: float) -> str:
     return fixed(100 * part, 1) if not 0 < part < 0.01 else significant(100 * part, 2)
 
 
+def counted(number: int, word: str) -> str:
+    """As `1 trial` or `1,200 trials`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """As `41 s`, `3 min 20 s`, `35 min`, `2 h 5 min`."""
     if not math.isfinite(seconds):

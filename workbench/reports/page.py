@@ -21,6 +21,7 @@ from workbench.reports import contract_notes
 from workbench.reports.answer import answer, progress
 from workbench.reports.blind_training import blind_table
 from workbench.reports.calibration_table import calibration_table
+from workbench.reports.checklist import CHECKLIST, checklist_table
 from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
@@ -35,6 +36,7 @@ from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.prior_notes import prior_sentences
 from workbench.reports.rank_table import rank_table
+from workbench.reports.repeating import command_to_repeat
 from workbench.reports.seed_notes import covered
 from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
@@ -104,6 +106,7 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
         blind_table,
         group_table,
         outside_table,
+        checklist_table,
     )
     apart = [table for make in makes if (table := make(study))]
     plots, tables = all_plots(study), [*all_tables(study), *apart]
@@ -151,12 +154,12 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         gallery=make_gallery(study, registry),
         provenance=_provenance(study),
         disagreements=disagreements(study),
+        checklist=next((table for table in tables if table.name == CHECKLIST), None),
         methods=methods(study),
         verdicts=VERDICTS,
         svg=_svg,
         width=_width,
-        label=study.label,
-        command=_command(study),
+        command=command_to_repeat(study),
         version=workbench.__version__,
     )
 
@@ -232,10 +235,3 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
 def _told(records: Sequence[Record], name: str) -> str:
     values = {json.dumps(each.provenance[name]): each.provenance[name] for each in records if each.provenance.get(name)}
     return ", ".join(str(value) for value in values.values())
-
-
-def _command(study: Study) -> str:
-    """What to type to get these results again."""
-    unchecked = " --unchecked" if contract_notes.warnings(study) else ""
-    run = study.command or f"workbench run experiments/{study.summary.name}.yaml"
-    return f"{run}{unchecked} && {run.replace(' run ', ' report ', 1)}"

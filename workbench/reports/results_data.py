@@ -6,6 +6,7 @@ Metrics are computed afresh from the predictions; the record's own numbers serve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.final_trials import final_records, final_summary
 from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
+from workbench.reports.trainings import Training, trainings_of
 from workbench.reports.visual_gains import gain_samples
 from workbench.storage.askings import askings_of
 from workbench.storage.checksums import measured
@@ -33,7 +35,7 @@ from workbench.storage.records import (
     read_records,
     read_summary,
 )
-from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT, ResultsError
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
@@ -62,13 +64,19 @@ def read_study(
         askings=askings_of(results_folder),
     )
     tested = final_records(found, study, experiment)
-    final = final_summary(study, tested)
+    summary = final_summary(study, tested)
+    final = _study_of(tested, summary, results_folder, resamples, registry) if tested else None
+    told = {record.id for record in (*records, *tested)}
+    strays = tuple(record for record in found if record.id not in told)
+    curves = {**study.curves, **(final.curves if final else {}), **_curves_of(strays, results_folder)}
     return replace(
         study,
-        strays=len(found) - len(records) - len(tested),
-        final=_study_of(tested, final, results_folder, resamples, registry) if tested else None,
+        strays=len(strays),
+        final=final,
         asked=experiment,
-        inputs=_measured(results_folder, [*records, *tested], experiment is None),
+        inputs=_measured(results_folder, [*records, *tested], strays, experiment is None),
+        left_out=strays,
+        trainings=_trainings(found, curves),
     )
 
 
@@ -112,10 +120,28 @@ def _missing(experiment: AskedExperiment | None, records: Sequence[Record]) -> t
     return tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else ()
 
 
-def _measured(results_folder: Path, records: Sequence[Record], by_folder: bool) -> dict[str, list[Any]]:
-    """[bytes, SHA-256] of the files that a report rests on."""
-    folders = [results_folder / TRIALS / record.id for record in records]
-    files = [folder / name for folder in folders for name in (RECORD, PREDICTIONS, CURVE)]
+def _curves_of(strays: Sequence[Record], results_folder: Path) -> dict[str, pandas.DataFrame]:
+    """Those of trials that are left out, but damaged ones: no report fails over a trial that is not part of it."""
+    curves = {}
+    for record in strays:
+        with suppress(ResultsError):
+            curves[record.id] = read_curve(results_folder / TRIALS / record.id)
+    return curves
+
+
+def _trainings(found: Sequence[Record], curves: dict[str, pandas.DataFrame]) -> dict[str, tuple[Training, ...]]:
+    """By trial, where that is on record: the stages that trained it, and what each took."""
+    told = {record.id: trainings_of(record, curves[record.id]) for record in found if record.id in curves}
+    return {id_: each for id_, each in told.items() if each is not None}
+
+
+def _measured(
+    results_folder: Path, records: Sequence[Record], strays: Sequence[Record], by_folder: bool
+) -> dict[str, list[Any]]:
+    """[bytes, SHA-256] of the files that a report rests on; of strays it tells the time they took alone."""
+    used = [(record, (RECORD, PREDICTIONS, CURVE)) for record in records]
+    used += [(record, (RECORD, CURVE)) for record in strays]
+    files = [results_folder / TRIALS / record.id / name for record, names in used for name in names]
     asked = [results_folder / name for name in (SUMMARY, TEXT)] if by_folder else []
     found = [file for file in (*asked, results_folder / TEST_LOG, *files) if file.is_file()]
     return {file.relative_to(results_folder).as_posix(): measured(file) for file in found}

@@ -16,6 +16,19 @@ COMPARISON = ("difference", "p", "verdict")  # columns that need a baseline
 
 
 def splits_note(study: Study) -> str:
+    """What was chosen on which split, how often the test split was asked, and what to do where the two are one;
+    nothing where no trial was run."""
+    told, chosen = chosen_and_reported(study), [split_of(record) for record in study.records]
+    if all(map(is_for_choosing, filter(None, chosen))):
+        return told
+    return (
+        f"{told} Choices that are made from this page are made on the images it reports on, which makes the scores of"
+        " what was chosen too good. To keep the two apart, write evaluation: {split: held_out}, and under 'final' which"
+        " trials are to be tested."
+    )
+
+
+def chosen_and_reported(study: Study) -> str:
     """What was chosen on which split, and how often the test split was asked; nothing where no trial was run."""
     chosen = list(dict.fromkeys(split for record in study.records if (split := split_of(record))))
     final = study.final
@@ -23,11 +36,7 @@ def splits_note(study: Study) -> str:
         return ""
     if not all(map(is_for_choosing, chosen)):
         asked = str(study.askings) if study.askings.times else "how often is not on record"
-        return (
-            f"Chosen and reported on {_with_images(study)}, {asked}. Choices that are made from this page are made on"
-            " the images it reports on, which makes the scores of what was chosen too good. To keep the two apart,"
-            " write evaluation: {split: held_out}, and under 'final' which trials are to be tested."
-        )
+        return f"Chosen and reported on {_with_images(study)}, {asked}."
     if final and final.done:
         return f"Chosen on {_with_images(study)}, reported on {_with_images(final)}, {study.askings}."
     return f"Chosen on {_with_images(study)}. The test split was {study.askings}."

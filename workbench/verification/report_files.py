@@ -13,6 +13,7 @@ from workbench.reports.manifest import MANIFEST, Manifest, made_with, read_manif
 from workbench.reports.page import write_report
 from workbench.reports.results_data import read_study
 from workbench.storage.checksums import measured
+from workbench.storage.result_files import CURVE, RECORD, TRIALS
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
 from workbench.verification.text_differences import differences
 
@@ -77,7 +78,7 @@ def _made_anew(report: ReportFiles, registry: Registry) -> Iterator[Said]:
             yield Unchecked(ALL, f"the results give none ({type(error).__name__}: {error})", len(manifest.outputs))
             yield from _outputs(report, {}, "")
             return
-    new = sorted(study.inputs.keys() - manifest.inputs.keys())
+    new = sorted(study.inputs.keys() - manifest.inputs.keys() - _left_out(study, manifest))
     yield from (Disagreement(name, "", f"it came after the report, which knows nothing of it; {AGAIN}") for name in new)
     if not again:
         yield Unchecked(ALL, f"here it is otherwise: {_unlike(study, manifest)}", len(manifest.outputs))
@@ -135,6 +136,13 @@ def _unlike(study: Study, manifest: Manifest) -> str:
     """What this machine says of the metrics and that of the report did not, or the other way round."""
     now, then = list(study.notes), list(manifest.notes)
     return "; ".join([*(each for each in now if each not in then), *(each for each in then if each not in now)])
+
+
+def _left_out(study: Study, manifest: Manifest) -> set[str]:
+    """The files of trials that are left out, where another version wrote the report: it may not have read them."""
+    if not _other_code(manifest):
+        return set()
+    return {f"{TRIALS}/{record.id}/{name}" for record in study.left_out for name in (RECORD, CURVE)}
 
 
 def _other_code(manifest: Manifest) -> str:
