@@ -59,8 +59,11 @@ def test_many_values_of_one_verdict_are_told_together(tmp_path: Path):
 def test_with_seeds_the_answer_is_about_methods(tmp_path: Path):
     study = read_study(write_results(tmp_path, images=300, seeds=(0, 1, 2)), resamples=300)
     told = answer(study)
-    assert told[0] == "Best of what was tried: encoder clip and fusion cross_attention."
-    assert finding(study, "fusion").headline == "fusion: cross_attention is best"
+    assert told[0] == (
+        "Best of what was tried: encoder clip and fusion cross_attention; of 2 values of encoder and 3 values of"
+        " fusion, in 36 trials from 3 seeds."
+    )
+    assert finding(study, "fusion").headline == "fusion: cross_attention is the best of 3"
     assert finding(study, "quantizer").headline == "quantizer: no difference can be told"
     assert "trained models" not in " ".join(told)
 

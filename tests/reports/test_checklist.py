@@ -233,9 +233,9 @@ def test_what_was_compared_is_told_and_other_trials_of_the_folder_are_counted(ma
     answer, told = point(made, "how settings were chosen")
     assert answer == PARTLY
     assert "fusion (concat_projection, cross_attention)" in told
-    assert "other trial" not in told
+    assert "more in the folder" not in told
     answer, told = point(replace(made, left_out=(made.records[0],)), "how settings were chosen")
-    assert "1 other trial in the folder tried what this page does not show" in told
+    assert "1 trial more in the folder, not part of the report." in told
     alone = read_study(write_results(tmp_path, images=4, axes={}), resamples=10)
     assert point(alone, "how settings were chosen")[0] == UNKNOWN
 

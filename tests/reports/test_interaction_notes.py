@@ -26,7 +26,7 @@ def test_a_difference_that_holds_with_one_value_of_another_axis_alone_is_told(tm
     assert "and 0.0 points (−" in told
     assert "More such" not in told
     found = finding(study, "fusion")
-    assert found.headline == "fusion: cross_attention is best on average"
+    assert found.headline == "fusion: cross_attention is on average the best of 2"
     assert "That depends on quantizer: cross_attention differs" in found.details
     assert "That depends on fusion: int8 differs from none by" in finding(study, "quantizer").details
     assert "Does the difference that one axis makes depend on another?" in page_of(folder).text

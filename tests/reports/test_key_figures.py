@@ -33,6 +33,7 @@ def test_where_less_is_better_the_best_trial_has_the_least(study: Study):
     place = best_trial(by_loss)
     assert place is not None
     assert study.samples["loss"].estimates[place] == min(study.samples["loss"].estimates)
+    assert "lowest loss of 11 trials" in [what for _, _, what in key_figures(by_loss)]
 
 
 def test_a_best_trial_that_is_out_of_date_is_said_to_be(study: Study):

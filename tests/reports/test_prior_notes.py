@@ -74,7 +74,7 @@ def test_a_model_that_learned_nothing_is_told_of_all_groups_and_of_no_plateau(tm
 
 def test_of_several_trials_the_best_is_meant(tmp_path):
     study = study_of(tmp_path, guesses, blind_for_yes_and_no, axes={"fusion": ["concat_projection", "gated"]})
-    assert "the best trial (concat_projection) cannot be told" in prior_sentences(study)[1]
+    assert "the best of 2 trials (concat_projection) cannot be told" in prior_sentences(study)[1]
 
 
 def test_a_gain_of_a_group_is_paired_over_its_own_questions(tmp_path):

@@ -35,11 +35,12 @@ def test_the_pareto_front_is_what_nobody_beats(higher: bool):
 def test_the_caption_tells_of_a_front_where_there_is_one(study: Study, tmp_path: Path):
     plot = pareto_plot(study)
     assert plot is not None
-    assert "dashed" in plot.caption
+    assert plot.caption.endswith("The dashed line is the Pareto front of the 11 of 12 trials with a score.")
     alone = read_study(write_results(tmp_path, axes={"fusion": ["concat_projection"]}), resamples=100)
     plot = pareto_plot(alone)
     assert plot is not None
     assert "dashed" not in plot.caption
+    assert "cheapest" not in plot.caption, "of one trial"
 
 
 def test_trials_that_share_a_training_share_its_curve(study: Study):

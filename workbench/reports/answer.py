@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from workbench.reports.best_of import in_trials
 from workbench.reports.cost_notes import LARGE, price
 from workbench.reports.effects import Effect, best_effect
 from workbench.reports.experiment_results import GAIN, Study
@@ -84,7 +85,7 @@ def _lead(study: Study, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     if not based:
         return told
     if best:
-        told.append(f"Best of what was tried: {_choice(best)}.")
+        told.append(f"Best of what was tried: {_choice(best)}; {_how_many(study, best)}.")
     if len(best) < len(winners):
         better = {axis: winner for axis, winner in winners.items() if axis not in best}
         told.append(f"Better than the baseline: {_choice(better)}.")
@@ -118,6 +119,12 @@ def _asked_otherwise(study: Study) -> list[str]:
 
 def _without_baseline(study: Study, axis: str) -> str:
     return f"The baseline of {spoken(axis)}, {study.baseline(axis)}, has no finished trial"
+
+
+def _how_many(study: Study, best: Mapping[str, Effect]) -> str:
+    """Of how many: the values of each axis that have results, and the trials that these are."""
+    counts = [f"{len(study.design(axis).present)} values of {spoken(axis)}" for axis in best]
+    return f"of {joined(counts)}, in {in_trials(study)}"
 
 
 def _choice(winners: Mapping[str, Effect]) -> str:

@@ -33,7 +33,8 @@ def _workers(study: Study) -> Point:
     for name, words in (("cores", "cores that could be used"), ("threads", "threads of a worker")):
         values = values_of(study.done, "provenance", name)
         told += [f"{words.capitalize()}: {', '.join(map(str, values))}."] if values else []
-    return Point(asked, YES, [*told, "How many workers ran at once, and whose machines they were, is not on record."])
+    unknown = "How many workers ran at once, whose machines they were and what energy they took is not on record."
+    return Point(asked, YES, [*told, unknown])
 
 
 def _memory(study: Study) -> Point:

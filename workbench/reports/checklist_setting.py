@@ -92,7 +92,7 @@ def _choices(study: Study) -> Point:
     compared = [f"{spoken(axis)} ({', '.join(study.summary.axes[axis])})" for axis in study.compared]
     told = [f"Compared here: {'; '.join(compared)}."] if compared else ["Nothing was compared here."]
     if study.left_out:
-        told.append(f"{counted(len(study.left_out), 'other trial')} in the folder tried what this page does not show.")
+        told.append(f"{counted(len(study.left_out), 'trial')} more in the folder, not part of the report.")
     told.append("Why every other setting is what it is, and what was tried elsewhere, is not on record.")
     return Point("how settings were chosen", PARTLY if compared else UNKNOWN, told)
 

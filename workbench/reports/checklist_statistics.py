@@ -68,7 +68,7 @@ def _bounds(study: Study) -> Point:
     if shares:
         told.append(
             f"Intervals of {joined([spoken(each) for each in shares])} are those of Clopper and Pearson: asymmetric,"
-            " and within 0 and 100 %."
+            " and within 0 and 100 %. Those of differences stay within what a difference can be."
         )
     if others:
         told.append(

@@ -93,7 +93,7 @@ def _headline(ranking: Ranking, uneven: bool) -> str:
         return f"{name} leads, and {len(tied)} others cannot be told from it"
     if tied:
         return f"{joined([name, *tied])} lead, and cannot be told apart"
-    return f"{name} is best{average}"
+    return f"{name} is{average} the best of {1 + len(ranking.behind)}"
 
 
 def _of_models(ranking: Ranking, tied: Sequence[str]) -> str:

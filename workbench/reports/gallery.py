@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.registry import Registry, resolve_options
+from workbench.reports.best_of import the_best
 from workbench.reports.experiment_results import Study
 from workbench.reports.key_figures import best_trial
 from workbench.storage.conditions import WITH_IMAGE
@@ -46,7 +47,7 @@ class ShownExample:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The examples of a report. Right and wrong are those of the trial called `best`."""
+    """The examples of a report. Right and wrong are those of the best trial, which `best` says in words."""
 
     best: str
     right: list[ShownExample]
@@ -86,7 +87,7 @@ def make_gallery(study: Study, registry: Registry | None) -> Gallery | None:
     right = _spread([each for each in answered if each.given[best.id][1]])
     wrong = _spread([each for each in answered if not each.given[best.id][1]])
     disputed = _spread(sorted((each for each in questions if each.doubt > 0), key=lambda each: -each.doubt))
-    return Gallery(study.label(best), show(right, [best.id]), show(wrong, [best.id]), show(disputed, list(labels)))
+    return Gallery(the_best(study, place), show(right, [best.id]), show(wrong, [best.id]), show(disputed, list(labels)))
 
 
 def _questions(study: Study) -> list[_Question]:

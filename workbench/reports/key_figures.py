@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from workbench.reports.best_of import scored
 from workbench.reports.experiment_results import GAIN, Study
-from workbench.reports.number_format import duration, megabytes, significant
+from workbench.reports.number_format import counted, duration, megabytes, significant
 from workbench.reports.tables import format_of
 
 
@@ -16,14 +17,11 @@ def key_figures(study: Study) -> list[tuple[str, str, str]]:
     if best is None:
         return figures
     form, record = format_of(study, study.primary), study.done[best]
+    most = "highest" if form.scale.higher_is_better else "lowest"
     estimate = float(study.samples[study.primary].estimates[best])
-    figures.append(
-        (
-            form.value(estimate),
-            form.unit,
-            f"highest {form.words} of {len(study.done)} trials{', out of date' if record.id in study.stale else ''}",
-        )
-    )
+    stale = ", out of date" if record.id in study.stale else ""
+    told = f"{most} {form.words} of {counted(scored(study), 'trial')}{stale}"
+    figures.append((form.value(estimate), form.unit, told))
     if study.has_gain:
         gain = format_of(study, GAIN)
         value = float(study.samples[GAIN].estimates[best])

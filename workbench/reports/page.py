@@ -19,6 +19,7 @@ import workbench
 from workbench.registry import Registry
 from workbench.reports import contract_notes
 from workbench.reports.answer import answer, progress
+from workbench.reports.best_of import scored
 from workbench.reports.blind_training import blind_table
 from workbench.reports.calibration_table import calibration_table
 from workbench.reports.checklist import CHECKLIST, checklist_table
@@ -32,6 +33,7 @@ from workbench.reports.group_tables import group_table, outside_table
 from workbench.reports.key_figures import best_trial, key_figures
 from workbench.reports.manifest import write_manifest
 from workbench.reports.methods import methods
+from workbench.reports.number_format import counted
 from workbench.reports.plot_style import Plot
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.prior_notes import prior_sentences
@@ -228,7 +230,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
         rows.append(("downloaded", f"{name}, commit {at['commit']}{licence}"))
     best = best_trial(study)
     if best is not None:
-        rows.append(("best trial", study.done[best].id))
+        rows.append((f"best of {counted(scored(study), 'trial')}", study.done[best].id))
     return rows
 
 

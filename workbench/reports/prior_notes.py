@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy
 import pandas
 
+from workbench.reports.best_of import the_best
 from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.key_figures import best_trial
 from workbench.reports.metric_format import MetricFormat
@@ -38,7 +39,7 @@ def prior_sentences(study: Study) -> list[str]:
     gains = group_gains(study, record)
     if len(gains) < 2:
         return [first]
-    who = f"the best trial ({study.label(record)})" if len(study.done) > 1 else "the model"
+    who = the_best(study, best) if len(study.done) > 1 else "the model"
     same = {group: gain for group, gain in gains.items() if gain.low <= 0}
     if not same:
         least, most = (pick(each.estimate for each in gains.values()) for pick in (min, max))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from workbench.reports.best_of import best_first, of_how_many
 from workbench.reports.contract_notes import trial_notes
 from workbench.reports.design import SEED
 from workbench.reports.effects import Effect
@@ -82,9 +83,9 @@ def trials_table(study: Study) -> Table:
         *(Column(name, heading, unit, show) for name, heading, unit, show in _probes(study)),
         *stale_columns(study),
     ]
-    caption = "All trials, the best first, with 95 % intervals over the questions"
-    notes = [*_missing(study), *legend(study), *trial_notes(study)]
-    return Table("trials", f"{caption}.", columns, rows, notes)
+    caption = f"All trials, {best_first(study)}, with 95 % intervals over the questions."
+    notes = [*filter(None, [of_how_many(study)]), *_missing(study), *legend(study), *trial_notes(study)]
+    return Table("trials", caption, columns, rows, notes)
 
 
 def axis_table(study: Study, axis: str) -> Table:

@@ -10,6 +10,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from workbench.reports.best_of import of_trials, scored
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.plot_style import (
@@ -56,9 +57,10 @@ def pareto_plot(study: Study) -> Plot | None:
     panels[0].set_ylabel(f"{form.words}{in_unit(form)}")
     add_legend(figure, study, hue, shape)
     names = joined([label.partition(" (")[0] for _, label, _ in shown])
-    caption = f"{capital(form.words)} against {names}; one mark a trial, bars are 95 % intervals." + (
-        " The dashed line is the Pareto front." if steps else " The cheapest trial is also the best."
-    )
+    told = f" The dashed line is the Pareto front {of_trials(study)}." if steps else ""
+    if not steps and scored(study) > 1:
+        told = f" The cheapest {of_trials(study)} is also the best."
+    caption = f"{capital(form.words)} against {names}; one mark a trial, bars are 95 % intervals.{told}"
     return Plot("pareto", caption, figure)
 
 
@@ -78,7 +80,7 @@ def groups_plot(study: Study) -> Plot | None:
     best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=form.scale.higher_is_better)
     table = pandas.DataFrame({name: rows[name] for name in best_first}).T
     figure = heat_map(table, form, "", "group of questions")
-    caption = f"{capital(form.words)}{in_unit(form)} in each group of questions, the best first."
+    caption = f"{capital(form.words)}{in_unit(form)} in each group of questions, the best of {len(rows)} first."
     return Plot("groups", caption, figure)
 
 
