@@ -19,6 +19,7 @@ from workbench.reports.checklist_points import NEEDLESS, NO, PARTLY, UNKNOWN, YE
 from workbench.reports.page import render
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.tables import all_tables
+from workbench.reports.trainings import Training
 from workbench.storage.askings import Askings
 from workbench.storage.records import Record
 
@@ -74,6 +75,11 @@ def without(study: Study, *names: str, of: str = "provenance") -> Study:
         return replace(record, **{of: kept})
 
     return changed(study, change)
+
+
+def known(study: Study) -> dict[str, tuple[Training, ...]]:
+    """Of each trial that all share a base, and what it was trained in besides."""
+    return {record.id: (("base", 50.0), (record.id, 11.0)) for record in study.done}
 
 
 def with_split(study: Study, split: str, **told: Any) -> Study:
@@ -200,7 +206,7 @@ def test_splits_are_told_with_what_was_asked_held_out_and_left_out(made):
     answer, told = point(with_provenance(study, skipped_images=skipped), "data splits")
     assert answer == PARTLY
     assert "Asked: held_out (48 questions about 12 images)." in told
-    assert "10% of the training images are held out" in told
+    assert "10 % of the training images are held out" in told
     assert "At most 500 images" in told
     assert "2 images of train left out as unreadable" in told
     assert "of test left out" not in told
@@ -211,12 +217,18 @@ def test_splits_are_told_with_what_was_asked_held_out_and_left_out(made):
 
 
 def test_every_value_of_a_setting_is_told_by_phase(made):
-    one = {"name": "tune", "train": ["fusion", "adapter"], "steps": 60, "rate": 0.001, "clip": None, "compile": False}
+    one = {
+        "name": "tune",
+        "train": ["fusion", "adapter"],
+        "steps": 60,
+        "rate": 0.001,
+        **{"clip": None, "compile": False, "quantized": True},
+    }
     study = with_spec(made, phases=[one])
     study = with_spec(study, 1, phases=[{**one, "rate": {"fusion": 0.01}}])
     answer, told = point(study, "hyperparameters")
     assert answer == YES
-    assert told.endswith("Phase tune: train fusion + adapter; steps 60; rate fusion 0.01 or 0.001.")
+    assert told.endswith("Phase tune: train fusion + adapter; steps 60; rate fusion 0.01 or 0.001; quantized yes.")
     assert point(without(made, "phases", of="spec"), "hyperparameters")[0] == UNKNOWN
 
 
@@ -347,7 +359,7 @@ def test_the_time_of_each_trial_is_a_range_and_missing_times_are_told(made):
 
 
 def test_the_time_of_all_trials_is_told_as_if_nothing_were_shared_and_with_shared_stages_once(made):
-    shared = {record.id: (("base", 50.0), (record.id, 11.0)) for record in made.done}
+    shared = known(made)
     study = replace(with_metrics(made, evaluation_seconds=30.0), trainings=shared)
     answer, told = point(study, "time of the trials reported")
     assert answer == YES
@@ -364,12 +376,15 @@ def test_all_tries_count_strays_tests_and_failures_and_are_the_least_there_was(m
     asked = "more than that, for all tries"
     answer, told = point(made, asked)
     assert answer == PARTLY
-    assert told.startswith("The folder tells of no other tries. It is the least that was computed.")
-    assert "features of images" in told
+    assert told.startswith("The folder tells of no other tries. Where trials shared stages, less was computed")
+    assert "the least" not in told, "nobody knows what was shared"
+    assert "It is the least that was computed." in point(replace(made, trainings=known(made)), asked)[1]
+    for unknown in ("features of images", "validations", "interruption", "failed", "replaced", "other folders"):
+        assert unknown in told
     other = replace(made.done[0], id="other", metrics={"training_seconds": 100.0, "evaluation_seconds": 5.0})
     tested = replace(made.done[0], id="tested", metrics={"training_seconds": 61.0, "evaluation_seconds": 5.0})
     failed = replace(made.done[0], id="failed", status="failed", metrics={})
-    shared = {record.id: (("base", 50.0), (record.id, 11.0)) for record in made.done}
+    shared = known(made)
     study = replace(
         with_metrics(made, evaluation_seconds=30.0),
         left_out=(other, failed),

@@ -12,6 +12,7 @@ from tests.small import CommandLine, load, run_inside, write
 from workbench.cli.report import asked_of
 from workbench.config.experiment import ExperimentError
 from workbench.errors import UserError
+from workbench.reports.compute_spent import all_tries, spent
 from workbench.reports.results_data import read_study
 from workbench.reports.split_notes import final_table, splits_note
 from workbench.runs.scheduler import RunOptions
@@ -146,6 +147,16 @@ def test_the_note_says_what_was_chosen_where_and_reported_on_what(tested):
     assert images != 8
     assert study.strays == 0
     assert len(study.done) == 6, "the test is in no average of what choices are made on"
+
+
+def test_a_test_at_the_end_trains_nothing_and_counts_as_an_evaluation(tested):
+    study = read_study(tested / "results/small", resamples=50)
+    reported, everything = (spent(records, study.trainings) for records in (study.records, all_tries(study)))
+    assert (reported.finished, everything.finished) == (6, 10)
+    assert reported.once is not None
+    assert everything.once == reported.once
+    assert 0.5 * reported.alone < reported.once <= reported.alone, "no two of these trials share a training"
+    assert everything.evaluation > reported.evaluation
 
 
 def test_the_table_of_the_test_has_the_means_of_seeds_and_differences_by_the_same_statistics(tested):

@@ -10,12 +10,14 @@ from workbench.reports.compute_spent import Spent, all_tries, seconds_of, spent
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import counted, duration, significant
 from workbench.reports.wording import joined
+from workbench.storage.records import DONE
 
 NOT_KEPT = (
-    "Not on record, and so in none of these times: features of images that a frozen encoder made once, what was"
-    " computed again after an interruption, trials that failed, results that a later run replaced or that were removed,"
-    " and other folders of results."
+    "Not on record, and so in none of these times: features of images that a frozen encoder made once, validations on"
+    " the way of a training (earlier versions counted them as training), what was computed again after an interruption,"
+    " trials that failed, results that a later run replaced or that were removed, and other folders of results."
 )
+LEAST = "It is the least that was computed."
 
 
 def compute(study: Study) -> list[Point]:
@@ -100,11 +102,13 @@ def _everything(study: Study) -> Point:
         told.append(f"{counted(len(study.final.records), 'trial')} more asked the test split.")
     if study.left_out:
         told.append(f"{counted(len(study.left_out), 'trial')} more in the folder, not part of the report.")
-    failed = spent(tries, study.trainings).failed
+    failed = sum(record.status != DONE for record in tries)
     told += [f"{counted(failed, 'trial')} failed, after a time that is not on record."] if failed else []
     if study.stale:
         told.append(f"{counted(len(study.stale), 'result')} out of date would have to be computed again.")
+    found = spent(tries, study.trainings)
     if len(tries) > len(study.records):
-        told.append(f"All that the folder tells of: {_sum(spent(tries, study.trainings))}")
+        told.append(f"All that the folder tells of: {_sum(found)}")
     told = told or ["The folder tells of no other tries."]
-    return Point(asked, PARTLY, [*told, f"It is the least that was computed. {NOT_KEPT}"])
+    shared = "Where trials shared stages, less was computed than these times say." if found.once is None else LEAST
+    return Point(asked, PARTLY, [*told, shared, NOT_KEPT])

@@ -30,7 +30,7 @@ def _splits(study: Study) -> Point:
     if not told:
         return Point("data splits", UNKNOWN, ["The records do not name the split that was asked."])
     for share in values_of(study.records, "spec", "evaluation", "held_out"):
-        told.append(f"{share:.0%} of the training images are held out of all training.")
+        told.append(f"{100 * share:g} % of the training images are held out of all training.")
     for limit in values_of(study.records, "spec", "evaluation", "limit"):
         told.append(f"At most {limit:,} images of a split are asked.")
     skipped = {
@@ -74,6 +74,8 @@ def _phase(name: str, alike: Sequence[dict[str, Any]]) -> str:
 
 
 def _written(value: Any) -> str:
+    if value is True:
+        return "yes"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_written(each)}" for name, each in value.items())
     if isinstance(value, list):
