@@ -40,6 +40,14 @@ class Numerical(Encoder):
         return images.new_zeros(len(images), 4, self.shape.width)
 
 
+class Staring(Numerical):
+    """Looks at numbers whenever it encodes, not when it is built."""
+
+    def forward(self, images):
+        """[P,3,H,W] -> [P,N,Dv]."""
+        return super().forward(images) * bool(images.isfinite().all())
+
+
 class Weighing(Adapter):
     """Looks at weights to decide what trains: the larger half."""
 
@@ -67,6 +75,7 @@ def register_connectors(register):
 @hookimpl
 def register_encoders(register):
     register("numerical", Numerical)
+    register("staring", Staring)
 
 
 @hookimpl

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,12 +16,19 @@ from workbench.model.build import CompositionError
 def on_meta(make: Callable[[], Any], make_really: Callable[[], Any]) -> Any:
     """What `make` gives on the meta device. Code that looks at numbers cannot run there: it is run for real."""
     try:
-        with torch.device("meta"), _NoDraws():
+        with without_numbers():
             return make()
     except CompositionError as error:
         if isinstance(error.__cause__, UserError):
             raise
         return make_really()
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """In the body, tensors are made on the meta device, and nothing is drawn."""
+    with torch.device("meta"), _NoDraws():
+        yield
 
 
 class _NoDraws(TorchFunctionMode):

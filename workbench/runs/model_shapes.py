@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.config.trial import Trial
 from workbench.model.build import corpus_of, create
@@ -12,14 +12,22 @@ from workbench.runs.memo import Memo
 from workbench.runs.meta_device import on_meta
 
 if TYPE_CHECKING:
+    from workbench.contracts.dataset import Dataset
     from workbench.registry import Registry
-    from workbench.runs.trial_data import TrialData
+
+
+class Datasets(Protocol):
+    """Who has the datasets of trials, each read once."""
+
+    def dataset(self, trial: Trial) -> Dataset:
+        """The trial's dataset; `CompositionError` when it cannot be built."""
+        ...
 
 
 class ModelShapes:
     """Builds the shapes of models. Encoder and language model, which may come from files, are read once and copied."""
 
-    def __init__(self, registry: Registry, data: TrialData):
+    def __init__(self, registry: Registry, data: Datasets):
         self.registry = registry
         self.data = data
         self._memo = Memo()
