@@ -65,6 +65,7 @@ NUMBERLESS = {
     "workbench.code_hashes.package_code": "makes the keys: another way to make them gives other keys",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
     "workbench.runs": "says what lies in it",
+    "workbench.runs.memo": "remembers what was made, as it was",
     "workbench.runs.provenance": "what a record says of the machine and the run",
     "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
     "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",

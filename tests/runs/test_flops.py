@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.pretrained import reference, save
 from tests.small import PAIRS, SMALL, build, load, small_registry
 from workbench.config.trial import Trial
 from workbench.runs import flops
@@ -135,6 +136,17 @@ def test_shapes_take_as_many_as_numbers(tmp_path, model, monkeypatch):
     monkeypatch.setattr(flops, "REAL_SETS", 8)
     monkeypatch.setattr(flops.FlopCounts, "_count", lambda self, trial: self._count_for_real(trial))
     assert counted(trial) == on_shapes
+
+
+def test_a_pretrained_decoder_with_narrow_weights_is_counted_on_shapes(tmp_path, monkeypatch):
+    folder = save(reference("GPT2"), tmp_path / "decoder")
+    monkeypatch.setattr(flops, "MOST_PARAMETERS", 10)
+    found = []
+    for dtype in ("bf16", "fp32"):
+        decoder = f"{{name: huggingface, checkpoint: {folder}, dtype: {dtype}}}"
+        found.append(counted(load(tmp_path, f"base.language_model={decoder}").trials[0]))
+    assert found[0] == found[1]
+    assert found[0].answer > 0
 
 
 def test_a_plugin_that_looks_at_numbers_is_counted_for_real(tmp_path):

@@ -100,6 +100,11 @@ def test_every_trial_leaves_a_record_predictions_and_a_curve(finished):
             "training_seconds.lowest",
             "latency_ms",
             "latency_ms.highest",
+            "token_latency_ms",
+            "generated_tokens",
+            "flops",
+            "training_flops",
+            "training_tokens",
             "peak_memory_bytes",
         ):
             assert record["metrics"][cost] > 0

@@ -29,7 +29,10 @@ TRAINING = (
     *(*ENCODING, "training", "devices/peak_memory.py", "evaluation/__init__.py", "evaluation/scored.py"),
     *("runs/stage_inputs.py", "runs/training_stage.py"),
 )
-EVALUATION = (*TRAINING, "evaluation", "runs/evaluation_stage.py")
+EVALUATION = (
+    *(*TRAINING, "evaluation", "runs/evaluation_stage.py", "runs/flop_counter.py", "runs/flops.py"),
+    *("runs/meta_device.py", "runs/model_shapes.py"),
+)
 # In one of the folders, and without a number: where work is done, and who hears of it.
 LEFT_OUT = ("contracts/launcher.py", "contracts/tracker.py")
 # The packages of which a number is made where a module imports them: by the name of the import, the package's own.

@@ -67,9 +67,11 @@ class Prediction:
 
     It is NaN where no model was asked (the control `prior`): a metric whose score is then NaN has none there.
     `log_probability` is that of the given answer, all of its tokens and its end, in nats; NaN where nobody knows it.
+    `tokens` were written for it, its end included; 0 where nobody counted them.
     """
 
     example: Example
     answer: str
     loss: float
     log_probability: float = math.nan
+    tokens: int = 0

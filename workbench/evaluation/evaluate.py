@@ -8,8 +8,6 @@ The controls say what the image is worth: `prior` asks no model, `mean_image` an
 from __future__ import annotations
 
 import random
-import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,15 +24,13 @@ from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, Places, Views, distinct
 from workbench.data.sampler import limited
 from workbench.errors import UserError
+from workbench.evaluation.latency import measure_latency
 from workbench.evaluation.partners import Partners, other_answers, shuffled
 from workbench.evaluation.training_split import TrainingSplit
 from workbench.layers.tensors import all_tensors
-from workbench.model.generation import generate
 from workbench.model.image_features import Features, FrozenTokens
 from workbench.model.predictor import Predictor
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
-
-WARM_UP, LEAST_TIMED, MOST_TIMED, TIMING_SECONDS = 3, 3, 10, 0.25  # answers a round, and what they may take together
 
 # Controls with one image for all, and those with the image of another question.
 EVEN: dict[str, Callable[[Predictor, ImageLoader, TrainingSplit], Tensor]] = {
@@ -51,8 +47,9 @@ Rows = dict[Keys, list[list[Example]]]  # by the images that are shown: rows of 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Every prediction under every condition, and the time of one answer: the lower and the higher of two rounds, one
-    before everything else and one after it, since what else a machine does makes a round slow and never fast.
+    """Every prediction under every condition, the mean number of tokens that were written for an answer with its image,
+    and the time of one answer and of one token: the lower and the higher of two rounds, one before everything else and
+    one after it, since what else a machine does makes a round slow and never fast.
 
     A control may leave questions out that it has nothing to show for: `left_out` counts them, where there are any, and
     `presumed` those whose other answer is only likely.
@@ -61,6 +58,9 @@ class EvaluationResult:
     predictions: dict[str, list[Prediction]]
     latency_ms: float
     highest_latency_ms: float
+    token_latency_ms: float
+    highest_token_latency_ms: float
+    generated_tokens: float
     left_out: dict[str, int] = field(default_factory=dict)
     presumed: dict[str, int] = field(default_factory=dict)
 
@@ -79,15 +79,25 @@ def evaluate(
     asked = [example for examples in grouped.values() for example in examples]
     asking = _Asking(predictor, dataset, grouped, features, training or TrainingSplit(dataset))
     with predictor.ready():
-        timed = [_latency(predictor, asking.images, grouped)]
+        timed = [measure_latency(predictor, asking.images, grouped)]
         asking.ask_all(seed, on_progress)
-        timed.append(_latency(predictor, asking.images, grouped))
+        timed.append(measure_latency(predictor, asking.images, grouped))
+    answers, tokens = ([getattr(each, name) for each in timed] for name in ("answer_ms", "token_ms"))
     found = asking.found
     predictions = {
         condition: [by_id[each.id] for each in asked if each.id in by_id] for condition, by_id in found.items()
     }
     left_out = {name: len(asked) - len(each) for name, each in predictions.items() if len(each) < len(asked)}
-    return EvaluationResult(predictions, min(timed), max(timed), left_out, asking.presumed)
+    return EvaluationResult(
+        predictions=predictions,
+        latency_ms=min(answers),
+        highest_latency_ms=max(answers),
+        token_latency_ms=min(tokens),
+        highest_token_latency_ms=max(tokens),
+        generated_tokens=sum(each.tokens for each in predictions[WITH_IMAGE]) / len(asked),
+        left_out=left_out,
+        presumed=asking.presumed,
+    )
 
 
 def examples_by_image(dataset: Dataset, settings: Evaluation) -> dict[Keys, list[Example]]:
@@ -223,17 +233,3 @@ def _mixed_batches(grouped: Mapping[Keys, Sequence[Example]], size: int, seed: i
         starts.pop()
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         yield order[start:end]
-
-
-def _latency(predictor: Predictor, images: ImageLoader, grouped: dict[Keys, list[Example]]) -> float:
-    """Milliseconds from the images of one question to its whole answer: the median after a warm-up. Of a large model
-    fewer answers are timed."""
-    model, seconds = predictor.model, []
-    for keys in list(grouped)[: WARM_UP + MOST_TIMED]:
-        if len(seconds) >= WARM_UP + LEAST_TIMED and sum(seconds) > TIMING_SECONDS:
-            break
-        views, _, batch = predictor.read([keys], images.plain, [grouped[keys][:1]])
-        started = time.perf_counter()
-        generate(model, model.see(views.to(predictor.device), batch.views), batch, predictor.settings.max_new_tokens)
-        seconds.append(time.perf_counter() - started)
-    return 1000 * statistics.median(seconds[WARM_UP:] or seconds)

@@ -84,12 +84,18 @@ class Predictor:
         flat = (example for examples in questions for example in examples)
         losses = _losses_by_question(judged.losses, batch.labels, batch.segments)
         likely = (each for row in judged.log_probabilities for each in row)
-        for given in zip(flat, self.words(judged.answers), losses, likely, strict=True):
+        tokens = (tokens_written(ids, self.settings.max_new_tokens) for row in judged.answers for ids in row)
+        for given in zip(flat, self.words(judged.answers), losses, likely, tokens, strict=True):
             yield Prediction(*given)
 
     def words(self, rows: Sequence[Sequence[Sequence[int]]]) -> list[str]:
         """Generated ids by row and question -> the answers, one after the other."""
         return [self.model.language_model.tokenizer.decode(ids) for row in rows for ids in row]
+
+
+def tokens_written(answer: Sequence[int], most: int) -> int:
+    """How many tokens a model wrote for an answer (ids without its end) of so many at most: its end is one as well."""
+    return min(len(answer) + 1, most)
 
 
 def _losses_by_question(losses: Tensor, labels: Tensor, segments: Tensor) -> list[float]:

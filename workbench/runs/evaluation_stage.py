@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from workbench.evaluation.training_split import TrainingSplit
 from workbench.model.build import build_dataset, build_metrics, count_bytes
 from workbench.model.predictor import Predictor
 from workbench.model.restore import prepare_for_evaluation
+from workbench.runs.flops import FlopCounts
 from workbench.runs.stage_inputs import begin, corpus_for, skipped_so_far
 from workbench.runs.trial_record import TrialResult, record_of
 from workbench.storage.conditions import ASKED_WITH, BLIND, WITH_IMAGE
@@ -34,7 +36,10 @@ NOTHING: dict[str, Any] = {
     "seconds": 0.0,
     "own_seconds": 0.0,
     "examples": 0,
+    "images": 0,
+    "tokens": 0,
     "trainable_parameters": 0,
+    "trainable_by_phase": {},
 }  # what no training costs
 
 
@@ -55,12 +60,17 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     numbers |= {
         "parameters": parameters,
         "trainable_parameters": training["trainable_parameters"],
+        **{f"trainable_parameters.{phase}": count for phase, count in training["trainable_by_phase"].items()},
         "bytes": count_bytes(built.model),
-        **_training_times(training),
+        **_training_costs(training),
         "evaluation_seconds": time.perf_counter() - started,
         "latency_ms": found.latency_ms,
         "latency_ms.highest": found.highest_latency_ms,
+        "token_latency_ms": found.token_latency_ms,
+        "token_latency_ms.highest": found.highest_token_latency_ms,
+        "generated_tokens": found.generated_tokens,
         "peak_memory_bytes": max(memory.peak_bytes(), training.get("peak_memory_bytes", 0)),
+        **_flops(stage, beginning, place),
     }
     result = TrialResult(numbers, scales_of(metrics), _provenance(stage, beginning, found))
     curve = built.before.curve if built.before else []
@@ -89,14 +99,24 @@ def _scores(
     return numbers | text_perplexities(trial, decoder, corpus, place.registry, place.perplexities), lines
 
 
-def _training_times(training: Mapping[str, Any]) -> dict[str, float]:
-    """What all phases took, as if nothing were shared."""
+def _training_costs(training: Mapping[str, Any]) -> dict[str, float]:
+    """What all phases took, and looked at, as if nothing were shared."""
     seconds = training["seconds"]
     return {
         "training_seconds": seconds,
         "training_seconds.lowest": min(training["own_seconds"], seconds),
         "examples_per_second": training["examples"] / seconds if seconds else 0.0,
+        **{f"training_{name}": training[name] for name in ("images", "examples", "tokens")},
     }
+
+
+def _flops(stage: Stage, beginning: Beginning, place: Workplace) -> dict[str, float]:
+    """FLOPs of an answer, and of all the steps that were taken: a phase may have ended before its planned last one."""
+    before = beginning.built.before
+    counts = FlopCounts(place.registry, place, lambda trial: corpus_for(trial, beginning.dataset, before, place))
+    flops = counts.of(stage.trial)
+    steps = {line["phase"]: line["step"] for line in (before.curve if before else [])}  # of each phase the last
+    return {"flops": flops.answer, "training_flops": math.fsum(each.after(steps[each.name]) for each in flops.phases)}
 
 
 def _training_split(trial: Trial, beginning: Beginning, place: Workplace) -> TrainingSplit:

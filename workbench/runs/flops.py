@@ -24,7 +24,7 @@ from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, Places, gather
 from workbench.data.sampler import by_hash, sample_examples
 from workbench.evaluation.evaluate import examples_by_image
-from workbench.model.build import attach_adapter, build_model, corpus_of, count_parameters, trainable
+from workbench.model.build import attach_adapter, build_model, count_parameters, trainable
 from workbench.model.image_features import needed_by_phase
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.runs.flop_counter import flops_of
@@ -36,6 +36,7 @@ from workbench.training.contrastive import Contrastive
 from workbench.training.training_set import planned_steps, training_examples
 
 if TYPE_CHECKING:
+    from workbench.checkpoints.tokenizer import Corpus
     from workbench.registry import Registry
 
 QUESTIONS, SETS, BATCHES = (
@@ -94,10 +95,10 @@ class FlopCounts:
     the optimizer are left out.
     """
 
-    def __init__(self, registry: Registry, data: Datasets):
+    def __init__(self, registry: Registry, data: Datasets, corpus: Callable[[Trial], Corpus] | None = None):
         self.registry = registry
         self.data = data
-        self.shapes = ModelShapes(registry, data)
+        self.shapes = ModelShapes(registry, data, corpus)
         self._memo = Memo()
 
     def of(self, trial: Trial) -> TrialFlops:
@@ -126,7 +127,7 @@ class FlopCounts:
     def _count_for_real(self, trial: Trial) -> Counted:
         dataset = self.data.dataset(trial)
         try:
-            model = build_model(trial, self.registry, corpus_of(trial, dataset))
+            model = build_model(trial, self.registry, self.shapes.corpus(trial))
             return _Counting(trial, self.registry, dataset, model, real=True).all()
         except Exception:  # it has its own trouble, which whoever runs it will be told of
             return _not_known(trial)
@@ -136,7 +137,8 @@ class _Counting:
     """Takes the model of a trial through its phases, without moving a weight. A `real` one gets small batches."""
 
     def __init__(self, trial: Trial, registry: Registry, dataset: Dataset, model: VisionLanguageModel, real: bool):
-        self.trial, self.registry, self.dataset, self.model, self.real = trial, registry, dataset, model, real
+        self.trial, self.registry, self.dataset, self.real = trial, registry, dataset, real
+        self.model = model.float()  # products of narrow weights and wide numbers need an autocast, which there is not
         self.device = torch.device("cpu" if real else "meta")
         self.making = nullcontext if real else without_numbers
         self.collate = model.collator(trial.prompt)

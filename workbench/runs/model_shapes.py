@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.config.trial import Trial
@@ -12,6 +13,7 @@ from workbench.runs.memo import Memo
 from workbench.runs.meta_device import on_meta
 
 if TYPE_CHECKING:
+    from workbench.checkpoints.tokenizer import Corpus
     from workbench.contracts.dataset import Dataset
     from workbench.registry import Registry
 
@@ -25,11 +27,13 @@ class Datasets(Protocol):
 
 
 class ModelShapes:
-    """Builds the shapes of models. Encoder and language model, which may come from files, are read once and copied."""
+    """Builds the shapes of models. Encoder and language model, which may come from files, are read once and copied.
+    `corpus` gives what a trial's decoder learns its tokenizer from, by default the text of its dataset."""
 
-    def __init__(self, registry: Registry, data: Datasets):
+    def __init__(self, registry: Registry, data: Datasets, corpus: Callable[[Trial], Corpus] | None = None):
         self.registry = registry
         self.data = data
+        self.corpus = corpus or (lambda trial: corpus_of(trial, data.dataset(trial)))
         self._memo = Memo()
 
     def of(self, trial: Trial) -> VisionLanguageModel:
@@ -39,7 +43,7 @@ class ModelShapes:
         encoder = self._memo.once((parts["encoder"],), lambda: self._create(trial, "encoder"))
         language_model = self._memo.once(
             (parts["dataset"], parts["language_model"]),
-            lambda: self._create(trial, "language_model", corpus_of(trial, self.data.dataset(trial))),
+            lambda: self._create(trial, "language_model", self.corpus(trial)),
         )
         connector = self._create(trial, "connector", encoder.shape, language_model.shape.width)
         fusion = self._create(trial, "fusion", connector.shape, language_model.shape)

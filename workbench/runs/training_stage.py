@@ -76,13 +76,15 @@ def _questions(stage: Stage, place: Workplace) -> ScoredQuestions | None:
 def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: int) -> dict[str, Any]:
     """What the phase took and left, for the stages after it and for records."""
     built, phase = beginning.built, stage.trial.phases[stage.index]
-    own = {"seconds": trained.seconds, "own_seconds": trained.own_seconds, "examples": trained.examples}
+    own = {name: getattr(trained, name) for name in ("seconds", "own_seconds", "examples", "images", "tokens")}
+    before = built.before.summary if built.before else {}
     return {
         **_added(built.before, own),
         "phase": stage.name,
         "before": stage.before,
         "trainable_parameters": trained.trainable_parameters,
-        "peak_memory_bytes": max(peak_bytes, built.before.summary["peak_memory_bytes"] if built.before else 0),
+        "trainable_by_phase": {**before.get("trainable_by_phase", {}), stage.name: trained.trainable_parameters},
+        "peak_memory_bytes": max(peak_bytes, before.get("peak_memory_bytes", 0)),
         STAGE_SECONDS: trained.seconds + trained.validation_seconds,
         "adapter": built.adapter is not None,
         "quantized": stage.quantized,

@@ -20,10 +20,11 @@ from workbench.training.objectives import MicroBatch, Objective
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """A batch on the device, cut into micro-batches, and how many examples are in it."""
+    """A batch on the device, cut into micro-batches, how many examples are in it, and what the decoder reads of it."""
 
     micro_batches: list[MicroBatch]
     examples: int
+    tokens: int
 
 
 class Batches:
@@ -64,7 +65,7 @@ class Batches:
                 self.objective.prepare(keys[cut], questions[cut], self.generator)
                 for cut in micro_batch_slices(len(keys), self.phase.accumulate)
             ]
-        return PreparedBatch(micro_batches, sum(map(len, questions)))
+        return PreparedBatch(micro_batches, sum(map(len, questions)), sum(each.tokens for each in micro_batches))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What is left of the current pass over the images; what the generator is, its owner keeps."""

@@ -33,7 +33,8 @@ class Trained:
     """What a phase cost, its whole curve, and the weights that were kept of it beside those it ended with.
 
     `own_seconds` are those in which its threads really computed: without the time that other programs took. Its
-    validations took `validation_seconds`, which are in neither.
+    validations took `validation_seconds`, which are in neither. `tokens` are those of text and images that the decoder
+    read, padding apart.
     """
 
     seconds: float
@@ -42,6 +43,7 @@ class Trained:
     steps: int
     images: int
     examples: int
+    tokens: int
     trainable_parameters: int
     curve: list[Step]
     kept: list[KeptWeights]
@@ -111,7 +113,7 @@ class Training:
         self.validation = Validation(phase, held_out)
         self.answers = HeldOutAnswers(model, phase, data, held_out, questions) if questions else None
         self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
-        self.examples = 0
+        self.examples = self.tokens = 0
         self.curve: list[Step] = []
         self.watch = Stopwatch()
         self.objective.train()
@@ -143,6 +145,7 @@ class Training:
         # The loss is read last, so that a device is waited for once, with all queued.
         value = finite(loss.item(), "loss", self.phase.name, number)
         self.examples += batch.examples
+        self.tokens += batch.tokens
         with self.watch.paused():
             validation = self._validate(number) if validates else (None, None)
         images, (seconds, _) = number * self.phase.batch, self.watch.read()
@@ -175,6 +178,7 @@ class Training:
             steps=self.number,
             images=self.number * self.phase.batch,
             examples=self.examples,
+            tokens=self.tokens,
             trainable_parameters=self.trainable_parameters,
             curve=self.curve,
             kept=kept,
@@ -186,6 +190,7 @@ class Training:
         self.weights.check(self.phase.name, self.number)
         progress = {
             "examples": self.examples,
+            "tokens": self.tokens,
             "seconds": (*self.watch.read(), self.watch.paused_seconds),
             "validation_metrics": metrics_of(self.curve),
             "together": self.objective.tokens.state(),
@@ -211,7 +216,7 @@ class Training:
         tensors, progress = snapshot.part("progress")
         self.curve = curve_of(tensors["curve"], progress["validation_metrics"], self.phase.name, self.steps)
         self.objective.tokens.restore(progress["together"])
-        self.examples = progress["examples"]
+        self.examples, self.tokens = progress["examples"], progress["tokens"]
         self.watch = Stopwatch(*progress["seconds"])
 
     def _gradients(self, micro_batches: Sequence[MicroBatch]) -> Tensor:

@@ -15,7 +15,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.collator import Batch, Collator
 from workbench.data.image_loader import ImageLoader
-from workbench.data.image_views import Keys, gather
+from workbench.data.image_views import Keys, Places, gather
 from workbench.devices.device import sent
 from workbench.model.image_features import Features, FrozenTokens, needed_by_phase, passes_of
 from workbench.model.vision_language_model import VisionLanguageModel
@@ -36,7 +36,7 @@ class TrainingData:
 class MicroBatch:
     """The part of a batch that is worked through at once, on the device; gradients add up over the others.
 
-    The mean over a batch weighs each by its `weight`.
+    The mean over a batch weighs each by its `weight`. `tokens` are those of text and images that the decoder reads.
 
     seen [P,3,H,W] views of images or, of a frozen encoder, their [P,N,Dv] tokens; `text` is a batch of questions, or
     captions.
@@ -45,6 +45,7 @@ class MicroBatch:
     seen: Tensor
     text: Any
     weight: int
+    tokens: int = 0
 
 
 class Answers:
@@ -80,7 +81,15 @@ class Answers:
         seen = sent(seen, self.device)
         batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
         weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
-        return MicroBatch(seen, batch.to(self.device), weight)
+        return MicroBatch(seen, batch.to(self.device), weight, self._tokens_read(batch, places))
+
+    def _tokens_read(self, batch: Batch, places: Sequence[Places]) -> int:
+        """The text tokens of all rows, padding and `<image>` apart, and for each row the tokens of the views it looks
+        at, whether they stand in the sequence or beside it."""
+        text = (batch.segments >= 0) & (batch.ids != self.data.collate.tokenizer.image)
+        views = torch.tensor([sum(map(len, each)) for each in places])
+        looked_at = views if batch.image_set is None else views[batch.image_set]
+        return int(text.sum()) + int(looked_at.sum()) * self.module.connector.shape.tokens
 
     def loss(self, batch: MicroBatch) -> Tensor:
         """The mean over the answer tokens."""
