@@ -66,7 +66,15 @@ def test_it_tells_how_much_of_the_model_was_trained_and_how_large_it_is(tmp_path
         "2,000 parameters, of which 500 (25.0%) trained in the last phase; 8.00 MB as evaluated, 3.00 MB on disk"
         in text
     )
-    assert "12 ms an answer" in text
+    assert "12 ms an answer." in text
+
+
+def test_it_tells_what_trained_in_each_phase_and_the_time_of_a_token(tmp_path, monkeypatch):
+    told = {"trainable_parameters.align": 100.0, "trainable_parameters.tune": 500.0, "token_latency_ms": 4.13}
+    monkeypatch.setitem(globals(), "METRICS", METRICS | told)
+    text = card(tmp_path, [line(0, 1.0)])
+    assert "of which 100 (5.0%) trained in 'align' and 500 (25.0%) trained in 'tune';" in text
+    assert "12 ms an answer, 4.13 ms a token." in text
 
 
 @pytest.mark.parametrize(

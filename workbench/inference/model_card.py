@@ -12,10 +12,11 @@ from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import Phase
 from workbench.reports.bootstrap import resampled_means
 from workbench.reports.metric_format import Scale, format_for
-from workbench.reports.number_format import NOTHING, duration, fixed, megabytes
+from workbench.reports.number_format import NOTHING, duration, fixed, megabytes, significant
 from workbench.reports.statistics import Interval, Sample, estimate_of
+from workbench.reports.trainable_shares import TRAINABLE
 from workbench.reports.visual_gains import OVER, gain_against
-from workbench.reports.wording import spoken
+from workbench.reports.wording import joined, spoken
 from workbench.storage.conditions import ASKED_WITH, CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 
@@ -127,11 +128,17 @@ def _interval(value: float, predictions: pandas.DataFrame, metric: str, conditio
 
 def _sizes(record: Record, size: int) -> list[str]:
     metrics = record.metrics
-    share = metrics["trainable_parameters"] / max(metrics["parameters"], 1)
+    trained = {name.partition(".")[2]: count for name, count in metrics.items() if name.startswith(f"{TRAINABLE}.")}
+    by_phase = {f"'{name}'": count for name, count in trained.items()} or {"the last phase": metrics[TRAINABLE]}
+    shares = [
+        f"{count:,.0f} ({count / max(metrics['parameters'], 1):.1%}) trained in {phase}"
+        for phase, count in by_phase.items()
+    ]
+    token = metrics.get("token_latency_ms")
     return [
-        f"{metrics['parameters']:,.0f} parameters, of which {metrics['trainable_parameters']:,.0f} ({share:.1%})"
-        f" trained in the last phase; {megabytes(metrics['bytes'])} MB as evaluated, {megabytes(size)} MB on disk;"
-        f" {metrics['latency_ms']:.0f} ms an answer."
+        f"{metrics['parameters']:,.0f} parameters, of which {joined(shares)};"
+        f" {megabytes(metrics['bytes'])} MB as evaluated, {megabytes(size)} MB on disk;"
+        f" {metrics['latency_ms']:.0f} ms an answer{'' if token is None else f', {significant(token)} ms a token'}."
     ]
 
 

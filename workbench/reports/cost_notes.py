@@ -16,20 +16,15 @@ NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left ou
 PRICES = (
     ("bytes", "bytes", megabytes, "MB"),
     ("latency_ms", "latency", significant, "ms"),
+    ("token_latency_ms", "latency a token", significant, "ms"),
     ("training_seconds", "training time", significant, "s"),
 )
-OF_THE_MACHINE = ("latency_ms", "training_seconds")
+OF_THE_MACHINE = ("latency_ms", "token_latency_ms", "training_seconds")
 
 
 def price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
     """What each value costs against the baseline, where that differs by at least that share."""
     baseline, parts = study.baseline(axis), []
-
-    def apart(value: str, name: str) -> bool:
-        """Whether the difference is larger than what other programs may have made of it."""
-        (low, high), (base_low, base_high) = (_range(study, axis, each, name) for each in (value, baseline))
-        return high < base_low or base_high < low
-
     for effect in effects:
         if effect.value == baseline or not effect.trials:
             continue
@@ -38,12 +33,20 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
             if name in OF_THE_MACHINE and len(study.machines) > 1:
                 continue
             cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
-            if not math.isnan(cost) and before > 0 and abs(cost / before - 1) >= least and apart(effect.value, name):
+            if math.isnan(cost) or not before > 0 or abs(cost / before - 1) < least:
+                continue
+            if is_apart(study, axis, name, effect.value, baseline):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
                 changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
         if changes:
             parts.append(f"{effect.value} takes {joined(changes)} of {baseline}")
     return "; ".join(parts)
+
+
+def is_apart(study: Study, axis: str, name: str, value: str, other: str) -> bool:
+    """Whether a cost of two values differs by more than what other programs may have made of it."""
+    (low, high), (other_low, other_high) = (_range(study, axis, each, name) for each in (value, other))
+    return high < other_low or other_high < low
 
 
 def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float]:

@@ -190,7 +190,9 @@ class Study:
         design = self.design(axis)
         if label not in design.present:
             return float("nan")
-        return float(design.weights(label, design.cells_for(label)) @ self.numbers(name))
+        weights = design.weights(label, design.cells_for(label))
+        # What a trial that does not count here lacks is no matter.
+        return float(weights @ numpy.where(weights == 0, 0.0, self.numbers(name)))
 
     def numbers(self, name: str) -> Array:
         """[T]: one number of each finished trial's record."""

@@ -23,6 +23,7 @@ from workbench.reports.best_of import scored
 from workbench.reports.blind_training import blind_table
 from workbench.reports.calibration_table import calibration_table
 from workbench.reports.checklist import CHECKLIST, checklist_table
+from workbench.reports.conditions import unequal_axes, unequal_conditions
 from workbench.reports.control_table import control_table
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
@@ -85,11 +86,14 @@ RUN_FACTS = (
 
 @dataclass(frozen=True)
 class AxisSection:
-    """The section of the page on one axis: what was found, its table, and its plot where there is one."""
+    """The section of the page on one axis: what was found, in what its values are not alike, its tables, and its plot
+    where there is one."""
 
     axis: str
     finding: Finding
+    unequal: str
     table: Table
+    conditions: Table
     plot: Plot | None
 
 
@@ -126,18 +130,10 @@ def write_report(study: Study, results_folder: Path, registry: Registry | None =
 
 def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registry: Registry | None) -> str:
     """The page. Texts from data are escaped by the template engine."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("workbench.reports"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"spoken": spoken, "glue": glue}
     named = {plot.name: plot for plot in plots}
     sections = _sections(study, tables, named)
     used = {section.plot.name for section in sections if section.plot}
-    return environment.get_template("report.html").render(
+    return _template().render(
         study=study,
         title=spoken(study.summary.name),
         answer=[*answer(study), *steps_to_sentences(study), *prior_sentences(study)],
@@ -145,6 +141,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         splits=splits_note(study),
         warnings=contract_notes.warnings(study),
         caveat=_caveat(study),
+        unequal=unequal_axes(study),
         not_compared=not_compared(study),
         figures=key_figures(study),
         sections=sections,
@@ -171,6 +168,18 @@ def glue(text: str) -> str:
     return re.sub(r"(?<=\d) (?=%|points|MB|ms|s\b)|(?<=\bp) (?=[<=])|(?<=[<=]) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("workbench.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"spoken": spoken, "glue": glue}
+    return environment.get_template("report.html")
+
+
 def _svg(plot: Plot) -> str:
     return data_uri(plot.svg, "image/svg+xml")
 
@@ -187,7 +196,9 @@ def _sections(study: Study, tables: Sequence[Table], plots: dict[str, Plot]) -> 
         file = axis.replace(".", "_")
         if f"axis_{file}" in by_name:
             plot = plots.get(f"{study.primary}_by_{file}")
-            sections.append(AxisSection(axis, finding(study, axis), by_name[f"axis_{file}"], plot))
+            found, unequal = finding(study, axis), unequal_conditions(study, axis)
+            own = by_name[f"axis_{file}"], by_name[f"conditions_{file}"]
+            sections.append(AxisSection(axis, found, unequal, *own, plot))
     return sections
 
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy
 
 from workbench.reports.best_of import best_first, of_how_many
+from workbench.reports.conditions import conditions_table, verdict_notes
 from workbench.reports.contract_notes import trial_notes
+from workbench.reports.cost_columns import cost_cells, cost_columns, costs_of
 from workbench.reports.design import SEED
 from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.flips import flip_cells, flip_columns, flip_notes, flips
 from workbench.reports.metric_format import MetricFormat, format_for
-from workbench.reports.number_format import MINUS, megabytes, millions, p_value, share, significant
+from workbench.reports.number_format import MINUS, p_value, significant
 from workbench.reports.power_notes import detectable_columns, detectable_notes
 from workbench.reports.seed_notes import seed_notes
 from workbench.reports.statistics import Interval, estimate_of
@@ -25,12 +27,6 @@ from workbench.reports.wording import capital, joined, spoken
 from workbench.storage.conditions import CONTROLS
 from workbench.storage.records import Record
 
-# Costs that a table shows: name in the record, heading, unit, how a number is written.
-COSTS: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
-    ("bytes", "size", "MB", megabytes),
-    ("latency_ms", "latency", "ms", significant),
-    ("training_seconds", "training", "s", significant),
-)
 STALE, MARK, NOT_RUN = "stale", "†", "not run"
 # What a trial may have been tried on besides: shown where any trial has it.
 PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
@@ -40,10 +36,10 @@ PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
 
 
 def all_tables(study: Study) -> list[Table]:
-    """The table of trials and, where anything was scored, one for each axis and one of all axes together."""
+    """The table of trials and, where anything was scored, two for each axis and one of all axes together."""
     if study.primary not in study.samples:
         return [trials_table(study)]
-    axes = [axis_table(study, axis) for axis in study.compared]
+    axes = [make(study, axis) for axis in study.compared for make in (axis_table, conditions_table)]
     return [trials_table(study), *axes, *filter(None, [interactions_table(study)])]
 
 
@@ -71,7 +67,9 @@ def trials_table(study: Study) -> Table:
         row: dict[str, Any] = _identity(study, record) | stale_cell(study, record)
         row |= {name: intervals[name][place] for name in metrics}
         row |= {name: study.samples[name].estimates[place] for name in controls}
-        rows.append(row | _costs(record) | {name: record.metrics.get(name, math.nan) for name, *_ in _probes(study)})
+        rows.append(
+            row | cost_cells(record) | {name: record.metrics.get(name, math.nan) for name, *_ in _probes(study)}
+        )
     rows.sort(key=lambda row: _rank(study, row))
     rows += [_identity(study, record) for record in study.failed]
     rows += [{**dict(trial.axes), "id": trial.id, SEED: str(trial.seed), "status": NOT_RUN} for trial in study.missing]
@@ -79,7 +77,7 @@ def trials_table(study: Study) -> Table:
         *_axis_columns(study),
         *_metric_columns(study, metrics),
         *_control_columns(study, controls),
-        *_cost_columns(),
+        *cost_columns(study),
         *(Column(name, heading, unit, show) for name, heading, unit, show in _probes(study)),
         *stale_columns(study),
     ]
@@ -102,7 +100,7 @@ def axis_table(study: Study, axis: str) -> Table:
         row |= {"detectable": None if math.isnan(effect.detectable) else effect.detectable}
         row |= {"trials": effect.trials, "seeds": effect.seeds}
         row |= {name: means[name][place] for name in extra}
-        row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*COSTS, *_probes(study))}
+        row |= {name: study.cost(axis, effect.value, name) for name, *_ in (*costs_of(study), *_probes(study))}
         rows.append(row | {STALE: _count_stale(study, axis, effect.value) or None})
     primary = format_of(study, study.primary)
     columns = [
@@ -114,13 +112,18 @@ def axis_table(study: Study, axis: str) -> Table:
         Column("verdict", "verdict", numeric=False),
         *detectable_columns(effects, primary),
         *_metric_columns(study, extra),
-        *(Column(name, heading, unit, show) for name, heading, unit, show in (*COSTS, *_probes(study))),
+        *(Column(name, heading, unit, show) for name, heading, unit, show in (*costs_of(study), *_probes(study))),
         Column("trials", "trials"),
         *([Column("seeds", "seeds")] if len(study.seeds) > 1 else []),
         *([Column(STALE, "out of date", show=f"{{}} {MARK}".format)] if study.stale else []),
     ]
     name = f"axis_{axis.replace('.', '_')}"
-    notes = [*axis_notes(study, axis, effects), *flip_notes(turned.values()), *legend(study)]
+    notes = [
+        *verdict_notes(study, axis),
+        *axis_notes(study, axis, effects),
+        *flip_notes(turned.values()),
+        *legend(study),
+    ]
     return Table(name, axis_caption(study, axis), columns, rows, notes)
 
 
@@ -220,12 +223,6 @@ def _identity(study: Study, record: Record) -> dict[str, Any]:
     return {"id": record.id, **axes, SEED: seed_label(record), "status": record.status}
 
 
-def _costs(record: Record) -> dict[str, float]:
-    costs = {name: record.metrics.get(name, math.nan) for name in ("parameters", *(name for name, *_ in COSTS))}
-    trainable = record.metrics.get("trainable_parameters", math.nan)
-    return costs | {"trainable_share": trainable / costs["parameters"] if costs["parameters"] else math.nan}
-
-
 def _rank(study: Study, row: dict[str, Any]) -> float:
     """Best first; what has no score comes last."""
     interval = row.get(study.primary)
@@ -253,14 +250,6 @@ def _metric_columns(study: Study, names: Sequence[str]) -> list[Column]:
 def _control_columns(study: Study, names: Sequence[str]) -> list[Column]:
     form = format_of(study, study.primary)
     return [Column(name, spoken(name.rpartition(".")[2]), form.unit, form.value) for name in names]
-
-
-def _cost_columns() -> list[Column]:
-    return [
-        Column("parameters", "parameters", "M", millions),
-        Column("trainable_share", "trainable", "%", share),
-        *(Column(name, heading, unit, show) for name, heading, unit, show in COSTS),
-    ]
 
 
 def _probes(study: Study) -> list[tuple[str, str, str, Callable[[float], str]]]:
