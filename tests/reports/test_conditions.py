@@ -132,6 +132,16 @@ def test_means_are_over_the_trials_that_are_compared(tmp_path):
     assert unequal_conditions(study, "fusion") == ""
 
 
+def test_what_an_unfinished_grid_lacks_is_no_condition(tmp_path):
+    """No encoder has all fusions yet, and the larger encoder has `gated` alone beside the baseline."""
+    axes = {"encoder": ["vit", "clip"], "fusion": FUSIONS}
+    sizes = {"vit": 1000.0, "clip": 3000.0}
+    study = study_of(tmp_path, lambda labels: {"parameters": sizes[labels["encoder"]]}, axes=axes, left_out=(2, 4))
+    assert not study.design("fusion").cells
+    assert unequal_conditions(study, "fusion") == ""
+    assert "clip has 3.00 times the parameters of vit" in unequal_conditions(study, "encoder")
+
+
 def test_records_that_do_not_tell_leave_their_cells_empty(tmp_path):
     old = study_of(tmp_path / "old", lambda _: {})
     for record in old.records:

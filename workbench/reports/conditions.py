@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from workbench.reports.cost_notes import OF_THE_MACHINE, is_apart
+from workbench.reports.cost_notes import OF_THE_MACHINE, are_apart, cost_range
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import millions, significant
 from workbench.reports.table_formats import Column, Table
@@ -64,9 +64,9 @@ def unequal_conditions(study: Study, axis: str) -> str:
         return ""
     told = []
     for value, other in dict.fromkeys((value, other) for _, value, other in differing):
-        ratios = [(name, study.cost(axis, value, name) / study.cost(axis, other, name)) for name in EQUAL]
-        here = {name for name, *pair in differing if pair == [value, other]}
-        times = [f"{significant(ratio)} times the {EQUAL[name]}" for name, ratio in ratios if name in here]
+        names = [name for name, *pair in differing if pair == [value, other]]
+        costs = [(name, *_costs_of_both(study, axis, name, value, other)) for name in names]
+        times = [f"{significant(cost / less)} times the {EQUAL[name]}" for name, cost, less in costs]
         told.append(f"{value} has {joined(times)} of {other}")
     return f"Not under equal conditions: {'; '.join(told)}."
 
@@ -111,12 +111,18 @@ def _differing(study: Study, axis: str) -> list[tuple[str, str, str]]:
 
 def _differ(study: Study, axis: str, name: str, value: str, other: str) -> bool:
     """Whether two values differ in it by more than is told as equal, and time by more than other programs make."""
-    low, high = sorted((study.cost(axis, value, name), study.cost(axis, other, name)))
+    low, high = sorted(_costs_of_both(study, axis, name, value, other))
     if not low > 0 or not high > LARGEST * low:  # one is not known, or nothing trained
         return False
     if name not in OF_THE_MACHINE:
         return True
-    return len(study.machines) < 2 and is_apart(study, axis, name, value, other)
+    one, two = cost_range(study, axis, value, name, other), cost_range(study, axis, other, name, value)
+    return len(study.machines) < 2 and are_apart(one, two)
+
+
+def _costs_of_both(study: Study, axis: str, name: str, value: str, other: str) -> tuple[float, float]:
+    """Over the combinations of other axes in which both were tried: what an unfinished grid lacks is no condition."""
+    return study.cost(axis, value, name, other), study.cost(axis, other, name, value)
 
 
 def _extremes(study: Study, axis: str, name: str, values: Sequence[str]) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
             cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
             if math.isnan(cost) or not before > 0 or abs(cost / before - 1) < least:
                 continue
-            if is_apart(study, axis, name, effect.value, baseline):
+            if are_apart(*(cost_range(study, axis, each, name) for each in (effect.value, baseline))):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
                 changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
         if changes:
@@ -43,13 +43,13 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
     return "; ".join(parts)
 
 
-def is_apart(study: Study, axis: str, name: str, value: str, other: str) -> bool:
+def are_apart(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether a cost of two values differs by more than what other programs may have made of it."""
-    (low, high), (other_low, other_high) = (_range(study, axis, each, name) for each in (value, other))
-    return high < other_low or other_high < low
+    return one[1] < other[0] or other[1] < one[0]
 
 
-def _range(study: Study, axis: str, value: str, name: str) -> tuple[float, float]:
-    """What a cost may be without the load of other programs, where that was measured: the lowest and the highest."""
-    known = [study.cost(axis, value, each) for each in (f"{name}.lowest", name, f"{name}.highest")]
+def cost_range(study: Study, axis: str, value: str, name: str, *others: str) -> tuple[float, float]:
+    """What a cost may be without the load of other programs, where that was measured: the lowest and the highest;
+    `others` as in `Study.cost`."""
+    known = [study.cost(axis, value, each, *others) for each in (f"{name}.lowest", name, f"{name}.highest")]
     return min(each for each in known if not math.isnan(each)), max(each for each in known if not math.isnan(each))

@@ -185,12 +185,14 @@ class Study:
         """Whether what one axis does to the primary metric depends on another one."""
         return self.comparisons.interactions
 
-    def cost(self, axis: str, label: str, name: str) -> float:
-        """A number of the records (bytes, latency ...), averaged as the metric of that value is."""
+    def cost(self, axis: str, label: str, name: str, *others: str) -> float:
+        """A number of the records (bytes, latency ...), averaged as the metric of that value is; beside `others` over
+        the combinations in which those were tried as well. NaN where there is none."""
         design = self.design(axis)
-        if label not in design.present:
+        cells = design.cells_for(label, *others) if label in design.present else ()
+        if not cells:
             return float("nan")
-        weights = design.weights(label, design.cells_for(label))
+        weights = design.weights(label, cells)
         # What a trial that does not count here lacks is no matter.
         return float(weights @ numpy.where(weights == 0, 0.0, self.numbers(name)))
 
