@@ -36,11 +36,13 @@ PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
 
 
 def all_tables(study: Study) -> list[Table]:
-    """The table of trials and, where anything was scored, two for each axis and one of all axes together."""
+    """The table of trials and, where anything was scored, one for each axis, one of all axes together, and the
+    conditions of each axis."""
     if study.primary not in study.samples:
         return [trials_table(study)]
-    axes = [make(study, axis) for axis in study.compared for make in (axis_table, conditions_table)]
-    return [trials_table(study), *axes, *filter(None, [interactions_table(study)])]
+    axes = [axis_table(study, axis) for axis in study.compared]
+    conditions = [conditions_table(study, axis) for axis in study.compared]
+    return [trials_table(study), *axes, *filter(None, [interactions_table(study)]), *conditions]
 
 
 def trial_intervals(study: Study, metric: str) -> list[Interval]:
