@@ -34,6 +34,7 @@ def test_the_summary_is_plain_json_and_in_the_order_of_the_file(tmp_path):
         "auto_precision",
         "statistics",
         "final",
+        "matched",
     ]
     assert summary["axes"] == {"quantizer": ["exact", "rough"], "seed": ["0"]}
     assert summary["baseline"] == {"quantizer": "exact", "seed": "0"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
-from workbench import Adapter, Connector, Encoder, Quantizer, UserError, VisionShape, hookimpl
+from workbench import Adapter, Connector, Encoder, LanguageModel, Quantizer, UserError, VisionShape, hookimpl
 
 
 class Picky(Connector):
@@ -66,6 +68,20 @@ class Measuring(Quantizer):
             raise UserError("a weight is too large")
 
 
+class Multiples(Quantizer):
+    """Takes models of certain widths alone, as packed kernels do, and changes nothing."""
+
+    bits = 32.0
+
+    def __init__(self, *, of: int):
+        self.of = of
+
+    def quantize(self, model):
+        width = cast(LanguageModel, model.language_model).shape.width
+        if width % self.of:
+            raise UserError(f"the width {width} is no multiple of {self.of}")
+
+
 @hookimpl
 def register_connectors(register):
     register("picky", Picky)
@@ -86,3 +102,4 @@ def register_adapters(register):
 @hookimpl
 def register_quantizers(register):
     register("measuring", Measuring)
+    register("multiples", Multiples)

@@ -68,11 +68,14 @@ def show_plan(
     console: Console, experiment: Experiment, planner: Planner, probe: bool = False, notes: Iterable[str] = ()
 ) -> None:
     """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves."""
+    from workbench.reports.match_notes import match_lines
     from workbench.runs.costs import Costs
 
     plan = planner.plan()
     plan.sizes = plan.sizes or planner.sizes()
     _show_trials(console, experiment, plan)
+    for line in match_lines(experiment.summary()["matched"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     _show_missing(console, plan)
     for note in (*notes, *plan.notes):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)

@@ -18,9 +18,12 @@ def load(
     from workbench.config.experiment import load_experiment, plugin_folders
     from workbench.registry import load_registry
     from workbench.runs.auto_precision import precision_for
+    from workbench.runs.matching import Matching
 
     registry = load_registry(plugin_folders(file, folders or ()))
-    return load_experiment(file, registry, overrides or (), precision_for(results, device)), registry
+    return load_experiment(
+        file, registry, overrides or (), precision_for(results, device), Matching(registry)
+    ), registry
 
 
 def command_line(name: str, file: Path, overrides: list[str] | None, folders: list[Path] | None, results: Path) -> str:

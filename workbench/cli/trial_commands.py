@@ -92,10 +92,11 @@ def preview(
 
     from workbench.config.experiment import load_experiment, plugin_folders
     from workbench.registry import load_registry
+    from workbench.runs.matching import Matching
     from workbench.runs.preview import preview as look, show_preview
 
     registry = load_registry(plugin_folders(file, folders or ()))
-    experiment = load_experiment(file, registry, overrides or ())
+    experiment = load_experiment(file, registry, overrides or (), sizer=Matching(registry))
     if trial > len(experiment.trials):
         raise UserError(f"there is no trial {trial}: the experiment has {len(experiment.trials)}")
     chosen = experiment.trials[trial - 1]

@@ -16,11 +16,13 @@ from workbench.config.comparison_settings import ComparisonSettings
 from workbench.config.component import Component
 from workbench.config.experiment_file import ExperimentFile, FileReader, read_keys
 from workbench.config.grid import Axis, Point, Value, count_points, points_of
+from workbench.config.match_settings import MatchSettings, Sizer, Sizing
 from workbench.config.overrides import apply_overrides
 from workbench.config.phase import AUTO, Evaluation, Phase
 from workbench.config.problems import Document, ExperimentError
 from workbench.config.resolve import Resolver
 from workbench.config.selection import choose_baseline, choose_final, keep
+from workbench.config.sized_trials import make_alike
 from workbench.config.trial import Trial
 from workbench.config.validation_messages import shown
 from workbench.config.yaml_source import read_yaml_file, write_yaml
@@ -37,7 +39,7 @@ MOST_TRIALS = 100_000
 class Experiment:
     """A checked experiment. `text` is the YAML that is run, with every `--set` put in; `auto_precision` what the trials
     compute in where the file leaves that to the device, None where it does not; `final` the trials that the test split
-    is asked about at the end, each with that split."""
+    is asked about at the end, each with that split; `matched` what was set to make variants alike, by `match`."""
 
     name: str
     question: str
@@ -54,6 +56,8 @@ class Experiment:
     auto_precision: str | None = None
     statistics: ComparisonSettings = ComparisonSettings()
     final: tuple[Trial, ...] = ()
+    match: MatchSettings | None = None
+    matched: tuple[Sizing, ...] = ()
 
     def on_test(self) -> Experiment:
         """The experiment of the final trials alone. Raises `UserError` where the file names none."""
@@ -76,6 +80,7 @@ class Experiment:
             "auto_precision": self.auto_precision,
             "statistics": self.statistics.spec(),
             "final": [trial.id for trial in self.final],
+            "matched": [sizing.spec() for sizing in self.matched],
         }
 
 
@@ -93,41 +98,74 @@ def load_experiment(
     registry: Registry,
     overrides: Sequence[str] = (),
     auto_precision: Callable[[str], str] | None = None,
+    sizer: Sizer | None = None,
 ) -> Experiment:
     """Read and check an experiment file; `ExperimentError` names every problem with its line.
 
     `auto_precision` says what `precision: auto` means to the experiment of a name; by default what this machine's
-    device multiplies natively.
+    device multiplies natively. `sizer` makes variants alike where the file has a `match`: none is loaded without.
     """
     path = Path(path)
     text, document = _read(path, overrides)
     reader = read_keys(document, path.stem, registry)
     reader.check_beginning()
     metrics = reader.metrics()
-    launcher, trackers, statistics = reader.launcher(), reader.trackers(), reader.statistics()
-    trials, axes = _expand(reader, metrics)
-    reader.problems.stop_if_any()
-    trials, precision = _with_precision(trials, reader.file.name, auto_precision or _native_precision)
-    _check_trials(trials, reader, precision, statistics)
-    baseline, final = _named(trials, reader, axes)
-    reader.problems.stop_if_any()
+    launcher, trackers = reader.launcher(), reader.trackers()
+    statistics, match = reader.statistics(), reader.match()
+    made = _make(reader, metrics, statistics, match, auto_precision or _native_precision, sizer)
     return Experiment(
         name=reader.file.name,
         question=reader.file.question,
         path=path,
         text=text,
-        axes={axis.name: _labels_there(axis, trials) for axis in axes},
-        baseline=baseline,
+        axes=made.axes,
+        baseline=made.baseline,
         metrics=tuple(metric.name for metric in metrics),
-        trials=tuple(trials),
-        seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
+        trials=tuple(made.trials),
+        seeds=tuple(dict.fromkeys(trial.seed for trial in made.trials)),
         folders=registry.folders,
         launcher=launcher,
         trackers=trackers,
-        auto_precision=precision,
+        auto_precision=made.precision,
         statistics=statistics,
-        final=final,
+        final=made.final,
+        match=match,
+        matched=made.sizings,
     )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The trials of a file, and what was found on the way to them."""
+
+    trials: Sequence[Trial]
+    axes: dict[str, tuple[str, ...]]
+    baseline: dict[str, str]
+    sizings: tuple[Sizing, ...]
+    precision: str | None
+    final: tuple[Trial, ...]
+
+
+def _make(
+    reader: FileReader,
+    metrics: tuple[Component, ...],
+    statistics: ComparisonSettings,
+    match: MatchSettings | None,
+    auto_precision: Callable[[str], str],
+    sizer: Sizer | None,
+) -> _Made:
+    """The trials, sized and with their precision; `ExperimentError` tells all that is wrong with the file so far."""
+    trials, axes = _expand(reader, metrics)
+    reader.problems.stop_if_any()
+    labelled, unread = [trial.axes for trial in trials], reader.named_axes()
+    baseline = choose_baseline(labelled, reader.file.baseline, axes, unread, reader.problems)
+    sized = make_alike(trials, baseline, axes, match, sizer, reader.problems)
+    trials, precision = _with_precision(sized.trials, reader.file.name, auto_precision)
+    _check_trials(trials, reader, precision, statistics)
+    final = _final(trials, reader, axes)
+    reader.problems.stop_if_any()
+    there = {axis.name: _labels_there(axis, trials) for axis in axes}
+    return _Made(trials, there, baseline, sized.sizings, precision, final)
 
 
 def _read(path: Path, overrides: Sequence[str]) -> tuple[str, Document]:
@@ -171,8 +209,8 @@ def _native_precision(name: str) -> str:
 
 
 def _with_precision(
-    trials: list[Trial], name: str, auto_precision: Callable[[str], str]
-) -> tuple[list[Trial], str | None]:
+    trials: Sequence[Trial], name: str, auto_precision: Callable[[str], str]
+) -> tuple[Sequence[Trial], str | None]:
     """The trials with a precision where it was left to the device, and that precision; None where it never was."""
     if not any(each.precision == AUTO for trial in trials for each in (*trial.phases, trial.evaluation)):
         return trials, None
@@ -237,18 +275,15 @@ def _check_targets(trials: Sequence[Trial], targets: Mapping[str, float], reader
             reader.problems.add(keys, f"'{name}' is a share, from 0 to 1. {advice}")
 
 
-def _named(
-    trials: Sequence[Trial], reader: FileReader, axes: Sequence[Axis]
-) -> tuple[dict[str, str], tuple[Trial, ...]]:
-    """The labels of the baseline, and the trials that `final` names with the test split as what they are asked."""
+def _final(trials: Sequence[Trial], reader: FileReader, axes: Sequence[Axis]) -> tuple[Trial, ...]:
+    """The trials that `final` names, with the test split as what they are asked."""
     labelled, unread = [trial.axes for trial in trials], reader.named_axes()
-    baseline = choose_baseline(labelled, reader.file.baseline, axes, unread, reader.problems)
     numbers = choose_final(labelled, reader.file.final, axes, unread, reader.problems)
     chosen = [trials[number] for number in numbers]
     if any(trial.evaluation.split == TEST for trial in chosen):
         advice = f"Remove 'final', or choose on other images: write evaluation: {{split: {HELD_OUT}}}"
         reader.problems.add(("final",), f"the test split is asked by every run: 'evaluation.split' is {TEST}. {advice}")
-    return baseline, tuple(trial.asked(TEST) for trial in chosen)
+    return tuple(trial.asked(TEST) for trial in chosen)
 
 
 def _labels_there(axis: Axis, trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from workbench.config.grid import (
     meaning,
     path_of,
 )
+from workbench.config.match_settings import MatchSettings, read_match
 from workbench.config.phase import Evaluation, Phase, Settings
 from workbench.config.problems import Document, Keys, Problems
 from workbench.config.resolve_components import check_component, resolve_component
@@ -63,6 +64,9 @@ class ExperimentFile(Settings, frozen=True):
     prompt: str = Field(default=DEFAULT_PROMPT, description="what a model reads before it answers")
     evaluation: dict[str, Any] = Field(default={}, description="how a trained model is asked")
     statistics: dict[str, Any] = Field(default={}, description="how the report compares; it changes no result")
+    match: Any = Field(
+        default=None, description="what variants are made alike in, by size or length: parameters, flops or time"
+    )
     launcher: Any = Field(default=None, description="where stages run; it changes no result")
     trackers: list[Any] = Field(default=[], description="tools that show a run; they change no result")
 
@@ -172,6 +176,14 @@ class FileReader:
         settings, faults = check_settings(ComparisonSettings, self.file.statistics)
         self.problems.add_all((("statistics", *keys), message) for keys, message in faults)
         return settings or ComparisonSettings()
+
+    def match(self) -> MatchSettings | None:
+        """What variants are made alike in; None where each stays as it is written, and where that cannot be read."""
+        if self.file.match is None:
+            return None
+        settings, faults = read_match(self.file.match, phase_names(self.document))
+        self.problems.add_all((("match", *keys), message) for keys, message in faults)
+        return settings
 
     def seeds(self) -> Axis:
         """Seeds as the last axis: every trial of the grid and of the variants runs with each."""

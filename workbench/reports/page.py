@@ -33,6 +33,7 @@ from workbench.reports.gallery import data_uri, make_gallery
 from workbench.reports.group_tables import group_table, outside_table
 from workbench.reports.key_figures import best_trial, key_figures
 from workbench.reports.manifest import write_manifest
+from workbench.reports.match_notes import match_sentences
 from workbench.reports.methods import methods
 from workbench.reports.number_format import counted
 from workbench.reports.plot_style import Plot
@@ -138,7 +139,7 @@ def render(study: Study, tables: Sequence[Table], plots: Sequence[Plot], registr
         title=spoken(study.summary.name),
         answer=[*answer(study), *steps_to_sentences(study), *prior_sentences(study)],
         progress=progress(study),
-        splits=splits_note(study),
+        heads=[*filter(None, [splits_note(study)]), *match_sentences(study.summary.matched)],
         warnings=contract_notes.warnings(study),
         caveat=_caveat(study),
         unequal=unequal_axes(study),

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from workbench.config.component import Component
 from workbench.config.trial import Trial
 from workbench.model.build import corpus_of, create
 from workbench.model.vision_language_model import VisionLanguageModel
@@ -13,7 +14,7 @@ from workbench.runs.memo import Memo
 from workbench.runs.meta_device import on_meta
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.tokenizer import Corpus
+    from workbench.checkpoints.tokenizer import Corpus, Tokenizer
     from workbench.contracts.dataset import Dataset
     from workbench.registry import Registry
 
@@ -33,8 +34,9 @@ class ModelShapes:
     def __init__(self, registry: Registry, data: Datasets, corpus: Callable[[Trial], Corpus] | None = None):
         self.registry = registry
         self.data = data
-        self.corpus = corpus or (lambda trial: corpus_of(trial, data.dataset(trial)))
+        self.corpus = corpus or self._own_corpus
         self._memo = Memo()
+        self._tokenizers: dict[Component, dict[int, Tokenizer]] = {}  # by dataset: those trained on its text
 
     def of(self, trial: Trial) -> VisionLanguageModel:
         """The trial's model: its sizes, its tokenizer, its preprocessing. `CompositionError` when its parts do not fit
@@ -48,6 +50,11 @@ class ModelShapes:
         connector = self._create(trial, "connector", encoder.shape, language_model.shape.width)
         fusion = self._create(trial, "fusion", connector.shape, language_model.shape)
         return VisionLanguageModel(copy.deepcopy(encoder), connector, fusion, copy.deepcopy(language_model))
+
+    def _own_corpus(self, trial: Trial) -> Corpus:
+        """The text of the trial's dataset; a tokenizer of a size is trained on it once."""
+        trained = self._tokenizers.setdefault(trial.components["dataset"], {})
+        return corpus_of(trial, self.data.dataset(trial), None, trained)
 
     def _create(self, trial: Trial, kind: str, *positional: Any) -> Any:
         def make() -> Any:

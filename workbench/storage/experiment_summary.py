@@ -16,7 +16,8 @@ from workbench.storage.result_files import SUMMARY, TEST_LOG, TEXT, TRIALS, Resu
 @dataclass(frozen=True)
 class Summary:
     """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first;
-    `statistics` how the report is to compare; `final` are the ids of the trials that are tested at the end."""
+    `statistics` how the report is to compare; `final` are the ids of the trials that are tested at the end; `matched`
+    what was set to make variants alike, each with what it was to come to (`aimed`) and what it came to (`reached`)."""
 
     name: str
     question: str
@@ -27,6 +28,7 @@ class Summary:
     text: str
     statistics: dict[str, Any] = field(default_factory=dict)
     final: list[str] = field(default_factory=list)
+    matched: list[dict[str, Any]] = field(default_factory=list)
 
 
 def claim_results(folder: Path, name: str) -> None:
@@ -63,7 +65,7 @@ def read_summary(folder: Path) -> Summary:
         raise ResultsError(f"{folder} is no results folder: it has no {SUMMARY}. Run the experiment first")
     content = read_json(file)
     text = folder / TEXT
-    content = {"final": [], "statistics": {}, **content}  # folders of before there was that
+    content = {"final": [], "statistics": {}, "matched": [], **content}  # folders of before there was that
     content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
     check_fields(file, content, Summary)
     return summary_of(content)
