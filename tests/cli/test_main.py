@@ -15,7 +15,7 @@ from tests.small import PLUGINS, CommandLine, write
 
 # In the order of the work, as `workbench --help` lists them.
 COMMANDS = (
-    *("plugins", "new", "check", "plan", "power", "run", "clean", "make-vqa", "report", "verify"),
+    *("plugins", "new", "check", "plan", "match", "power", "run", "clean", "make-vqa", "report", "verify"),
     *("ask", "attention", "preview", "demo", "export"),
 )
 

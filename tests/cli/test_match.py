@@ -43,6 +43,26 @@ def test_all_commands_see_the_same_sized_trials(workbench: CommandLine):
     assert [each["settings"] for each in summary["matched"]] == [{}, {"language_model.width": widths["gated"]}]
 
 
+def test_steps_that_are_set_stand_in_records_and_report(workbench: CommandLine):
+    text = GRID.replace("steps: 2", "steps: 200").replace("seeds: [0, 1]\n", "")
+    file = write(workbench.folder, text + "match: flops\n")
+    assert workbench.run_inside(file).code == 0
+    summary = json.loads((workbench.folder / "results/small/experiment.json").read_text())
+    [plain, gated] = summary["matched"]
+    assert plain["settings"] == {}
+    set_to = gated["settings"]["phases.tune.steps"]
+    assert set_to < 200
+    found = {each["axes"]["fusion"]: each for each in records(workbench.folder)}
+    assert found["concat_projection"]["spec"]["phases"][0]["steps"] == 200
+    assert found["gated"]["spec"]["phases"][0]["steps"] == set_to
+    curve = (workbench.folder / "results/small/trials" / found["gated"]["id"] / "curve.jsonl").read_text()
+    assert len(curve.splitlines()) == set_to, "so many steps were really trained"
+    assert workbench("report", file, "--plugins", PLUGINS).code == 0
+    page = (workbench.folder / "results/small/report/report.html").read_text(encoding="utf-8")
+    assert "Variants were matched by flops: all are within" in page
+    assert f"phases.tune.steps={set_to} in gated" in page
+
+
 def test_what_cannot_be_matched_ends_with_2_and_names_file_line_and_key(workbench: CommandLine):
     file = write(workbench.folder, GRID + "match: {parameters: language_model.depth}\n")
     told = workbench("plan", file, "--plugins", PLUGINS)
@@ -78,3 +98,54 @@ def test_a_report_of_a_file_whose_data_is_gone_is_that_of_the_last_run(workbench
     assert "so this is the report of the trials that its last run asked for" in told.output
     page = (workbench.folder / "results/small/report/report.html").read_text(encoding="utf-8")
     assert "Variants were matched by parameters" in page
+
+
+def test_seconds_are_measured_once_and_used_from_then_on(workbench: CommandLine):
+    text = GRID.replace("steps: 2", "steps: 400").replace("precision: fp32}\nmetrics", "precision: auto}\nmetrics")
+    file = write(workbench.folder, text + "match: time\n")
+    before = workbench("plan", file, "--plugins", PLUGINS)
+    assert before.code == 2
+    assert f"{file}:{len(text.splitlines()) + 1}: match: " in before.errors
+    assert "workbench match FILE" in before.errors
+    told = workbench("match", file, "--plugins", PLUGINS, "--device", "cpu")
+    assert told.code == 0, told.errors
+    kept = workbench.folder / "small.step_seconds.json"
+    content = json.loads(kept.read_text())
+    assert [each["of"] for each in content["steps"]] == ["tune of concat_projection", "tune of gated"]
+    slow, fast = (each["seconds"] for each in content["steps"])
+    [line] = [line for line in told.output.splitlines() if line.startswith("matched by time: gated: ")]
+    set_to = round(400 * slow / fast)
+    assert f"phases.tune.steps={set_to:,}" in line or set_to == 400
+    measured = kept.read_bytes()
+    again = workbench("match", file, "--plugins", PLUGINS, "--device", "cpu")
+    assert "says how long every step takes" in again.output
+    assert line in again.output
+    assert kept.read_bytes() == measured
+    planned = workbench("plan", file, "--plugins", PLUGINS, "--set", "launcher=inside")
+    assert line in planned.output
+    added = ["--set", "grid.fusion=[concat_projection, gated, cross_attention]"]
+    assert workbench("plan", file, "--plugins", PLUGINS, *added).code == 2
+    assert workbench("match", file, "--plugins", PLUGINS, "--device", "cpu", *added).code == 0
+    both = json.loads(kept.read_text())["steps"]
+    assert both[:2] == content["steps"], "what was known is not measured again"
+    assert len(both) == 3
+
+
+def test_seconds_of_another_machine_are_added_to_by_none(workbench: CommandLine):
+    file = write(workbench.folder, GRID.replace("steps: 2", "steps: 400") + "match: time\n")
+    other = {"device": "another machine", "measured": "then", "steps": [{"step": "x", "of": "", "seconds": 1}]}
+    (workbench.folder / "small.step_seconds.json").write_text(json.dumps(other))
+    told = workbench("match", file, "--plugins", PLUGINS, "--device", "cpu")
+    assert told.code == 2
+    assert "measured on another machine" in told.errors
+    assert workbench("match", file, "--plugins", PLUGINS, "--device", "cpu", "--again").code == 0
+
+
+def test_there_is_something_to_match_or_that_is_said(workbench: CommandLine):
+    told = workbench("match", write(workbench.folder, GRID), "--plugins", PLUGINS)
+    assert told.code == 2
+    assert "has no 'match'" in told.errors
+    file = write(workbench.folder, GRID + "match: {parameters: language_model.width}\n")
+    told = workbench("match", file, "--plugins", PLUGINS)
+    assert told.code == 0
+    assert [line.split(":")[0] for line in told.output.splitlines()] == ["matched by parameters"] * 2

@@ -16,6 +16,7 @@ from tests.experiment_files import GOOD, load, with_grid
 from tests.small import load as load_small
 from tests.tiny import builtin_registry
 from workbench.config.experiment import ExperimentError, load_experiment, plugin_folders
+from workbench.runs.matching import Matching
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "experiments.md"
@@ -72,17 +73,18 @@ def test_reading_experiment_files_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_every_whole_file_on_the_page_on_experiments_can_be_loaded(tmp_path, number):
     blocks = [
         block for block in re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL) if "\nquestion:" in block
     ]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     path = tmp_path / "example.yaml"
     path.write_text(blocks[number])
     comment = re.search(r"yaml: (\d+) trials", blocks[number])
     assert comment, "each example says how many trials it makes"
-    assert len(load_experiment(path, builtin_registry()).trials) == int(comment[1])
+    known = builtin_registry()
+    assert len(load_experiment(path, known, sizer=Matching(known, path)).trials) == int(comment[1])
 
 
 LOOKS = ("phases.tune.held_out=0.3", "phases.tune.validate_with=[vqa_accuracy]")

@@ -38,8 +38,8 @@ def test_each_quantity_has_its_sentence():
     sentences = match_sentences([*PARAMETERS, *FLOPS])
     assert len(sentences) == 2
     assert sentences[1] == (
-        "Variants were matched by flops: all are within 0.20 % of the baseline's 2,000,000,000,000 floating-point"
-        " operations of training. Set for that: phases.tune.steps=1,234 in gated (0.20 % less)."
+        "Variants were matched by flops: all are within 0.20 % of the baseline's 2.00 TFLOPs of training. Set for that:"
+        " phases.tune.steps=1,234 in gated (0.20 % less)."
     )
 
 

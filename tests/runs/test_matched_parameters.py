@@ -25,7 +25,7 @@ WIDTH = "language_model.width"
 
 def load(folder: Path, match: str, text: str = GRID, *overrides: str) -> Experiment:
     file = write(folder, f"{text}match: {match}\n")
-    return load_experiment(file, small_registry(), overrides, sizer=Matching(small_registry()))
+    return load_experiment(file, small_registry(), overrides, sizer=Matching(small_registry(), file))
 
 
 def width(trial: Trial) -> int:

@@ -1,4 +1,4 @@
-"""The commands about an experiment file: `workbench plan | power | run`."""
+"""The commands about an experiment file: `workbench plan | match | power | run`."""
 
 from __future__ import annotations
 
@@ -72,6 +72,22 @@ def plan(
     if results.is_dir():  # a plan makes none
         judgement.remember()
     show_contracts(Console(), judgement.judged)
+
+
+def match(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    folders: PluginFolders = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+    again: Annotated[
+        bool, typer.Option("--again", help="measure all steps anew: other numbers of steps, so other trials")
+    ] = False,
+) -> None:
+    """Show what a file's `match` sets to make its variants alike; where that is by time, measure it once."""
+    from workbench.cli.match import Asked, show_match
+
+    show_match(Console(), Asked(file, overrides or (), folders or (), results, device), again)
 
 
 def power(

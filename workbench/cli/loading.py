@@ -22,7 +22,7 @@ def load(
 
     registry = load_registry(plugin_folders(file, folders or ()))
     return load_experiment(
-        file, registry, overrides or (), precision_for(results, device), Matching(registry)
+        file, registry, overrides or (), precision_for(results, device), Matching(registry, file)
     ), registry
 
 

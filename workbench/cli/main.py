@@ -1,4 +1,4 @@
-"""The command line: `workbench plugins | new | check | plan | power | run | ...`, in the order of the work.
+"""The command line: `workbench plugins | new | check | plan | match | power | run | ...`, in the order of the work.
 
 Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
 """
@@ -9,7 +9,7 @@ import typer
 
 from workbench.cli.data_commands import make_vqa
 from workbench.cli.exit_codes import MISTAKE
-from workbench.cli.experiment_commands import plan, power, run
+from workbench.cli.experiment_commands import match, plan, power, run
 from workbench.cli.plugin_commands import check, new, plugins
 from workbench.cli.result_commands import clean, report, verify
 from workbench.cli.trial_commands import ask, attention, demo, export, preview
@@ -26,6 +26,7 @@ for command in (
     new,
     check,
     plan,
+    match,
     power,
     run,
     clean,

@@ -96,7 +96,7 @@ def preview(
     from workbench.runs.preview import preview as look, show_preview
 
     registry = load_registry(plugin_folders(file, folders or ()))
-    experiment = load_experiment(file, registry, overrides or (), sizer=Matching(registry))
+    experiment = load_experiment(file, registry, overrides or (), sizer=Matching(registry, file))
     if trial > len(experiment.trials):
         raise UserError(f"there is no trial {trial}: the experiment has {len(experiment.trials)}")
     chosen = experiment.trials[trial - 1]

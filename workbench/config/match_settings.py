@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from workbench.config.grid import Axis
+from workbench.config.grid import SEED, Axis
 from workbench.config.phase import Settings
 from workbench.config.trial import Trial
 from workbench.config.validation_messages import Fault, check_settings, label
@@ -57,6 +57,11 @@ class Sizing:
     aimed: float
 
     @property
+    def label(self) -> str:
+        """What these trials are called."""
+        return ", ".join(self.axes.values()) or "every trial"
+
+    @property
     def deviation(self) -> float:
         """By which share of what the baseline has this has more, or, below 0, less."""
         return self.reached / self.aimed - 1
@@ -73,7 +78,19 @@ class Sized:
 
     trials: Sequence[Trial]
     sizings: tuple[Sizing, ...] = ()
-    faults: tuple[Fault, ...] = field(default=())
+    faults: tuple[Fault, ...] = ()
+
+    def then(self, after: Sized) -> Sized:
+        """What was set after this in the trials that came of it, and this."""
+        return Sized(after.trials, (*self.sizings, *after.sizings), (*self.faults, *after.faults))
+
+
+def common_labels(trials: Sequence[Trial]) -> dict[str, str]:
+    """The labels that all of these trials have in common, but for the seed."""
+    first = trials[0].axes
+    return {
+        axis: text for axis, text in first.items() if axis != SEED and all(each.axes[axis] == text for each in trials)
+    }
 
 
 Sizer = Callable[[Sequence[Trial], Trial, MatchSettings], Sized]

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workbench.reports.number_format import share, significant
+from workbench.reports.number_format import duration, share, significant
 from workbench.reports.wording import joined
 
 MOST = 12  # variants that a sentence names one by one
-COUNTED = {
-    "parameters": "parameters",
-    "flops": "floating-point operations of training",
-    "time": "seconds of training as measured once",
-}
+OPERATIONS = (("PFLOPs", 1e15), ("TFLOPs", 1e12), ("GFLOPs", 1e9), ("MFLOPs", 1e6))
 Told = Mapping[str, Any]  # one of `Summary.matched`
 
 
@@ -27,8 +23,7 @@ def match_lines(matched: Sequence[Told]) -> Iterator[str]:
     for by in _quantities(matched):
         for each in [each for each in matched if each["by"] == by]:
             set_to = ", ".join(f"{name}={value:,}" for name, value in each["settings"].items()) or "as it is written"
-            reached = f"{_number(each['reached'])} {COUNTED[by]}"
-            yield f"matched by {by}: {_variant(each)}: {set_to}, {reached} ({_apart(each)})"
+            yield f"matched by {by}: {_variant(each)}: {set_to}, {_amount(by, each['reached'])} ({_apart(each)})"
 
 
 def _quantities(matched: Sequence[Told]) -> list[str]:
@@ -38,7 +33,7 @@ def _quantities(matched: Sequence[Told]) -> list[str]:
 def _sentence(by: str, matched: Sequence[Told]) -> str:
     widest = max(abs(_deviation(each)) for each in matched)
     near = f"within {share(widest)} % of" if widest else "exactly at"
-    told = f"Variants were matched by {by}: all are {near} the baseline's {_number(matched[0]['aimed'])} {COUNTED[by]}"
+    told = f"Variants were matched by {by}: all are {near} the baseline's {_amount(by, matched[0]['aimed'])}"
     where: dict[str, list[str]] = {}
     for each in matched:
         for name, value in each["settings"].items():
@@ -63,5 +58,11 @@ def _deviation(each: Told) -> float:
     return each["reached"] / each["aimed"] - 1
 
 
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) and value < 1e9 else significant(value)
+def _amount(by: str, value: float) -> str:
+    """As `1,368,192 parameters`, `4.81 TFLOPs of training`, `41 s of training, as measured once`."""
+    if by == "parameters":
+        return f"{value:,} parameters"
+    if by == "time":
+        return f"{duration(value)} of training, as measured once"
+    unit, size = next((each for each in OPERATIONS if value >= each[1]), OPERATIONS[-1])
+    return f"{significant(value / size)} {unit} of training"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from workbench.config.component import Component
-from workbench.config.grid import SEED
-from workbench.config.match_settings import PARAMETERS, Sized, Sizing
+from workbench.config.match_settings import PARAMETERS, Sized, Sizing, common_labels
 from workbench.config.trial import Trial
 from workbench.config.validation_messages import Fault
 from workbench.model.build import CompositionError, count_parameters
@@ -118,19 +117,6 @@ class MatchedParameters:
         return self._memo.once(_model(trial), lambda: count_parameters(self.sizes.shapes.of(trial)))
 
 
-def common_labels(trials: Sequence[Trial]) -> dict[str, str]:
-    """The labels that all of these trials have in common."""
-    first = trials[0].axes
-    return {
-        axis: text for axis, text in first.items() if axis != SEED and all(each.axes[axis] == text for each in trials)
-    }
-
-
-def in_words(axes: Mapping[str, str]) -> str:
-    """What trials of these labels are called in a message."""
-    return ", ".join(axes.values()) or "every trial"
-
-
 def _model(trial: Trial) -> tuple[Component, ...]:
     return tuple(trial.components[kind] for kind in MODEL)
 
@@ -149,10 +135,10 @@ def _far(count: float, target: float) -> bool:
 
 def _too_far(sizing: Sizing, trial: Trial, like: Trial, knobs: Sequence[str]) -> str:
     having = [knob for knob in knobs if knob.partition(".")[2] in trial.components[knob.partition(".")[0]].options]
-    tried = f"'{in_words(sizing.axes)}' has none of {', '.join(knobs)}: it has"
+    tried = f"'{sizing.label}' has none of {', '.join(knobs)}: it has"
     if having:
         at = ", ".join(f"{knob}={value}" for knob, value in sizing.settings.items()) or "what is written"
-        tried = f"'{in_words(sizing.axes)}' comes nearest with {at}:"
+        tried = f"'{sizing.label}' comes nearest with {at}:"
     more = "more" if sizing.deviation > 0 else "fewer"
     return (
         f"{tried} {sizing.reached:,} parameters, {abs(sizing.deviation):.1%} {more} than the {sizing.aimed:,} of the"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder
 from workbench.data.collator import Collator
-from workbench.data.image_loader import ImageLoader
+from workbench.data.image_loader import ImageLoader, threads_beside
 from workbench.data.image_views import distinct
 from workbench.devices.precision import dtype_of
 from workbench.evaluation.evaluate import evaluate, examples_by_image
@@ -21,11 +22,14 @@ from workbench.model.image_features import BATCH, Features, encode_all, needed_b
 from workbench.model.predictor import Predictor
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.runs.stages import FeatureStage, Stage
+from workbench.training.curve import Step
 from workbench.training.loop import train
 from workbench.training.objectives import TrainingData
 from workbench.training.training_set import planned_steps
 
 if TYPE_CHECKING:
+    from workbench.checkpoints.tokenizer import Tokenizer
+    from workbench.config.component import Component
     from workbench.runs.plan import AnyStage, Plan
     from workbench.runs.planner import Planner
 
@@ -35,23 +39,29 @@ STEPS = 4  # steps, or batches, that are run; the first is not counted
 class Probe:
     """Runs a few steps of stages, in this process and on one thread, as a worker would; nothing is kept.
 
-    A stage that will read features is given random tokens, so that its time is that without the encoder.
+    A stage that will read features is given random tokens, so that its time is that without the encoder. Only steps of
+    training can be measured on another `device`.
     """
 
-    def __init__(self, planner: Planner, plan: Plan):
+    def __init__(self, planner: Planner, plan: Plan, device: str = "cpu"):
         self.planner = planner
         self.plan = plan
+        self.device = torch.device(device)
+        self._tokenizers: dict[Component, dict[int, Tokenizer]] = {}  # by dataset: those trained on its text
 
     def seconds(self, stage: AnyStage) -> float:
         """The seconds the whole stage will take, from a few of its steps or batches."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _on_one_thread():
             if isinstance(stage, FeatureStage):
                 return self._features(stage)
             return self._evaluation(stage) if stage.evaluates else self._training(stage)
-        finally:
-            torch.set_num_threads(before)
+
+    def step_seconds(self, stage: Stage, steps: int) -> float:
+        """The seconds of one step of a training, from so many of them; validations are not counted, as in records."""
+        trained: list[float] = []
+        with _on_one_thread():
+            self._train(stage, steps, lambda step: trained.append(step.seconds))
+        return (trained[-1] - trained[0]) / (steps - 1)
 
     def _features(self, stage: FeatureStage) -> float:
         dataset = self.planner.data.dataset(stage.trial)
@@ -63,18 +73,24 @@ class Probe:
 
     def _training(self, stage: Stage) -> float:
         trial, phase = stage.trial, stage.trial.phases[stage.index]
+        clock = _Clock()
+        self._train(stage, STEPS, lambda _: clock.tick())
+        return clock.each() * planned_steps(phase, self.planner.data.dataset(trial), trial.seed)
+
+    def _train(self, stage: Stage, steps: int, on_step: Callable[[Step], None]) -> None:
+        """The first steps of a phase."""
+        trial, phase = stage.trial, stage.trial.phases[stage.index]
         dataset = self.planner.data.dataset(trial)
         built = self._built(stage)
-        model = built.model
+        model = built.model.to(self.device)
         collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
         kept = None
         if stage.key in self.plan.features:
             kept = _stand_in(self.planner.data.images(trial, needed_by_phase(phase)), model.encoder, phase.precision)
-        data = TrainingData(dataset, ImageLoader(dataset, model.encoder.views), collate, kept)
-        short = phase.model_copy(update={"steps": STEPS, "epochs": None})
-        clock = _Clock()
-        train(model, built.adapted, short, data, trial.seed, lambda _: clock.tick())
-        return clock.each() * planned_steps(phase, dataset, trial.seed)
+        images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(str(self.device)))
+        data = TrainingData(dataset, images, collate, kept)
+        short = phase.model_copy(update={"steps": steps, "epochs": None})
+        train(model, built.adapted, short, data, trial.seed, on_step)
 
     def _evaluation(self, stage: Stage) -> float:
         trial = stage.trial
@@ -107,7 +123,19 @@ class Probe:
     def _built(self, stage: Stage) -> RestoredModel:
         """The model with its starting weights, which take as long as others."""
         trial, phases = stage.trial, stage.trial.phases[: stage.index + 1]
-        return restore(None, trial, phases, self.planner.registry, corpus_of(trial, self.planner.data.dataset(trial)))
+        trained = self._tokenizers.setdefault(trial.components["dataset"], {})
+        corpus = corpus_of(trial, self.planner.data.dataset(trial), None, trained)
+        return restore(None, trial, phases, self.planner.registry, corpus)
+
+
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
