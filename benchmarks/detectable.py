@@ -19,8 +19,8 @@ from coverage_settings import ALIKE
 from simulated_studies import Setting, Study, simulate
 from verdict_rules import comparisons_of
 
-from workbench.reports.effects import Effect, axis_effects
-from workbench.reports.verdicts import BETTER, WORSE
+from workbench.statistics.effects import Effect, axis_effects
+from workbench.statistics.verdicts import BETTER, WORSE
 
 STUDIES, RESAMPLES = 200, 400
 SETTINGS = (

@@ -29,7 +29,7 @@ from scipy import stats
 from simulated_studies import AXES, Array, Study
 from verdict_rules import TABLE, Claim, Rule
 
-from workbench.reports.statistics import holm
+from workbench.statistics.estimates import holm
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy
 from paired_holm import paired_holm
 from simulated_studies import AXES, Array, Study
 
-from workbench.reports.bootstrap import image_draws
-from workbench.reports.comparisons import AS_DEFAULT, Comparisons, Rules, make_comparisons
-from workbench.reports.design import Design
-from workbench.reports.effects import Effect, axis_effects, best_effect
-from workbench.reports.statistics import Interval, Sample
-from workbench.reports.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, WORSE
+from workbench.statistics.bootstrap import image_draws
+from workbench.statistics.comparisons import AS_DEFAULT, Comparisons, Rules, make_comparisons
+from workbench.statistics.design import Design
+from workbench.statistics.effects import Effect, axis_effects, best_effect
+from workbench.statistics.estimates import Interval, Sample
+from workbench.statistics.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, WORSE
 
 MEAN, TABLE, HEADLINE, DEPENDENCE = "mean", "table", "headline", "dependence"
 SIGNS = {BETTER: 1, WORSE: -1, MODEL_BETTER: 1, MODEL_WORSE: -1}

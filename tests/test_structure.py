@@ -25,7 +25,7 @@ PAGES = sorted(file.relative_to(ROOT) for file in ROOT.glob("workbench/reports/t
 # The house: what stands on what. A package or a module beside them imports from floors below its own alone.
 FLOORS = (
     {"errors", "hookspecs", "ingredient", "renamed"},
-    {"code_hashes", "devices", "discovery", "options", "storage"},
+    {"code_hashes", "devices", "discovery", "options", "statistics", "storage"},
     {"checkpoints", "layers", "registry"},
     {"config", "contracts"},
     {"data"},
@@ -49,7 +49,7 @@ BORDERS = {
 }
 BESIDE = {file.name for file in CORE if len(file.parts) == 2}
 # A report is made from records alone.
-OF_REPORTS = {"contracts", "errors", "registry", "reports", "storage"}
+OF_REPORTS = {"contracts", "errors", "registry", "reports", "statistics", "storage"}
 MOST_MODULES, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 10, 300, 40
 # Words that mean something else as well: a loss of training, `reduction="none"`, `{folder}` in names of images, words
 # of metrics' names that reports spell in capitals.

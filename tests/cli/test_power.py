@@ -13,7 +13,7 @@ from tests.small import PLUGINS, SMALL, CommandLine, load, write
 from workbench.cli.report import asked_of
 from workbench.config.experiment import Experiment
 from workbench.reports.results_data import read_study
-from workbench.reports.verdicts import UNCLEAR
+from workbench.statistics.verdicts import UNCLEAR
 from workbench.storage.experiment_summary import write_summary
 from workbench.storage.records import DONE, Record, write_trial
 

@@ -30,12 +30,12 @@ from workbench.evaluation.out_of_distribution import (
 from workbench.evaluation.scored import score
 from workbench.inference.load_trial import load_trial
 from workbench.model.predictor import Predictor
-from workbench.reports.bootstrap import image_draws
 from workbench.reports.disagreements import disagreements
 from workbench.reports.group_tables import outside_table
 from workbench.reports.metric_samples import WITH_IMAGE, auroc_sample
 from workbench.reports.results_data import read_study
 from workbench.runs.stages import chain
+from workbench.statistics.bootstrap import image_draws
 
 PROMPT = "<image>{question}\n"
 

@@ -10,7 +10,7 @@ from workbench.reports.answer import answer, progress
 from workbench.reports.findings import finding
 from workbench.reports.key_figures import key_figures
 from workbench.reports.results_data import read_study
-from workbench.reports.verdicts import UNCLEAR
+from workbench.statistics.verdicts import UNCLEAR
 
 
 def test_the_answer_is_made_of_the_numbers_of_the_tables(tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.made_results import write_results
 from workbench.reports.results_data import read_study
-from workbench.reports.verdicts import BASELINE, MODEL_BETTER, UNCLEAR
+from workbench.statistics.verdicts import BASELINE, MODEL_BETTER, UNCLEAR
 
 
 def test_a_study_finds_the_differences_that_were_put_in(tmp_path: Path):

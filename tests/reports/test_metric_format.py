@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.reports.metric_format import Scale, format_for
-from workbench.reports.statistics import Interval
+from workbench.statistics.estimates import Interval
 
 
 def test_percentages_get_a_second_decimal_only_where_the_intervals_are_narrow_enough_to_mean_it():

@@ -10,7 +10,6 @@ import pandas
 import pytest
 
 from tests.made_results import write_results
-from workbench.reports.censored_ranks import Arrival
 from workbench.reports.experiment_results import Study
 from workbench.reports.page import render
 from workbench.reports.plots import all_plots
@@ -26,7 +25,8 @@ from workbench.reports.steps_to_target_table import (
     steps_to_table,
 )
 from workbench.reports.tables import all_tables
-from workbench.reports.verdicts import BASELINE, NO_RESULT, UNCLEAR
+from workbench.statistics.censored_ranks import Arrival
+from workbench.statistics.verdicts import BASELINE, NO_RESULT, UNCLEAR
 
 AT_90 = Target("vqa_accuracy", 0.9, True)
 

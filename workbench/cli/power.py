@@ -16,16 +16,16 @@ from workbench.config.experiment import Experiment
 from workbench.errors import UserError
 from workbench.model.image_features import needed_by_evaluation
 from workbench.registry import Registry
-from workbench.reports.comparisons import Rules
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat, Scale
 from workbench.reports.number_format import significant
 from workbench.reports.pilot import given_parts, own_parts, typical_parts
-from workbench.reports.planned_power import MOST_SEEDS, ErrorParts, Plan, PlannedAxis
 from workbench.reports.results_data import read_study
 from workbench.reports.wording import joined, spoken
 from workbench.runs.planner import Planner
+from workbench.statistics.comparisons import Rules
+from workbench.statistics.design import SEED
+from workbench.statistics.planned_power import MOST_SEEDS, ErrorParts, Plan, PlannedAxis
 from workbench.storage.result_files import SUMMARY
 
 SEEDS, TIMES = (2, 3, 5, 10, 20), (1, 2, 4)  # of the table: seeds, and images times as many as are asked about

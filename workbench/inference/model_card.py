@@ -10,13 +10,13 @@ import pandas
 
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import Phase
-from workbench.reports.bootstrap import resampled_means
 from workbench.reports.metric_format import Scale, format_for
 from workbench.reports.number_format import NOTHING, duration, fixed, megabytes, significant
-from workbench.reports.statistics import Interval, Sample, estimate_of
 from workbench.reports.trainable_shares import TRAINABLE
 from workbench.reports.visual_gains import OVER, gain_against
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.bootstrap import resampled_means
+from workbench.statistics.estimates import Interval, Sample, estimate_of
 from workbench.storage.conditions import ASKED_WITH, CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.records import COUNTS, PREDICTIONS, SCORE, read_curve, read_predictions
 

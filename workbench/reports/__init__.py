@@ -1,1 +1,1 @@
-"""From records alone to an answer: statistics, tables, plots and one page."""
+"""From records alone to an answer: what was found in words, tables, plots and one page."""

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from workbench.reports.best_of import in_trials
 from workbench.reports.cost_notes import LARGE, price
-from workbench.reports.effects import Effect, best_effect
 from workbench.reports.experiment_results import GAIN, Study
 from workbench.reports.findings import MANY, finding
 from workbench.reports.interaction_notes import dependence_sentence, dependences
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.staleness_notes import out_of_date
 from workbench.reports.tables import format_of, trial_intervals
-from workbench.reports.verdicts import (
+from workbench.reports.visual_gains import gain_over
+from workbench.reports.wording import joined, spoken
+from workbench.statistics.effects import Effect, best_effect
+from workbench.statistics.verdicts import (
     BASELINE,
     BETTER,
     BETTER_OF_ANY,
@@ -25,8 +27,6 @@ from workbench.reports.verdicts import (
     UNCLEAR,
     WORSE,
 )
-from workbench.reports.visual_gains import gain_over
-from workbench.reports.wording import joined, spoken
 
 VERBS = (
     (BETTER, "is better than", "are better than"),

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import GAIN, Study, seed_label
-from workbench.reports.statistics import estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns, trial_intervals
 from workbench.reports.visual_gains import SHOWN
 from workbench.reports.wording import spoken
+from workbench.statistics.design import SEED
+from workbench.statistics.estimates import estimate_of
 from workbench.storage.conditions import BLIND
 
 AXIS = "encoder"

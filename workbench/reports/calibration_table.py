@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.calibration import Calibration, calibration
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.number_format import fixed, share
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
 from workbench.reports.wording import spoken
+from workbench.statistics.calibration import Calibration, calibration
+from workbench.statistics.design import SEED
 from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.records import LIKELY, Record
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 
 from workbench.reports.checklist_points import NEEDLESS, NO, PARTLY, YES, Point
-from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.seed_notes import covered
-from workbench.reports.statistics import SHARE
 from workbench.reports.tables import corrected_for
-from workbench.reports.verdicts import BASELINE, NO_RESULT
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.effects import Effect
+from workbench.statistics.estimates import SHARE
+from workbench.statistics.verdicts import BASELINE, NO_RESULT
 
 
 def significance(study: Study) -> list[Point]:

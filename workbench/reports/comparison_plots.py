@@ -10,7 +10,6 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.plot_style import (
@@ -25,11 +24,12 @@ from workbench.reports.plot_style import (
     in_unit,
     new_figure,
 )
-from workbench.reports.statistics import Interval
 from workbench.reports.tables import format_of
-from workbench.reports.verdicts import BASELINE, SAME, UNCLEAR
 from workbench.reports.visual_gains import BETTER_OF_TWO, EARLIER, OVER, compared_with
 from workbench.reports.wording import capital, joined, spoken
+from workbench.statistics.effects import Effect
+from workbench.statistics.estimates import Interval
+from workbench.statistics.verdicts import BASELINE, SAME, UNCLEAR
 from workbench.storage.conditions import PRIOR
 
 

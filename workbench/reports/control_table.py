@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns, trial_intervals
 from workbench.reports.visual_gains import SHOWN, compared_with, gain_over
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.design import SEED
 from workbench.storage.conditions import ASKED_WITH, CONTROLS
 from workbench.storage.records import Record
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import megabytes, significant
 from workbench.reports.wording import joined
+from workbench.statistics.effects import Effect
 
 NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left out of the details, and of the answer
 

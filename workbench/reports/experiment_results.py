@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas
 
-from workbench.reports.bootstrap import RESAMPLES, Array
-from workbench.reports.comparisons import Comparisons, Rules, make_comparisons
-from workbench.reports.design import SEED, Design
-from workbench.reports.effects import Effect, axis_effects, value_means
-from workbench.reports.interactions import Interaction
 from workbench.reports.metric_format import Scale
 from workbench.reports.metric_samples import Reading
 from workbench.reports.question_groups import QuestionGroups
-from workbench.reports.seed_noise import Spread
-from workbench.reports.statistics import Interval, Sample
 from workbench.reports.trainings import Training
+from workbench.statistics.bootstrap import RESAMPLES, Array
+from workbench.statistics.comparisons import Comparisons, Rules, make_comparisons
+from workbench.statistics.design import SEED, Design
+from workbench.statistics.effects import Effect, axis_effects, value_means
+from workbench.statistics.estimates import Interval, Sample
+from workbench.statistics.interactions import Interaction
+from workbench.statistics.seed_noise import Spread
 from workbench.storage.askings import Askings
 from workbench.storage.conditions import CONTROLS, GAIN, WITH_IMAGE
 from workbench.storage.experiment_summary import Summary

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import Study, seed_label
+from workbench.statistics.design import SEED
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.hashing import digest
 from workbench.storage.records import Record

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.reports.cost_notes import NOTICEABLE, price
-from workbench.reports.effects import Effect, best_effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.interaction_notes import dependence_sentence, dependences
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.number_format import p_value
 from workbench.reports.power_notes import detectable_sentence
-from workbench.reports.statistics import Interval
 from workbench.reports.tables import format_of
-from workbench.reports.verdicts import BETTER_OF_ANY, NO_RESULT, SAME, UNCLEAR, WORSE_OF_ANY
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.effects import Effect, best_effect
+from workbench.statistics.estimates import Interval
+from workbench.statistics.verdicts import BETTER_OF_ANY, NO_RESULT, SAME, UNCLEAR, WORSE_OF_ANY
 
 MANY = 4  # values of one verdict: more are told together
 

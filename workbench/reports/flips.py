@@ -15,10 +15,10 @@ from typing import Any
 import numpy
 import pandas
 
-from workbench.reports.design import Cell, Design
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import share
 from workbench.reports.table_formats import Column
+from workbench.statistics.design import Cell, Design
 from workbench.storage.conditions import WITH_IMAGE
 
 RIGHT = 0.5  # a score from here on counts as right

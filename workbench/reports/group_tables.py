@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.metric_format import MetricFormat, Scale
 from workbench.reports.metric_samples import auroc_sample
 from workbench.reports.number_format import share
-from workbench.reports.statistics import Interval, Sample, estimate_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
 from workbench.reports.wording import spoken
+from workbench.statistics.design import SEED
+from workbench.statistics.estimates import Interval, Sample, estimate_of
 from workbench.storage.conditions import PRIOR
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
-from workbench.reports.statistics import Interval
-from workbench.reports.verdicts import DEPENDS, MODELS_DEPEND
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.estimates import Interval
+from workbench.statistics.verdicts import DEPENDS, MODELS_DEPEND
 
 
 def dependences(study: Study) -> list[tuple[str, str, str]]:

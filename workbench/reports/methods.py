@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import Study
 from workbench.reports.tables import corrected_for, format_of
 from workbench.reports.visual_gains import gain_method
+from workbench.statistics.bootstrap import RESAMPLES
 
 PAIRS = {
     "baseline_first": "Every two values of an axis are compared once, and the same p stands wherever the two are spoken"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workbench.reports.number_format import NOTHING, fixed, signed
-from workbench.reports.statistics import Interval
 from workbench.reports.wording import spoken
+from workbench.statistics.estimates import Interval
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy
 import pandas
 
 from workbench.contracts.metric import summarized
-from workbench.reports.bootstrap import Array, Places, image_draws, resampled_totals
-from workbench.reports.statistics import Sample
+from workbench.statistics.bootstrap import Array, Places, image_draws, resampled_totals
+from workbench.statistics.estimates import Sample
 from workbench.storage.conditions import CONTROLS, OUTSIDE, WITH_IMAGE
 from workbench.storage.records import COUNTS, SCORE
 

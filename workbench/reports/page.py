@@ -48,8 +48,17 @@ from workbench.reports.steps_to_target_table import LATER, SOONER, STEPS_TO, ste
 from workbench.reports.table_formats import Table, write_tables
 from workbench.reports.tables import all_tables
 from workbench.reports.variance_table import variance_table
-from workbench.reports.verdicts import BETTER, DEPENDS, MODEL_BETTER, MODEL_WORSE, MODELS_DEPEND, SAME, UNCLEAR, WORSE
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.verdicts import (
+    BETTER,
+    DEPENDS,
+    MODEL_BETTER,
+    MODEL_WORSE,
+    MODELS_DEPEND,
+    SAME,
+    UNCLEAR,
+    WORSE,
+)
 from workbench.storage.atomic import new_folder, write_text
 from workbench.storage.records import Record
 

@@ -14,14 +14,14 @@ from itertools import combinations, islice
 
 import numpy
 
-from workbench.reports.bootstrap import Array
-from workbench.reports.comparisons import Comparison
-from workbench.reports.design import Design
 from workbench.reports.experiment_results import Study
-from workbench.reports.planned_power import ErrorParts, PlannedAxis
-from workbench.reports.power import Precision
-from workbench.reports.seed_noise import ENOUGH
-from workbench.reports.statistics import SHARE, Estimate, Sample, estimate_of
+from workbench.statistics.bootstrap import Array
+from workbench.statistics.comparisons import Comparison
+from workbench.statistics.design import Design
+from workbench.statistics.estimates import SHARE, Estimate, Sample, estimate_of
+from workbench.statistics.planned_power import ErrorParts, PlannedAxis
+from workbench.statistics.power import Precision
+from workbench.statistics.seed_noise import ENOUGH
 
 MOST_PAIRS = 200  # of configurations of a pilot: more make the average no better
 Known = tuple[Precision, int]  # with the seeds that it was seen over

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from workbench.reports.effects import Effect
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.table_formats import Column
+from workbench.statistics.effects import Effect
 
 HEADING = "would be found from"
 OFTEN = "in 80 of 100"

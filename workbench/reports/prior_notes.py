@@ -17,10 +17,10 @@ from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.key_figures import best_trial
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.metric_samples import Reading, control_samples
-from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.tables import format_of
 from workbench.reports.visual_gains import gain_sample
 from workbench.reports.wording import joined
+from workbench.statistics.estimates import Interval, estimate_of
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
 from workbench.storage.records import SCORE, Record
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas
 
 from workbench.reports.metric_samples import Reading, group_samples
-from workbench.reports.statistics import Sample
+from workbench.statistics.estimates import Sample
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
 
 

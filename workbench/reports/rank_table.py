@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy
 
-from workbench.reports.design import Cell
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import fixed
-from workbench.reports.ranks import Rank, ranks
-from workbench.reports.statistics import Estimate, Interval
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.design import Cell
+from workbench.statistics.estimates import Estimate, Interval
+from workbench.statistics.ranks import Rank, ranks
 
 METHODS, MODELS = "methods", "these trained models"
 CAPTION = (

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
-from workbench.reports.bootstrap import RESAMPLES
 from workbench.reports.experiment_results import Study, seed_label
 from workbench.reports.final_trials import final_records, final_summary
 from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
 from workbench.reports.trainings import Training, trainings_of
 from workbench.reports.visual_gains import gain_samples
+from workbench.statistics.bootstrap import RESAMPLES
 from workbench.storage.askings import askings_of
 from workbench.storage.checksums import measured
 from workbench.storage.experiment_summary import Summary

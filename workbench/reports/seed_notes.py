@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
-from workbench.reports.seed_noise import ENOUGH
-from workbench.reports.verdicts import BASELINE, NO_RESULT
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.effects import Effect
+from workbench.statistics.seed_noise import ENOUGH
+from workbench.statistics.verdicts import BASELINE, NO_RESULT
 
 
 def covered(study: Study) -> str:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.reports.design import SEED
-from workbench.reports.seed_noise import Spread, pooled_spread
+from workbench.statistics.design import SEED
+from workbench.statistics.seed_noise import Spread, pooled_spread
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.hashing import digest
 from workbench.storage.records import DONE, Record, read_records

@@ -13,9 +13,9 @@ from functools import cached_property
 
 import pandas
 
-from workbench.reports.censored_ranks import Arrival
-from workbench.reports.design import Cell, Design
 from workbench.reports.experiment_results import Study
+from workbench.statistics.censored_ranks import Arrival
+from workbench.statistics.design import Cell, Design
 
 OF_A_STEP = "validation_metrics"  # the column of a curve
 Block = tuple[Arrival, ...]  # of one value and seed: one for each combination of the other axes

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workbench.reports.censored_ranks import Sooner, compare, least_p
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat
 from workbench.reports.number_format import NOTHING, p_value, significant
-from workbench.reports.statistics import LEVEL, Interval, holm
 from workbench.reports.steps_to_target import Arrivals, Block, Target, longest_wait, median_steps, targets_of
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of
-from workbench.reports.verdicts import BASELINE, NO_RESULT, UNCLEAR
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.censored_ranks import Sooner, compare, least_p
+from workbench.statistics.estimates import LEVEL, Interval, holm
+from workbench.statistics.verdicts import BASELINE, NO_RESULT, UNCLEAR
 
 STEPS_TO = "steps_to"
 SOONER, LATER, SAME_TRAINING = "sooner", "later", "same training"

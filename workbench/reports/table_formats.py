@@ -16,7 +16,7 @@ from typing import Any
 import numpy
 
 from workbench.reports.number_format import MINUS, NOTHING
-from workbench.reports.statistics import Interval
+from workbench.statistics.estimates import Interval
 from workbench.storage.atomic import write_text
 
 LATEX = {

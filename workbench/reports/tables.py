@@ -12,18 +12,18 @@ from workbench.reports.best_of import best_first, of_how_many
 from workbench.reports.conditions import conditions_table, verdict_notes
 from workbench.reports.contract_notes import trial_notes
 from workbench.reports.cost_columns import cost_cells, cost_columns, costs_of
-from workbench.reports.design import SEED
-from workbench.reports.effects import Effect
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.flips import flip_cells, flip_columns, flip_notes, flips
 from workbench.reports.metric_format import MetricFormat, format_for
 from workbench.reports.number_format import MINUS, p_value, significant
 from workbench.reports.power_notes import detectable_columns, detectable_notes
 from workbench.reports.seed_notes import seed_notes
-from workbench.reports.statistics import Interval, estimate_of
 from workbench.reports.table_formats import Column, Table
-from workbench.reports.verdicts import BASELINE
 from workbench.reports.wording import capital, joined, spoken
+from workbench.statistics.design import SEED
+from workbench.statistics.effects import Effect
+from workbench.statistics.estimates import Interval, estimate_of
+from workbench.statistics.verdicts import BASELINE
 from workbench.storage.conditions import CONTROLS
 from workbench.storage.records import Record
 

@@ -31,10 +31,10 @@ from workbench.reports.plot_style import (
     new_figure,
     place_of,
 )
-from workbench.reports.statistics import Interval
 from workbench.reports.steps_to_target import looks
 from workbench.reports.tables import format_of, trial_intervals
 from workbench.reports.wording import capital, joined, spoken
+from workbench.statistics.estimates import Interval
 
 ROWS = 24  # a heat map with more rows shows averages instead of trials
 

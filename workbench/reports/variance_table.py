@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.balanced_grid import BalancedGrid, balanced_part
-from workbench.reports.design import SEED
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import share
-from workbench.reports.statistics import Interval
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend
-from workbench.reports.variance_shares import NOTHING, Part, score_shares, trial_parts
 from workbench.reports.wording import joined, spoken
+from workbench.statistics.balanced_grid import BalancedGrid, balanced_part
+from workbench.statistics.design import SEED
+from workbench.statistics.estimates import Interval
+from workbench.statistics.variance_shares import NOTHING, Part, score_shares, trial_parts
 
 HIGHER = "three axes or more together"
 ALIKE, APART = "seed, alike in all", "seed, in each configuration otherwise"

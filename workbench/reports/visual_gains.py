@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas
 
-from workbench.reports.bootstrap import Array
 from workbench.reports.experiment_results import GAIN, Study
 from workbench.reports.metric_samples import control_samples
-from workbench.reports.statistics import Sample
 from workbench.reports.wording import joined
+from workbench.statistics.bootstrap import Array
+from workbench.statistics.estimates import Sample
 from workbench.storage.conditions import ASKED_WITH
 
 if TYPE_CHECKING:
