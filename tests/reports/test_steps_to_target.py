@@ -50,11 +50,11 @@ def curve(*values: float | None, phase: str = "tune") -> pandas.DataFrame:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ((None, 0.5, None, 0.9, None, 0.95), Arrival(4, True)),
-        ((0.95, 0.2, 0.3), Arrival(1, True)),
-        ((None, 0.5, None, 0.8), Arrival(4, False)),
-        ((None, 0.5, None, None), Arrival(2, False)),
-        ((None, float("nan")), Arrival(2, False)),
+        ((None, 0.5, None, 0.9, None, 0.95), Arrival(4, True, 2)),
+        ((0.95, 0.2, 0.3), Arrival(1, True, 0)),
+        ((None, 0.5, None, 0.8), Arrival(4, False, 4)),
+        ((None, 0.5, None, None), Arrival(2, False, 2)),
+        ((None, float("nan")), Arrival(2, False, 2)),
         ((None, None), None),
         ((), None),
     ],
@@ -65,9 +65,9 @@ def test_a_training_is_there_at_the_first_look_that_finds_it(values, expected):
 
 def test_less_may_be_better_and_steps_of_several_phases_that_look_are_added():
     sinking = curve(0.9, 0.5, 0.3)
-    assert arrival(sinking, Target("vqa_accuracy", 0.4, False)) == Arrival(3, True)
+    assert arrival(sinking, Target("vqa_accuracy", 0.4, False)) == Arrival(3, True, 2)
     both = pandas.concat([curve(None, None, phase="align"), curve(0.1, 0.2, 0.3), curve(0.4, 0.95, phase="last")])
-    assert arrival(both, AT_90) == Arrival(5, True), "align never looked"
+    assert arrival(both, AT_90) == Arrival(5, True, 4), "align never looked"
 
 
 def test_a_curve_of_before_there_were_metrics_has_no_arrival():
@@ -75,7 +75,7 @@ def test_a_curve_of_before_there_were_metrics_has_no_arrival():
 
 
 def test_the_median_is_not_reached_where_half_of_the_trainings_were_not_there():
-    there, not_there = (Arrival(100, True),), (Arrival(100, False),)
+    there, not_there = (Arrival(100, True, 90),), (Arrival(100, False, 100),)
     assert median_steps([there, there, not_there]) == 100
     assert median_steps([there, not_there]) == math.inf
     assert math.isnan(median_steps([]))

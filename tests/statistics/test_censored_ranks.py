@@ -13,16 +13,21 @@ from workbench.statistics.censored_ranks import MOST_DEALS, Arrival, Sooner, com
 
 def blocks(*steps: float | None, budget: int = 1000) -> list[list[Arrival]]:
     """One combination of other axes; None for a training that never got there."""
-    return [[Arrival(budget, False) if each is None else Arrival(int(each), True)] for each in steps]
+    return [
+        [Arrival(budget, False, budget) if each is None else Arrival(int(each), True, int(each) - 1)] for each in steps
+    ]
 
 
-def drawn(rng, seeds: int, cells: int, times: float = 1.0, budget: int = 10**6) -> list[list[Arrival]]:
-    """Steps around 300 with luck of each seed, in part the same in all cells; seen every 20 steps."""
+def drawn(rng, seeds: int, cells: int, times: float = 1.0, budget: int = 10**6, every: int = 20):
+    """Steps around 300 with luck of each seed, in part the same in all cells; seen every so many steps."""
     found = []
     for _ in range(seeds):
         luck = rng.normal(0, 0.3)
-        steps = [20 * math.ceil(times * 300 * math.exp(luck + rng.normal(0, 0.2)) / 20) for _ in range(cells)]
-        found.append([Arrival(min(each, budget), each <= budget) for each in steps])
+        exact = [times * 300 * math.exp(luck + rng.normal(0, 0.2)) for _ in range(cells)]
+        steps = [every * math.ceil(each / every) for each in exact]
+        found.append(
+            [Arrival(each, True, each - every) if each <= budget else Arrival(budget, False, budget) for each in steps]
+        )
     return found
 
 
@@ -87,6 +92,38 @@ def test_p_and_the_interval_never_contradict_each_other():
 def _touches(found: Sooner) -> bool:
     """An end at one: steps are seen every twenty, and many are equal."""
     return math.isclose(found.ratio.high, 1) or math.isclose(found.ratio.low, 1)
+
+
+def test_of_trainings_that_were_there_at_the_first_look_no_ratio_is_told():
+    at_once = [[Arrival(20, True, 0)] for _ in range(5)]
+    found = compare(at_once, at_once)
+    assert found.p == 1
+    assert (found.ratio.low, found.ratio.high) == (0, math.inf), "one may need two steps and the other twenty"
+
+
+def test_coarse_looks_make_a_wide_interval_and_never_a_single_point():
+    first = [[Arrival(40, True, 20)], *([Arrival(20, True, 0)] for _ in range(5))]
+    second = [[Arrival(60, True, 40)] if each % 2 else [Arrival(60, False, 60)] for each in range(6)]
+    found = compare(first, second)
+    assert found.p == least_p(6, 6)
+    assert (found.ratio.low, found.ratio.high) == (0, 0.5), "from 20 to 40 beside at least 40, and sooner"
+    assert math.isnan(found.ratio.estimate) or found.ratio.low <= found.ratio.estimate <= found.ratio.high
+
+
+def test_who_is_looked_at_seldom_is_not_called_later():
+    often = [[Arrival(20 * each, True, 20 * each - 20)] for each in (6, 7, 8, 9, 10)]
+    seldom = [[Arrival(200, True, 0)] for _ in range(5)]
+    assert compare(often, seldom).p == 1, "they may have been there at the same steps"
+    assert compare(often, [[Arrival(400, True, 200)] for _ in range(5)]).p == least_p(5, 5)
+
+
+@pytest.mark.parametrize(("every", "other"), [(100, 100), (200, 200), (100, 20)])
+def test_the_true_ratio_is_held_however_seldom_somebody_looks(every, other):
+    rng = numpy.random.default_rng(every + other)
+    equal = [compare(drawn(rng, 5, 1, every=every), drawn(rng, 5, 1, every=other)) for _ in range(120)]
+    assert sum(each.p < 0.05 for each in equal) <= 12
+    apart = [compare(drawn(rng, 5, 1, 0.5, every=every), drawn(rng, 5, 1, every=other)) for _ in range(120)]
+    assert sum(each.ratio.low <= 0.5 <= each.ratio.high for each in apart) >= 108
 
 
 @pytest.mark.parametrize(("cells", "budget"), [(1, 10**6), (1, 320), (3, 350)])

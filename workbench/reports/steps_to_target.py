@@ -123,13 +123,14 @@ def targets_of(study: Study) -> list[Target]:
 
 def arrival(curve: pandas.DataFrame, target: Target) -> Arrival | None:
     """When a training reached the target; None where it never took the metric."""
-    before, last = 0, None
+    before, after, last = 0, 0, None
     for _, part in curve.groupby("phase", sort=False):
         taken = looks(part, target.metric)
         for step, value in taken:
-            last = Arrival(before + step, target.reached_by(value))
-            if last.reached:
-                return last
+            if target.reached_by(value):
+                return Arrival(before + step, True, after)
+            after = before + step
+            last = Arrival(after, False, after)
         before += len(part) if taken else 0
     return last
 
