@@ -109,6 +109,20 @@ def test_a_seed_that_lacks_a_combination_is_left_out_of_its_value_alone(tmp_path
     assert (len(mine), len(theirs)) == (3, 2)
 
 
+def test_combinations_in_which_nobody_looks_do_not_take_the_others_with_them(study: Study):
+    """A phase that only one encoder has, or an axis of what a phase validates with."""
+    blind = {record.id for record in study.done if record.axes["encoder"] == "clip"}
+    curves = {
+        id_: each.drop(columns="validation_metrics") if id_ in blind else each for id_, each in study.curves.items()
+    }
+    some = replace(study, curves=curves)
+    verdicts = {(row.axis, row.value): (row.verdict, row.trainings) for row in steps_to_rows(some)}
+    assert verdicts["fusion", "cross_attention"] == (SOONER, 6)
+    assert verdicts["fusion", "concat_projection"] == (BASELINE, 6)
+    assert verdicts["encoder", "clip"] == (NO_RESULT, 0)
+    assert verdicts["quantizer", "int8"][0] == SAME_TRAINING
+
+
 def test_the_table_and_the_answer_say_who_was_sooner_and_by_how_much(study: Study):
     table = steps_to_table(study)
     assert table is not None

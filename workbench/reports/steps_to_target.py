@@ -7,7 +7,7 @@ told apart. Only phases count that take the metric, one after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,12 +87,17 @@ class Arrivals:
         found = [[self.of_trials[each[seed][0]] for each in of_cells] for seed in seeds]
         return [tuple(each for each in block if each) for block in found if all(block)]
 
-    def _distinct(self, design: Design, values: Sequence[str], cells: Iterable[Cell]) -> list[Cell]:
-        """The cells, but one of those that have the same trainings: they are no further tries."""
+    def _distinct(self, design: Design, values: Sequence[str], cells: Collection[Cell]) -> list[Cell]:
+        """The cells, but one of those that have the same trainings: they are no further tries. Those in which a value
+        never takes the metric say nothing, and are left out where others do."""
         kept: dict[tuple, Cell] = {}
-        for cell in sorted(cells):
+        looked = [cell for cell in cells if all(self._takes_it(design, value, cell) for value in values)]
+        for cell in sorted(looked or cells):
             kept.setdefault(tuple(self._trainings(design, value, cell) for value in values), cell)
         return [*kept.values()]
+
+    def _takes_it(self, design: Design, value: str, cell: Cell) -> bool:
+        return any(self.of_trials[place] for places in design.seeds_of[value, *cell].values() for place in places)
 
     def _trainings(self, design: Design, value: str, cell: Cell) -> frozenset[int]:
         return frozenset(self._trained[place] for seed in design.seeds_of[value, *cell].values() for place in seed)
