@@ -156,6 +156,17 @@ def test_few_seeds_are_told_that_they_cannot_tell(tmp_path):
     )
 
 
+def test_a_verdict_of_more_seeds_beside_fewer_says_what_it_presumes(tmp_path, study: Study):
+    axes = {"fusion": ["concat_projection", "cross_attention"]}
+    table = steps_to_table(study_of(tmp_path, 7, axes, left_out=(0, 1)))
+    assert table is not None
+    assert SOONER in {row["verdict"] for row in table.rows}
+    assert any(note.startswith("7 seeds are compared with 5: p is too small where") for note in table.notes)
+    equal = steps_to_table(study)
+    assert equal is not None
+    assert not any("are compared with" in note for note in equal.notes)
+
+
 def test_of_one_seed_nothing_is_said(tmp_path):
     rows = steps_to_rows(study_of(tmp_path, 1, {"fusion": ["concat_projection", "cross_attention"]}))
     assert [row.verdict for row in rows] == [BASELINE, ONE_SEED]
