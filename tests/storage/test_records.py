@@ -44,6 +44,15 @@ def test_a_trial_comes_back_as_it_was_written(tmp_path: Path):
     assert read_curve(tmp_path / "abc").to_dict("records") == [STEP]
 
 
+def test_a_metric_without_a_value_in_the_curve_is_null_in_its_file_and_comes_back(tmp_path: Path):
+    step = {**STEP, "validation_metrics": {"yes_no": math.nan, "vqa_accuracy": 0.5}}
+    write_trial(tmp_path / "abc", RECORD, [LINE], [step, STEP])
+    assert '{"yes_no": null, "vqa_accuracy": 0.5}' in (tmp_path / "abc" / "curve.jsonl").read_text()
+    found = read_curve(tmp_path / "abc").to_dict("records")[0]["validation_metrics"]
+    assert math.isnan(found["yes_no"])
+    assert found["vqa_accuracy"] == 0.5
+
+
 def test_a_trial_written_again_replaces_the_earlier_one_and_leaves_nothing_beside_it(tmp_path: Path):
     write_trial(tmp_path / "abc", RECORD, [LINE, LINE], [])
     write_trial(tmp_path / "abc", RECORD, [LINE], [STEP])

@@ -30,6 +30,7 @@ from workbench.storage.result_files import (
 if TYPE_CHECKING:
     import pandas
 
+TAKEN = "validation_metrics"  # in a line of a curve: by name, what a validation gave
 CONTRACTS = "contracts"  # in a record's provenance: of plugins, the rules they break, or why that is not known
 DONE, FAILED = "done", "failed"
 FILES = "files"  # in a record's provenance: [bytes, SHA-256] of the files beside it, by name
@@ -60,7 +61,7 @@ def write_trial(
     content["metrics"] = {name: _finite(value) for name, value in record.metrics.items()}
     with new_folder(folder, ResultsError) as temporary:
         _write_lines(temporary / PREDICTIONS, predictions)
-        _write_lines(temporary / CURVE, curve)
+        _write_lines(temporary / CURVE, map(_step, curve))
         content["provenance"][FILES] = {name: measured(temporary / name) for name in (PREDICTIONS, CURVE)}
         text = json.dumps(sealed(content), indent=1, allow_nan=False)
         (temporary / RECORD).write_text(text + "\n", encoding="utf-8")
@@ -134,8 +135,11 @@ def read_curve(folder: Path) -> pandas.DataFrame:
     import pandas
 
     lines = curve_of(read_lines(folder / CURVE))
-    columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss", "validation_metrics"]
-    return pandas.DataFrame(lines, columns=columns)
+    columns = ["phase", "step", "steps", "loss", "rate", "images", "seconds", "validation_loss", TAKEN]
+    for line in lines:
+        if taken := line.get(TAKEN):
+            line[TAKEN] = {name: math.nan if each is None else each for name, each in taken.items()}
+    return pandas.DataFrame(lines) if lines else pandas.DataFrame(columns=columns)
 
 
 def altered_files(folder: Path, record: Record) -> list[str]:
@@ -150,6 +154,12 @@ def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         for line in lines:
             plain = {key: _finite(value) if isinstance(value, float) else value for key, value in line.items()}
             out.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def _step(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line of a curve; a metric of some answers may have no value."""
+    taken = line.get(TAKEN)
+    return {**line, TAKEN: {name: _finite(each) for name, each in taken.items()}} if taken else line
 
 
 def _finite(value: float) -> float | None:
