@@ -182,7 +182,8 @@ def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
     if lopsided := [row for row in rows if row.verdict in (SOONER, LATER) and row.seeds[0] != row.seeds[1]]:
         mine, theirs = lopsided[0].seeds
         notes.append(
-            f"{mine} seeds are compared with {theirs}: p is too small where the luck of the fewer is spread more widely."
+            f"{mine} seeds are compared with {theirs}: p is too small where the luck of the fewer is spread more"
+            " widely."
         )
     if any(row.verdict == ONE_SEED for row in rows):
         notes.append("With one seed nobody knows how much of a difference is luck: nothing is said of it.")
