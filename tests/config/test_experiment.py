@@ -99,6 +99,7 @@ LOOKS = ("phases.tune.held_out=0.3", "phases.tune.validate_with=[vqa_accuracy]")
             (*LOOKS, "statistics.steps_to={vqa_accuracy: 95}"),
             "'vqa_accuracy' is a share, from 0 to 1. Write 0.95 for 95 %",
         ),
+        ((*LOOKS, "statistics.steps_to={vqa_acuracy: 0.9}"), "Did you mean 'vqa_accuracy'? Its metrics: vqa_accuracy"),
         ((*LOOKS, "statistics.steps_to={loss: 0.1}"), "statistics.steps_to.loss: no phase validates with 'loss'"),
         ((*LOOKS, "statistics.steps_to={vqa_accuracy: soon}"), "must be a number"),
     ],

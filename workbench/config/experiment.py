@@ -26,7 +26,7 @@ from workbench.config.sized_trials import make_alike
 from workbench.config.trial import Trial
 from workbench.config.validation_messages import shown
 from workbench.config.yaml_source import read_yaml_file, write_yaml
-from workbench.errors import UserError
+from workbench.errors import UserError, did_you_mean
 from workbench.registry import Registry
 from workbench.storage.splits import HELD_OUT, TEST
 
@@ -263,9 +263,13 @@ def _check_different(trials: Sequence[Trial], reader: FileReader, precision: str
 def _check_targets(trials: Sequence[Trial], targets: Mapping[str, float], reader: FileReader) -> None:
     """What is to be reached has to be looked at on the way."""
     looked_at = {name for trial in trials for phase in trial.phases for name in phase.validate_with}
+    metrics = [metric.name for metric in trials[0].metrics] if trials else []
     for name, value in targets.items():
         keys = ("statistics", "steps_to", name)
-        if name not in looked_at:
+        if name not in metrics:
+            known = f"{did_you_mean(name, metrics)} Its metrics: {', '.join(metrics)}"
+            reader.problems.add(keys, f"the experiment has no metric '{name}'.{known}")
+        elif name not in looked_at:
             advice = (
                 f"Write 'held_out: 0.1', 'validate_every: 20' and 'validate_with: [{name}]' in the phase that is meant"
             )
