@@ -146,6 +146,18 @@ def test_the_page_has_the_section_and_the_plot(study: Study):
     assert '<span class="verdict better">sooner</span>' in page
 
 
+def test_the_plot_is_of_the_metric_that_has_a_target(study: Study):
+    """Whatever is taken beside it and stands before it in the experiment."""
+    curves = {id_: each.copy() for id_, each in study.curves.items()}
+    for each in curves.values():
+        taken = each["validation_metrics"]
+        each["validation_metrics"] = [{**one, "loss": 1.0} if isinstance(one, dict) else None for one in taken]
+    other = replace(study, curves=curves, summary=replace(study.summary, metrics=["loss", "vqa_accuracy"]))
+    plot = next(each for each in all_plots(other) if each.name == "validation")
+    assert plot.caption.startswith("VQA accuracy of answers")
+    assert "what was to be reached, 90.0 %" in plot.caption
+
+
 def test_few_seeds_are_told_that_they_cannot_tell(tmp_path):
     axes = {"fusion": ["concat_projection", "cross_attention", "gated"]}
     table = steps_to_table(study_of(tmp_path, 3, axes))

@@ -113,14 +113,17 @@ def curves_plot(study: Study) -> Plot | None:
 
 
 def validation_plot(study: Study) -> Plot | None:
-    """The first metric that trainings took of held-out answers, step by step, with what was to be reached."""
-    taken = {name: parts for name in study.summary.metrics if (parts := _looks(study, name))}
+    """The first metric that trainings took of held-out answers, step by step, with what was to be reached; one that has
+    a target comes before others."""
+    targets = study.summary.statistics.get("steps_to") or {}
+    names = sorted(study.summary.metrics, key=lambda name: name not in targets)
+    taken = {name: parts for name in names if (parts := _looks(study, name))}
     if not taken:
         return None
     name, parts = next(iter(taken.items()))
     phases = list(dict.fromkeys(phase for _, phase, _ in parts))
     form = MetricFormat(name, study.scale(name), 1)
-    wanted = study.summary.statistics.get("steps_to", {}).get(name)
+    wanted = targets.get(name)
     figure = new_figure(WIDTH, 3.4)
     panels = figure.subplots(1, len(phases), squeeze=False, sharey=True)[0]
     hue, shape = look(study, list(dict.fromkeys(id_ for id_, _, _ in parts)))
