@@ -291,7 +291,7 @@ def test_several_seeds_cover_the_luck_of_training_in_differences_and_not_of_sing
     assert "normally distributed" in point(seeded, "what they assume")[1]
     answer, told = point(seeded, "tests, and their number")
     assert answer == YES
-    assert "corrected for the 1 comparisons of the report" in told
+    assert "corrected for the 1 comparison of the report" in told
 
 
 def test_seeds_without_anything_to_compare_are_in_no_interval(tmp_path):

@@ -44,3 +44,10 @@ def test_how_seeds_are_compared_follows_from_the_trained_stages_they_share(tmp_p
 def test_two_seeds_are_said_to_be_few(tmp_path: Path):
     study = read_study(write_results(tmp_path, images=40, axes=AXES, seeds=(0, 1)), resamples=50)
     assert "Two seeds say little" in told(study)
+
+
+def test_where_nothing_is_compared_no_interval_is_said_to_cover_the_luck_of_training(tmp_path: Path):
+    study = read_study(write_results(tmp_path, images=40, axes={}, seeds=(0, 1, 2)), resamples=50)
+    assert covered(study) == (
+        "Each interval is that of a trained model: it covers the choice of questions, not the luck of training."
+    )

@@ -21,9 +21,11 @@ def covered(study: Study) -> str:
             "Each configuration was trained from one seed: intervals say how far the choice of questions could have"
             " moved these numbers, not how far another seed would. To learn that, list more 'seeds'."
         )
+    if not effects:
+        return "Each interval is that of a trained model: it covers the choice of questions, not the luck of training."
     if not single:
         most = max((each.seeds for each in study.comparisons.pairs.values()), default=len(study.seeds))
-        if effects and most < ENOUGH:
+        if most < ENOUGH:
             return f"Intervals cover the choice of questions{_borrowed(study)}."
         return f"Intervals cover the choice of questions and the luck of {len(study.seeds)} seeds."
     every = "All differences are" if single == len(effects) else f"{single} of {len(effects)} differences are"

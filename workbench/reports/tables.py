@@ -15,7 +15,7 @@ from workbench.reports.cost_columns import cost_cells, cost_columns, costs_of
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.flips import flip_cells, flip_columns, flip_notes, flips
 from workbench.reports.metric_format import MetricFormat, format_for
-from workbench.reports.number_format import MINUS, p_value, significant
+from workbench.reports.number_format import MINUS, counted, p_value, significant
 from workbench.reports.power_notes import detectable_columns, detectable_notes
 from workbench.reports.seed_notes import seed_notes
 from workbench.reports.table_formats import Column, Table
@@ -209,7 +209,7 @@ def corrected_for(study: Study) -> str:
     """For what p values are corrected."""
     if study.rules.correction == "table":
         return "corrected for the comparisons of the table"
-    return f"corrected for the {study.comparisons.asked} comparisons of the report"
+    return f"corrected for the {counted(study.comparisons.asked, 'comparison')} of the report"
 
 
 def _p_columns(effects: Sequence[Effect]) -> list[Column]:
