@@ -133,7 +133,7 @@ def test_the_table_and_the_answer_say_who_was_sooner_and_by_how_much(study: Stud
     assert len(told) == 2
     assert told[0] == "By how soon it reaches VQA accuracy of 90.0 %, clip cannot be told from vit."
     assert told[1].startswith("cross_attention reaches VQA accuracy of 90.0 % sooner than concat_projection: 0.")
-    assert "times the steps, p = 0.0" in told[1]
+    assert "times the steps (0.57 to 1.0, p = 0.006)." in told[1]
 
 
 def test_the_page_has_the_section_and_the_plot(study: Study):

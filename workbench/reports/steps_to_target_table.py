@@ -158,8 +158,12 @@ def _ratio(ratio: Interval) -> str:
 
 
 def _times(sooner: Sooner | None) -> str:
+    """As `0.66 times the steps (0.50 to 0.91, p = 0.004)`; without the first where it is not known."""
     assert sooner is not None
-    return f"{_ratio(sooner.ratio)} times the steps, p {'' if sooner.p < 0.001 else '= '}{p_value(sooner.p)}"
+    known = not math.isnan(sooner.ratio.estimate)
+    times = f"{significant(sooner.ratio.estimate, 2)} times the steps" if known else "times the steps"
+    within = _ratio(replace(sooner.ratio, estimate=math.nan)).replace(", ", " to ")
+    return f"{times} ({within}, p {'' if sooner.p < 0.001 else '= '}{p_value(sooner.p)})"
 
 
 def _notes(study: Study, rows: Sequence[Row]) -> list[str]:

@@ -140,10 +140,19 @@ def validation_plot(study: Study) -> Plot | None:
         panel.grid(color=FAINT, linewidth=0.7)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         seaborn.despine(ax=panel)
+    _leave_out_the_beginning(panels[0], [value for *_, taken in parts for _, value in taken[len(taken) // 3 :]], form)
     panels[0].set_ylabel(f"{form.words}{in_unit(form)}")
     add_legend(figure, study, hue, shape, dashes=True)
     line = f" The dashed line is what was to be reached, {form.quantity(wanted)}." if wanted is not None else ""
     return Plot("validation", f"{capital(form.words)} of answers about held-out images, while training.{line}", figure)
+
+
+def _leave_out_the_beginning(panel: Axes, later: Sequence[float], form: MetricFormat) -> None:
+    """Show what becomes of trainings behind their first third: how they begin would take all the room."""
+    low, high = min(later), max(later)
+    margin = 0.06 * (high - low)
+    if margin > 0:
+        panel.set_ylim(factor_of(form) * (low - margin), factor_of(form) * (high + margin))
 
 
 def _looks(study: Study, metric: str) -> list[tuple[str, str, list[tuple[int, float]]]]:

@@ -4,9 +4,9 @@ Each training of the one is compared with each of the other, and counts where it
 1965, *Biometrika* 52, 203-223: a Wilcoxon test for times of which some are only known to be longer). Nobody looks after
 every step, so a training got there between two looks, and which of two came first can be told where that of the one
 ended before that of the other began (Mantel 1967, *Biometrics* 23, 65-78). How often that happens by luck is counted:
-all ways to deal the trainings out to the two, or many of them. That asks nothing of how
-steps are distributed; that seeds are dealt out as wholes keeps together what combinations of other axes have of them in
-common. Trainings that share a stage are alike, which makes the test say less than it could, and never more.
+all ways to deal the trainings out to the two, or many of them. That asks nothing of how steps are distributed, and as
+seeds are dealt out whole, what combinations of other axes have of them in common stays together. Trainings that share a
+stage are alike, which makes the test say less than it could, and never more.
 """
 
 from __future__ import annotations
@@ -54,17 +54,13 @@ def compare(first: Blocks, second: Blocks) -> Sooner:
     """Two methods by their trainings: a block for each seed, with as many arrivals in every block."""
     if not first or not second:
         return Sooner(Interval(math.nan, math.nan, math.nan), math.nan)
-    lows, highs = _ratios(first, second)
-    estimate = float(numpy.median(lows))
-    if not math.isclose(estimate, float(numpy.median(highs)), abs_tol=EQUAL):
-        estimate = math.nan
+    tried = _tried(first, second)
+    estimate = math.exp(_estimate(tried))
     if min(len(first), len(second)) < 2:
-        return Sooner(Interval(math.exp(estimate), math.nan, math.nan), math.nan)
-    p, sooner = _p(first, second, 0.0)
-    ends = _not_ruled_out(first, second, p, sooner)
-    if not ends[0] - EQUAL <= estimate <= ends[1] + EQUAL:  # looks so coarse that their steps say little
-        estimate = math.nan
-    return Sooner(Interval(math.exp(estimate), *(math.exp(each) for each in ends)), p)
+        return Sooner(Interval(estimate, math.nan, math.nan), math.nan)
+    p, behind = _p(first, second, 0.0)
+    ends = _not_ruled_out(tried, p, behind)
+    return Sooner(Interval(estimate, *(math.exp(each) for each in ends)), p)
 
 
 def least_p(first: int, second: int) -> float:
@@ -72,33 +68,45 @@ def least_p(first: int, second: int) -> float:
     return min(1.0, 2 / math.comb(first + second, first)) if first and second else math.nan
 
 
-def _ratios(first: Blocks, second: Blocks) -> tuple[Array, Array]:
-    """Of every pair of the same place, between what and what the logarithm of their ratio lies: [pairs] each."""
-    lows, highs = [], []
-    for mine in first:
-        for theirs in second:
-            for one, other in zip(mine, theirs, strict=True):
-                ratio = math.log(one.steps / other.steps)
-                lows.append(ratio if other.reached else -math.inf)
-                highs.append(ratio if one.reached else math.inf)
-    return numpy.array(lows), numpy.array(highs)
+@dataclass(frozen=True)
+class _Tried:
+    """A stretch of logarithms of ratios between which nothing changes: p of each being the true one, and how often the
+    first then comes behind the second, less how often before."""
+
+    low: float
+    high: float
+    p: float
+    behind: float
 
 
-def _not_ruled_out(first: Blocks, second: Blocks, p: float, sooner: bool) -> tuple[float, float]:
-    """The least and the greatest logarithm of a ratio that the test does not call impossible; with `p` of 0 and whether
-    the first was `sooner` there."""
+def _tried(first: Blocks, second: Blocks) -> list[_Tried]:
+    """All stretches, from a ratio of 0 on. The greater the ratio, the less the first comes behind."""
     edges = _edges(first, second)
     between = [edges[0] - 1, *((edges[1:] + edges[:-1]) / 2), edges[-1] + 1] if len(edges) else [0.0]
-    possible = [place for place, each in enumerate(between) if _p(first, second, each)[0] > 1 - LEVEL]
-    borders = [-math.inf, *edges, math.inf]  # of the stretch around each
-    ends = [(borders[place], borders[place + 1]) for place in possible]
+    borders = [-math.inf, *edges, math.inf]
+    found = zip(borders, borders[1:], (_p(first, second, each) for each in between), strict=False)
+    return [_Tried(low, high, *each) for low, high, each in found]
+
+
+def _estimate(tried: Sequence[_Tried]) -> float:
+    """The logarithm of the ratio at which neither comes behind (Hodges and Lehmann 1963, *Ann. Math. Statist.* 34,
+    598-611), in the middle of where that is so; NaN where it has no end."""
+    below = max((each.high for each in tried if each.behind > 0), default=-math.inf)
+    above = min((each.low for each in tried if each.behind < 0), default=math.inf)
+    return (below + above) / 2 if math.isfinite(below + above) else math.nan
+
+
+def _not_ruled_out(tried: Sequence[_Tried], p: float, behind: float) -> tuple[float, float]:
+    """The least and the greatest logarithm of a ratio that the test does not call impossible; with `p` of 0 and how
+    often the first comes `behind` there."""
+    ends = [(each.low, each.high) for each in tried if each.p > 1 - LEVEL]
     if p > 1 - LEVEL:
         ends.append((0.0, 0.0))
     low, high = min((low for low, _ in ends), default=-math.inf), max((high for _, high in ends), default=math.inf)
     if p > 1 - LEVEL:
         return low, high
     # What is too soon for the same number of steps is too soon for more, though looks are too coarse to say so of them.
-    return (min(low, 0.0), min(high, 0.0)) if sooner else (max(low, 0.0), max(high, 0.0))
+    return (min(low, 0.0), min(high, 0.0)) if behind < 0 else (max(low, 0.0), max(high, 0.0))
 
 
 def _edges(first: Blocks, second: Blocks) -> Array:
@@ -115,8 +123,9 @@ def _edges(first: Blocks, second: Blocks) -> Array:
     return edges[numpy.linspace(0, len(edges) - 1, MOST_RATIOS).astype(int)]
 
 
-def _p(first: Blocks, second: Blocks, ratio: float) -> tuple[float, bool]:
-    """p of the first needing exp(`ratio`) times the steps of the second, and whether it was sooner than that."""
+def _p(first: Blocks, second: Blocks, ratio: float) -> tuple[float, float]:
+    """p of the first needing exp(`ratio`) times the steps of the second, and how often it came behind that, less how
+    often before."""
     blocks = (*first, *second)
     with numpy.errstate(divide="ignore"):  # of those who got there before anybody looked
         after, steps = numpy.log([[(each.after, each.steps) for each in block] for block in blocks]).transpose(2, 0, 1)
@@ -125,7 +134,7 @@ def _p(first: Blocks, second: Blocks, ratio: float) -> tuple[float, bool]:
     scores = _later(after + shift, steps + shift, reached).sum(1)  # [N]: how many more it came behind than before
     found = _deals(len(first), len(second)) @ scores
     extreme = numpy.abs(found) >= abs(found[0]) - EQUAL  # the first deal is the real one
-    return float(extreme.mean()), bool(found[0] < 0)
+    return float(extreme.mean()), float(found[0])
 
 
 def _later(after: Array, steps: Array, reached: NDArray[numpy.bool_]) -> Array:
