@@ -70,6 +70,22 @@ def test_an_answer_takes_what_a_count_by_hand_gives(tmp_path):
     assert counted(trial).answer == by_color["red"]
 
 
+def resampler_by_hand(queries: int, depth: int) -> int:
+    """Of one image: its tokens as the decoder has them, then queries that look at them and at each other."""
+    keys = TOKENS + queries
+    attention = linear(queries, WIDTH, WIDTH) + linear(keys, WIDTH, 2 * WIDTH) + 2 * linear(queries, WIDTH, keys)
+    block = attention + linear(queries, WIDTH, WIDTH) + 2 * linear(queries, WIDTH, 4 * WIDTH)
+    return linear(TOKENS, WIDTH, WIDTH) + depth * block
+
+
+def test_queries_that_are_weights_are_counted_by_hand(tmp_path):
+    """Their view goes through blocks as an activation, which torch's counter refuses in an answer where they train."""
+    trial = load(tmp_path, WORDS, "base.connector={name: resampler, queries: 6, depth: 2}").trials[0]
+    length, labels, vocabulary = sizes_of(trial, "what color is it?", "red")
+    decoder = decoder_by_hand(1, length - TOKENS + 6, labels, labels, vocabulary)
+    assert counted(trial).answer == sum(encoder_by_hand()) + resampler_by_hand(6, 2) + decoder
+
+
 @pytest.mark.parametrize(
     "train", ["encoder, connector, fusion, language_model", "connector, language_model", "connector"]
 )
@@ -99,6 +115,19 @@ def test_a_frozen_encoder_encodes_what_was_seen_alone(tmp_path):
     [phase] = counted(load(tmp_path, phase).trials[0]).phases
     assert phase.encoding == 16 * sum(encoder_by_hand())
     assert phase.planned == 3 * phase.step + 12 * sum(encoder_by_hand())
+
+
+def test_what_is_held_out_is_not_encoded_for_training(tmp_path):
+    def counted_with(epochs: int, share: float) -> flops.PhaseFlops:
+        told = f"train: [connector], epochs: {epochs}, batch: 4, held_out: {share}, precision: fp32"
+        [phase] = counted(load(tmp_path, f"base.phases=[{{name: tune, {told}}}]").trials[0]).phases
+        return phase
+
+    for share, trains in ((0, 16), (0.25, 12), (0.5, 8)):
+        phase = counted_with(4, share)
+        assert phase.steps == trains
+        assert phase.encoding == trains * sum(encoder_by_hand())
+        assert phase.after(trains // 4) == trains // 4 * phase.step + phase.encoding, "a pass has seen them all"
 
 
 def test_changed_images_are_encoded_anew_in_each_step(tmp_path):

@@ -33,7 +33,7 @@ from workbench.runs.meta_device import without_numbers
 from workbench.runs.model_shapes import Datasets, ModelShapes
 from workbench.training.batches import micro_batch_slices
 from workbench.training.contrastive import Contrastive
-from workbench.training.training_set import planned_steps, training_examples
+from workbench.training.training_set import hold_out, planned_steps, training_examples
 
 if TYPE_CHECKING:
     from workbench.checkpoints.tokenizer import Corpus
@@ -53,7 +53,7 @@ Counted = tuple[float, tuple[tuple[float, float, float], ...]]  # of an answer; 
 @dataclass(frozen=True)
 class PhaseFlops:
     """FLOPs of a phase: of one optimizer `step`, forward and backward, and of `encoding`, the passes of a frozen
-    encoder over the phase's images, each once, which are all seen after `pass_steps`; `steps` are planned."""
+    encoder over the images that train, each once, which are all seen after `pass_steps`; `steps` are planned."""
 
     name: str
     step: float
@@ -175,8 +175,10 @@ class _Counting:
                 flops += step(seen, places, asked)
                 views += sum(len(each) for views_of_each in places for each in views_of_each)
                 images += sum(map(len, places))
-        once = len(needed_by_phase(phase).images(self.dataset)) * views / images * self._encoding() if keeps else 0.0
-        return flops / len(batches) * phase.batch / size, once, len(grouped) / phase.batch
+        trains, _ = hold_out(grouped, phase.held_out, 0)  # any seed holds out as many
+        seen_once = len(needed_by_phase(phase).images(self.dataset)) * len(trains) / len(grouped)
+        once = seen_once * views / images * self._encoding() if keeps else 0.0
+        return flops / len(batches) * phase.batch / size, once, len(trains) / phase.batch
 
     def _learn(self, keeps: bool, seen: Tensor, places: list[Places], questions: list[list[Example]]) -> int:
         """Next-token loss on the answers and its gradients; `keeps` the tokens of a frozen encoder."""
@@ -205,7 +207,8 @@ class _Counting:
 
     def _answer(self) -> float:
         """The mean over some questions, each asked alone; of equal shapes one is counted."""
-        self.model.eval()
+        # As if nothing trained: torch's counter stops at a view, made without gradients, of a weight that does.
+        self.model.eval().requires_grad_(False)
         grouped = examples_by_image(self.dataset, self.trial.evaluation)
         known: dict[tuple, int] = {}
         found = []
@@ -256,7 +259,7 @@ def _batches(order: Sequence[Keys], size: int) -> list[list[Keys]]:
 
 def _of_a_step(phase: Phase) -> tuple:
     """What of a phase changes the FLOPs of its steps."""
-    amounts = phase.batch, phase.questions, phase.accumulate, phase.data_share
+    amounts = phase.batch, phase.questions, phase.accumulate, phase.data_share, phase.held_out
     return phase.objective, phase.tasks, phase.train, *amounts
 
 
