@@ -61,11 +61,17 @@ def test_what_the_axes_vary_is_not_turned(tmp_path: Path, grid: str, match: str,
     assert ": match." in message
 
 
-def test_what_may_stop_early_has_no_length_to_match(tmp_path: Path):
+@pytest.mark.parametrize("match", ["flops", "{flops: align}", "{time: align}"])
+def test_where_a_phase_may_stop_early_all_of_training_has_no_length_to_match(tmp_path: Path, match: str):
     watched = "epochs: 2\n      held_out: 0.1\n      validate_every: 1\n      patience: 1"
     text = GOOD.replace("epochs: 2", watched)
-    assert "may stop early" in message_of(tmp_path, f"{text}match: flops\n")
-    assert "sizer" in _not_sized(tmp_path, f"{text}match: {{flops: align}}\n"), "the other phase has its length"
+    assert "'tune' may stop early" in message_of(tmp_path, f"{text}match: {match}\n")
+
+
+def test_the_size_of_a_model_does_not_depend_on_when_a_phase_stops(tmp_path: Path):
+    watched = "epochs: 2\n      held_out: 0.1\n      validate_every: 1\n      patience: 1"
+    text = FUSIONS.replace("epochs: 2", watched)
+    assert "sizer" in _not_sized(tmp_path, f"{text}match: {{parameters: language_model.width}}\n")
 
 
 def test_a_match_is_never_passed_by(tmp_path: Path):

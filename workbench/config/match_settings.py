@@ -166,8 +166,9 @@ def _phase_faults(phase: str, trials: Sequence[Trial], axes: Sequence[Axis]) -> 
     for setting in ("steps", "epochs"):
         if any(axis.name == f"phases.{phase}.{setting}" for axis in axes):
             yield f"'phases.{phase}.{setting}' is an axis: the variants differ in it. Name another phase"
-    if any(each.name == phase and each.patience for trial in trials for each in trial.phases):
-        yield f"'{phase}' may stop early: its length is not known. Leave out 'patience', or name another phase"
+    impatient = dict.fromkeys(each.name for trial in trials for each in trial.phases if each.patience)
+    for name in impatient:
+        yield f"'{name}' may stop early: nobody knows what all of training takes. Leave out its 'patience'"
 
 
 def _whole(value: Any) -> bool:
