@@ -232,6 +232,34 @@ def test_every_value_of_a_setting_is_told_by_phase(made):
     assert point(without(made, "phases", of="spec"), "hyperparameters")[0] == UNKNOWN
 
 
+def test_what_some_trials_do_without_is_told_beside_what_others_have(made):
+    """As where lengths are matched: the baseline has epochs, the other value steps."""
+    one = {"name": "tune", "epochs": 5, "steps": None, "weight_decay": 0.1, "compile": False}
+    other = {"name": "tune", "epochs": None, "steps": 73, "weight_decay": 0.0, "compile": True}
+    study = with_spec(with_spec(made, phases=[other]), 1, phases=[{"name": "align", "steps": 3}, one])
+    _, told = point(study, "hyperparameters")
+    assert "Phase align (in 1 of 2 trials): steps 3." in told
+    assert told.endswith("Phase tune: epochs 5 or none; steps none or 73; weight decay 0.1 or 0; compile no or yes.")
+
+
+def test_where_no_trial_has_finished_nothing_is_said_of_what_records_would_name(tmp_path):
+    study = read_study(write_results(tmp_path, images=6, axes=FUSIONS, failed=(0, 1)), resamples=10)
+    unfinished = (UNKNOWN, "No trial has finished, and what others took is not on record.")
+    for asked in ("type of worker", "time of each trial", "time of the trials reported"):
+        assert point(study, asked) == unfinished
+    assert point(study, "pretrained weights and other files") == (
+        UNKNOWN,
+        "No trial has finished: what weights they began from is not on record.",
+    )
+    _, told = point(study, "more than that, for all tries")
+    assert told.startswith("2 trials failed, after a time that is not on record. Not on record, and so in none")
+
+
+def test_one_trial_without_a_time_is_one(tmp_path):
+    study = read_study(write_results(tmp_path, images=6, axes={}), resamples=10)
+    assert point(study, "time of the trials reported")[1].endswith("; of 1 trial a time is not on record.")
+
+
 def test_the_optimizer_is_the_only_one_there_is_and_told_as_not_on_record(made):
     answer, told = point(made, "optimizer")
     assert answer == PARTLY

@@ -39,6 +39,8 @@ def _data(study: Study) -> Point:
 
 def _weights(study: Study) -> Point:
     asked, found = "pretrained weights and other files", _downloads(study.done)
+    if not study.done:
+        return Point(asked, UNKNOWN, ["No trial has finished: what weights they began from is not on record."])
     told = [
         f"{name}, commit {at.get('commit')}, {f'licence {each}' if (each := at.get('licence')) else 'no licence told'}."
         for name, at in found.items()
@@ -47,14 +49,14 @@ def _weights(study: Study) -> Point:
     if files:
         told.append(f"From files, licence not on record: {', '.join(PurePath(file).name for file in files)}.")
     silent = sum(not {"downloads", "made_of"} <= record.provenance.keys() for record in study.done)
-    if silent or not study.done:
+    if silent:
         told.append(
             f"Of {silent} of {counted(len(study.done), 'trial')} it is not on record what weights they began from."
         )
     known = sum(bool(at.get("licence")) for at in found.values())
     if not told:
         return Point(asked, NEEDLESS, ["The records name no weights that were downloaded or read from files."])
-    whole = known == len(found) and not (files or silent) and study.done
+    whole = known == len(found) and not (files or silent)
     return Point(asked, YES if whole else PARTLY if known else UNKNOWN, told)
 
 

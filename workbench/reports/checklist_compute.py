@@ -12,6 +12,7 @@ from workbench.reports.number_format import counted, duration, significant
 from workbench.reports.wording import joined
 from workbench.storage.records import DONE
 
+UNFINISHED = "No trial has finished, and what others took is not on record."
 NOT_KEPT = (
     "Not on record, and so in none of these times: features of images that a frozen encoder made once, validations on"
     " the way of a training (earlier versions counted them as training), what was computed again after an interruption,"
@@ -27,6 +28,8 @@ def compute(study: Study) -> list[Point]:
 
 def _workers(study: Study) -> Point:
     asked = "type of worker"
+    if not study.done:
+        return Point(asked, UNKNOWN, [UNFINISHED])
     if not study.machines:
         return Point(asked, UNKNOWN, ["The records do not name the processor."])
     told = [f"{joined(study.machines)}."]
@@ -59,12 +62,16 @@ def _each(study: Study) -> Point:
     ):
         told += [f"{words}: {_range(seconds_of(study.done, name))}."] if seconds_of(study.done, name) else []
     if not told:
-        return Point(asked, UNKNOWN, ["The records have no times."])
+        return Point(asked, UNKNOWN, [_no_times(study)])
     untimed = spent(study.records, study.trainings).untimed
     told += [f"Of {untimed} of {counted(len(study.done), 'trial')} one of the two is not on record."] if untimed else []
     return Point(
         asked, PARTLY if untimed else YES, [*told, "By the clock of the worker, which did one stage at a time."]
     )
+
+
+def _no_times(study: Study) -> str:
+    return "The records have no times." if study.done else UNFINISHED
 
 
 def _range(seconds: Sequence[float]) -> str:
@@ -76,7 +83,7 @@ def _reported(study: Study) -> Point:
     found = spent(study.records, study.trainings)
     asked = "time of the trials reported"
     if not found.finished or not found.alone + found.evaluation:
-        return Point(asked, UNKNOWN, ["The records have no times."])
+        return Point(asked, UNKNOWN, [_no_times(study)])
     return Point(asked, PARTLY if found.untimed or found.once is None else YES, [_sum(found)])
 
 
@@ -89,7 +96,7 @@ def _sum(found: Spent) -> str:
     )
     training = f"{duration(found.alone)} of training as if nothing were shared, {shared}"
     evaluation = f"{duration(found.evaluation)} of evaluation" if found.evaluation else "evaluation is not on record"
-    missing = f"; of {found.untimed} trials a time is not on record" if found.untimed else ""
+    missing = f"; of {counted(found.untimed, 'trial')} a time is not on record" if found.untimed else ""
     return f"{counted(found.finished, 'finished trial')}: {training}; {evaluation}{missing}."
 
 
@@ -110,5 +117,8 @@ def _everything(study: Study) -> Point:
     if len(tries) > len(study.records):
         told.append(f"All that the folder tells of: {_sum(found)}")
     told = told or ["The folder tells of no other tries."]
-    shared = "Where trials shared stages, less was computed than these times say." if found.once is None else LEAST
-    return Point(asked, PARTLY, [*told, shared, NOT_KEPT])
+    if found.finished:
+        told.append(
+            "Where trials shared stages, less was computed than these times say." if found.once is None else LEAST
+        )
+    return Point(asked, PARTLY, [*told, NOT_KEPT])

@@ -60,22 +60,24 @@ def _settings(study: Study) -> Point:
         return Point("hyperparameters", UNKNOWN, ["Not all records have the settings of training."])
     told = ["Every setting of each trial stands in its record and follows from the experiment file."]
     for name in dict.fromkeys(str(phase.get("name", "")) for phase in phases):
-        told.append(_phase(name, [phase for phase in phases if str(phase.get("name", "")) == name]))
+        alike = [phase for phase in phases if str(phase.get("name", "")) == name]
+        some = f" (in {len(alike)} of {len(study.records)} trials)" if len(alike) < len(study.records) else ""
+        told.append(f"Phase {name}{some}: {_phase(alike)}.")
     return Point("hyperparameters", YES, told)
 
 
-def _phase(name: str, alike: Sequence[dict[str, Any]]) -> str:
-    """The settings of a phase in words: every value that trials have of each, but those that are null or off."""
+def _phase(alike: Sequence[dict[str, Any]]) -> str:
+    """The settings of a phase in words: every value that trials have of each, but those that are null or off in all."""
     told = []
     for key in dict.fromkeys(key for phase in alike for key in phase if key != "name"):
-        values = list(dict.fromkeys(_written(phase[key]) for phase in alike if phase.get(key)))
-        told += [f"{spoken(key)} {joined(values, 'or')}"] if values else []
-    return f"Phase {name}: {'; '.join(told) or 'nothing but its name is on record'}."
+        values = list(dict.fromkeys(_written(phase[key]) for phase in alike if key in phase))
+        told += [f"{spoken(key)} {joined(values, 'or')}"] if any(phase.get(key) for phase in alike) else []
+    return "; ".join(told) or "nothing but its name is on record"
 
 
 def _written(value: Any) -> str:
-    if value is True:
-        return "yes"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, dict):
         return ", ".join(f"{name} {_written(each)}" for name, each in value.items())
     if isinstance(value, list):
