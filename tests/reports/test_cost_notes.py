@@ -27,6 +27,24 @@ def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: 
     assert "training time" not in told
 
 
+def test_who_is_slow_by_writing_more_is_said_to_write_more_and_not_to_be_fast_a_token(tmp_path: Path):
+    folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
+
+    def details(tokens: float) -> str:
+        for trial in (folder / "trials").iterdir():
+            record = json.loads((trial / "record.json").read_text())
+            more = "cross" in record["axes"]["fusion"]
+            record["metrics"] |= {"latency_ms": 18.0 if more else 6.0, "generated_tokens": tokens if more else 2.0}
+            record["metrics"]["token_latency_ms"] = 1.5 if more else 3.0
+            (trial / "record.json").write_text(json.dumps(record))
+        return finding(read_study(folder, resamples=20), "fusion").details
+
+    told = details(12.0)
+    assert "3.0 times the latency (18.0 rather than 6.00 ms, for 6.0 times the tokens)" in told
+    assert "a token" not in told
+    assert "3.0 times the latency (18.0 rather than 6.00 ms)" in details(2.1)
+
+
 def test_trials_of_two_machines_are_said_to_be_and_their_times_not_compared(tmp_path: Path):
     folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
     assert "the latency" in finding(read_study(folder, resamples=20), "fusion").details

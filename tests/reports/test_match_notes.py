@@ -39,7 +39,7 @@ def test_each_quantity_has_its_sentence():
     assert len(sentences) == 2
     assert sentences[1] == (
         "Variants were matched by flops: all are within 0.20 % of the baseline's 2.00 TFLOPs of training. Set for that:"
-        " phases.tune.steps=1,234 in gated (0.20 % less)."
+        " phases.tune.steps=1234 in gated (0.20 % less)."
     )
 
 

@@ -16,7 +16,6 @@ NOTICEABLE, LARGE = 0.05, 0.1  # shares by which a cost changes: less is left ou
 PRICES = (
     ("bytes", "bytes", megabytes, "MB"),
     ("latency_ms", "latency", significant, "ms"),
-    ("token_latency_ms", "latency a token", significant, "ms"),
     ("training_seconds", "training time", significant, "s"),
 )
 OF_THE_MACHINE = ("latency_ms", "token_latency_ms", "training_seconds")
@@ -37,10 +36,21 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
                 continue
             if are_apart(*(cost_range(study, axis, each, name) for each in (effect.value, baseline))):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
-                changes.append(times if briefly else f"{times} ({show(cost)} rather than {show(before)} {unit})")
+                told = [] if briefly else [f"{show(cost)} rather than {show(before)} {unit}"]
+                told += filter(None, [_written(study, axis, effect.value) if name == "latency_ms" else ""])
+                changes.append(f"{times} ({', '.join(told)})" if told else times)
         if changes:
             parts.append(f"{effect.value} takes {joined(changes)} of {baseline}")
     return "; ".join(parts)
+
+
+def _written(study: Study, axis: str, value: str) -> str:
+    """How much longer or shorter the answers of a value are than the baseline's, where they are by a tenth or more: one
+    that writes more is slower an answer and, as it reads its image once for all tokens, faster a token."""
+    tokens, before = (study.cost(axis, each, "generated_tokens") for each in (value, study.baseline(axis)))
+    if math.isnan(tokens) or not before > 0 or abs(tokens / before - 1) < LARGE:
+        return ""
+    return f"for {significant(tokens / before, 2)} {'times' if tokens > before else 'of'} the tokens"
 
 
 def are_apart(one: tuple[float, float], other: tuple[float, float]) -> bool:

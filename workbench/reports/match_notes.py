@@ -22,7 +22,7 @@ def match_lines(matched: Sequence[Told]) -> Iterator[str]:
     """What was set and what it came to, a line for each variant."""
     for by in _quantities(matched):
         for each in [each for each in matched if each["by"] == by]:
-            set_to = ", ".join(f"{name}={value:,}" for name, value in each["settings"].items()) or "as it is written"
+            set_to = ", ".join(f"{name}={value}" for name, value in each["settings"].items()) or "as it is written"
             yield f"matched by {by}: {_variant(each)}: {set_to}, {_amount(by, each['reached'])} ({_apart(each)})"
 
 
@@ -37,7 +37,7 @@ def _sentence(by: str, matched: Sequence[Told]) -> str:
     where: dict[str, list[str]] = {}
     for each in matched:
         for name, value in each["settings"].items():
-            where.setdefault(f"{name}={value:,}", []).append(f"{_variant(each)} ({_apart(each)})")
+            where.setdefault(f"{name}={value}", []).append(f"{_variant(each)} ({_apart(each)})")
     if not where:
         return f"{told}, as they are written."
     parts = [f"{setting} in {joined(variants)}" for setting, variants in list(where.items())[:MOST]]
