@@ -27,6 +27,20 @@ def test_a_cost_is_told_only_where_other_programs_cannot_have_made_it(tmp_path: 
     assert "training time" not in told
 
 
+def test_what_an_unfinished_grid_lacks_is_no_cost(tmp_path: Path):
+    """The larger encoder has one fusion alone beside the baseline, the smaller one the other."""
+    axes = {"encoder": ["vit", "clip"], "fusion": ["concat_projection", "cross_attention", "gated"]}
+    folder = write_results(tmp_path, images=20, axes=axes, left_out=(2, 4))
+    for trial in (folder / "trials").iterdir():
+        record = json.loads((trial / "record.json").read_text())
+        record["metrics"] |= {"bytes": 3e6 if record["axes"]["encoder"] == "clip" else 1e6, "latency_ms": 6.0}
+        (trial / "record.json").write_text(json.dumps(record))
+    study = read_study(folder, resamples=20)
+    assert not study.design("fusion").cells
+    assert "the bytes" not in finding(study, "fusion").details
+    assert "3.0 times the bytes" in finding(study, "encoder").details
+
+
 def test_who_is_slow_by_writing_more_is_said_to_write_more_and_not_to_be_fast_a_token(tmp_path: Path):
     folder = write_results(tmp_path, images=20, axes={"fusion": ["concat_projection", "cross_attention"]})
 

@@ -22,7 +22,8 @@ OF_THE_MACHINE = ("latency_ms", "token_latency_ms", "training_seconds")
 
 
 def price(study: Study, axis: str, effects: Sequence[Effect], least: float, briefly: bool = False) -> str:
-    """What each value costs against the baseline, where that differs by at least that share."""
+    """What each value costs against the baseline, where that differs by at least that share, over the combinations of
+    other axes in which both were tried."""
     baseline, parts = study.baseline(axis), []
     for effect in effects:
         if effect.value == baseline or not effect.trials:
@@ -31,10 +32,10 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
         for name, words, show, unit in PRICES:
             if name in OF_THE_MACHINE and len(study.machines) > 1:
                 continue
-            cost, before = study.cost(axis, effect.value, name), study.cost(axis, baseline, name)
+            cost, before = (study.cost(axis, *pair) for pair in _both(effect.value, baseline, name))
             if math.isnan(cost) or not before > 0 or abs(cost / before - 1) < least:
                 continue
-            if are_apart(*(cost_range(study, axis, each, name) for each in (effect.value, baseline))):
+            if are_apart(*(cost_range(study, axis, *pair) for pair in _both(effect.value, baseline, name))):
                 times = f"{significant(cost / before, 2)} {'times' if cost > before else 'of'} the {words}"
                 told = [] if briefly else [f"{show(cost)} rather than {show(before)} {unit}"]
                 told += filter(None, [_written(study, axis, effect.value) if name == "latency_ms" else ""])
@@ -44,10 +45,15 @@ def price(study: Study, axis: str, effects: Sequence[Effect], least: float, brie
     return "; ".join(parts)
 
 
+def _both(value: str, baseline: str, name: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+    """What `Study.cost` is asked of two values, each beside the other."""
+    return (value, name, baseline), (baseline, name, value)
+
+
 def _written(study: Study, axis: str, value: str) -> str:
     """How much longer or shorter the answers of a value are than the baseline's, where they are by a tenth or more: one
     that writes more is slower an answer and, as it reads its image once for all tokens, faster a token."""
-    tokens, before = (study.cost(axis, each, "generated_tokens") for each in (value, study.baseline(axis)))
+    tokens, before = (study.cost(axis, *pair) for pair in _both(value, study.baseline(axis), "generated_tokens"))
     if math.isnan(tokens) or not before > 0 or abs(tokens / before - 1) < LARGE:
         return ""
     return f"for {significant(tokens / before, 2)} {'times' if tokens > before else 'of'} the tokens"
