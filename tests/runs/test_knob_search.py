@@ -75,3 +75,16 @@ def test_few_values_are_looked_at():
     next(KnobSearch(count, 64, 10_000_000).nearest_first())
     assert len(asked) < 40
     assert len(asked) == len(set(asked))
+
+
+def test_an_option_that_ends_to_make_a_model_larger_is_not_turned_for_ever():
+    asked: list[int] = []
+
+    def count(value: int) -> int:
+        asked.append(value)
+        return min(value, 50)
+
+    with pytest.raises(NotGrowing, match="more of it than 64 does not make the model larger"):
+        next(KnobSearch(count, 8, 1000).nearest_first())
+    assert max(asked) == 128
+    assert next(KnobSearch(count, 8, 40).nearest_first()).value == 40

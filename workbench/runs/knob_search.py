@@ -78,6 +78,8 @@ class KnobSearch:
             if count is None or count > self.target:
                 return below, 2 * below
             self._check_growing()
+            if count == self._at(below):  # as a vocabulary, when a text has no more words
+                raise NotGrowing(f"more of it than {below:,} does not make the model larger. Name another option")
             below = 2 * below
 
     def _check_growing(self) -> None:
