@@ -68,6 +68,14 @@ def test_where_a_phase_may_stop_early_all_of_training_has_no_length_to_match(tmp
     assert "'tune' may stop early" in message_of(tmp_path, f"{text}match: {match}\n")
 
 
+@pytest.mark.parametrize(
+    ("match", "told"), [("time", "there are no phases"), ("{flops: tune}", "there is no phase 'tune'. Phases: none")]
+)
+def test_without_phases_there_is_no_length(tmp_path: Path, match: str, told: str):
+    text = GOOD[: GOOD.index("  phases:")] + "  phases: []\n" + GOOD[GOOD.index("metrics:") :]
+    assert told in message_of(tmp_path, f"{text}match: {match}\n")
+
+
 def test_the_size_of_a_model_does_not_depend_on_when_a_phase_stops(tmp_path: Path):
     watched = "epochs: 2\n      held_out: 0.1\n      validate_every: 1\n      patience: 1"
     text = FUSIONS.replace("epochs: 2", watched)

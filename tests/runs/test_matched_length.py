@@ -115,6 +115,15 @@ def test_too_few_steps_to_come_near_are_an_error_with_the_nearest(tmp_path: Path
     assert "until all come within 1%" in str(error.value)
 
 
+def test_a_baseline_that_does_not_train_has_no_length(tmp_path: Path):
+    text = GRID.replace("name: align, ", "name: align, only: {fusion: gated}, ")
+    text = text.replace("name: tune, ", "name: tune, only: {fusion: gated}, ")
+    with pytest.raises(
+        ExperimentError, match="match.flops: nothing trains in the baseline 'concat_projection, none, 0'"
+    ):
+        load(tmp_path, "flops", text)
+
+
 def test_a_variant_without_the_phase_is_told(tmp_path: Path):
     text = GRID.replace("name: align, ", "name: align, only: {fusion: concat_projection}, ")
     with pytest.raises(ExperimentError, match="'align' does not take place in 'gated', whose training takes"):

@@ -99,7 +99,9 @@ Sizer = Callable[[Sequence[Trial], Trial, MatchSettings], Sized]
 
 def read_match(written: Any, phases: Sequence[str]) -> tuple[MatchSettings | None, list[Fault]]:
     """What a file says under `match`, or what is wrong with it. A bare `flops` or `time` sets the last of `phases`."""
-    if written in (FLOPS, TIME) and phases:
+    if written in (FLOPS, TIME):
+        if not phases:
+            return None, [((), "there are no phases, and so no length to match")]
         written = {written: phases[-1]}
     if written == PARAMETERS:
         return None, [((), "name the options that may be turned, as {parameters: [language_model.width]}")]
@@ -107,7 +109,7 @@ def read_match(written: Any, phases: Sequence[str]) -> tuple[MatchSettings | Non
         written = {**written, PARAMETERS: [written[PARAMETERS]]}
     settings, faults = check_settings(MatchSettings, written)
     if settings and settings.phase and settings.phase not in phases:
-        near = f"{did_you_mean(settings.phase, phases)} Phases: {', '.join(phases)}"
+        near = f"{did_you_mean(settings.phase, phases)} Phases: {', '.join(phases) or 'none'}"
         way = (FLOPS if settings.flops else TIME,) if isinstance(written, dict) else ()
         return None, [(way, f"there is no phase '{settings.phase}'.{near}")]
     return settings, faults

@@ -38,6 +38,9 @@ class MatchedLength:
         """Every trial with steps for as much of an amount as the one they are to be `like`, which stays as it is, as do
         those that come no nearer. Where that is not near, it is a fault."""
         target = amount_of(like)(self._planned(like) or 0)
+        if target == 0:
+            nothing = f"nothing trains in the baseline '{like.label}': there is no length to match"
+            return Sized(trials, faults=(((self.by,), nothing),))
         groups = trained_alike(trials)
         steps: dict[Alike, int | None] = {}
         sizings: list[Sizing] = []
