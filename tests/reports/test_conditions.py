@@ -177,3 +177,16 @@ def test_the_share_that_trains_is_told_of_each_phase_where_phases_differ(tmp_pat
     ]
     assert {row["trainable_share.tune"] for row in trials_table(differ).rows} == {0.9}
     assert [c.key for c in trials_table(alike).columns if c.key.startswith("trainable")] == ["trainable_share"]
+
+
+def test_a_phase_that_the_first_trial_leaves_out_has_its_column_where_it_belongs(tmp_path):
+    def phases(axes: Mapping[str, str]) -> Mapping[str, float]:
+        align = {"trainable_parameters.align": 100.0} if axes["fusion"] == "gated" else {}
+        return {**align, "trainable_parameters.tune": 900.0}
+
+    table = trials_table(study_of(tmp_path, phases))
+    shares = [column.key for column in table.columns if column.key.startswith("trainable")]
+    assert shares == ["trainable_share.align", "trainable_share.tune"]
+    place = [column.key for column in table.columns].index(shares[0])
+    told = {row["fusion"]: cell[place] for row, cell in zip(table.rows, table.cells(), strict=True)}
+    assert told == {"concat_projection": NOTHING, "cross_attention": NOTHING, "gated": "10.0"}

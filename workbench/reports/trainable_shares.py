@@ -31,8 +31,11 @@ def trainable_cells(record: Record) -> dict[str, float]:
 def phases_that_differ(records: Sequence[Record]) -> list[str]:
     """The phases of all these trials, where one trains other numbers of parameters in some; none where records are of a
     version that did not tell."""
-    differ = any(len({count for _, count in _by_phase(record)}) > 1 for record in records)
-    return list(dict.fromkeys(name for record in records for name, _ in _by_phase(record))) if differ else []
+    told = [_by_phase(record) for record in records]
+    if not any(len({count for _, count in phases}) > 1 for phases in told):
+        return []
+    most_first = sorted(told, key=len, reverse=True)  # where one trial leaves out a phase, others tell where it belongs
+    return list(dict.fromkeys(name for phases in most_first for name, _ in phases))
 
 
 def _by_phase(record: Record) -> list[tuple[str, float]]:
