@@ -34,11 +34,11 @@ def chosen_and_reported(study: Study) -> str:
     final = study.final
     if not chosen:
         return ""
+    asked = str(study.askings) if study.askings.times else "how often is not on record"
     if not all(map(is_for_choosing, chosen)):
-        asked = str(study.askings) if study.askings.times else "how often is not on record"
         return f"Chosen and reported on {_with_images(study)}, {asked}."
     if final and final.done:
-        return f"Chosen on {_with_images(study)}, reported on {_with_images(final)}, {study.askings}."
+        return f"Chosen on {_with_images(study)}, reported on {_with_images(final)}, {asked}."
     return f"Chosen on {_with_images(study)}. The test split was {study.askings}."
 
 
