@@ -12,7 +12,6 @@ from tests.training.phases import data_for, moved, phase_of, trained
 from workbench.config.phase import Evaluation
 from workbench.contracts.example import Prediction
 from workbench.data.image_views import gather
-from workbench.devices.precision import native_precision
 from workbench.errors import UserError
 from workbench.model.generation import generate
 from workbench.storage.records import read_curve, read_record
@@ -77,8 +76,6 @@ def test_asking_changes_no_bit_of_the_training(model):
 @pytest.mark.parametrize("parts", [("connector",), ("encoder", "connector", "fusion", "language_model")])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_answers_come_through_kept_tokens_and_through_a_trained_encoder(model, parts, precision):
-    if precision == "bf16" and native_precision("cpu") != "bf16":
-        pytest.skip("slow and rounded where bf16 is emulated")
     scores = Scores()
     _, curve = trained(model, scored=scores.questions(), **WATCHED, train=parts, precision=precision)
     assert len(scores.asked) == 3

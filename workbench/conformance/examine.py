@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from workbench.conformance.random_numbers import random_states_restored
 from workbench.conformance.rules import Broken, Check, Rule, Subject
+from workbench.devices.threads import one_thread
 from workbench.errors import UserError
 from workbench.registry import Plugin
 
@@ -62,7 +62,7 @@ def _given_up(rules: Sequence[Rule], out: set[Check]) -> Iterator[str]:
 
 
 def _try(subject: Subject, rule: Rule) -> RuleResult:
-    with random_states_restored(), _one_thread():
+    with random_states_restored(), one_thread():
         try:
             rule.check(subject)
         except Broken as broken:
@@ -106,17 +106,6 @@ def _wants_gpu(error: BaseException) -> bool:
     """Whether it came from torch looking for a GPU."""
     own = str(Path(torch.cuda.__file__).parent)
     return any(frame.f_code.co_filename.startswith(own) for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """On tensors this small, threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _place(error: BaseException, plugin: Plugin) -> str:

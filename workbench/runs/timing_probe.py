@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +15,7 @@ from workbench.data.collator import Collator
 from workbench.data.image_loader import ImageLoader, threads_beside
 from workbench.data.image_views import distinct
 from workbench.devices.precision import dtype_of
+from workbench.devices.threads import one_thread
 from workbench.evaluation.evaluate import evaluate, examples_by_image
 from workbench.model.build import corpus_of, create
 from workbench.model.image_features import BATCH, Features, encode_all, needed_by_phase
@@ -51,7 +51,7 @@ class Probe:
 
     def seconds(self, stage: AnyStage) -> float:
         """The seconds the whole stage will take, from a few of its steps or batches."""
-        with _on_one_thread():
+        with one_thread():
             if isinstance(stage, FeatureStage):
                 return self._features(stage)
             return self._evaluation(stage) if stage.evaluates else self._training(stage)
@@ -59,7 +59,7 @@ class Probe:
     def step_seconds(self, stage: Stage, steps: int) -> float:
         """The seconds of one step of a training, from so many of them; validations are not counted, as in records."""
         trained: list[float] = []
-        with _on_one_thread():
+        with one_thread():
             self._train(stage, steps, lambda step: trained.append(step.seconds))
         return (trained[-1] - trained[0]) / (steps - 1)
 
@@ -126,16 +126,6 @@ class Probe:
         trained = self._tokenizers.setdefault(trial.components["dataset"], {})
         corpus = corpus_of(trial, self.planner.data.dataset(trial), None, trained)
         return restore(None, trial, phases, self.planner.registry, corpus)
-
-
-@contextmanager
-def _on_one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _stand_in(keys: Sequence[str], encoder: Encoder, precision: str) -> Features:
