@@ -32,9 +32,9 @@ from workbench import (
 )
 
 from ._blocks import blocks_before
+from ._tower_tokens import arguments, leading_tokens, measured, tokens_of
 
-CLASS_TOKENS = ("cls_token", "class_embedding")  # what families call it
-LAST_NORMS = ("layernorm", "post_layernorm", "norm")
+LAST_NORMS = ("layernorm", "post_layernorm", "norm", "rms_norm")
 PREPROCESSING = "preprocessor_config.json"
 UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower's own pretraining; often missing
 
@@ -75,15 +75,19 @@ class HuggingFaceTower(Encoder):
         self.patch, self.trained_size = _sizes(self.tower.config, checkpoint)
         self.prepare = self._preprocessing(image_size)
         self.image_size = self.prepare.size
-        self.side, self.pooled = self._grid(pool), pool
-        own_class_token = self._has_class_token()
-        if class_token and not own_class_token:
-            raise UserError(f"{checkpoint} has no class token: leave class_token out")
+        self.leading = leading_tokens(self.tower)
         self.class_token = class_token
-        config = self.tower.config
-        self.extra = int(own_class_token) + getattr(config, "num_register_tokens", 0)  # tokens before the patches
-        self.shape = VisionShape(config.hidden_size, (self.side // pool) ** 2 + class_token)
-        self.used = blocks_before(-1 if layer is None else layer, config.num_hidden_layers)
+        if class_token and not self.leading.classes:
+            raise UserError(f"{checkpoint} has no class token: leave class_token out")
+        if self.image_size % self.patch:
+            raise UserError(_no_squares(self.image_size, self.patch, pool))
+        sizes = self.image_size, self.patch, self.trained_size, self.leading.count
+        width, self.side = measured(self.tower, *sizes)
+        if self.side % pool:
+            raise UserError(_no_squares(self.image_size, self.image_size // self.side, pool))
+        self.pooled = pool
+        self.shape = VisionShape(width, (self.side // pool) ** 2 + class_token)
+        self.used = _used(self.tower, layer)
         if layer is not None:
             _cut(self.tower, self.used)
 
@@ -98,8 +102,10 @@ class HuggingFaceTower(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """images [P,3,H,W] -> tokens [P,N,Dv]."""
-        hidden = self._run(images).last_hidden_state  # [P,extra+side^2,Dv]
-        patches = hidden[:, self.extra :]
+        hidden = tokens_of(self._run(images), len(images))  # [P,leading+side^2,Dv]
+        patches = hidden[:, self.leading.count :]
+        if patches.shape[1] != self.side**2:
+            raise UserError(f"{type(self.tower).__name__} gives {patches.shape[1]} patches in place of {self.side**2}")
         if self.pooled > 1:
             square = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
             patches = functional.avg_pool2d(square, self.pooled).flatten(2).transpose(1, 2)
@@ -111,14 +117,23 @@ class HuggingFaceTower(Encoder):
         pooled = getattr(output, "pooler_output", None)
         if self.layer is None and pooled is not None:
             return pooled
-        return output.last_hidden_state[:, 0] if self.extra else output.last_hidden_state.mean(1)
+        hidden = tokens_of(output, len(images))
+        return hidden[:, 0] if self.leading.classes else hidden.mean(1)
+
+    def train(self, mode: bool = True) -> HuggingFaceTower:
+        """Statistics over the batch stay those it was trained with: an image's tokens depend on no neighbour."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def for_transformers(self) -> TransformersPart:
         """The whole tower as its checkpoint has it, with what was trained, and the hidden state that is taken of it."""
         tower = read_pretrained("AutoModel", self.folder, part="vision_config", unneeded=UNNEEDED).eval()
         tower.load_state_dict(self.tower.state_dict(), strict=False)
         self._check_llava(tower)
-        drops = self.extra == 1 and not self.class_token
+        drops = self.leading.count == 1 and not self.class_token
         return TransformersPart(
             config={name: value for name, value in tower.config.to_dict().items() if not name.startswith("_")},
             weights=tower.state_dict(),
@@ -135,51 +150,39 @@ class HuggingFaceTower(Encoder):
         found = found if image_size is None else found.resized(image_size)
         return replace(found, shortest=None) if self.tiles else found  # tiles are squares: no edge may be cut
 
-    def _grid(self, pool: int) -> int:
-        """How many patches an image is wide and high; `UserError` where `pool` does not divide them."""
-        side = self.image_size // self.patch
-        if self.image_size % self.patch or side % pool:
-            raise UserError(
-                f"images of {self.image_size} pixels make no whole number of squares of {pool} by {pool} patches,"
-                f" each {self.patch} pixels wide; choose another pool or image_size"
-            )
-        return side
-
-    def _has_class_token(self) -> bool:
-        return any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in self.tower.named_parameters())
-
     @torch.no_grad()
     def _check_llava(self, tower: Any) -> None:
         """LLaVA shows a tower images and takes one hidden state, with all tokens or without the first."""
         if "spatial_shapes" in inspect.signature(type(tower).forward).parameters:
             raise UserError(f"LLaVA shows a tower images, and {type(tower).__name__} takes rows of patches")
-        if self.extra > 1:
+        if self.leading.count > 1:
             raise UserError("LLaVA would take its registers as patches")
         if self.pooled > 1 or self.image_size != self.trained_size or self.tiles:
             raise UserError(
                 "LLaVA takes every patch of one image of the tower's own size: leave out pool, image_size, tiles"
             )
-        output = tower(torch.zeros(1, 3, self.image_size, self.image_size), output_hidden_states=True)
+        if self.used == 0:
+            raise UserError(f"LLaVA takes the hidden state of a block, and the stages of {type(tower).__name__} differ")
+        images = torch.linspace(-1, 1, 3 * self.image_size**2).view(1, 3, self.image_size, self.image_size)
+        output = tower(images, output_hidden_states=True)
         if self.layer is None and not torch.equal(output.hidden_states[-1], output.last_hidden_state):
             raise UserError(
                 "LLaVA takes a hidden state, and not what its last norm makes of it: set layer, as layer: -2"
             )
+        given, first = output.hidden_states[self.used], 0 if self.class_token else self.leading.count
+        if given.shape[0] != 1 or not torch.allclose(given[:, first:], self(images), rtol=1e-3, atol=1e-3):
+            raise UserError(f"LLaVA would take other tokens of {type(tower).__name__} than training did")
 
     def _run(self, images: Tensor) -> Any:
-        accepted = inspect.signature(type(self.tower).forward).parameters
-        if "spatial_shapes" in accepted:  # SigLIP 2 in any shape: patches in a row
-            patches = functional.unfold(images, self.patch, stride=self.patch).transpose(1, 2)  # [P,N,3 patch^2]
-            patches = patches.unflatten(2, (3, self.patch**2)).transpose(2, 3).flatten(2)  # a pixel's colours together
-            shapes = torch.full((len(images), 2), self.side, device=images.device)
-            return self.tower(patches, torch.ones_like(patches[..., 0], dtype=torch.long), shapes)
-        if "interpolate_pos_encoding" in accepted:
-            return self.tower(images, interpolate_pos_encoding=self.image_size != self.trained_size)
-        return self.tower(images)
+        given, named = arguments(self.tower, images, self.patch, self.trained_size)
+        return self.tower(*given, **named)
 
 
 def _read_tower(folder: Path) -> Any:
     """The tower alone, also of a model that has texts as well."""
     tower = read_pretrained("AutoModel", folder, part="vision_config", unneeded=UNNEEDED)
+    if hasattr(tower.config, "mask_ratio"):
+        tower.config.mask_ratio = 0.0  # what ViT-MAE's own pretraining hides is to be seen
     if getattr(tower, "pooler", None) is not None:
         tower.pooler = None
     for module in tower.modules():
@@ -196,7 +199,37 @@ def _sizes(config: Any, checkpoint: str) -> tuple[int, int]:
     if not isinstance(patch, int):
         raise UserError(f"{checkpoint} is a {config.model_type}, which makes no square patches of images")
     size = getattr(config, "image_size", None)
-    return patch, size if isinstance(size, int) else patch * math.isqrt(config.num_patches)
+    if isinstance(size, (list, tuple)):
+        size = size[0]
+    if isinstance(size, int):
+        return patch, size
+    if not isinstance(getattr(config, "num_patches", None), int):
+        raise UserError(f"{checkpoint} is a {config.model_type}, whose config.json names no image_size")
+    return patch, patch * math.isqrt(config.num_patches)
+
+
+def _no_squares(size: int, patch: int, pool: int) -> str:
+    return (
+        f"images of {size} pixels make no whole number of squares of {pool} by {pool} patches, each {patch} pixels"
+        " wide; choose another pool or image_size"
+    )
+
+
+def _used(tower: Any, layer: int | None) -> int:
+    """How many of the tower's blocks come before the hidden state `layer`."""
+    config = tower.config
+    depth = getattr(config, "num_hidden_layers", None)
+    if (
+        depth is not None
+        and not hasattr(config, "depths")
+        and not any(name.endswith("neck") for name, _ in tower.named_modules())
+    ):
+        return blocks_before(-1 if layer is None else layer, depth)
+    if layer is not None:
+        raise UserError(
+            f"a {config.model_type} gives other tokens than its blocks do, of another width or number: leave out layer"
+        )
+    return 0
 
 
 def _cut(tower: Any, used: int) -> None:
@@ -204,13 +237,17 @@ def _cut(tower: Any, used: int) -> None:
     depth = tower.config.num_hidden_layers
     blocks = next(each for each in tower.modules() if isinstance(each, nn.ModuleList) and len(each) == depth)
     del blocks[used:]
-    inner = set(blocks.modules())
-    for parent in [module for module in tower.modules() if module not in inner]:
+    before = {id(module) for part in (blocks, *_embeddings(tower)) for module in part.modules()}
+    for parent in [module for module in tower.modules() if id(module) not in before]:
         for name in LAST_NORMS:
             if name in parent._modules:
                 setattr(parent, name, nn.Identity())
     if getattr(tower, "head", None) is not None:
         tower.use_head, tower.head = False, None
+
+
+def _embeddings(tower: nn.Module) -> list[nn.Module]:
+    return [module for name, module in tower.named_modules() if "embed" in name.rpartition(".")[2]]
 
 
 @hookimpl

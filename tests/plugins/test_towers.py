@@ -63,12 +63,42 @@ TOWERS: dict[str, tuple[Callable[[], Any], dict[str, Any], int]] = {  # model, p
         3,
     ),
     "ViT": (lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**SIZES)), SQUARE, 1),
+    "DeiT": (lambda: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**SIZES)), SQUARE, 2),
+    "ViT-MAE": (lambda: transformers.ViTMAEModel(transformers.ViTMAEConfig(**SIZES)), SQUARE, 1),
+    "Pixtral": (lambda: transformers.PixtralVisionModel(transformers.PixtralVisionConfig(**SIZES)), SQUARE, 0),
+    "Pixio": (lambda: transformers.PixioModel(transformers.PixioConfig(**SIZES, mlp_ratio=2)), SQUARE, 8),
+    "AIMv2": (lambda: transformers.Aimv2VisionModel(transformers.Aimv2VisionConfig(**SIZES)), SQUARE, 0),
     "CLIP": (
         lambda: transformers.CLIPModel(
             transformers.CLIPConfig(vision_config=SIZES, text_config={**TEXT, "max_position_embeddings": 8})
         ),
         CROPPED,
         1,
+    ),
+}
+STAGES: dict[str, tuple[Callable[[], Any], int, int]] = {  # model, side of the square of its tokens, their width
+    "SAM": (
+        lambda: transformers.SamVisionModel(
+            transformers.SamVisionConfig(**{**SIZES, "image_size": 32}, output_channels=24, window_size=4)
+        ),
+        8,
+        24,
+    ),
+    "Swin": (
+        lambda: transformers.SwinModel(
+            transformers.SwinConfig(
+                image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4
+            )
+        ),
+        4,
+        32,
+    ),
+    "ConvNeXt": (
+        lambda: transformers.ConvNextModel(
+            transformers.ConvNextConfig(image_size=32, num_stages=2, hidden_sizes=[16, 32], depths=[1, 1])
+        ),
+        4,
+        32,
     ),
 }
 TEXT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
@@ -84,13 +114,18 @@ def save(name: str, folder: Path) -> Path:
     make, prepare, _ = TOWERS[name]
     torch.manual_seed(0)
     model = make()
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():  # tokens and positions that start at zero hide mistakes
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    _shake(model)
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(prepare))
     return folder
+
+
+def _shake(model: Any) -> None:
+    """Tokens and positions that start at zero hide mistakes."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
 
 
 def tower(folder: Path | str, **options: Any) -> Any:
@@ -113,9 +148,18 @@ def told(name: str, folder: Path, images: Tensor, layer: int | None) -> Tensor:
         patches = [torch.from_numpy(convert_image_to_patches(image.numpy(), 4)) for image in images]
         mask, shapes = torch.ones(len(images), 36, dtype=torch.long), torch.full((len(images), 2), 6)
         given = {"pixel_values": torch.stack(patches), "pixel_attention_mask": mask, "spatial_shapes": shapes}
-    output = model(**given, output_hidden_states=True)
-    hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
-    return hidden[:, before:]
+    if name == "ViT-MAE":  # which sees some patches alone, in an order of its own, unless it is told
+        model.config.mask_ratio = 0.0
+        given["noise"] = torch.arange(36).expand(len(images), -1)
+    if name == "Pixtral":  # which makes one sequence of all images
+        return torch.cat(
+            [_hidden(model(pixel_values=image[None], output_hidden_states=True), layer) for image in images]
+        )
+    return _hidden(model(**given, output_hidden_states=True), layer)[:, before:]
+
+
+def _hidden(output: Any, layer: int | None) -> Tensor:
+    return output.last_hidden_state if layer is None else output.hidden_states[layer]
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -126,6 +170,29 @@ def test_tokens_are_the_hidden_states_of_transformers(name, layer, folders):
     ours = tower(folders[name], layer=layer)
     torch.testing.assert_close(ours(images), told(name, folders[name], images, layer), atol=1e-5, rtol=1e-5)
     assert (ours.shape.tokens, ours.shape.width) == (36, 32)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_tower_of_stages_gives_the_map_of_its_last_one(name, tmp_path):
+    make, side, width = STAGES[name]
+    torch.manual_seed(0)
+    model = make().eval()
+    _shake(model)
+    model.save_pretrained(tmp_path)
+    size = model.config.image_size
+    prepare = {**SQUARE, "size": {"height": size, "width": size}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(prepare))
+    ours = tower(tmp_path)
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        wanted = model(images).last_hidden_state
+    wanted = wanted.flatten(2).transpose(1, 2) if wanted.ndim == 4 else wanted
+    torch.testing.assert_close(ours(images), wanted, atol=1e-5, rtol=1e-5)
+    assert (ours.shape.tokens, ours.shape.width) == (side**2, width)
+    findings = list(check(builtin_registry(), "encoder", "huggingface", checkpoint=str(tmp_path)))
+    assert [f"{finding.title}: {finding.explanation}" for finding in findings if not finding.passed] == []
+    with pytest.raises(UserError, match="of another width or number: leave out layer"):
+        tower(tmp_path, layer=-1)
 
 
 # What options do is done to the tokens of any tower: here of one with no token before the patches, and one with three.
