@@ -33,8 +33,11 @@ EVALUATION = (
     *(*TRAINING, "evaluation", "runs/evaluation_stage.py", "runs/flop_counter.py", "runs/flops.py"),
     *("runs/meta_device.py", "runs/model_shapes.py"),
 )
-# In one of the folders, and without a number: where work is done, and who hears of it.
-LEFT_OUT = ("contracts/launcher.py", "contracts/tracker.py")
+# In one of the folders, and without a number: where work is done, who hears of it, and what a plan tries out first.
+LEFT_OUT = (
+    *("contracts/launcher.py", "contracts/tracker.py"),
+    *("checkpoints/small_layers.py", "checkpoints/small_likeness.py", "checkpoints/small_widths.py"),
+)
 # The packages of which a number is made where a module imports them: by the name of the import, the package's own.
 PACKAGES = {
     name: ALIASES.get(name, name) for name in ("PIL", "jinja2", "numpy", "safetensors", "scipy", "tokenizers", "torch")
