@@ -58,9 +58,22 @@ RELEASED: dict[str, dict[str, Any]] = {
     "granitemoehybrid": {"layer_types": ["linear_attention"] * 5 + ["full_attention"] * 27},
     "hunyuan_v1_dense": {"head_dim": 128, "num_key_value_heads": 8},
     "hunyuan_v1_moe": {"head_dim": 128, "num_key_value_heads": 8, "moe_topk": 2, "num_experts": 16},
+    "lfm2": {"layer_types": ["conv", "conv", "full_attention", "conv"] * 8, "num_hidden_layers": LAYERS},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"] * 8, "num_hidden_layers": LAYERS},
+    "minimax_m3_vl_text": {
+        "num_hidden_layers": LAYERS,
+        "layer_types": ["full_attention"] * 3 + ["minimax_m3_sparse"] * (LAYERS - 3),
+    },
     "ministral": {"head_dim": 128},
     "nemotron": {"num_key_value_heads": 8},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 8,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 128,
+        "indexer_budget": 2048,
+        "indexer_compress_ratio": 16,
+        "rope_parameters": {**ROPE, "partial_rotary_factor": 0.25},
+    },
     "xmod": {"default_language": "en_XX"},
 }
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32768}
@@ -111,7 +124,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                                 "mscale_all_dim": 1.0},
         },
     ),
-    "gpt_neox (parallel)": ("gpt_neox", {"use_parallel_residual": True}),
+    "gpt_neox (in turn)": ("gpt_neox", {"use_parallel_residual": False}),
+    "gpt2 (scaled by layer)": (
+        "gpt2",
+        {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True},
+    ),
+    "gpt_bigcode (many heads)": ("gpt_bigcode", {"multi_query": False}),
+    "phi (normalized)": ("phi", {"qk_layernorm": True}),
+    "stablelm (parallel)": ("stablelm", {"use_parallel_residual": True, "qk_layernorm": True}),
+    "llama4_text (no scaling)": ("llama4_text", {"attn_temperature_tuning": False}),
+    "deepseek_v3 (plain queries)": ("deepseek_v3", {"q_lora_rank": None}),
     "gemma (2 billion)": ("gemma", {"num_key_value_heads": 1, "num_attention_heads": 8, "head_dim": 256}),
     "gemma4_text (mixture)": (
         "gemma4_text",

@@ -65,6 +65,61 @@ def built(config: Any) -> Any:
 
 
 FAMILIES = families()
+PHI = {"rope_type": "longrope", "short_factor": [1.0] * 48, "long_factor": [2.0] * 48, "partial_rotary_factor": 0.75}
+YARN = {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+# The sizes that config.json of released checkpoints has.
+RELEASED: dict[str, tuple[str, dict[str, Any]]] = {
+    "SmolLM2-135M": ("llama", {"hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3}),
+    "TinyLlama-1.1B": ("llama", {"hidden_size": 2048, "num_attention_heads": 32, "num_key_value_heads": 4}),
+    "Mistral-Nemo": ("mistral", {"hidden_size": 5120, "head_dim": 128, "sliding_window": None}),
+    "Qwen2.5-0.5B": ("qwen2", {"hidden_size": 896, "num_attention_heads": 14, "num_key_value_heads": 2}),
+    "Qwen3-0.6B": ("qwen3", {"hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 8}),
+    "gemma-3-270m": (
+        "gemma3_text",
+        {"hidden_size": 640, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256},
+    ),
+    "Phi-4-mini": (
+        "phi3",
+        {
+            "num_attention_heads": 24,
+            "num_key_value_heads": 8,
+            "max_position_embeddings": 131072,
+            "original_max_position_embeddings": 4096,
+            "rope_parameters": {**PHI, "rope_theta": 10000.0},
+        },
+    ),
+    "gpt-oss-20b": (
+        "gpt_oss",
+        {
+            "hidden_size": 2880,
+            "num_hidden_layers": 24,
+            "num_local_experts": 32,
+            "quantization_config": {"quant_method": "mxfp4"},
+            "rope_parameters": {**YARN, "rope_theta": 150000.0, "original_max_position_embeddings": 4096},
+        },
+    ),
+    "Falcon-H1-0.5B": (
+        "falcon_h1",
+        {
+            "hidden_size": 1024,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "mamba_d_ssm": 1536,
+            "mamba_n_heads": 24,
+            "mamba_d_head": 64,
+            "mamba_d_state": 128,
+        },
+    ),
+    "DeepSeek-V2-Lite": ("deepseek_v2", {"q_lora_rank": None, "num_experts_per_tok": 6, "num_attention_heads": 16}),
+    "starcoder2-3b": ("starcoder2", {"hidden_size": 3072, "num_attention_heads": 24, "num_key_value_heads": 2}),
+    "opt-350m": (
+        "opt",
+        {"hidden_size": 1024, "word_embed_proj_dim": 512, "num_attention_heads": 16, "do_layer_norm_before": False},
+    ),
+    "one head of 71": ("gpt_bigcode", {"n_embd": 71 * 64, "n_head": 71, "multi_query": True}),
+    "two layers": ("llama", {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 300}),
+}
 
 
 def test_most_families_are_among_them():
@@ -91,6 +146,25 @@ def test_of_every_family_there_is_a_small_one_that_reads_a_text(family):
         logits = model(torch.arange(5, 29)[None]).logits
         assert bool(logits.isfinite().all())
         assert float(logits.std()) > 0.01
+
+
+@pytest.mark.parametrize("name", RELEASED)
+@torch.no_grad()
+def test_of_released_checkpoints_there_are_small_ones_in_the_same_proportions(name):
+    family, options = RELEASED[name]
+    config = CONFIG_MAPPING[family](**options)
+    small = small_likeness(config)
+    model = built(small)
+    draw_telling_weights(model)
+    assert bool(model(torch.arange(5, 29)[None]).logits.isfinite().all())
+    queries, keys = (getattr(config, each, None) for each in ("num_attention_heads", "num_key_value_heads"))
+    if keys and keys > 1:
+        assert small.num_attention_heads / small.num_key_value_heads == queries / keys
+    elif keys:
+        assert small.num_key_value_heads == 1 < small.num_attention_heads
+    for each in (small.num_hidden_layers, sum(weight.numel() for weight in model.parameters()) // 1_000_000):
+        assert each <= 8
+    assert not hasattr(small, "quantization_config")
 
 
 @pytest.mark.parametrize("family", LACKING)
@@ -167,3 +241,4 @@ def test_drawn_weights_hide_nothing_and_are_the_same_each_time():
     for name, weight in first.named_parameters():
         assert torch.equal(weight, second.get_parameter(name))
         assert float(weight.detach().std()) > 0.05, name
+        assert not bool(((weight == 0) | (weight == 1)).any()), name

@@ -22,17 +22,18 @@ WINDOW = 4  # tokens that a window or a chunk holds: short texts go beyond it
 POSITIONS = 2048  # as many as a table of learned positions may cost
 EXPERTS, CHOSEN, FACTORS = 4, 2, 8
 MOST_PARAMETERS = 3_000_000
+SPREAD, CLOSED = 0.2, 1e-3  # of drawn vectors; below it a gate lets nothing through
 MOST_WORDS = 300  # letters of another program's message
 # Sizes that are numbers of tokens of a text, and the place from which on a family scales by position.
 WINDOWS = re.compile(
     r"^(sliding_window|sliding_window_size|attention_window_size|keep_window_size|local_attention(_window_len)?"
     r"|attention_chunk_size|mamba_chunk_size|chunk_size|index_topk|index_topk_blocks|index_block_size|block_size"
-    r"|floor_scale|log_scaling_n_floor)$"
+    r"|floor_scale|log_scaling_n_floor|indexer_budget)$"
 )
 PLACES = re.compile(r"^(n_positions|n_ctx|max_seq_len|model_max_length|max_(target_|source_)?position(s|_embeddings))$")
 EXPERT_COUNTS = re.compile(r"^(moe_)?(n|num)(_routed|_local)?_experts$|^zero_expert_num$")
 EXPERT_CHOICES = re.compile(r"^(moe_(top_?k|k)|moe_top_k|num_experts_per_tok(en)?|top_k_experts|topk)$")
-GROUPS = ("n_group", "num_expert_group")
+GROUPS = ("n_group", "num_expert_group", "indexer_compress_ratio")
 
 
 def small_likeness(config: Any, vocabulary: int = VOCABULARY) -> Any:
@@ -62,7 +63,10 @@ def small_likeness(config: Any, vocabulary: int = VOCABULARY) -> Any:
 
 
 def draw_telling_weights(model: nn.Module, seed: int = 0) -> None:
-    """Draw weights in which nothing hides: none is 0 or 1 as norms, gates and biases are at the start."""
+    """Draw weights in which nothing hides: none is 0 or 1 as norms, gates and biases are at the start.
+
+    A scale of its own that a family gives to a vector stays about as large, so that no rounding grows.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -70,7 +74,7 @@ def draw_telling_weights(model: nn.Module, seed: int = 0) -> None:
                 continue
             noise = torch.randn(weight.shape, generator=generator).to(weight)
             if weight.dim() < 2 or "norm" in name:
-                weight.add_(0.2 * noise)
+                weight.copy_(torch.where(weight.abs() < CLOSED, SPREAD * noise, weight * (1 + SPREAD * noise)))
             else:
                 weight.copy_(noise / weight[0].numel() ** 0.5)
 

@@ -8,19 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 HEADS = re.compile(r"heads?(_per_layer)?$|^num_query_groups$|^o_groups$")
-HEAD_WIDTHS = re.compile(r"head_?dim$|_d_head$|^rotary_dim$|^kv_channels$")
+HEAD_WIDTHS = re.compile(r"head_?dim$|(^|_)d_head$|^rotary_dim$|^kv_channels$")
 WIDTHS = re.compile(r"size|dim|width|rank|inner|dff|n_embd|d_model|d_state|d_ssm|d_rel|channels?$")
 WIDTH = ("hidden_size", "n_embd", "d_model")
 GROUPS = ("n_groups", "mamba_n_groups", "mamba_ngroups")
 PARTS = ("mamba", "linear_", "index")  # what has heads of its own, beside those of attention
-LEAST, LEAST_HEADS, MOST_HEADS, STEP, STATE = 32, 2, 16, 8, 8
+LEAST, LEAST_HEADS, MOST_HEADS, STEP, STATE = 32, 2, 32, 8, 8
 
 
 class Widths:
     """The sizes of a small model, from those of a large one.
 
     `fields` are the config's, `others` those that single layers have in their place. Numbers of heads and widths of
-    heads keep their ratios, within attention and within every other part.
+    heads keep their ratios, within attention and within every other part; where all share one head of keys and values,
+    few share it.
     """
 
     def __init__(self, fields: Mapping[str, Any], others: Sequence[Mapping[str, Any]]):
