@@ -15,6 +15,7 @@ from .checkpoints.peft_adapters import (
     read_adapter as read_adapter,
     write_adapter as write_adapter,
 )
+from .checkpoints.small_likeness import small_decoder as small_decoder, small_tower as small_tower
 from .checkpoints.tokenizer import (
     Corpus as Corpus,
     Tokenizer as Tokenizer,

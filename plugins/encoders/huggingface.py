@@ -29,11 +29,13 @@ from workbench import (
     hookimpl,
     read_preprocessing,
     read_pretrained,
+    small_tower,
 )
 
 from ._blocks import blocks_before
 from ._tower_tokens import arguments, leading_tokens, measured, tokens_of
 
+BLOCKS = 3  # of a likeness
 LAST_NORMS = ("layernorm", "post_layernorm", "norm", "rms_norm")
 PREPROCESSING = "preprocessor_config.json"
 UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower's own pretraining; often missing
@@ -70,8 +72,34 @@ class HuggingFaceTower(Encoder):
         tiles: Tiles = 0,
     ):
         super().__init__()
-        self.folder, self.layer, self.tiles = checkpoint_folder(checkpoint), layer, tiles
-        self.tower = _read_tower(self.folder)
+        folder = checkpoint_folder(checkpoint)
+        self._take_over(folder, _read_tower(folder), checkpoint, layer, class_token, pool, image_size, tiles)
+
+    @classmethod
+    def likeness(cls, options: Mapping[str, Any]) -> HuggingFaceTower:
+        """The checkpoint's own tower with a few blocks alone, their weights drawn at random."""
+        folder = checkpoint_folder(options["checkpoint"])
+        tower = small_tower(folder, BLOCKS)
+        _see_everything(tower)
+        layer = options["layer"]
+        made = cls.__new__(cls)
+        Encoder.__init__(made)
+        made._take_over(folder, tower, **{**options, "layer": None if layer is None else max(-2, min(layer, BLOCKS))})
+        return made
+
+    def _take_over(
+        self,
+        folder: Path,
+        tower: Any,
+        checkpoint: str,
+        layer: int | None,
+        class_token: bool,
+        pool: int,
+        image_size: int | None,
+        tiles: int,
+    ) -> None:
+        """Find out what the tower gives, and cut off what is not wanted of it."""
+        self.folder, self.layer, self.tiles, self.tower = folder, layer, tiles, tower
         self.patch, self.trained_size = _sizes(self.tower.config, checkpoint)
         self.prepare = self._preprocessing(image_size)
         self.image_size = self.prepare.size
@@ -181,6 +209,12 @@ class HuggingFaceTower(Encoder):
 def _read_tower(folder: Path) -> Any:
     """The tower alone, also of a model that has texts as well."""
     tower = read_pretrained("AutoModel", folder, part="vision_config", unneeded=UNNEEDED)
+    _see_everything(tower)
+    return tower
+
+
+def _see_everything(tower: Any) -> None:
+    """Leave out what only pretraining needs."""
     if hasattr(tower.config, "mask_ratio"):
         tower.config.mask_ratio = 0.0  # what ViT-MAE's own pretraining hides is to be seen
     if getattr(tower, "pooler", None) is not None:
@@ -188,7 +222,6 @@ def _read_tower(folder: Path) -> Any:
     for module in tower.modules():
         if "mask_token" in module._parameters:
             module.mask_token = None
-    return tower
 
 
 def _sizes(config: Any, checkpoint: str) -> tuple[int, int]:

@@ -48,6 +48,9 @@ CODE = {"features": ENCODING, "training": TRAINING, "evaluation": EVALUATION}
 # Modules that are reached and can change no number, and why.
 NUMBERLESS = {
     "workbench": "the page itself: names, and where they come from",
+    "workbench.checkpoints.small_layers": "small models for a plan to try",
+    "workbench.checkpoints.small_likeness": "small models for a plan to try",
+    "workbench.checkpoints.small_widths": "small models for a plan to try",
     "workbench.code_hashes": "says what lies in it",
     "workbench.config": "says what lies in it",
     "workbench.config.problems": "the words of mistakes in an experiment file",
@@ -74,6 +77,7 @@ NUMBERLESS = {
     "workbench.runs.worker": "carries jobs to a process and news back",
     "workbench.code_hashes.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
+    "workbench.storage.cache": "where files lie that can be made again",
     "workbench.storage.checksums": "whether a file is the one that was written",
     "workbench.storage.atomic": "writes what it is given, whole or not at all",
     "workbench.storage.experiment_summary": "what an experiment asked, beside its trials",

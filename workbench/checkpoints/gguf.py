@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from workbench.checkpoints.transformers_models import quiet_transformers, transformers_for
 from workbench.checkpoints.weights import CheckpointError
 from workbench.storage.atomic import new_folder
+from workbench.storage.cache import cache_folder
 from workbench.storage.locks import locked_in_turn
 
 GGUF = ".gguf"
@@ -28,7 +28,7 @@ def gguf_folder(file: Path) -> Path:
     """
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench" / "gguf"
+    cache = cache_folder("gguf")
     folder = cache / f"{file.stem}-{digest}"
     if not folder.is_dir():
         with locked_in_turn(cache / f"{folder.name}.lock"):

@@ -32,7 +32,7 @@ class Layers:
         found = sorted({kind: layer for layer, kind in reversed(list(enumerate(kinds)))}.values())
         period = max((self._period(name, value) for name, value in fields.items()), default=1)
         if period > 1:
-            found = list(range(max(period, found[-1] + 1 if 0 < len(found) <= MOST else 0)))
+            found = list(range(min(self.depth, max(period, found[-1] + 1 if 0 < len(found) <= MOST else 0))))
         more = [layer for layer in range(self.depth) if layer not in found]
         self.kept = sorted([*found, *more[: max(0, LEAST - len(found))]])[: max(MOST, period)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,6 +61,35 @@ def small_likeness(config: Any, vocabulary: int = VOCABULARY) -> Any:
             " its config is unknown here"
         )
     return small
+
+
+def small_decoder(folder: Path, vocabulary: int = VOCABULARY) -> Any:
+    """A small decoder of a checkpoint's configuration with telling weights; none of its own is read. `ValueError` says
+    why there is none."""
+    transformers = transformers_for(str(folder))
+    with quiet_transformers():
+        config = small_likeness(transformers.AutoConfig.from_pretrained(folder), vocabulary)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    draw_telling_weights(model)
+    return model.eval()
+
+
+def small_tower(folder: Path, blocks: int) -> Any:
+    """A vision tower of a checkpoint's configuration with so many blocks and telling weights; none of its own is read.
+    One of stages keeps them all. `ValueError` says why there is none."""
+    transformers = transformers_for(str(folder))
+    try:
+        with quiet_transformers():
+            config = transformers.AutoConfig.from_pretrained(folder)
+            config = copy.deepcopy(getattr(config, "vision_config", config))
+            if isinstance(getattr(config, "num_hidden_layers", None), int) and not hasattr(config, "depths"):
+                config.num_hidden_layers = min(config.num_hidden_layers, blocks)
+            model = transformers.AutoModel.from_config(config, dtype=torch.float32)
+    except Exception as error:  # as above
+        reason = " ".join(str(error).split())[:MOST_WORDS]
+        raise ValueError(f"no small likeness of {folder} could be built: {type(error).__name__}: {reason}") from error
+    draw_telling_weights(model)
+    return model.eval()
 
 
 def draw_telling_weights(model: nn.Module, seed: int = 0) -> None:

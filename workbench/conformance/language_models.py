@@ -18,6 +18,7 @@ from workbench.conformance.leakage import (
     questions_are_answered_in_a_row_as_if_each_stood_alone,
 )
 from workbench.conformance.model_parts import (
+    CLOSE,
     EXACT,
     another_image_changes_the_loss,
     basics,
@@ -171,6 +172,25 @@ def the_cache_gives_what_one_pass_gives(subject: Subject) -> None:
     )
 
 
+@torch.no_grad()
+def its_logits_are_those_of_its_own_library(subject: Subject) -> None:
+    """Where it runs another library's checkpoints: a text longer than a small window, read in one pass."""
+    model = subject.build(corpus()).eval()
+    length = LONG if model.context is None else min(LONG, model.context)
+    ids = torch.randint(4, 250, (2, length), generator=torch.Generator().manual_seed(9))
+    told = model.own_logits(ids)
+    if told is None:
+        return
+    mask = torch.ones(2, 1, length, length, dtype=torch.bool).tril()
+    logits = model.head(model(model.embed(ids), torch.arange(length).expand_as(ids), mask))
+    worst = gap(logits[..., : told.shape[-1]], told) / float(told.std())
+    expect(
+        worst < CLOSE,
+        f"its logits are {worst:.2g} off those of its own library, where 1 is how far these lie apart: look at"
+        " windows and chunks of attention, at positions, and at what its head does behind or before the last matrix",
+    )
+
+
 def hidden_at_gives_what_forward_gives_there(subject: Subject) -> None:
     """At some places of each row, in order."""
     model = subject.build(corpus()).eval()
@@ -243,6 +263,7 @@ RULES: tuple[Rule, ...] = (
     *after(BASICS[:1], its_tokenizer_writes_what_it_reads),
     *BASICS[1:],
     *CACHED[len(BASICS) :],
+    *after(BASICS, its_logits_are_those_of_its_own_library),
     *after(MASKED, no_answer_token_is_read_ahead),
     *after(CACHED, answers_from_the_cache_equal_the_full_pass),
     *after(BASICS, it_can_be_built_again_from_its_saved_tokenizer),

@@ -29,11 +29,13 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 def compose(subject: Subject) -> VisionLanguageModel:
-    """A model with the plugin under test in its place and reference parts in all others."""
+    """A model with the plugin under test in its place, and in all others reference parts or those `beside` it."""
 
     def part(kind: str, reference: Any, *positional: Any) -> Any:
         torch.manual_seed(1)
-        return subject.build(*positional) if subject.plugin.kind == kind else reference(*positional)
+        if subject.plugin.kind == kind:
+            return subject.build(*positional)
+        return subject.beside.get(kind, reference)(*positional)
 
     encoder = part("encoder", ReferenceEncoder)
     language_model = part("language_model", partial(ReferenceDecoder, width=subject.width), corpus())

@@ -29,6 +29,8 @@ class Subject:
     plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 64
+    beside: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """What builds a part of another kind, in place of the reference part."""
     _made: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def build(self, *positional: Any) -> Any:
@@ -41,6 +43,10 @@ class Subject:
         if make not in self._made:
             self._made[make] = make(self)
         return self._made[make]
+
+    def hold(self, make: Callable[[Subject], Made], made: Made) -> None:
+        """Let rules find this where `make` would make it."""
+        self._made[make] = made
 
     @property
     def shared(self) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,15 @@ class Encoder(nn.Module, Pretrainable):
     reads_image: ClassVar[bool] = True
     """Whether the tokens depend on the image. False for one that gives the same tokens for every image: a model with it
     is blind, which reports then say, and no contrast can train it."""
+
+    @classmethod
+    def likeness(cls, options: Mapping[str, Any]) -> Encoder:
+        """A small encoder that would be wrong where one of these options would: `workbench plan` tries it.
+
+        It has the same code and settings, few layers and any weights. By default it is the encoder itself. `ValueError`
+        says why there is none.
+        """
+        return cls(**options)
 
     def transform(self, image: Image.Image) -> Tensor:
         """An RGB image of any size -> the tensor [3,H,W] that `forward` takes, H = W = `image_size`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,7 @@ from workbench.ingredient import Pretrainable
 from workbench.layers.tensors import pick
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.tokenizer import Tokenizer
+    from workbench.checkpoints.tokenizer import Corpus, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,22 @@ class LanguageModel(nn.Module, Pretrainable):
     def head(self, hidden: Tensor) -> Tensor:
         """hidden [..., D] -> logits [..., V]."""
         raise NotImplementedError
+
+    @classmethod
+    def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
+        """A small model that would be wrong where one of these options would: `workbench plan` tries it.
+
+        It has the same code and settings, few and narrow layers, any weights, and a tokenizer of `corpus`. By default
+        it is the model itself. `ValueError` says why there is none.
+        """
+        return cls(corpus, **options)
+
+    def own_logits(self, ids: Tensor) -> Tensor | None:
+        """ids [R,T] -> logits [R,T,V] as the library gives them whose checkpoints it reads, with the weights it has.
+
+        What `embed`, `forward` and `head` give has to be the same. None where there is nobody to ask.
+        """
+        return None
 
     def new_cache(self, rows: int, capacity: int) -> Any:
         """An empty KV cache for `rows` rows and at most `capacity` tokens each."""

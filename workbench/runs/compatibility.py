@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from workbench.config.trial import Trial
 from workbench.model.build import CompositionError, build_metrics
 from workbench.runs.data_compatibility import check_data, check_outside
+from workbench.runs.dry_pass import DryPasses
 from workbench.runs.memo import Memo
 from workbench.runs.model_size import ModelSizes, Size
 from workbench.runs.trial_data import TrialData
@@ -24,6 +25,7 @@ class Compatibility:
         self.registry = registry
         self.data = data or TrialData(registry)
         self.sizes = ModelSizes(registry, self.data)
+        self.dry_passes = DryPasses(registry)
         self._memo = Memo()
 
     def sizes_of(self, trials: Iterable[Trial]) -> dict[str, Size]:
@@ -31,7 +33,7 @@ class Compatibility:
         sizes: dict[str, Size] = {}
         problems: dict[str, list[Trial]] = {}
         for trial in trials:
-            for look in (self._check_data, self._check_outside, self._check_metrics, self.sizes.of):
+            for look in (self._check_data, self._check_outside, self._check_metrics, self._size):
                 try:
                     found = look(trial)
                 except CompositionError as error:
@@ -58,6 +60,12 @@ class Compatibility:
     def _check_metrics(self, trial: Trial) -> None:
         """The metrics can be built."""
         self._memo.once(("metrics", *trial.metrics), lambda: build_metrics(trial, self.registry))
+
+    def _size(self, trial: Trial) -> Size:
+        """How large the model is, which its parts have to fit together for, and then compute what they should."""
+        size = self.sizes.of(trial)
+        self.dry_passes.check(trial)
+        return size
 
 
 def _where(trials: Sequence[Trial]) -> str:

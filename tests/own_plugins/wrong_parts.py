@@ -1,0 +1,90 @@
+"""Parts that fit together and compute something wrong, each in a way that no shape shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from workbench import Corpus, DecoderShape, Encoder, Fusion, LanguageModel, VisionShape, hookimpl
+from workbench.conformance.reference_parts import ReferenceDecoder, ReferenceEncoder
+
+BUILT: list[str] = []
+
+
+class Drawing(ReferenceEncoder):
+    """Shows other patches each time, as one that was pretrained by hiding some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        BUILT.append("drawing")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images)[:, torch.randperm(4)]
+
+
+class Longer(ReferenceEncoder):
+    """Gives a token more than it says."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = super().forward(images)
+        return torch.cat([tokens[:, :1], tokens], dim=1)
+
+
+class Counting(ReferenceDecoder):
+    """Counts places in the sequence, whatever positions it is given."""
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
+        there = 0 if cache is None else cache.length
+        counted = torch.arange(there, there + embeds.shape[1]).expand_as(positions)
+        return super().forward(embeds, counted, mask, cache)
+
+
+class Peeking(Fusion):
+    """Lets every token look at the mean of the whole text."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape) -> None:
+        super().__init__()
+        self.mean = nn.Linear(vision.width, decoder.width)
+
+    def fuse_block(self, index: int, hidden: Tensor, vision: Any, prompt: Tensor | None) -> tuple[Tensor, Any]:
+        return hidden + self.mean(hidden.mean(1, keepdim=True)), vision
+
+
+class Huge(Encoder):
+    """Larger than a plan may build."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_size, self.shape = 8, VisionShape(24, 4)
+        self.weight = nn.Parameter(torch.empty(20_000, 20_000))
+
+    def transform(self, image: Image.Image) -> Tensor:
+        return torch.zeros(3, 8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.weight[:4, :24].expand(len(images), -1, -1)
+
+
+def counting(corpus: Corpus) -> LanguageModel:
+    """A function has no `likeness`, and is tried as it is."""
+    return Counting(corpus)
+
+
+@hookimpl
+def register_encoders(register):
+    register("drawing", Drawing)
+    register("longer", Longer)
+    register("huge", Huge)
+
+
+@hookimpl
+def register_language_models(register):
+    register("counting", counting)
+
+
+@hookimpl
+def register_fusions(register):
+    register("peeking", Peeking)

@@ -1,0 +1,140 @@
+"""What would compute something wrong is refused by the plan, with the number; what was tried is remembered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from tests.pretrained import SIZES, reference, save
+from tests.small import load, small_registry
+from workbench.model.build import CompositionError
+from workbench.runs.compatibility import Compatibility
+from workbench.runs.dry_pass import DryPasses
+
+DECODERS = {  # each is as transformers makes it, and runs here without a word
+    "positions that begin at 2": (transformers.RobertaForCausalLM, transformers.RobertaConfig, {"is_decoder": True}),
+    "attention in chunks": (
+        transformers.Llama4ForCausalLM,
+        transformers.Llama4TextConfig,
+        {"intermediate_size_mlp": 48, "num_key_value_heads": 2, "attention_chunk_size": 16, "head_dim": 8},
+    ),
+    "a state space beside attention": (
+        transformers.FalconH1ForCausalLM,
+        transformers.FalconH1Config,
+        {
+            "mamba_d_ssm": 32,
+            "mamba_n_heads": 4,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+            "num_key_value_heads": 2,
+            "mamba_chunk_size": 8,
+            "lm_head_multiplier": 0.1,
+        },
+    ),
+    "a mask of its own": (transformers.DogeForCausalLM, transformers.DogeConfig, {"num_key_value_heads": 4}),
+}
+
+
+def refusal(folder: Path, *overrides: str) -> str:
+    experiment = load(folder, *overrides)
+    with pytest.raises(CompositionError) as error:
+        Compatibility(small_registry()).sizes_of(experiment.trials)
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("decoders")
+    made = {"Llama": save(reference("Llama"), root / "llama")}
+    for name, (kind, config, own) in DECODERS.items():
+        torch.manual_seed(0)
+        made[name] = save(kind(config(**SIZES, **own)).eval(), root / name.replace(" ", "-"))
+    narrow = {"word_embed_proj_dim": 16, "ffn_dim": 48, "do_layer_norm_before": False, "max_position_embeddings": 64}
+    sizes = {name: value for name, value in SIZES.items() if name not in ("intermediate_size", "initializer_range")}
+    made["narrow"] = save(transformers.OPTForCausalLM(transformers.OPTConfig(**sizes, **narrow)), root / "narrow")
+    return made
+
+
+def decoder(folder: Path) -> str:
+    return f"base.language_model={{name: huggingface, checkpoint: {folder}}}"
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_whose_numbers_are_not_its_own_librarys_is_refused(name, tmp_path, checkpoints):
+    told = refusal(tmp_path, decoder(checkpoints[name]))
+    assert told.startswith("language_model 'huggingface' cannot be used: ")
+    assert "off those of its own library" in told or " apart: questions of a row lie one behind the other" in told
+    assert told.endswith("[trial '0']")
+
+
+def test_a_decoder_with_narrow_embeddings_takes_fusions_of_its_input_alone(tmp_path, checkpoints):
+    chosen = decoder(checkpoints["narrow"])
+    assert Compatibility(small_registry()).sizes_of(load(tmp_path, chosen).trials)
+    told = refusal(tmp_path, chosen, "base.fusion=cross_attention")
+    assert told.startswith("fusion 'cross_attention' with language_model 'huggingface' cannot be used: it raised")
+    assert "16" in told
+    assert "32" in told
+
+
+@pytest.mark.parametrize("fusion", ["concat_projection", "gated"])
+def test_a_decoder_that_is_right_is_taken(fusion, tmp_path, checkpoints):
+    passes = DryPasses(small_registry(), tmp_path / "memory")
+    [trial] = load(tmp_path, decoder(checkpoints["Llama"]), f"base.fusion={fusion}").trials
+    passes.check(trial)
+    assert [json.loads(file.read_text()) for file in (tmp_path / "memory").iterdir()] == [
+        {"wrong": None, "untried": None}
+    ] * 2
+    assert not passes.untried
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "base.encoder=drawing",
+            "encoder 'drawing' cannot be used: the same images get other tokens when they are shown",
+        ),
+        (
+            "base.encoder=longer",
+            "encoder 'longer' cannot be used: forward gives (3, 5, 24) for 3 images, but shape says",
+        ),
+        ("base.language_model=counting", "language_model 'counting' cannot be used: the same tokens in another order"),
+        ("base.fusion=peeking", "fusion 'peeking' cannot be used: "),
+    ],
+)
+def test_a_part_of_ones_own_that_is_wrong_is_refused(override, told, tmp_path):
+    assert refusal(tmp_path, override).startswith(told)
+
+
+def test_what_was_tried_is_not_tried_again(tmp_path):
+    [trial] = load(tmp_path, "base.encoder=drawing").trials
+    plugin = small_registry().plugin("encoder", "drawing")
+    builds = sys.modules[plugin.factory.__module__].BUILT
+    for tried in (True, False):
+        builds.clear()
+        with pytest.raises(CompositionError, match="other tokens when they are shown again"):
+            DryPasses(small_registry(), tmp_path / "memory").check(trial)
+        assert bool(builds) is tried
+    [file] = (tmp_path / "memory").iterdir()
+    file.write_text("{")  # a disk that was full
+    with pytest.raises(CompositionError, match="other tokens when they are shown again"):
+        DryPasses(small_registry(), tmp_path / "memory").check(trial)
+    assert builds
+
+
+def test_what_is_too_large_to_try_is_told(tmp_path):
+    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes.check(load(tmp_path, "base.encoder=huge").trials[0])
+    [told] = passes.untried
+    assert told.startswith("encoder 'huge' was not tried before the run: it has 400,000,000 parameters")
+
+
+def test_parts_of_the_workbench_itself_cost_no_time(tmp_path):
+    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes.check(load(tmp_path).trials[0])
+    assert not (tmp_path / "memory").exists()
