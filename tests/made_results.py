@@ -45,10 +45,12 @@ def write_results(
     gain_against: str | None = None,
     blind: str = "",
     steps_to: dict[str, float] | None = None,
+    checksums: bool = False,
 ) -> Path:
     """Write `results/made` and return it. `failed` and `left_out` are places of trials in the grid; without
     `gain_against` records are those of a version that named no control. The encoder `blind` sees nothing. With
-    `steps_to`, trainings took the accuracy every ten steps of the phase `tune`; `cross_attention` is sooner at 90 %."""
+    `steps_to`, trainings took the accuracy every ten steps of the phase `tune`; `cross_attention` is sooner at 90 %.
+    Without `checksums` records are those of a version that kept none: a test may make of them what it likes."""
     axes = AXES if axes is None else axes
     folder = results / NAME
     all_axes = {**axes, **({"seed": [str(seed) for seed in seeds]} if len(seeds) > 1 else {})}
@@ -69,7 +71,7 @@ def write_results(
             continue
         if place in failed:
             record = _record(id_, labels, {}, seeds[0], _error())
-            write_trial(folder / "trials" / id_, record, [], [])
+            _write_trial(folder / "trials" / id_, record, [], [], checksums)
             continue
         lines = _predictions(labels, images, place, conditions)
         metrics = _metrics(labels, lines, conditions, gain_against)
@@ -78,8 +80,22 @@ def write_results(
             record.provenance["controls"] = {"gain_against": gain_against, "left_out": {}, "presumed": {}}
         if labels.get("encoder") == blind:
             record.provenance["blind"] = True
-        write_trial(folder / "trials" / id_, record, lines, _curve(labels, bool(steps_to)))
+        _write_trial(folder / "trials" / id_, record, lines, _curve(labels, bool(steps_to)), checksums)
     return folder
+
+
+def _write_trial(folder: Path, record: Record, lines: list[dict], curve: list[dict], checksums: bool) -> None:
+    write_trial(folder, record, lines, curve)
+    if not checksums:
+        forget_checksums(folder)
+
+
+def forget_checksums(folder: Path) -> None:
+    """Make a trial's folder one of a version that kept no checksums."""
+    file = folder / "record.json"
+    content = json.loads(file.read_text())
+    del content["sha256"], content["provenance"]["files"]
+    file.write_text(json.dumps(content))
 
 
 def copy_answers(folder: Path, label: str, other: str) -> None:

@@ -85,6 +85,7 @@ NUMBERLESS = {
     "workbench.renamed": "names that an earlier version had, for messages",
     "workbench.storage.older_records": "names: what an earlier version wrote is read under those of this one",
     "workbench.storage.record_outline": "whether a record is there already",
+    "workbench.storage.whole_trials": "whether a record is there already, and as it was written",
     "workbench.storage.records": "writes the numbers of a record as they are given",
     "workbench.storage.result_files": "the names of files, and what is damaged in them",
 }

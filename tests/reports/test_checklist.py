@@ -30,7 +30,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return read_study(write_results(tmp_path_factory.mktemp("one"), images=12, axes=FUSIONS), resamples=20)
+    return read_study(
+        write_results(tmp_path_factory.mktemp("one"), images=12, axes=FUSIONS, checksums=True), resamples=20
+    )
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +172,9 @@ def test_the_results_are_as_written_only_where_checksums_say_so(made):
     asked = "whether the results are as they were written"
     assert point(made, asked)[0] == YES
     assert point(without(made, "files"), asked)[0] == UNKNOWN
-    answer, told = point(replace(made, altered=("0: predictions.jsonl",)), asked)
+    answer, told = point(replace(made, damaged={"0": "predictions.jsonl is missing"}), asked)
     assert answer == NO
-    assert "1 place where records and answers disagree: 0: predictions.jsonl is not what was written" in told
+    assert "1 trial is left out, as the results are damaged (trials/0: predictions.jsonl is missing)" in told
     one = made.done[0]
     old = replace(one, provenance={name: each for name, each in one.provenance.items() if name != "files"})
     answer, told = point(replace(made, records=[old, *made.records[1:]]), asked)

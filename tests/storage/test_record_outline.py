@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.made_record import LINE, RECORD, STEP
-from workbench.storage.record_outline import Outline, holds_result_of, is_whole, read_outline
+from workbench.storage.record_outline import Outline, is_whole, read_outline
 from workbench.storage.records import (
     read_record,
     write_trial,
@@ -42,15 +42,3 @@ def test_a_truncated_record_has_no_outline(tmp_path: Path, cut: int):
     file = tmp_path / "abc" / "record.json"
     file.write_bytes(file.read_bytes().rstrip()[:-cut])
     assert read_outline(tmp_path / "abc") is None
-
-
-def test_a_folder_holds_the_result_of_a_stage_when_it_is_done_whole_and_of_its_key(tmp_path: Path):
-    folder = tmp_path / "abc"
-    assert not holds_result_of(folder, "k")
-    for status, expected in (("failed", False), ("done", True)):
-        error = {"message": "no"} if status == "failed" else None
-        write_trial(folder, replace(RECORD, status=status, error=error, provenance={"key": "k"}), [LINE], [STEP])
-        assert holds_result_of(folder, "k") == expected
-    assert not holds_result_of(folder, "other")
-    (folder / "curve.jsonl").write_text("")
-    assert not holds_result_of(folder, "k")

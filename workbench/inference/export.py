@@ -46,6 +46,7 @@ from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.storage.atomic import new_folder
 from workbench.storage.older_records import record_of, weights_of
+from workbench.storage.records import altered_files
 from workbench.storage.result_files import ResultsError
 
 CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
@@ -89,6 +90,11 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
     """
     if out.exists():
         raise UserError(f"{out} is there already. Give a folder that is not there yet")
+    for name in altered_files(finished.folder, finished.record):  # of which a model card tells
+        raise ResultsError(
+            f"{finished.folder / name} is not what was written: its checksum differs. Run the experiment"
+            f" '{finished.record.experiment}' again"
+        )
     restored = finished.restored()
     _check(finished.record.id, restored, separate, llava)
     separate = separate or (restored.adapter is not None and bool(restored.packed))  # none merges into narrow weights

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from workbench.reports.best_of import in_trials
 from workbench.reports.cost_notes import LARGE, price
+from workbench.reports.damage_notes import damage
 from workbench.reports.experiment_results import GAIN, Study
 from workbench.reports.findings import MANY, finding
 from workbench.reports.interaction_notes import dependence_sentence, dependences
@@ -39,16 +40,18 @@ VERBS = (
 
 
 def answer(study: Study) -> list[str]:
-    """The answer in a few sentences, the most important one first: if it is out of date, that."""
-    return [*out_of_date(study), *_answer(study)]
+    """The answer in a few sentences, the most important one first: if results are damaged or out of date, that."""
+    return [*damage(study), *out_of_date(study), *_answer(study)]
 
 
 def progress(study: Study) -> str:
     """How much of the experiment the answer rests on; nothing when that is all of it."""
     if not study.done or len(study.done) == study.expected:
         return ""
-    waiting = study.expected - len(study.records)
+    damaged = sum(id_ in study.damaged for id_ in study.summary.trials)
+    waiting = study.expected - len(study.records) - damaged
     open_ends = [f"{len(study.failed)} failed"] * bool(study.failed) + [f"{waiting} have no result yet"] * bool(waiting)
+    open_ends += [f"{damaged} left out as damaged"] * bool(damaged)
     told = (
         f"{len(study.done)} of {study.expected} trials have finished, {joined(open_ends)}: what follows is from those."
     )

@@ -4,6 +4,7 @@ they are still the ones that came of it."""
 from __future__ import annotations
 
 from workbench.reports.checklist_points import NO, PARTLY, UNKNOWN, YES, Point, values_of
+from workbench.reports.damage_notes import damage
 from workbench.reports.disagreements import disagreements
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import counted
@@ -65,6 +66,8 @@ def _verifiable(study: Study) -> Point:
     without = sum(FILES not in record.provenance for record in study.done)
     gone = sum(not len(study.predictions[record.id]) for record in study.done)
     wrong = disagreements(study)
+    if study.damaged:
+        return Point(asked, NO, damage(study))
     if wrong:
         return Point(asked, NO, [f"{counted(len(wrong), 'place')} where records and answers disagree: {wrong[0]}."])
     if not study.done or without == len(study.done):

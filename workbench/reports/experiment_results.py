@@ -42,7 +42,9 @@ class Study:
     strays: int = 0  # trials in the folder that the experiment no longer has
     missing: tuple[AskedTrial, ...] = ()  # of the experiment file, not run yet; without a file none is known
     command: str = ""  # what to type to run the experiment file, where there is one
-    altered: tuple[str, ...] = ()  # files that are not what was written with their record
+    damaged: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by id, of trials that are left out: which file is damaged
     readings: tuple[Reading, ...] = ()  # the metrics that could be read
     notes: tuple[str, ...] = ()  # metrics that could not, and why
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by trial id: what changed since it was made
@@ -52,7 +54,7 @@ class Study:
     inputs: Mapping[str, list[Any]] = field(default_factory=dict)  # [bytes, SHA-256] of the files read, by their names
     final: Study | None = None  # the same trained trials asked the test split at the end: their axis is `trial`
     askings: Askings = Askings(0, 0)  # how often runs of the folder asked a test split, by the folder's log
-    left_out: tuple[Record, ...] = ()  # the records of the strays: they count for what all tries took
+    left_out: tuple[Record, ...] = ()  # whole records of strays and damaged trials: they count for what all tries took
     trainings: Mapping[str, tuple[Training, ...]] = field(default_factory=dict)  # by trial id, of all in the folder
 
     @cached_property

@@ -24,6 +24,7 @@ from workbench.storage.hashing import digest
 from workbench.storage.result_files import ResultsError, check_fields, read_json
 
 MANIFEST = "manifest.json"
+AGAIN = "Write the report again"
 PACKAGES = ("jinja2", "numpy", "pandas", "scipy")  # whose numbers and words a report holds
 
 
@@ -73,14 +74,14 @@ def read_manifest(folder: Path) -> tuple[Manifest, bool, str]:
     """The manifest of a report's folder, whether it is as it was written, and its own checksum; `ResultsError` when it
     is damaged."""
     file = folder / MANIFEST
-    content = read_json(file)
-    check_fields(file, content, Manifest)
+    content = read_json(file, AGAIN)
+    check_fields(file, content, Manifest, AGAIN)
     names = [field.name for field in dataclasses.fields(Manifest)]
     manifest = Manifest(**{name: content[name] for name in names})
     try:
         _ = manifest.asked
     except (KeyError, TypeError) as error:
-        raise ResultsError(f"{file} is damaged: 'experiment' is none ({error}). Write the report again") from error
+        raise ResultsError(f"{file} is damaged: 'experiment' is none ({error}). {AGAIN}") from error
     return manifest, is_sealed(content) is True, str(content.get(SEAL, ""))
 
 

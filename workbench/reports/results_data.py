@@ -5,8 +5,7 @@ Metrics are computed afresh from the predictions; the record's own numbers serve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +28,12 @@ from workbench.storage.records import (
     DONE,
     TRIALS,
     Record,
-    altered_files,
     read_curve,
     read_predictions,
-    read_records,
     read_summary,
 )
-from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT, ResultsError
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT
+from workbench.storage.whole_trials import read_whole
 
 if TYPE_CHECKING:
     from workbench.contracts.metric import Metric
@@ -50,16 +48,19 @@ def read_study(
     command: str = "",
 ) -> Study:
     """Read a results folder and resample every metric, for the trials of the `experiment`, under the labels they have
-    there; by default for those that were asked for last. Others in the folder are left out.
+    there; by default for those that were asked for last. Others in the folder are left out, and so are those of which a
+    file is not what was written.
 
     `registry` has the metrics that are no means of scores; by default the built-in ones. `command` runs the experiment.
     """
-    found = read_records(results_folder)
+    there = read_whole(results_folder)
+    found, damaged = there.whole, there.damaged
     summary = experiment.summary if experiment else read_summary(results_folder)
     records = _asked_for(found, summary, experiment)
     study = replace(
         _study_of(records, summary, results_folder, resamples, registry),
-        missing=_missing(experiment, records),
+        missing=_missing(experiment, {*damaged, *(record.id for record in records)}),
+        damaged={id_: damaged[id_] for id_ in (*summary.trials, *summary.final) if id_ in damaged},
         command=command or (f"workbench run {experiment.path}" if experiment else ""),
         askings=askings_of(results_folder),
     )
@@ -69,13 +70,14 @@ def read_study(
     told = {record.id for record in (*records, *tested)}
     strays = tuple(record for record in found if record.id not in told)
     curves = {**study.curves, **(final.curves if final else {}), **_curves_of(strays, results_folder)}
+    left_out = (*strays, *there.answers_damaged)
     return replace(
         study,
-        strays=len(strays),
+        strays=sum(record.id not in study.damaged for record in left_out),
         final=final,
         asked=experiment,
-        inputs=_measured(results_folder, [*records, *tested], strays, experiment is None),
-        left_out=strays,
+        inputs=_measured(results_folder, [*records, *tested], left_out, experiment is None),
+        left_out=left_out,
         trainings=_trainings(found, curves),
     )
 
@@ -86,7 +88,6 @@ def _study_of(
     """These records with what they answered, every metric resampled."""
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
-    altered = [f"{each.id}: {name}" for each in done for name in altered_files(folders[each.id], each)]
     predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     readings, notes = _readings(summary.metrics, done, predictions, registry)
@@ -99,7 +100,6 @@ def _study_of(
         predictions=predictions,
         curves=curves,
         samples=samples,
-        altered=tuple(altered),
         readings=tuple(readings),
         notes=tuple(notes),
         spread=seed_spread(summary, records, results_folder),
@@ -115,18 +115,13 @@ def _asked_for(found: Sequence[Record], summary: Summary, experiment: AskedExper
     return [replace(record, axes=axes.get(record.id, record.axes)) for record in records]
 
 
-def _missing(experiment: AskedExperiment | None, records: Sequence[Record]) -> tuple[AskedTrial, ...]:
-    there = {record.id for record in records}
+def _missing(experiment: AskedExperiment | None, there: Collection[str]) -> tuple[AskedTrial, ...]:
     return tuple(trial for trial in experiment.trials if trial.id not in there) if experiment else ()
 
 
 def _curves_of(strays: Sequence[Record], results_folder: Path) -> dict[str, pandas.DataFrame]:
-    """Those of trials that are left out, but damaged ones: no report fails over a trial that is not part of it."""
-    curves = {}
-    for record in strays:
-        with suppress(ResultsError):
-            curves[record.id] = read_curve(results_folder / TRIALS / record.id)
-    return curves
+    """Those of trials that are left out."""
+    return {record.id: read_curve(results_folder / TRIALS / record.id) for record in strays}
 
 
 def _trainings(found: Sequence[Record], curves: dict[str, pandas.DataFrame]) -> dict[str, tuple[Training, ...]]:

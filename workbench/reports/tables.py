@@ -28,6 +28,7 @@ from workbench.storage.conditions import CONTROLS
 from workbench.storage.records import Record
 
 STALE, MARK, NOT_RUN = "stale", "†", "not run"
+DAMAGED = "damaged"
 # What a trial may have been tried on besides: shown where any trial has it.
 PROBES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
     ("text_perplexity", "text perplexity", "", significant),
@@ -75,6 +76,7 @@ def trials_table(study: Study) -> Table:
     rows.sort(key=lambda row: _rank(study, row))
     rows += [_identity(study, record) for record in study.failed]
     rows += [{**dict(trial.axes), "id": trial.id, SEED: str(trial.seed), "status": NOT_RUN} for trial in study.missing]
+    rows += _damaged_rows(study)
     columns = [
         *_axis_columns(study),
         *_metric_columns(study, metrics),
@@ -225,6 +227,14 @@ def _identity(study: Study, record: Record) -> dict[str, Any]:
     return {"id": record.id, **axes, SEED: seed_label(record), "status": record.status}
 
 
+def _damaged_rows(study: Study) -> list[dict[str, Any]]:
+    """Of trials that are left out; an experiment file says where they stand."""
+    asked = {trial.id: trial for trial in study.asked.trials} if study.asked else {}
+    axes = {id_: {**dict(trial.axes), SEED: str(trial.seed)} for id_, trial in asked.items()}
+    ids = [id_ for id_ in study.damaged if id_ in study.summary.trials]
+    return [{SEED: "", **axes.get(id_, {}), "id": id_, "status": DAMAGED} for id_ in ids]
+
+
 def _rank(study: Study, row: dict[str, Any]) -> float:
     """Best first; what has no score comes last."""
     interval = row.get(study.primary)
@@ -236,7 +246,7 @@ def _rank(study: Study, row: dict[str, Any]) -> float:
 def _axis_columns(study: Study) -> list[Column]:
     columns = [Column(axis, spoken(axis), show=str, numeric=False) for axis in study.compared]
     columns += [Column(SEED, SEED)] if len(study.seeds) > 1 else []
-    columns += [Column("status", "status", numeric=False)] if study.failed or study.missing else []
+    columns += [Column("status", "status", numeric=False)] if study.failed or study.missing or study.damaged else []
     return [*columns, *([] if columns else [Column("id", "trial", numeric=False)])]
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from workbench.config.experiment import Experiment
 from workbench.runs.auto_precision import summary_to_keep
 from workbench.storage.experiment_summary import claim_results, write_summary
-from workbench.storage.record_outline import holds_result_of
 from workbench.storage.records import RECORD, SUMMARY, TRIALS, ResultsError, read_record, read_summary, relabel
 from workbench.storage.result_files import TEXT
+from workbench.storage.whole_trials import holds_result_of
 
 if TYPE_CHECKING:
     from workbench.runs.plan import Plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,14 @@ from workbench.model.image_features import needed_by_evaluation, needed_by_phase
 from workbench.runs.compatibility import Compatibility
 from workbench.runs.plan import AnyStage, Plan
 from workbench.runs.shared_features import SharedFeatures, feature_budget
-from workbench.runs.stage_reasons import StageReasons
+from workbench.runs.stage_reasons import StageReasons, damage_notes
 from workbench.runs.stages import Chains, FeatureStage, Stage
 from workbench.runs.trial_data import TrialData
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
-from workbench.storage.record_outline import Outline, is_whole, read_outline
+from workbench.storage.record_outline import Outline, read_outline
 from workbench.storage.records import DONE, FAILED, TRIALS
 from workbench.storage.splits import TRAIN
+from workbench.storage.whole_trials import CheckedTrials
 
 if TYPE_CHECKING:
     from workbench.config.component import Component
@@ -55,13 +56,14 @@ class Planner:
         """The plan. With `retry`, trials that failed are to be done again. `CompositionError` tells what does not fit,
         `DataError` which data cannot be read."""
         trials = self.experiment.trials
-        records = {trial.id: read_outline(f"{self.trials}/{trial.id}") for trial in trials}
+        records, damaged = self._read(trials)
         tried = all(records.values())  # then all fitted once, and are looked at again only if there is something to do
         sizes = {} if tried else self.sizes()
         chains = {trial.id: self.chains.chain(trial) for trial in trials}
         plan = Plan(chains, sizes, *self._recorded(chains, records, retry))
         plan.labels = {id_: (each.experiment, each.axes) for id_, each in records.items() if each}
-        reasons = StageReasons(self.registry, self.trials, records)
+        plan.notes += damage_notes(self.trials, damaged)
+        reasons = StageReasons(self.registry, self.trials, records, damaged)
         for id_, chain in chains.items():
             if id_ not in plan.finished and id_ not in plan.failed:
                 self._add_missing(plan, chain, reasons)
@@ -95,12 +97,21 @@ class Planner:
         plan.add(stage, why)
         return [*before, stage]
 
+    def _read(self, trials: Sequence[Trial]) -> tuple[dict[str, Outline | None], dict[str, str]]:
+        """Of each trial what its record says, and of those whose files are not what was written, which file that is:
+        their records count for nothing."""
+        checked = CheckedTrials(self.trials)
+        records = {trial.id: read_outline(f"{self.trials}/{trial.id}") for trial in trials}
+        damaged = {id_: why for id_, outline in records.items() if (why := checked.damage(id_, outline))}
+        checked.remember()
+        return {id_: None if id_ in damaged else each for id_, each in records.items()}, damaged
+
     def _recorded(
         self, chains: dict[str, list[Stage]], records: dict[str, Outline | None], retry: bool
     ) -> tuple[frozenset[str], dict[str, Outline]]:
         """The trials that are finished, and those that failed and would fail again."""
         same = {id_: each for id_, each in records.items() if each and each.provenance.key == chains[id_][-1].key}
-        finished = (id_ for id_, each in same.items() if each.status == DONE and is_whole(f"{self.trials}/{id_}", each))
+        finished = (id_ for id_, each in same.items() if each.status == DONE)
         return frozenset(finished), {id_: each for id_, each in same.items() if not retry and _would_fail_again(each)}
 
     def _add_missing(self, plan: Plan, chain: list[Stage], reasons: StageReasons) -> None:

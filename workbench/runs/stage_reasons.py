@@ -17,13 +17,30 @@ if TYPE_CHECKING:
     from workbench.runs.stages import Stage
 
 
-class StageReasons:
-    """Compares stages with what the records of their trials say: `records` by trial id, which lie in `trials`."""
+SHOWN = 3  # damaged trials that a note names
 
-    def __init__(self, registry: Registry, trials: Path, records: Mapping[str, Outline | None]):
+
+def damage_notes(trials: Path, damaged: Mapping[str, str]) -> list[str]:
+    """In words: which finished trials in the folder `trials` are made again, since a file is not what was written."""
+    if not damaged:
+        return []
+    named = "; ".join([f"{trials.name}/{id_}: {why}" for id_, why in list(damaged.items())[:SHOWN]])
+    more = f"; and {len(damaged) - SHOWN:,} more" if len(damaged) > SHOWN else ""
+    count = "1 trial is" if len(damaged) == 1 else f"{len(damaged):,} trials are"
+    return [f"{count} made again, as what was kept in {trials.parent} is damaged: {named}{more}"]
+
+
+class StageReasons:
+    """Compares stages with what the records of their trials say: `records` by trial id, which lie in `trials`; of those
+    that are `damaged`, which file is."""
+
+    def __init__(
+        self, registry: Registry, trials: Path, records: Mapping[str, Outline | None], damaged: Mapping[str, str]
+    ):
         self.registry = registry
         self.trials = trials
         self.records = records
+        self.damaged = damaged
         self._came_from = {each.provenance.before for each in records.values() if each and each.status == DONE}
         self._looked_into: tuple[str, MadeOf] = "", {}
 
@@ -32,6 +49,8 @@ class StageReasons:
         if stage.key in self._came_from:
             return "what it left is gone or damaged"
         id_ = chain[-1].trial.id
+        if id_ in self.damaged:
+            return self.damaged[id_]
         record = self.records[id_]
         made_of = self._made_of(id_) if record else {}
         if record is None or not made_of:

@@ -21,7 +21,7 @@ from workbench.runs.training_stage import train_phase
 from workbench.runs.workplace import StageJob, Workplace
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.hashing import file_hash
-from workbench.storage.record_outline import holds_result_of
+from workbench.storage.whole_trials import holds_result_of
 
 
 class HeldElsewhere(UserError):

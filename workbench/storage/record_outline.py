@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workbench.storage.records import DONE, Record, read_record
+from workbench.storage.records import Record, read_record
 from workbench.storage.result_files import RECORD, ResultsError
 
 
@@ -63,12 +63,6 @@ def is_whole(folder: Path | str, outline: Outline) -> bool:
         return all(os.stat(f"{folder}/{name}").st_size == size for name, (size, _) in outline.provenance.files.items())  # noqa: PTH116
     except OSError:
         return False
-
-
-def holds_result_of(folder: Path, key: str) -> bool:
-    """Whether the record there is a good one, made by the stage of that key."""
-    record = read_outline(folder)
-    return record is not None and (record.status, record.provenance.key) == (DONE, key) and is_whole(folder, record)
 
 
 def _outline_of(record: Record) -> Outline:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from workbench.storage.experiment_summary import read_summary
 from workbench.storage.older_records import curve_of, predictions_of, record_of
 from workbench.storage.result_files import (
     CURVE,
+    MADE_ANEW,
     PREDICTIONS,
     RECORD,
     SUMMARY,
@@ -80,15 +82,27 @@ def relabel(folder: Path, experiment: str, axes: Mapping[str, str]) -> None:
 
 
 def read_record(folder: Path) -> Record:
-    """The record of a trial's folder; `ResultsError` when it is missing or damaged."""
+    """The record of a trial's folder; `ResultsError` when it is missing, damaged, or not what was written."""
     file = folder / RECORD
     content = read_json(file)
+    record = record_from(file, content)
+    if is_sealed(content) is False:
+        raise ResultsError(f"{file} is not what was written: its checksum differs. {MADE_ANEW}")
+    return record
+
+
+def record_from(file: Path, content: Mapping[str, Any]) -> Record:
+    """The record that a file has as its content, whatever its checksum says; `ResultsError` when it is damaged."""
     check_fields(file, content, Record)
     if content["status"] not in (DONE, FAILED):
-        raise ResultsError(f"{file} is damaged: 'status' is {content['status']!r}, neither '{DONE}' nor '{FAILED}'")
+        raise ResultsError(
+            f"{file} is damaged: 'status' is {content['status']!r}, neither '{DONE}' nor '{FAILED}'. {MADE_ANEW}"
+        )
     for name, value in content["metrics"].items():
         if value is not None and not isinstance(value, int | float):
-            raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number")
+            raise ResultsError(f"{file} is damaged: the metric '{name}' is {value!r}, not a number. {MADE_ANEW}")
+    if not isinstance(content["provenance"].get(FILES, {}), dict):
+        raise ResultsError(f"{file} is damaged: '{FILES}' is {content['provenance'][FILES]!r}. {MADE_ANEW}")
     content = record_of(content)
     metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
     return Record(**{**{name: content[name] for name, _, _ in shapes_of(Record)}, "metrics": metrics})
@@ -96,15 +110,22 @@ def read_record(folder: Path) -> Record:
 
 def read_records(results_folder: Path) -> list[Record]:
     """The records of all trials that finished or failed, in the order of the experiment when it is known."""
+    return [read_record(folder) for folder in trial_folders(results_folder)]
+
+
+def trial_folders(results_folder: Path) -> list[Path]:
+    """The folders of all trials that have a record, in the order of the experiment when it is known."""
     trials = results_folder / TRIALS
     if not trials.is_dir():
         return []
-    folders = [folder for folder in trials.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    records = [read_record(folder) for folder in sorted(folders) if (folder / RECORD).exists()]
+    found = [folder for folder in trials.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    folders = [folder for folder in sorted(found) if (folder / RECORD).exists()]
     if not (results_folder / SUMMARY).is_file():
-        return records
-    order = {id_: place for place, id_ in enumerate(read_summary(results_folder).trials)}
-    return sorted(records, key=lambda record: order.get(record.id, len(order)))
+        return folders
+    with suppress(ResultsError):  # a damaged summary is told by whoever needs what it says
+        order = {id_: place for place, id_ in enumerate(read_summary(results_folder).trials)}
+        folders.sort(key=lambda folder: order.get(folder.name, len(order)))
+    return folders
 
 
 def records_frame(records: Sequence[Record]) -> pandas.DataFrame:

@@ -21,6 +21,7 @@ from workbench.errors import UserError
 RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
 SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
 TEST_LOG = "test_split.jsonl"
+MADE_ANEW = "Run its experiment again, which makes it anew"
 
 
 class ResultsError(UserError):
@@ -28,14 +29,14 @@ class ResultsError(UserError):
     or cannot be written."""
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; `ResultsError` when it is missing, damaged, or no object."""
+def read_json(file: Path, advice: str = MADE_ANEW) -> dict[str, Any]:
+    """The object in a JSON file; `ResultsError` with the advice when it is missing, damaged, or no object."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{file} cannot be read: {error}. {_advice(file)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{file} cannot be read: {error}. {advice}") from error
     if not isinstance(content, dict):
-        raise ResultsError(f"{file} is damaged: it holds no JSON object. {_advice(file)}")
+        raise ResultsError(f"{file} is damaged: it holds no JSON object. {advice}")
     return content
 
 
@@ -50,18 +51,18 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         if not all(isinstance(line, dict) for line in found):
             raise ValueError("every line has to be a JSON object")
         return found
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{file} is damaged{_place(file)}: {error}. Delete its folder and run again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{file} is damaged{_place(file)}: {error}. {MADE_ANEW}") from error
 
 
-def check_fields(file: Path, content: Mapping[str, Any], form: type) -> None:
+def check_fields(file: Path, content: Mapping[str, Any], form: type, advice: str = MADE_ANEW) -> None:
     """`ResultsError` unless every field is there, and is a mapping, a list or a text where the dataclass says so."""
     for name, shape, optional in shapes_of(form):
         if name not in content:
-            raise ResultsError(f"{file} is damaged: '{name}' is missing. {_advice(file)}")
+            raise ResultsError(f"{file} is damaged: '{name}' is missing. {advice}")
         value = content[name]
         if not isinstance(value, shape) and not (optional and value is None):
-            raise ResultsError(f"{file} is damaged: '{name}' is {value!r}. {_advice(file)}")
+            raise ResultsError(f"{file} is damaged: '{name}' is {value!r}. {advice}")
 
 
 @cache
@@ -72,16 +73,11 @@ def shapes_of(form: type) -> list[tuple[str, type, bool]]:
     return [(name, shapes[kind.partition("[")[0]], kind.endswith("| None")) for name, kind in kinds]
 
 
-def _advice(file: Path) -> str:
-    """What to do about a damaged file: a run makes it again, and only what belongs to it alone has to go."""
-    return f"Delete {'it' if file.name == SUMMARY else 'its folder'} and run again"
-
-
 def _place(file: Path) -> str:
     """Which line of a damaged file is wrong, as ` in line 3`."""
     for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
         try:
             json.loads(line or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return f" in line {number}"
     return ""

@@ -13,7 +13,7 @@ from workbench.reports.manifest import MANIFEST, Manifest, made_with, read_manif
 from workbench.reports.page import write_report
 from workbench.reports.results_data import read_study
 from workbench.storage.checksums import measured
-from workbench.storage.result_files import CURVE, RECORD, TRIALS
+from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, TRIALS, ResultsError
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
 from workbench.verification.text_differences import differences
 
@@ -72,6 +72,8 @@ def _made_anew(report: ReportFiles, registry: Registry) -> Iterator[Said]:
     with TemporaryDirectory() as temporary:
         try:
             study = read_study(results, registry=registry, experiment=manifest.asked, command=manifest.command)
+            if damaged := _damaged(study, manifest):
+                raise ResultsError(damaged)
             study = _as_of(manifest, study)
             again = {} if _unlike(study, manifest) else _files_of(write_report(study, Path(temporary), registry).parent)
         except Exception as error:  # records that were changed may hold anything; what is wrong in them is told above
@@ -136,6 +138,12 @@ def _unlike(study: Study, manifest: Manifest) -> str:
     """What this machine says of the metrics and that of the report did not, or the other way round."""
     now, then = list(study.notes), list(manifest.notes)
     return "; ".join([*(each for each in now if each not in then), *(each for each in then if each not in now)])
+
+
+def _damaged(study: Study, manifest: Manifest) -> str:
+    """Of the trials that the report was made from, those that are damaged now: without them it comes out otherwise."""
+    used = [id_ for id_ in study.damaged if f"{TRIALS}/{id_}/{PREDICTIONS}" in manifest.inputs]
+    return "; ".join(f"{TRIALS}/{id_}: {study.damaged[id_]}" for id_ in used)
 
 
 def _left_out(study: Study, manifest: Manifest) -> set[str]:

@@ -10,7 +10,7 @@ from workbench.registry import Registry
 from workbench.reports.manifest import MANIFEST
 from workbench.reports.page import PAGE, REPORT
 from workbench.storage.experiment_summary import read_summary
-from workbench.storage.result_files import RECORD, SUMMARY, TRIALS, ResultsError
+from workbench.storage.result_files import MADE_ANEW, RECORD, SUMMARY, TRIALS, ResultsError
 from workbench.verification.outcome import Outcome, Said, Unchecked, outcome_of
 from workbench.verification.report_files import check_report
 from workbench.verification.trial_files import check_trial
@@ -71,4 +71,4 @@ def _trial(folder: Path, registry: Registry) -> list[Said]:
         return list(check_trial(folder, f"{TRIALS}/{folder.name}", registry))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         told = f"{type(error).__name__}: {error}"
-        raise ResultsError(f"{folder / RECORD} is damaged: {told}. Delete its folder and run again") from error
+        raise ResultsError(f"{folder / RECORD} is damaged: {told}. {MADE_ANEW}") from error

@@ -10,7 +10,7 @@ from workbench.registry import Registry
 from workbench.storage.checksums import is_sealed
 from workbench.storage.conditions import GAIN, OUTSIDE, PRIOR
 from workbench.storage.hashing import digest
-from workbench.storage.records import DONE, FILES, LIKELY, Record, altered_files, read_record
+from workbench.storage.records import DONE, FILES, LIKELY, Record, altered_files, record_from
 from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, read_json
 from workbench.verification.asked_controls import LeftOut, control_faults, controls_of
 from workbench.verification.outcome import Checked, Disagreement, Said, Unchecked
@@ -25,7 +25,8 @@ ALTERED = "it is not the file that was written: its checksum differs"
 def check_trial(folder: Path, shown: str, registry: Registry) -> Iterator[Said]:
     """Everything that can be said of a trial's folder, which is called `shown`. Raises `ResultsError` where the record
     itself cannot be read."""
-    content, record = read_json(folder / RECORD), read_record(folder)
+    content = read_json(folder / RECORD)
+    record = record_from(folder / RECORD, content)
     name = f"{shown}/{RECORD}"
     whole = is_sealed(content)
     if whole is False:
