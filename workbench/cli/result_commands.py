@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from rich.console import Console
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.loading import command_line, load
 from workbench.cli.options import HERE, Overrides, PluginFolders, Results
+from workbench.errors import UserError
+
+FEW = 5  # stages that are removed without being listed
 
 
 def clean(
@@ -19,16 +23,37 @@ def clean(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="also what unfinished runs left, which they would go on from")
     ] = False,
+    sure: Annotated[bool, typer.Option("--yes", help=f"remove more than {FEW} stages without being asked")] = False,
 ) -> None:
     """Remove what no record needs: stages of earlier versions, features, what killed and failed runs left half done."""
-    from workbench.runs.clean import clean as clean_results
+    from workbench.runs.clean import clean as clean_results, left_alone
+    from workbench.storage.artifacts import ARTIFACTS
 
-    removed, kept = clean_results(results, dry, unfinished)
+    def say(text: str) -> None:
+        Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+    removed, kept = clean_results(results, True, unfinished)
+    if dry or len(removed) > FEW:
+        for key, size in removed.items():
+            say(f"  {results / ARTIFACTS / key}  {size / 1e6:.1f} MB")
+    if not dry:
+        if len(removed) > FEW and not sure:
+            _ask_whether_to_remove(len(removed))
+        removed, kept = clean_results(results, False, unfinished)
     verb = "would remove" if dry else "removed"
-    Console().print(f"{verb} {len(removed)} stages, {sum(removed.values()) / 1e6:.1f} MB", highlight=False)
+    say(f"{verb} {len(removed)} stages, {sum(removed.values()) / 1e6:.1f} MB")
+    for folder in left_alone(results):
+        say(f"left alone: {folder} is no stage as a run left it")
     if kept:
         told = f"{len(kept)} stages, {sum(kept.values()) / 1e6:.1f} MB, are kept for runs that are not finished"
-        Console().print(f"{told}; --unfinished removes them too", highlight=False)
+        say(f"{told}; --unfinished removes them too")
+
+
+def _ask_whether_to_remove(count: int) -> None:
+    """Go on when somebody says yes; `UserError` where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UserError(f"{count} stages would be removed: see above. Nothing was. Add --yes to remove them")
+    typer.confirm(f"Remove these {count} stages?", abort=True)
 
 
 def report(

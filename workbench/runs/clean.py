@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workbench.runs.plan import Plan
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
+from workbench.storage.own_stages import is_store, other_folders, own_stages, remove_stage, size_of
 from workbench.storage.records import read_record
 from workbench.storage.result_files import TRIALS, ResultsError
 from workbench.storage.run_notes import RunNotes
@@ -14,20 +15,20 @@ from workbench.storage.run_notes import RunNotes
 
 def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[dict[str, int], dict[str, int]]:
     """Remove stages that are needed no more from `results` (the folder of all experiments); with `dry`, only say which.
+    Whatever no run has made is left alone.
 
     Needed is what a record of a trial goes back to, phase by phase, and, but with `unfinished`, every stage of a run
     that is not finished. Features can be made again from a kept encoder and go when their run is finished. Returns
     bytes by key: of what was removed, and of what was kept for unfinished runs only. `ResultsError` when there is
-    nothing to clean, a run is going on, or a record is damaged.
+    nothing to clean, a run is going on, or a record or the note of an unfinished run is damaged.
     """
-    if not (results / ARTIFACTS).is_dir():
-        raise ResultsError(f"{results} holds no kept stages. Give the folder of results with --results")
-    store, runs = ArtifactStore(results / ARTIFACTS), RunNotes(results / ARTIFACTS)
+    store, runs = _store_of(results), RunNotes(results / ARTIFACTS)
     with runs.unused() as alone:
         if not alone:
             raise ResultsError(f"a run is going on in {results}. Clean when it is finished")
         recorded = _of_records(results, store)
-        unneeded = {key: store.size(key) for key in store.names() if key not in recorded}
+        stages = {key: folders for key, folders in own_stages(store).items() if key not in recorded}
+        unneeded = {key: sum(map(size_of, folders)) for key, folders in stages.items()}
         needed = set() if unfinished else runs.needed()
         kept = {key: size for key, size in unneeded.items() if key in needed}
         gone = {key: size for key, size in unneeded.items() if key not in needed}
@@ -35,10 +36,16 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
             runs.sweep()
             runs.remove_locks()
             for key in gone:
-                store.remove(key)
+                for folder in stages[key]:
+                    remove_stage(folder)
             if unfinished:
                 runs.forget_needed()
         return gone, kept
+
+
+def left_alone(results: Path) -> list[Path]:
+    """The folders among kept stages that `clean` leaves alone: no run made them, or they are not as it left them."""
+    return other_folders(_store_of(results))
 
 
 def left_to_do(plan: Plan, done: Collection[str], lasting: Collection[str], store: ArtifactStore) -> set[str]:
@@ -51,6 +58,15 @@ def left_to_do(plan: Plan, done: Collection[str], lasting: Collection[str], stor
         keys = {key for stage in stages for key in (stage.key, *plan.needs(stage))}
         found |= {key for key in keys if id_ not in lasting or store.has(key)}
     return found
+
+
+def _store_of(results: Path) -> ArtifactStore:
+    store = ArtifactStore(results / ARTIFACTS)
+    if not is_store(store):
+        raise ResultsError(
+            f"{results} holds no stages that a run kept there. Give the folder of results with --results"
+        )
+    return store
 
 
 def _of_records(results: Path, store: ArtifactStore) -> set[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long. Give a shorter one",
 }
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+
 
 class StorageError(UserError):
     """The border to the disk: something could not be written."""
@@ -49,6 +52,11 @@ def storage_errors(path: Path, error_type: type[UserError] = StorageError) -> It
 def temporary_sibling(final: Path) -> Path:
     """A name beside `final` that nobody else uses: hidden, so that readers which list the folder pass it by."""
     return final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a path has a name that `temporary_sibling` gave."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

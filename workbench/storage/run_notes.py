@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.storage.artifacts import LOCKS, PARTIAL
-from workbench.storage.atomic import remove, storage_errors, write_text
+from workbench.storage.atomic import is_temporary, remove, storage_errors, write_text
 from workbench.storage.locks import locked, remove_unheld, shared_lock
+from workbench.storage.result_files import ResultsError
 
 RUNS, NEEDED = "runs", ".needed"
 LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
@@ -45,22 +46,44 @@ class RunNotes:
             file.unlink(missing_ok=True)
 
     def needed(self) -> set[str]:
-        """The stages of all runs that are not finished."""
+        """The stages of all runs that are not finished; `ResultsError` where a note of them is damaged."""
         files = sorted((self.folder / NEEDED).glob("*.json"))
-        return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
+        return {key for file in files for key in _read_needed(file)}
 
     def forget_needed(self) -> None:
         """No run is to be gone on with."""
-        remove(self.folder / NEEDED)
+        for file in (self.folder / NEEDED).glob("*.json"):
+            remove(file)
 
     def remove_locks(self) -> None:
         """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
         for file in (self.folder / LOCKS).glob("*"):
-            if file.name != RUNS:
+            if file.name != RUNS and file.is_file() and not file.is_symlink():
                 remove_unheld(file)
 
     def sweep(self) -> None:
         """Remove what was being written when its process was killed, records as well. Nobody else may be writing."""
         for pattern in LEFT_BEHIND:
             for path in self.folder.parent.glob(pattern):
-                remove(path)
+                if is_temporary(path) and not self._lies_elsewhere(path):
+                    remove(path)
+
+    def _lies_elsewhere(self, path: Path) -> bool:
+        """Whether a link leads to it, other than one that somebody has put in place of the whole folder."""
+        above = path.relative_to(self.folder.parent).parents
+        folders = {self.folder.parent / each for each in above} - {self.folder.parent, self.folder}
+        return any(folder.is_symlink() for folder in (path, *folders))
+
+
+def _read_needed(file: Path) -> list[str]:
+    try:
+        keys = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ValueError("it holds no list of stages")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(
+            f"{file} is damaged ({error}): it says which stages an unfinished run still needs, so nothing was removed."
+            f" Run the experiment '{file.stem.rpartition('-')[0]}' again, which writes it anew, or delete it to have"
+            " what that run left removed too"
+        ) from error
+    return keys
