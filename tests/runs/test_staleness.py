@@ -33,6 +33,7 @@ from workbench.runs.experiment_folder import last_run_of, origin_of
 from workbench.runs.planner import Planner
 from workbench.runs.scheduler import RunOptions, run
 from workbench.runs.staleness import with_staleness
+from workbench.storage.checksums import sealed
 
 FILM = '''
 """A fusion of one's own, built on another."""
@@ -364,7 +365,8 @@ def test_a_file_whose_plugin_is_missing_has_the_report_of_its_last_run(project, 
     record = next((project / "results/exp/trials").glob("*/record.json"))
     for file in record.parent.parent.glob("*/record.json"):  # made on another machine
         content = json.loads(file.read_text())
-        file.write_text(json.dumps({**content, "provenance": {**content["provenance"], "folder": "/not/here"}}))
+        content["provenance"]["folder"] = "/not/here"
+            file.write_text(json.dumps(sealed(content)))
     told = CommandLine(project, monkeypatch, capsys)("report", "exp.yaml")
     assert told.code == 0
     assert "there is no fusion 'film'" in told.output

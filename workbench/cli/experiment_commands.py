@@ -57,15 +57,18 @@ def plan(
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
     from workbench.runs.auto_precision import precision_notes
+    from workbench.runs.experiment_folder import ExperimentFolder
     from workbench.runs.planner import Planner
     from workbench.storage.artifacts import ARTIFACTS
 
     experiment, registry = load(file, overrides, folders, results, device)
+    folder = ExperimentFolder(experiment, results)
+    folder.check_same()
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
     if decode:
         Console().print(f"{planner.decode():,} images decoded", highlight=False)
-    notes = precision_notes(experiment, results / experiment.name, find_device(device))
+    notes = [*folder.notes(), *precision_notes(experiment, folder.path, find_device(device))]
     show_plan(Console(), experiment, planner, probe, notes)
     show_askings(Console(), experiment, results)
     judgement = judge(experiment, registry, results / ARTIFACTS)

@@ -140,7 +140,7 @@ def json_lines(file: Path) -> Iterator[Entry]:
                 continue
             try:
                 value = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{file}: line {number} is no JSON ({error})") from error
             yield _entry(file, ("line", number), value)
 
@@ -216,7 +216,7 @@ def _value(file: Path, text: str, place: int) -> tuple[Any, int]:
     """The value that begins there, and the place behind it."""
     try:
         return _DECODE(text, place)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(file, text, getattr(error, "pos", place)) from error
 
 

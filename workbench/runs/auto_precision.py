@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def begun_with(folder: Path) -> str | None:
     it down, as older versions did not, their trials tell."""
     try:
         precision = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["auto_precision"]
-    except (OSError, ValueError, TypeError, KeyError):  # damaged: whoever reads it whole says so
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # damaged: whoever reads it whole says so
         return _of_trials(folder)
     return precision if precision in AUTOMATIC else None
 
@@ -39,7 +40,9 @@ def begun_with(folder: Path) -> str | None:
 def summary_to_keep(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """What `experiment.json` is to hold. A run that leaves nothing to the device does not undo what the folder began
     with: a later one may."""
-    return {**experiment.summary(), "auto_precision": experiment.auto_precision or begun_with(folder)}
+    precision = experiment.auto_precision or begun_with(folder)
+    file = os.path.relpath(experiment.path.resolve(), folder.resolve())  # a copy of both is told from both
+    return {**experiment.summary(), "auto_precision": precision, "file": file}
 
 
 def precision_notes(experiment: Experiment, folder: Path, device: str) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.config.experiment import Experiment
 from workbench.runs.auto_precision import summary_to_keep
-from workbench.storage.experiment_summary import claim_results, write_summary
+from workbench.storage.experiment_summary import Summary, claim_results, write_summary
 from workbench.storage.records import RECORD, SUMMARY, TRIALS, ResultsError, read_record, read_summary, relabel
 from workbench.storage.result_files import TEXT
 from workbench.storage.whole_trials import holds_result_of
@@ -32,17 +33,33 @@ class ExperimentFolder:
         self.check_same()
 
     def check_same(self) -> None:
-        """An experiment file may change from run to run, but one that asks something else and has no trial of the
-        folder is another experiment: `ResultsError`."""
-        if not self._has_summary():
+        """An experiment file may change from run to run, but one that has no trial of the folder, and asks something
+        else or lies beside the file that was run there, is another experiment: `ResultsError`."""
+        there = self._summary()
+        if there is None or len(self._lost(there)) < len(there.trials):
             return
-        there, ids = read_summary(self.path), {trial.id for trial in self.experiment.trials}
-        if there.question != self.experiment.question and not ids & set(there.trials):
+        ways = "Give this one a 'name' of its own, give another folder with --results, or move that folder away"
+        if there.question != self.experiment.question:
             raise ResultsError(
                 f"{self.path} holds the results of another experiment of the same name, which asks '{there.question}'"
-                " and shares no trial with this one. Give this one a 'name' of its own, give another folder with"
-                " --results, or move that folder away"
+                f" and shares no trial with this one. {ways}"
             )
+        if self._is_of_another_file(there) and any((self.trial(id_) / RECORD).is_file() for id_ in there.trials):
+            raise ResultsError(
+                f"{self.path} holds the results of another experiment file: {self._file_of(there)} has the same name"
+                f" and asks the same question, and shares no trial with {self.experiment.path}. {ways}"
+            )
+
+    def notes(self) -> list[str]:
+        """What is to be said of what the folder holds: a summary that is damaged, trials of another file."""
+        if self._has_summary() and self._summary() is None:
+            return [f"{self.path / SUMMARY} is damaged: a run writes it anew from {self.experiment.path}"]
+        there = self._summary()
+        if there is None or not self._is_of_another_file(there):
+            return []
+        lost = [id_ for id_ in self._lost(there) if (self.trial(id_) / RECORD).is_file()]
+        told = f"{len(lost)} of the {len(there.trials)} trials in {self.path} are of {self._file_of(there)} alone"
+        return [f"{told}: they stay, and `workbench report {self._file_of(there)}` shows them"] if lost else []
 
     def write_summary(self) -> None:
         """Write what the experiment asks, for reports and later runs. `StorageError` when that is not possible."""
@@ -68,13 +85,34 @@ class ExperimentFolder:
         """Somebody may have removed the folder while the run was going on: what is gone is not called done. Returns
         how many trials that are."""
         if not self._has_summary():
-            write_summary(self.path, self.experiment.summary(), self.experiment.text)
+            self.write_summary()
         gone = {id_ for id_ in (*outcome.done, *outcome.kept) if not (self.trial(id_) / RECORD).is_file()}
         outcome.forget(gone)
         return len(gone)
 
     def _has_summary(self) -> bool:
         return (self.path / SUMMARY).is_file()
+
+    def _summary(self) -> Summary | None:
+        """What was asked there last; None where nothing was, or the summary is damaged."""
+        try:
+            return read_summary(self.path) if self._has_summary() else None
+        except ResultsError:
+            return None
+
+    def _lost(self, there: Summary) -> list[str]:
+        """The trials of the last run that this experiment does not have."""
+        own = {trial.id for trial in self.experiment.trials}
+        return [id_ for id_ in there.trials if id_ not in own]
+
+    def _is_of_another_file(self, there: Summary) -> bool:
+        """Whether the last run was of a file that is still there, and another one: not of this one before it was edited
+        or moved."""
+        other, own = self._file_of(there), self.experiment.path
+        return bool(there.file) and other.is_file() and own.is_file() and not other.samefile(own)
+
+    def _file_of(self, there: Summary) -> Path:
+        return Path(os.path.normpath(self.path.resolve() / there.file))
 
 
 def origin_of(folder: Path) -> Path | None:

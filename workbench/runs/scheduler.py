@@ -179,7 +179,7 @@ class _Scheduler:
 def _plan(planner: Planner, folder: ExperimentFolder, device: str, options: RunOptions, console: Console) -> Plan:
     """Plan the run; with that everything fits, so the folder learns what is asked now, and the user what to know."""
     plan = planner.plan(options.retry)
-    notes = [*precision_notes(planner.experiment, folder.path, device), *plan.notes]
+    notes = [*folder.notes(), *precision_notes(planner.experiment, folder.path, device), *plan.notes]
     if options.contracts:
         options.contracts.remember()
     folder.write_summary()

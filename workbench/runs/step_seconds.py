@@ -56,7 +56,7 @@ def read_step_seconds(file: Path) -> StepSeconds | None:
         if not all(0 < each < float("inf") for each in seconds.values()):
             raise ValueError("a step takes more than no time")
         return StepSeconds(seconds, str(content["device"]), str(content["measured"]))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{file} is damaged: {error!r}. Delete it, and measure anew with workbench match") from error
 
 

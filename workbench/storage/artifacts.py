@@ -32,6 +32,9 @@ STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summar
 LOCKS = ".locks"
 PARTIAL = ".partial"
 
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a summary that is damaged may raise."""
+
 ARTIFACTS = "artifacts"  # below the folder of results: what all experiments share
 
 
@@ -66,14 +69,14 @@ class ArtifactStore:
         try:
             sizes = {name: size for name, (size, _) in self._summary(key)[FILES].items()}
             return all((self.folder / key / name).stat().st_size == size for name, size in sizes.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGED:
             return False
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """What a stage says of itself, or None when it is not there or damaged."""
         try:
             return self._summary(key)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGED:
             return None
 
     def names(self) -> list[str]:
@@ -193,7 +196,7 @@ class ArtifactStore:
 
         try:
             yield
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except (*DAMAGED, SafetensorError) as error:
             raise ArtifactError(f"the kept stage {self.folder / key} is damaged: {error}", key) from error
 
 

@@ -80,8 +80,8 @@ def read_asked(folder: Path) -> list[Asked]:
     found = []
     for number, line in enumerate(lines, start=1):
         try:
-            found += [Asked(**json.loads(line))] if line else []
-        except (ValueError, TypeError) as error:
+            found += [_asked(line)] if line else []
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             if line.startswith("{") and not line.endswith("}"):
                 continue
             raise ResultsError(f"{file} is damaged in line {number}: {error}. Correct or remove the line") from error
@@ -100,6 +100,13 @@ def count_askings(log: Sequence[Asked]) -> Askings:
         first.setdefault((each.trial, each.key), each)
     new = first.values()
     return Askings(len({each.run for each in new}), len({each.version for each in new}))
+
+
+def _asked(line: str) -> Asked:
+    content = json.loads(line)
+    if not all(isinstance(each, str) for each in content.values()):
+        raise ValueError("it holds something else than texts")
+    return Asked(**content)
 
 
 def _append(file: Path, line: str) -> None:

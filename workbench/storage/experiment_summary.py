@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench.storage.atomic import storage_errors, write_text
-from workbench.storage.result_files import SUMMARY, TEST_LOG, TEXT, TRIALS, ResultsError, check_fields, read_json
+from workbench.storage.result_files import (
+    MADE_ANEW,
+    SUMMARY,
+    TEST_LOG,
+    TEXT,
+    TRIALS,
+    ResultsError,
+    check_fields,
+    read_json,
+)
 
 
 @dataclass(frozen=True)
 class Summary:
     """What an experiment asked. `axes` has every axis with its labels in order, `metrics` the primary one first;
     `statistics` how the report is to compare; `final` are the ids of the trials that are tested at the end; `matched`
-    what was set to make variants alike, each with what it was to come to (`aimed`) and what it came to (`reached`)."""
+    what was set to make variants alike, each with what it was to come to (`aimed`) and what it came to (`reached`);
+    `file` is where the experiment file of the last run lay, from the folder, where that is known."""
 
     name: str
     question: str
@@ -29,16 +39,18 @@ class Summary:
     statistics: dict[str, Any] = field(default_factory=dict)
     final: list[str] = field(default_factory=list)
     matched: list[dict[str, Any]] = field(default_factory=list)
+    file: str = ""
 
 
 def claim_results(folder: Path, name: str) -> None:
-    """Make the results folder of the experiment `name`; `ResultsError` when it belongs to something else."""
+    """Make the results folder of the experiment `name`; `ResultsError` when it belongs to something else. A damaged
+    summary is no obstacle where other files say that a run left it: the next one writes it anew."""
     with storage_errors(folder, ResultsError):
         folder.mkdir(parents=True, exist_ok=True)
         present = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
     if SUMMARY in present:
-        owner = read_summary(folder).name
-        if owner != name:
+        owner = _owner(folder, present)
+        if owner not in (name, None):
             raise ResultsError(
                 f"{folder} holds the results of the experiment '{owner}', not of '{name}'."
                 " Rename the experiment or give another folder with --results"
@@ -48,6 +60,19 @@ def claim_results(folder: Path, name: str) -> None:
             f"{folder} holds other files ({', '.join(sorted(present)[:3])}) and no {SUMMARY}:"
             " it is no results folder. Give another folder with --results"
         )
+
+
+def _owner(folder: Path, present: Set[str]) -> str | None:
+    """The experiment that a folder is of; None where its summary is damaged, and what lies beside it is that of a
+    run."""
+    try:
+        return read_summary(folder).name
+    except ResultsError as error:
+        if present & {TEXT, TRIALS}:
+            return None
+        raise ResultsError(
+            f"{error}, or nothing beside it is of a run: then move it away, or give another folder with --results"
+        ) from error
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any], text: str) -> None:
@@ -65,10 +90,27 @@ def read_summary(folder: Path) -> Summary:
         raise ResultsError(f"{folder} is no results folder: it has no {SUMMARY}. Run the experiment first")
     content = read_json(file)
     text = folder / TEXT
-    content = {"final": [], "statistics": {}, "matched": [], **content}  # folders of before there was that
-    content["text"] = text.read_text(encoding="utf-8") if text.is_file() else ""
+    content = {"final": [], "statistics": {}, "matched": [], "file": "", **content}  # folders of before there was that
+    content["text"] = text.read_text(encoding="utf-8", errors="replace") if text.is_file() else ""
     check_fields(file, content, Summary)
+    _check_within(file, content)
     return summary_of(content)
+
+
+def _check_within(file: Path, content: Mapping[str, Any]) -> None:
+    """`ResultsError` where a part of the summary holds something else than it should."""
+    lists = {name: content[name] for name in ("metrics", "trials", "final")}
+    lists |= {f"axes.{axis}": labels for axis, labels in content["axes"].items()}
+    wrong = [name for name, each in lists.items() if not _are_texts(each)]
+    wrong += ["baseline"] * (not _are_texts(list(content["baseline"].values())))
+    wrong += ["metrics"] * (not content["metrics"])
+    wrong += ["matched"] * (not all(isinstance(each, dict) for each in content["matched"]))
+    if wrong:
+        raise ResultsError(f"{file} is damaged: '{wrong[0]}' is not what a run writes there. {MADE_ANEW}")
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def summary_of(content: Mapping[str, Any]) -> Summary:

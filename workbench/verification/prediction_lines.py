@@ -62,7 +62,7 @@ def read_prediction_lines(file: Path, name: str) -> tuple[dict[str, list[Predict
             continue
         try:
             content = _prediction(json.loads(text))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             damaged.append(Disagreement(name, f"line {number}", f"it is no prediction: {error}"))
         else:
             lines.setdefault(content["condition"], []).append(PredictionLine(number, content))

@@ -66,7 +66,7 @@ def _curve(file: Path, name: str) -> Iterator[Said]:
     for number, text in enumerate(lines, start=1):
         try:
             json.loads(text or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield Disagreement(name, f"line {number}", f"it is no JSON: {error}")
     yield Unchecked("steps of training curves", "only their checksums tell", sum(map(bool, lines)))
 
