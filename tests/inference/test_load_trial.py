@@ -10,6 +10,7 @@ import pytest
 from tests.inference.test_pipeline import finished, image_file, trials, workbench
 from tests.small import PLUGINS, load, small_registry
 from workbench.inference.load_trial import find_trial, trial_of
+from workbench.storage.checksums import sealed
 from workbench.storage.records import ResultsError
 
 __all__ = ["finished", "workbench"]  # fixtures, made once for each file
@@ -49,7 +50,7 @@ def test_a_failed_trial_says_why(workbench, tmp_path):
     shutil.copytree(trials(workbench.folder)[0], folder)
     record = json.loads((folder / "record.json").read_text())
     record |= {"status": "failed", "error": {"type": "OSError", "message": "the disk is full\nmore"}}
-    (folder / "record.json").write_text(json.dumps(record))
+    (folder / "record.json").write_text(json.dumps(sealed(record)))
     told = workbench("ask", folder, image_file(tmp_path), "is it red?", "--plugins", PLUGINS)
     assert told.code == 2
     assert "failed: the disk is full. Run it again with --retry failed" in told.errors

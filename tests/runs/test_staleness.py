@@ -366,7 +366,7 @@ def test_a_file_whose_plugin_is_missing_has_the_report_of_its_last_run(project, 
     for file in record.parent.parent.glob("*/record.json"):  # made on another machine
         content = json.loads(file.read_text())
         content["provenance"]["folder"] = "/not/here"
-            file.write_text(json.dumps(sealed(content)))
+        file.write_text(json.dumps(sealed(content)))
     told = CommandLine(project, monkeypatch, capsys)("report", "exp.yaml")
     assert told.code == 0
     assert "there is no fusion 'film'" in told.output

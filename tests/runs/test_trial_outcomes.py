@@ -8,6 +8,7 @@ from tests.runs.test_scheduler_processes import assert_whole
 from tests.small import files_of, load, records, run_here
 from workbench.runs.clean import clean
 from workbench.runs.scheduler import RunOptions
+from workbench.storage.checksums import sealed
 
 
 def test_a_stage_that_hangs_is_stopped_the_others_finish_and_it_can_go_on_later(tmp_path):
@@ -40,7 +41,7 @@ def test_what_failed_for_good_is_run_again_only_when_asked(tmp_path):
     assert not run_here(experiment, results, RunOptions(retry=True)).failed_before
     record = json.loads(file.read_text())
     record["error"]["transient"] = True
-    file.write_text(json.dumps(record))
+    file.write_text(json.dumps(sealed(record)))
     assert not run_here(experiment, results).failed_before, "what may pass is tried again"
 
 
