@@ -54,6 +54,7 @@ from .data.annotations import (
 from .data.captions import KarpathySplits as KarpathySplits, caption_examples as caption_examples
 from .data.file_dataset import FileDataset as FileDataset
 from .data.image_files import ImageFiles as ImageFiles
+from .data.outside_paths import leads_out as leads_out
 from .data.vqa_files import COCO_2014 as COCO_2014, vqa_dataset as vqa_dataset
 from .devices.capabilities import (
     has_int8_rows as has_int8_rows,
@@ -83,6 +84,7 @@ from .layers.rms_norm import RMSNorm as RMSNorm
 from .layers.rotary import Rotary as Rotary, rotate as rotate
 from .layers.tensors import pick as pick
 from .layers.view_places import ViewPlaces as ViewPlaces
+from .options import NOT_WRITTEN as NOT_WRITTEN
 from .runs.worker import PRELOAD as PRELOAD, died as died, serve as serve
 from .storage.hashing import file_hash as file_hash
 

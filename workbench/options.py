@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     import pydantic
 
 
+@dataclass(frozen=True)
+class _NotWritten:
+    """See `NOT_WRITTEN`."""
+
+
+NOT_WRITTEN = _NotWritten()
+"""In the annotation of an option: records do not write it where it has its default, so that trials keep the ids they
+had before there was that option. `Annotated[bool, Field(description=...), NOT_WRITTEN]`."""
+
+
 class OptionError(UserError):
     """An option that no experiment file could be checked against; the registry tells whose it is."""
 
@@ -45,6 +55,11 @@ class Option:
             return None
         kind = vars(inner[1]).get("kind") if inspect.isclass(inner[1]) else None
         return kind if kind in KINDS else None
+
+    @property
+    def written_at_default(self) -> bool:
+        """Whether records write it where nobody has set it."""
+        return NOT_WRITTEN not in typing.get_args(self.annotation)[1:]
 
     def validate(self, value: Any) -> Any:
         """A value from YAML as the annotated type; ValueError says in words what is wrong.

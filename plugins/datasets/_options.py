@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from workbench import Share
+from workbench import NOT_WRITTEN, Share
 
 Images = Annotated[Path | dict[str, Path], Field(description="folder of the images, or one for each split")]
 ImageName = Annotated[
@@ -19,4 +19,9 @@ TestShare = Annotated[
 ]
 MostBroken = Annotated[
     Share, Field(description="share of a split's images that may be missing or damaged; they are left out")
+]
+OutsidePaths = Annotated[
+    bool,
+    Field(description="images may lie outside their folder: names as ../x.jpg and /x.jpg in the data are followed"),
+    NOT_WRITTEN,
 ]

@@ -19,7 +19,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import ImageName, Images, MostBroken
+from ._options import ImageName, Images, MostBroken, OutsidePaths
 
 
 def aokvqa(
@@ -30,13 +30,14 @@ def aokvqa(
     images: Images,
     image: ImageName = "{image_id:0>12}.jpg",
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """A-OKVQA (Schwenk et al. 2022, https://arxiv.org/abs/2206.01718), from aokvqa_v1p0_train.json and _val.json.
 
     The task `questions` asks for the direct answer, of which there are ten; `choices` gives the four choices and asks
     for the letter of one. Groups of `questions` are `direct` and `difficult`. The official test file has no answers.
     """
-    reader = _AOKVQA(ImageFiles(images, image, ["image_id"]))
+    reader = _AOKVQA(ImageFiles(images, image, ["image_id"], outside_paths))
     tasks = {"questions": reader.questions, "choices": reader.choices}
     return FileDataset(tasks, annotations, reader.images, most_broken=most_broken)
 
@@ -48,7 +49,7 @@ class _AOKVQA:
     def questions(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
         for entry in json_entries(files[0]):
             group = "difficult" if entry.value.get("difficult_direct_answer") else "direct"
-            key = self.images.key(split, image_id=entry.name("image_id"))
+            key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))
             name = f"{split}/{entry.name('question_id')}"
             yield Example(name, key, entry.text("question"), entry.texts("direct_answers"), group)
 
@@ -57,7 +58,7 @@ class _AOKVQA:
             choices, right = entry.texts("choices"), entry.number("correct_choice_idx")
             if not 0 <= right < len(choices):
                 raise entry.wrong(f"'correct_choice_idx' is {right}, and there are {len(choices)} choices")
-            key = self.images.key(split, image_id=entry.name("image_id"))
+            key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))
             question = multiple_choice(entry.text("question"), choices)
             yield Example(f"{split}/{entry.name('question_id')}/choice", key, question, (LETTERS[right],), "choice")
 

@@ -20,7 +20,7 @@ from workbench import (
     json_entries,
 )
 
-from ._options import MostBroken, Question
+from ._options import MostBroken, OutsidePaths, Question
 
 
 def coco_captions(
@@ -40,6 +40,7 @@ def coco_captions(
     restval: Annotated[bool, Field(description="karpathy: its part restval belongs to train")] = True,
     question: Question = "Describe the picture.",
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """COCO captions (Chen et al. 2015, https://arxiv.org/abs/1504.00325), task `captions`.
 
@@ -48,26 +49,28 @@ def coco_captions(
     """
     if (annotations is None) == (karpathy is None):
         raise UserError("give either annotations: {train: captions_train2017.json, ...} or karpathy: dataset_coco.json")
-    files = ImageFiles(images)
+    files = ImageFiles(images, outside=outside_paths)
     if karpathy is not None:
         names = {"train": ("train", "restval") if restval else ("train",), "val": ("val",), "test": ("test",)}
         return KarpathySplits(karpathy, files, question, names).dataset(most_broken)
 
     def read(split: str, annotated: Sequence[Path]) -> Iterator[Example]:
-        captions = ((files.key(split, image=name), caption) for name, caption in _captions(annotated[0]))
-        return caption_examples(split, captions, question)
+        return caption_examples(split, _captions(split, annotated[0], files), question)
 
     return FileDataset({"captions": read}, annotations or {}, files, question, most_broken)
 
 
-def _captions(file: Path) -> Iterator[tuple[str, str]]:
-    """Each caption behind the file name of its image."""
-    names = {each.name("id"): each.text("file_name") for each in json_entries(file, "images")}
+def _captions(split: str, file: Path, files: ImageFiles) -> Iterator[tuple[str, str]]:
+    """Each caption behind the key of its image."""
+    keys = {
+        each.name("id"): files.key(split, (each, "file_name"), image=each.text("file_name"))
+        for each in json_entries(file, "images")
+    }
     for entry in json_entries(file, "annotations"):
         number = entry.name("image_id")
-        if number not in names:
+        if number not in keys:
             raise entry.wrong(f"'images' holds no image with the id {number}")
-        yield names[number], entry.text("caption")
+        yield keys[number], entry.text("caption")
 
 
 @hookimpl

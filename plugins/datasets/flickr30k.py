@@ -20,7 +20,7 @@ from workbench import (
     text_lines,
 )
 
-from ._options import MostBroken, Question, TestShare
+from ._options import MostBroken, OutsidePaths, Question, TestShare
 
 
 def flickr30k(
@@ -36,13 +36,14 @@ def flickr30k(
     test_share: TestShare = 0.0,
     question: Question = "Describe the picture.",
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """Flickr30k (Young et al. 2014, https://aclanthology.org/Q14-1006), task `captions`.
 
     In its own file, with a line `1000092795.jpg#0<tab>Two young guys ...` for each caption, or with Karpathy's splits.
     Each caption trains; an image is tested once, against all its captions.
     """
-    files = ImageFiles(images)
+    files = ImageFiles(images, outside=outside_paths)
     if karpathy is not None and captions is None:
         if test_share:
             raise UserError("test_share is for captions: the file of karpathy says what is tested")
@@ -52,20 +53,19 @@ def flickr30k(
         raise UserError("give either captions: results_20130124.token or karpathy: dataset_flickr30k.json")
 
     def read(split: str, tokens: Sequence[Path]) -> Iterator[Example]:
-        captions = ((files.key(split, image=name), caption) for name, caption in _captions(tokens[0]))
-        return caption_examples(split, captions, question)
+        return caption_examples(split, _captions(split, tokens[0], files), question)
 
     return FileDataset({"captions": read}, {"train": captions}, files, question, most_broken, test_share)
 
 
-def _captions(file: Path) -> Iterator[tuple[str, str]]:
-    """Each caption behind the name of its image."""
+def _captions(split: str, file: Path, files: ImageFiles) -> Iterator[tuple[str, str]]:
+    """Each caption behind the key of its image."""
     for line in text_lines(file):
         image, tab, caption = line.text.partition("\t")
         image, mark, _ = image.rpartition("#")
         if not tab or not mark or not image or not caption.strip():
             raise line.wrong(f"it should be NAME.jpg#NUMBER, a tab and a caption, not {line.text[:60]!r}")
-        yield image, caption.strip()
+        yield files.key(split, (line, "NAME.jpg"), image=image), caption.strip()
 
 
 @hookimpl

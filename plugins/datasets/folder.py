@@ -21,7 +21,7 @@ from workbench import (
     read_entries,
 )
 
-from ._options import Images, MostBroken, TestShare
+from ._options import Images, MostBroken, OutsidePaths, TestShare
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
 
@@ -45,6 +45,7 @@ def folder(
     task: Annotated[str, Field(description="name of the task: questions, captions ...")] = "questions",
     test_share: TestShare = 0.0,
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """Images in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
 
@@ -52,7 +53,7 @@ def folder(
     groups and ids may be missing. Several answers, or images, may be a list in JSON. Captions have one `question` for
     all, and `task: captions`.
     """
-    files = ImageFiles(images)
+    files = ImageFiles(images, outside=outside_paths)
     names = _names(columns or {}, question)
     table = _Table(files, names, frozenset(columns or {}), question, separator, frames)
     settings = (sorted(names.items()), question, separator, task, frames)
@@ -87,7 +88,7 @@ class _Table:
         for number, entry in enumerate(read_entries(paths[0])):
             own = self._cell(entry, "id") or str(number)
             named = [
-                self.files.key(split, image=name)
+                self.files.key(split, (entry, self.names["image"]), image=name)
                 for name in _parts(entry, self.names["image"], self.separator, "image")
             ]
             first, *more = [key for each in named for key in self.files.frames(each, self.frames)]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
 
-from ._options import MostBroken
+from ._options import MostBroken, OutsidePaths
 
 
 def gqa(
@@ -22,19 +22,20 @@ def gqa(
     images: Annotated[Path, Field(description="folder of the images")],
     full_answers: Annotated[bool, Field(description="answers as sentences, not as single words")] = False,
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """GQA (Hudson and Manning 2019, https://arxiv.org/abs/1902.09506), from train_balanced_questions.json and the like.
 
     A split may have several files (those of `train_all_questions`). Groups are the structural types: verify, query,
     choose, logical, compare.
     """
-    files = ImageFiles(images, "{image_id}.jpg", ["image_id"])
+    files = ImageFiles(images, "{image_id}.jpg", ["image_id"], outside_paths)
     answer = "fullAnswer" if full_answers else "answer"
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for path in paths:
             for number, entry in json_members(path):
-                key = files.key(split, image_id=entry.name("imageId"))
+                key = files.key(split, (entry, "imageId"), image_id=entry.name("imageId"))
                 yield Example(
                     f"{split}/{number}", key, entry.text("question"), (entry.text(answer),), _structure(entry)
                 )

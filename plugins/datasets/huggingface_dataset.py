@@ -11,7 +11,9 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import Field, PositiveInt
 
-from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl
+from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl, leads_out
+
+from ._options import OutsidePaths
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
 OPTIONAL = "group"
@@ -56,12 +58,14 @@ class HuggingFaceDataset(Dataset):
         limit: Annotated[
             PositiveInt | None, Field(description="the first so many rows of each split; null: all")
         ] = None,
+        outside_paths: OutsidePaths = False,
     ):
         self.columns, self.named = {**COLUMNS, **(columns or {})}, tuple(columns or ())
         self.hub, self.config, self.revision = source if isinstance(source, str) else None, config, revision
         self.files = {} if isinstance(source, str) else _lists_of(source)
         self.names = splits or {split: split for split in self.files or ("train", "test")}
         self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
+        self.outside_paths = outside_paths
         self._check()
         self._rows: dict[str, Sequence[Mapping[str, Any]] | Any] = {}
         self._examples: dict[str, tuple[Example, ...]] = {}
@@ -90,7 +94,7 @@ class HuggingFaceDataset(Dataset):
         if place:
             cell = cell[int(place[0])]
         try:
-            source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
+            source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else self._file(split, int(number), cell["path"])
             with Image.open(source) as image:
                 return image.convert("RGB")
         except (OSError, SyntaxError, ValueError, TypeError, AttributeError) as error:
@@ -129,6 +133,8 @@ class HuggingFaceDataset(Dataset):
         if not self.streaming:  # reading rows without their images is many times faster
             texts = table.remove_columns(self.columns["image"])
         counts = self._counts(split)
+        for number, path in self._paths(split):
+            self._file(split, number, path)
         for number, row in enumerate(texts):
             where = f"row {number} of '{split}'"
             own = f"{split}/{number}"
@@ -152,6 +158,35 @@ class HuggingFaceDataset(Dataset):
         batches = table.select_columns([column]).with_format("arrow").iter(1000)
         chunks = (chunk for batch in batches for chunk in batch[column].chunks)
         return [count or 0 for chunk in chunks for count in chunk.value_lengths().to_pylist()]
+
+    def _paths(self, split: str) -> Iterator[tuple[int, str]]:
+        """The images that are paths, not bytes, each behind the number of its row."""
+        table, column = self._table(split), self.columns["image"]
+        if self.streaming:
+            cells = ((number, row[column]) for number, row in enumerate(table))
+            each = ((number, one) for number, cell in cells for one in (cell if isinstance(cell, list) else [cell]))
+            yield from ((number, one["path"]) for number, one in each if one and not one["bytes"] and one["path"])
+            return
+        batches = table.select_columns([column]).with_format("arrow").iter(1000)
+        for first, batch in zip(range(0, len(table), 1000), batches, strict=True):
+            images = batch[column].combine_chunks()
+            rows = range(first, first + len(images))
+            if hasattr(images, "value_lengths"):
+                counts = images.value_lengths().to_pylist()
+                rows = [row for row, count in zip(rows, counts, strict=True) for _ in range(count or 0)]
+                images = images.flatten()
+            without, paths = images.field("bytes").is_null().to_pylist(), images.field("path").to_pylist()
+            yield from ((row, path) for row, none, path in zip(rows, without, paths, strict=True) if none and path)
+
+    def _file(self, split: str, number: int, path: str) -> Path:
+        """Where an image lies that a row names: beside the parquet file, or where the library keeps what it fetched."""
+        folders = [file.parent for file in self.files[split]] if self.files else _places(self.hub or "")
+        if not self.outside_paths and all(leads_out(path, folder) for folder in folders):
+            where = f"{', '.join(map(str, self.files.get(split, [self.hub])))}: row {number} of '{split}'"
+            told = f"'{self.columns['image']}' is {path!r}, which leads out of {folders[0]}"
+            raise DataError(f"{where}: {told}. Put the image there, or write outside_paths: true for the dataset")
+        places = [folder / path for folder in folders]
+        return next((place for place in places if place.exists()), Path(path) if self.outside_paths else places[0])
 
     def _wants(self, meaning: str) -> bool:
         return not (meaning == "question" and self.question)
@@ -202,6 +237,13 @@ def _library() -> Any:
     except ImportError as error:
         raise UserError("this needs the library datasets: pip install workbench[data]") from error
     return datasets
+
+
+def _places(hub: str) -> list[Path]:
+    """Where the library keeps what it fetches from the hub, and the folder itself where the name is that of one."""
+    config = _library().config
+    places = [config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH]
+    return [*([Path(hub)] if Path(hub).is_dir() else []), *map(Path, places)]
 
 
 def _is_list(feature: Any) -> bool:

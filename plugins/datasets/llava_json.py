@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Turn, hookimpl, read_entries
 
-from ._options import Images, MostBroken, TestShare
+from ._options import Images, MostBroken, OutsidePaths, TestShare
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 IMAGE = "<image>"
@@ -31,6 +31,7 @@ def llava_json(
     ] = None,
     test_share: TestShare = 0.0,
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """Conversations as LLaVA has them (Liu et al. 2023, https://arxiv.org/abs/2304.08485), JSON or JSONL.
 
@@ -39,14 +40,14 @@ def llava_json(
     (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the images stand there.
     Entries without `image` (text alone) are passed over.
     """
-    files = ImageFiles(images, image)
+    files = ImageFiles(images, image, outside=outside_paths)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for number, entry in enumerate(read_entries(paths[0])):
             if entry.value.get("image") is None:
                 continue
             names = entry.texts("image") if isinstance(entry.value["image"], list) else (entry.text("image"),)
-            parts = [files.frames(files.key(split, image=name), frames) for name in names]
+            parts = [files.frames(files.key(split, (entry, "image"), image=name), frames) for name in names]
             *history, last = _turns(entry, [len(part) for part in parts])
             first, *more = [key for part in parts for key in part]
             # The ids of the file are those of images: several conversations may have one.

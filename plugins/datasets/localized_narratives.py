@@ -18,7 +18,7 @@ from workbench import (
     json_lines,
 )
 
-from ._options import ImageName, Images, MostBroken, Question, TestShare
+from ._options import ImageName, Images, MostBroken, OutsidePaths, Question, TestShare
 
 
 def localized_narratives(
@@ -31,17 +31,21 @@ def localized_narratives(
     test_share: TestShare = 0.0,
     question: Question = "Describe the picture in detail.",
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """Localized Narratives (Pont-Tuset et al. 2020, https://arxiv.org/abs/1912.03098), task `captions`, JSON lines.
 
     A split may have several files (`coco_train_localized_narratives-00000-of-00004.jsonl` ...). `image` is how COCO
     2017 calls its files; for Flickr30k and Open Images write "{image_id}.jpg". Traces and recordings are not used.
     """
-    files = ImageFiles(images, image, ["image_id"])
+    files = ImageFiles(images, image, ["image_id"], outside_paths)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         told = (entry for path in paths for entry in json_lines(path))
-        captions = ((files.key(split, image_id=entry.name("image_id")), entry.text("caption")) for entry in told)
+        captions = (
+            (files.key(split, (entry, "image_id"), image_id=entry.name("image_id")), entry.text("caption"))
+            for entry in told
+        )
         return caption_examples(split, captions, question)
 
     return FileDataset({"captions": read}, narratives, files, question, most_broken, test_share)

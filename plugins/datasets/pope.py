@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Example, FileDataset, ImageFiles, hookimpl, json_lines
 
-from ._options import MostBroken
+from ._options import MostBroken, OutsidePaths
 
 SPLIT = "test"
 
@@ -22,12 +22,13 @@ def pope(
     ],
     images: Annotated[Path, Field(description="folder of the images, val2014")],
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """POPE (Li et al. 2023, https://arxiv.org/abs/2305.10355): only the split `test`, one file for each strategy.
 
     The strategies, random, popular and adversarial, are the groups; each file has a JSON object a line.
     """
-    files = ImageFiles(images)
+    files = ImageFiles(images, outside=outside_paths)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for strategy, path in zip(questions, paths, strict=True):
@@ -35,7 +36,7 @@ def pope(
                 label = entry.text("label").lower()
                 if label not in ("yes", "no"):
                     raise entry.wrong(f"'label' should be yes or no, not '{label}'")
-                key = files.key(split, image=entry.text("image"))
+                key = files.key(split, (entry, "image"), image=entry.text("image"))
                 yield Example(f"{strategy}/{entry.name('question_id')}", key, entry.text("text"), (label,), strategy)
 
     return FileDataset({"questions": read}, {SPLIT: tuple(questions.values())}, files, list(questions), most_broken)

@@ -22,7 +22,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import MostBroken
+from ._options import MostBroken, OutsidePaths
 
 
 def scienceqa(
@@ -32,19 +32,20 @@ def scienceqa(
     images: Annotated[Path, Field(description="folder that holds train/1/image.png and so on")],
     hint: Annotated[bool, Field(description="put a problem's hint before its question")] = True,
     most_broken: MostBroken = 0.0,
+    outside_paths: OutsidePaths = False,
 ) -> Dataset:
     """ScienceQA (Lu et al. 2022, https://arxiv.org/abs/2209.09513), from problems.json and pid_splits.json.
 
     Asked is the letter of the right choice. Problems without an image are passed over. Groups are the subjects.
     """
-    files = ImageFiles(images)
+    files = ImageFiles(images, outside=outside_paths)
     splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         wanted = splits[split]
         for number, entry in json_members(paths[0]):
             if number in wanted and entry.value.get("image") is not None:
-                key = files.key(split, image=f"{entry.text('split')}/{number}/{entry.text('image')}")
+                key = files.key(split, (entry, "image"), image=f"{entry.text('split')}/{number}/{entry.text('image')}")
                 yield Example(
                     f"{split}/{number}", key, _question(entry, hint), (_answer(entry),), entry.text("subject")
                 )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from workbench.errors import UserError
 
+INDEX = ".index.json"
 SHOWN = 4  # how many names a message lists
 
 
@@ -29,11 +30,26 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint file {path}")
-    if path.name.endswith(".index.json"):
+    if path.name.endswith(INDEX):
         return _read_shards(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     return _read_torch(path)
+
+
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index of shards names; `CheckpointError` where it is none, or one leads out of its folder. A
+    link there is its owner's, as a download of the hub is made of links."""
+    try:
+        named = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        faults = {weight: _fault_of(shard) for weight, shard in named.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error}") from error
+    for weight, fault in faults.items():
+        if fault:
+            told = f"'weight_map' has '{named[weight]}' for '{weight}', which {fault}"
+            raise CheckpointError(f"{index}: {told}. Take the checkpoint with its own shards beside its index")
+    return [index.parent / shard for shard in sorted(set(named.values()))]
 
 
 def load_into(
@@ -76,14 +92,17 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not an index of shards: {error}") from error
     weights: dict[str, Tensor] = {}
-    for shard in shards:
-        weights |= read_weights(index.parent / shard)
+    for shard in shards_of(index):
+        weights |= read_weights(shard)
     return weights
+
+
+def _fault_of(shard: str) -> str:
+    """Why a name is none of a shard; nothing where it is one."""
+    if shard.startswith("/") or ".." in shard.split("/"):
+        return "leads out of its folder"
+    return "is no file of weights" if shard.endswith(INDEX) or "\0" in shard else ""
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

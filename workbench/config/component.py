@@ -52,7 +52,8 @@ class Component:
 
     An option may hold components itself, by name. Components are equal when one does the work of the other: what was
     found out about one need not be found out about the other. `withheld` is the share of its training images that a
-    dataset holds out; no option, since the evaluation says it.
+    dataset holds out; no option, since the evaluation says it. `untold` are options at their default, of which
+    records say nothing.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Component:
     options: Mapping[str, Any]
     folder: Path = Path()
     withheld: float = 0.0
+    untold: frozenset[str] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Component) and self._tells_it == other._tells_it
@@ -78,7 +80,8 @@ class Component:
 
     def spec(self) -> dict[str, Any]:
         """As it stands in a record: the same wherever the experiment file lies."""
-        return {"name": self.name, **{name: _plain(value) for name, value in self.options.items()}}
+        told = {name: _plain(value) for name, value in self.options.items() if name not in self.untold}
+        return {"name": self.name, **told}
 
     @cached_property
     def spec_text(self) -> str:

@@ -37,7 +37,8 @@ def resolve_component(kind: str, written: Written, registry: Registry, folder: P
             options[option], more = _resolve_parts(inner.kind, options[option], places[option], registry, folder)
             faults += more
     try:
-        component = Component(kind, plugin.name, resolve_options(plugin, options), folder)
+        resolved = resolve_options(plugin, options)
+        component = Component(kind, plugin.name, resolved, folder, untold=_untold(plugin, resolved))
     except RegistryError:
         for option, message in check_options(plugin, options):
             advice = _exclude_or_write_out(plugin, option, written) if option not in plugin.options else ""
@@ -79,6 +80,12 @@ def _read_component(
         return registry.plugin(kind, name), options, []
     except RegistryError as error:
         return None, {}, [((*keys, "name") if isinstance(written, dict) else keys, str(error))]
+
+
+def _untold(plugin: Plugin, options: Mapping[str, Any]) -> frozenset[str]:
+    """The options of which records say nothing, as they have their defaults and were added later."""
+    silent = {name: option.default for name, option in plugin.options.items() if not option.written_at_default}
+    return frozenset(name for name, default in silent.items() if options[name] == default)
 
 
 def _exclude_or_write_out(plugin: Plugin, option: str, written: Written) -> str:

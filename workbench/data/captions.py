@@ -59,7 +59,7 @@ class KarpathySplits:
                 continue
             found = True
             folder = f"{entry.text('filepath')}/" if "filepath" in entry.value else ""
-            key = self.images.key(split, image=folder + entry.text("filename"))
+            key = self.images.key(split, (entry, "filename"), image=folder + entry.text("filename"))
             for sentence in entry.entries("sentences"):
                 yield key, sentence.text("raw")
         if not found:

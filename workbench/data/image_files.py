@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from workbench.data.annotations import DataError
+from workbench.data.annotations import DataError, Entry, Line
+from workbench.data.outside_paths import leads_out
 from workbench.data.video_frames import UNREADABLE, frame_in, frames_of
 
 OF_A_FOLDER = "Write frames: 8 to take 8 images of it"
@@ -23,10 +24,17 @@ class ImageFiles:
 
     A key is the name of a file below its folder; where there are several folders, with the folder's own name before it.
     `names` says how files are called, as `COCO_{folder}_{image_id:0>12}.jpg`: `{folder}` is the folder's name, the
-    other `fields` come from the annotations. A frame within a file has its number behind it: `clip.gif/12`.
+    other `fields` come from the annotations. A frame within a file has its number behind it: `clip.gif/12`. No name
+    from the annotations may lead out of its folder, unless images may lie `outside`.
     """
 
-    def __init__(self, folders: Path | Mapping[str, Path], names: str = "{image}", fields: Sequence[str] = ("image",)):
+    def __init__(
+        self,
+        folders: Path | Mapping[str, Path],
+        names: str = "{image}",
+        fields: Sequence[str] = ("image",),
+        outside: bool = False,
+    ):
         self.single = None if isinstance(folders, Mapping) else folders
         self.by_split = dict(folders) if isinstance(folders, Mapping) else {}
         distinct: dict[Path, str] = {}  # the first split that names the folder
@@ -40,20 +48,28 @@ class ImageFiles:
         self._folders = {label: folder for folder, label in self._labels.items()}
         self.names = names
         _check_names(names, fields)
+        self._unbound = outside or leads_out(names.format(folder="1", **dict.fromkeys(fields, "1")), Path("1"))
+        self.outside = outside
 
     def lend(self, split: str, other: str) -> None:
         """Another split has the images of this one."""
         if self.single is None:
             self.by_split[other] = self.by_split[split]
 
-    def key(self, split: str, **fields: str) -> str:
-        """The key of the image of a split with these fields; `DataError` for a split without a folder."""
-        if self.single is not None:
-            return self.names.format(folder=self.single.name, **fields)
-        if split not in self.by_split:
-            raise DataError(f"images gives no folder for the split '{split}'. It has: {', '.join(self.by_split)}")
-        folder = self.by_split[split]
-        return f"{self._labels[folder]}/{self.names.format(folder=folder.name, **fields)}"
+    def key(self, split: str, source: tuple[Entry | Line, str] | None = None, /, **fields: str) -> str:
+        """The key of the image of a split with these fields, which come from a key of `source`, where that is told;
+        `DataError` for a split without a folder, or a name that leads out of it."""
+        folder = self.single
+        if folder is None:
+            if split not in self.by_split:
+                raise DataError(f"images gives no folder for the split '{split}'. It has: {', '.join(self.by_split)}")
+            folder = self.by_split[split]
+        name = self.names.format(folder=folder.name, **fields)
+        # A way out that the experiment file itself names is no way for what comes from the annotations.
+        for each in (name,) if not self._unbound else () if self.outside else fields.values():
+            if fault := _fault_of(each, folder):
+                raise _wrong(source, fields, fault)
+        return name if folder is self.single else f"{self._labels[folder]}/{name}"
 
     def frames(self, key: str, count: int | None) -> tuple[str, ...]:
         """The keys of `count` frames, evenly spaced, of a folder, a pattern or a file; with None, that of an image."""
@@ -65,10 +81,13 @@ class ImageFiles:
 
     def path(self, key: str) -> Path:
         """The file of a key; a frame within a file is `<file>/<number>`, as `frame_in` takes it apart."""
-        if self.single is not None:
-            return self.single / key
-        label, _, name = key.partition("/")
-        return self._folders[label] / name
+        folder, name = self.single, key
+        if folder is None:
+            label, _, name = key.partition("/")
+            folder = self._folders[label]
+        if not self._unbound and (fault := _fault_of(name, folder)):
+            raise DataError(f"the image {name!r} {fault}")
+        return folder / name
 
     def open(self, key: str) -> Image.Image:
         """The RGB image, turned as its camera says; `DataError` when it is missing or cannot be decoded."""
@@ -123,6 +142,20 @@ class ImageFiles:
             for name, size in sorted(_sizes(str(folder), "")):
                 found.update(f"{label}/{name} {size}\n".encode(errors="surrogateescape"))
         return found.hexdigest()[:16]
+
+
+def _fault_of(name: str, folder: Path) -> str:
+    """Why a file of that name is none of the folder; nothing where it is."""
+    if "\0" in name:
+        return "is no name of a file"
+    return f"leads out of the folder of images {folder}" if leads_out(name, folder) else ""
+
+
+def _wrong(source: tuple[Entry | Line, str] | None, fields: Mapping[str, str], fault: str) -> DataError:
+    """That says where the name of an image stands."""
+    ways = "Put the image there, or write outside_paths: true for the dataset"
+    told = f"{', '.join(map(repr, fields.values()))} {fault}. {ways}"
+    return source[0].wrong(f"'{source[1]}': {told}") if source else DataError(f"the image {told}")
 
 
 def _check_names(names: str, fields: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ def vqa_dataset(
         for question, annotation in joined(*files):
             yield Example(
                 f"{split}/{question.name('question_id')}",
-                images.key(split, image_id=question.name("image_id")),
+                images.key(split, (question, "image_id"), image_id=question.name("image_id")),
                 question.text("question"),
                 tuple(answer.text("answer") for answer in annotation.entries("answers")),
                 group(annotation),
