@@ -17,6 +17,7 @@ from ._options import OutsidePaths
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
 OPTIONAL = "group"
+Limit = Annotated[PositiveInt | None, Field(description="the first so many rows of each split; null: all")]
 
 
 class HuggingFaceDataset(Dataset):
@@ -55,9 +56,7 @@ class HuggingFaceDataset(Dataset):
         streaming: Annotated[
             bool, Field(description="fetch only the first rows, as many as limit says, and keep them in memory")
         ] = False,
-        limit: Annotated[
-            PositiveInt | None, Field(description="the first so many rows of each split; null: all")
-        ] = None,
+        limit: Limit = None,
         outside_paths: OutsidePaths = False,
     ):
         self.columns, self.named = {**COLUMNS, **(columns or {})}, tuple(columns or ())
