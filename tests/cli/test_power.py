@@ -155,3 +155,14 @@ def test_a_pilot_of_one_seed_of_another_metric_or_none_at_all_is_refused(command
         told = command("power", file, "--plugins", PLUGINS, "--from", pilot)
         assert told.code == 2
         assert what in told.errors
+
+
+def test_a_trial_of_a_pilot_that_is_damaged_is_left_out_and_told(command):
+    file, pilot = write(command.folder, TWO_AXES), write_pilot(command.folder / "pilot", 4)
+    trial = sorted((pilot / "trials").iterdir())[0]
+    (trial / "predictions.jsonl").write_text("{")
+    told = command("power", file, "--plugins", PLUGINS, "--from", pilot)
+    assert told.code == 0
+    assert f"{pilot}: 1 trial is left out, as the results are damaged (trials/{trial.name}: predictions.jsonl" in (
+        told.output
+    )

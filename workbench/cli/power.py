@@ -16,6 +16,7 @@ from workbench.config.experiment import Experiment
 from workbench.errors import UserError
 from workbench.model.image_features import needed_by_evaluation
 from workbench.registry import Registry
+from workbench.reports.damage_notes import damage
 from workbench.reports.experiment_results import Study
 from workbench.reports.metric_format import MetricFormat, Scale
 from workbench.reports.number_format import significant
@@ -58,6 +59,9 @@ def show_power(console: Console, experiment: Experiment, registry: Registry, ask
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    for folder, study in pilot.studies:
+        for told in damage(study):
+            say(f"{folder}: {told}")
     found = [(axis, pilot.parts(axis)) for axis in plan.compared]
     say(
         f"The true difference in {form.words} that is found in 80 of 100 studies; the report makes {plan.comparisons}"
