@@ -59,6 +59,16 @@ MISTAKES = {
     "there is no adapter 'lore'. Did you mean 'lora'?": ("plugins", "adapter", "lore"),
     "smal.yaml": ("plan", "smal.yaml"),
     "is no results folder: it has no experiment.json": ("report", "."),
+    "there is no such file": ("plan", "a" * 300 + ".yaml"),
+    "no name on a disk is so long": ("verify", "a" * 300),
+    "base.encoder.checkpoint: no name on a disk is so long": (
+        "plan",
+        "small.yaml",
+        "--plugins",
+        str(PLUGINS),
+        "--set",
+        f"base.encoder={{name: huggingface, checkpoint: {'a' * 300}}}",
+    ),
     "--device gpu:": ("run", "small.yaml", "--plugins", str(PLUGINS), "--device", "gpu"),
     "--device cuda:99:": ("run", "small.yaml", "--plugins", str(PLUGINS), "--device", "cuda:99"),
     "--device meta: nothing can be trained on it": (

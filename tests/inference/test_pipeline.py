@@ -91,10 +91,36 @@ def test_what_is_no_image_or_no_question_is_refused(workbench):
         ("nothing.png", "is it red?", "there is no image nothing.png"),
         ("note.txt", "is it red?", "note.txt is no image that can be read"),
         (image_file(workbench.folder), " ", "nothing is asked"),
+        (image_file(workbench.folder), "", "nothing is asked"),
+        (image_file(workbench.folder), "is it \udcff?", "is no UTF-8 text"),
+        ("a" * 300 + ".png", "is it red?", "there is no image aaa"),
+        ("what is this? " * 30, "is it red?", "there is no image what"),
+        ("/".join("ab" * 3000), "is it red?", "there is no image a/b"),
+        ("-", "is it red?", "there is no image -"),
+        ("", "is it red?", ". is a folder, not an image"),
+        (workbench.folder, "is it red?", "is a folder, not an image"),
+        (image_file(workbench.folder), workbench.folder, "is a folder, not an image"),
     ):
         told = workbench("ask", name, image, question, "--plugins", PLUGINS)
         assert told.code == 2
         assert message in told.errors
+
+
+@pytest.mark.parametrize("question", ["what color is it? " * 40, "?/" * 3000, "-", "what\n\tis it 💡", "~", "*"])
+def test_a_question_may_be_long_and_of_any_letters(workbench, question):
+    name = trials(workbench.folder)[0].name
+    told = workbench("ask", "--plugins", PLUGINS, "--", name, image_file(workbench.folder), question)
+    assert (told.code, told.errors) == (0, "")
+
+
+def test_a_trial_of_too_long_a_name_is_not_there(workbench):
+    told = workbench("ask", "a" * 300, image_file(workbench.folder), "is it red?", "--plugins", PLUGINS)
+    assert told.code == 2
+    assert "there is no trial 'aaa" in told.errors
+    name = trials(workbench.folder)[0].name
+    told = workbench("export", name, "b" * 300, "--plugins", PLUGINS)
+    assert told.code == 2
+    assert "no name on a disk is so long" in told.errors
 
 
 def test_an_image_is_turned_as_its_camera_says(tmp_path):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.gguf import GGUF, gguf_folder
 from workbench.checkpoints.weights import CheckpointError, read_weights
+from workbench.storage.places import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,9 +47,9 @@ def without_downloads() -> Iterator[None]:
 def checkpoint_folder(checkpoint: str) -> Path:
     """The folder itself; that of a hub id, downloaded once; or what a GGUF file was converted to, once."""
     path = Path(checkpoint)
-    if path.suffix == GGUF and path.is_file():
+    if path.suffix == GGUF and is_file(path):
         return gguf_folder(path)
-    return path if path.is_dir() else _from_hub(checkpoint)
+    return path if is_folder(path) else _from_hub(checkpoint)
 
 
 def checkpoint_files(checkpoint: str | None) -> list[Path]:
@@ -56,7 +57,7 @@ def checkpoint_files(checkpoint: str | None) -> list[Path]:
     if checkpoint is None:
         return []
     path = Path(checkpoint)
-    path = path if path.exists() else _from_hub(checkpoint)
+    path = path if is_there(path) else _from_hub(checkpoint)
     found = {file for pattern in READ for file in path.glob(pattern)} if path.is_dir() else {path}
     return sorted(file for file in found if file.is_file())
 

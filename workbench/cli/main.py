@@ -45,6 +45,7 @@ for command in (
 def main() -> None:
     """Entry point: a user's mistake is told in plain words and ends with exit code 2."""
     import atexit
+    import errno
     import gc
     import sys
 
@@ -58,6 +59,11 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: no name on a disk is so long: {error.filename}", file=sys.stderr)
         sys.exit(MISTAKE)
 
 

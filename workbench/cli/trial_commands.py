@@ -157,9 +157,10 @@ def _opened(words: list[str]) -> tuple[list[Image], list[str]]:
     from PIL.Image import registered_extensions
 
     from workbench.inference.pipeline import open_image
+    from workbench.storage.places import is_there
 
     def is_image(word: str) -> bool:
-        return Path(word).suffix.lower() in registered_extensions() or Path(word).is_file()
+        return Path(word).suffix.lower() in registered_extensions() or (word != "" and is_there(word))
 
     files = [words[0], *takewhile(is_image, words[1:])]
     return [open_image(Path(file)) for file in files], words[len(files) :]

@@ -23,7 +23,7 @@ ENCODING = (
     *("config/component.py", "config/component_files.py", "config/phase.py", "config/seeds.py", "config/trial.py"),
     *("devices/capabilities.py", "devices/device.py", "devices/precision.py"),
     *("runs/feature_stage.py", "runs/workplace.py", "storage/artifacts.py", "storage/conditions.py"),
-    *("storage/hashing.py", "storage/splits.py"),
+    *("storage/hashing.py", "storage/places.py", "storage/splits.py"),
 )
 TRAINING = (
     *(*ENCODING, "training", "devices/peak_memory.py", "evaluation/__init__.py", "evaluation/scored.py"),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from workbench.config.validation_messages import label
 from workbench.storage.hashing import canonical
+from workbench.storage.places import is_there
 
 
 def identity(component: Component) -> str:
@@ -43,7 +44,7 @@ class Checkpoint(str):
     def below(self, folder: Path) -> str:
         """The file or folder, if there is one; else as it is written."""
         there = folder / Path(self).expanduser()
-        return str(there) if there.exists() else str(self)
+        return str(there) if is_there(there) else str(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Component:
     def hub_ids(self) -> list[str]:
         """The checkpoints among its options that lie nowhere here."""
         values = [value for value in self.options.values() if isinstance(value, Checkpoint)]
-        return [str(value) for value in values if not (self.folder / Path(value).expanduser()).exists()]
+        return [str(value) for value in values if not is_there(self.folder / Path(value).expanduser())]
 
     def parts(self) -> Iterator[Component]:
         """The components that it takes as options, as a mixture takes datasets, and those that these take."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.config.component import Component
+from workbench.config.component import Checkpoint, Component
 from workbench.config.problems import Keys
 from workbench.config.validation_messages import Fault, label, shown
 from workbench.config.written import Resolved, Written
 from workbench.registry import Plugin, Registry, RegistryError, check_options, resolve_options
+from workbench.storage.places import unusable
 
 
 def check_component(kind: str, written: Any, keys: Keys, registry: Registry) -> list[Fault]:
@@ -44,7 +45,21 @@ def resolve_component(kind: str, written: Written, registry: Registry, folder: P
             advice = _exclude_or_write_out(plugin, option, written) if option not in plugin.options else ""
             faults.append((places.get(option, written.keys), message + advice))
         return Resolved(None, tuple(faults))
+    for option, value in component.options.items():
+        faults += [
+            (places.get(option, written.keys), problem) for problem in filter(None, map(unusable, _paths(value)))
+        ]
     return Resolved(None if faults else component, tuple(faults))
+
+
+def _paths(value: Any) -> Iterator[Path | str]:
+    """The places on a disk that an option's value names."""
+    match value:
+        case Path() | Checkpoint():
+            yield value
+        case dict() | tuple():
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from _paths(each)
 
 
 def _resolve_parts(

@@ -15,6 +15,7 @@ from workbench.config.validation_messages import Fault, check_settings, shown
 from workbench.config.written import Resolved, Written
 from workbench.errors import did_you_mean
 from workbench.registry import Registry, RegistryError
+from workbench.storage.places import is_file
 from workbench.storage.splits import HELD_OUT, TRAIN
 
 DEFAULT_PROMPT = "<image>{question}\n"
@@ -73,7 +74,7 @@ def resolve_evaluation(written: Written, folder: Path) -> Resolved:
         return Resolved(None, ((keys, f"a model is not measured by the images that it was trained on. {advice}"),))
     if evaluation and evaluation.text not in ("", DEFAULT_TEXT):
         file = folder / Path(evaluation.text).expanduser()
-        if not file.is_file():
+        if not is_file(file):
             keys = written.swept["text"][1] if "text" in written.swept else (*written.keys, "text")
             return Resolved(None, ((keys, f"there is no file {file}. Give one with plain text, or '{DEFAULT_TEXT}'"),))
     return Resolved(evaluation, faults)

@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from workbench.config.problems import Document, ExperimentError, Keys, Place, Problems
 from workbench.errors import did_you_mean
+from workbench.storage.places import is_file, is_folder
 
 MOST_VALUES = 100_000
 TAG = "tag:yaml.org,2002:"
@@ -48,10 +49,10 @@ class PlainDumper(yaml.SafeDumper):
 def read_yaml_file(path: Path) -> tuple[str, Document]:
     """The text of a file and its values; `ExperimentError` when it cannot be read."""
     whole = Place(0, str(path))
-    if path.is_dir():
+    if is_folder(path):
         files = ", ".join(sorted(file.name for file in path.glob("*.y*ml"))) or "it holds no *.yaml"
         raise ExperimentError((whole, f"this is a folder. Give one experiment file in it ({files})"))
-    if not path.is_file():
+    if not is_file(path):
         raise ExperimentError((whole, f"there is no such file.{_nearby(path)}"))
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -227,7 +228,7 @@ def _words() -> Iterable[tuple[str, str]]:
 
 
 def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f" There is no folder {path.parent} either"
     files = sorted(file.name for file in path.parent.glob("*.y*ml"))
     return did_you_mean(path.name, files) or (f" Files there: {', '.join(files)}" if files else "")

@@ -47,6 +47,7 @@ from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.storage.atomic import new_folder
 from workbench.storage.older_records import record_of, weights_of
 from workbench.storage.records import altered_files
+from workbench.storage.places import is_there, unusable
 from workbench.storage.result_files import ResultsError
 
 CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
@@ -88,7 +89,9 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
     `llava` in it is the model as transformers loads it, not quantized. Raises `UserError` where the folder is there,
     or the trial has no such form.
     """
-    if out.exists():
+    if problem := unusable(out):
+        raise UserError(f"cannot write to {out}: {problem}")
+    if is_there(out):
         raise UserError(f"{out} is there already. Give a folder that is not there yet")
     for name in altered_files(finished.folder, finished.record):  # of which a model card tells
         raise ResultsError(

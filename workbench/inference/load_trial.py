@@ -23,6 +23,7 @@ from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import ARTIFACTS, Artifact, ArtifactStore
 from workbench.storage.older_records import dataset_of
+from workbench.storage.places import is_file, is_folder
 from workbench.storage.records import DONE, Record, read_record
 from workbench.storage.result_files import RECORD, TRIALS, ResultsError
 
@@ -85,9 +86,9 @@ def load_trial(name: str, results: Path, folders: Sequence[Path] = ()) -> Finish
 def find_trial(name: str, results: Path) -> Path:
     """The folder with the record of the trial of that name, as `load_trial` takes it. Raises `ResultsError` where there
     is none, or more than one."""
-    if (Path(name) / RECORD).is_file():
+    if is_file(Path(name) / RECORD):
         return Path(name)
-    if not results.is_dir():
+    if not is_folder(results):
         raise ResultsError(f"there is no folder of results {results}. Give it with --results")
     found: dict[str, Path] = {}
     for file in sorted(results.glob(f"*/{TRIALS}/*/{RECORD}")):

@@ -21,6 +21,7 @@ from workbench.config.component import Component
 from workbench.config.component_files import CARD, LICENCES, PARTS, files_of
 from workbench.config.trial import Trial
 from workbench.registry import Registry
+from workbench.storage.places import is_there
 
 CHECKPOINT = "checkpoint"  # the option with which a part names its pretrained files, on disk or on the hub
 READABLE = (GGUF, ".safetensors", ".bin", ".pt", ".pth")
@@ -74,7 +75,7 @@ def _files(component: Component, registry: Registry) -> PartFiles | None:
             if all(path == file or path in file.parents for file in files):
                 return PartFiles(name, files, path)
     hub = component.arguments().get(CHECKPOINT)
-    if not isinstance(hub, str) or Path(hub).exists():
+    if not isinstance(hub, str) or is_there(hub):
         return None
     return PartFiles(CHECKPOINT, files, hub_folder(hub))
 

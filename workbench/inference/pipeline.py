@@ -19,6 +19,7 @@ from workbench.errors import UserError
 from workbench.model.generation import generate, stream
 from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.storage.places import is_file, is_folder
 
 UNFINISHED = "\ufffd"  # what the first bytes of a letter are decoded to, until the others are there
 
@@ -63,9 +64,11 @@ class Pipeline:
 
     def read(self, images: Sequence[Image.Image], questions: Sequence[str]) -> tuple[Tensor, Batch]:
         """The encoder's tokens [P,N,Dv] of all views of the images, and the questions without answers; to be called
-        inside `predictor.ready`. Raises `UserError` where nothing is asked."""
+        inside `predictor.ready`. Raises `UserError` where nothing is asked, or what is no text."""
         if not questions or not all(question.strip() for question in questions):
             raise UserError('nothing is asked: write a question, as "what color is it?"')
+        for question in questions:
+            _check_letters(question)
         first, *more = keys = tuple(map(str, range(len(images))))
         asked = [
             Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
@@ -81,9 +84,20 @@ class Pipeline:
 
 def open_image(file: Path) -> Image.Image:
     """The RGB image of any file that Pillow reads, turned as its camera says; `DataError` without one."""
-    if not file.is_file():
+    if is_folder(file):
+        raise DataError(f"{file} is a folder, not an image: give the images in it")
+    if not is_file(file):
         raise DataError(f"there is no image {file}")
     try:
         return ImageFiles(file.parent).open(file.name)
     except DataError as error:
         raise DataError(f"{file} is no image that can be read: {error.__cause__}") from error
+
+
+def _check_letters(question: str) -> None:
+    """Bytes of a command line that are no UTF-8 arrive as halves of a letter, which no tokenizer takes."""
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        shown = question.encode(errors="replace").decode()
+        raise UserError(f"the question '{shown}' is no UTF-8 text: character {error.start + 1} is none") from error
