@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.gguf import GGUF, gguf_folder
+from workbench.checkpoints.weight_headers import check_weight_file
 from workbench.checkpoints.weights import CheckpointError, read_weights
 from workbench.storage.places import is_file, is_folder, is_there
 
@@ -45,11 +46,17 @@ def without_downloads() -> Iterator[None]:
 
 
 def checkpoint_folder(checkpoint: str) -> Path:
-    """The folder itself; that of a hub id, downloaded once; or what a GGUF file was converted to, once."""
+    """The folder itself; that of a hub id, downloaded once; or what a GGUF file was converted to, once.
+
+    `CheckpointError` where there is none, or a file of its weights is missing or cut off, as headers tell.
+    """
     path = Path(checkpoint)
     if path.suffix == GGUF and is_file(path):
         return gguf_folder(path)
-    return path if is_folder(path) else _from_hub(checkpoint)
+    folder = path if is_folder(path) else _from_hub(checkpoint)
+    if (file := _weight_file(folder)) is not None:
+        check_weight_file(file)
+    return folder
 
 
 def checkpoint_files(checkpoint: str | None) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from workbench.checkpoints.weights import INDEX, CheckpointError, shards_of
+from workbench.checkpoints.weights import INDEX, CheckpointError, sharded
 
 SHOWN = 4  # how many names a message lists
 
@@ -40,7 +40,7 @@ def read_pretrained(
     """
     transformers = transformers_for(str(folder))
     for index in folder.glob(f"*{INDEX}"):
-        shards_of(index)  # transformers follows any name in it
+        sharded(index)  # transformers follows any name in it
     kind, device = getattr(transformers, auto), torch.get_default_device()
     try:
         with quiet_transformers():

@@ -37,19 +37,24 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     return _read_torch(path)
 
 
-def shards_of(index: Path) -> list[Path]:
-    """The files that an index of shards names; `CheckpointError` where it is none, or one leads out of its folder. A
-    link there is its owner's, as a download of the hub is made of links."""
+def sharded(index: Path) -> dict[str, list[str]]:
+    """By shard, in order, the names of the weights that an index says are in it; `CheckpointError` where it is none, or
+    a shard leads out of its folder. A link there is its owner's, as a download of the hub is made of links."""
     try:
         named = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
         faults = {weight: _fault_of(shard) for weight, shard in named.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{index} is not an index of shards: {error}") from error
+    if not named:
+        raise CheckpointError(f"{index} is not an index of shards: it names none")
     for weight, fault in faults.items():
         if fault:
             told = f"'weight_map' has '{named[weight]}' for '{weight}', which {fault}"
             raise CheckpointError(f"{index}: {told}. Take the checkpoint with its own shards beside its index")
-    return [index.parent / shard for shard in sorted(set(named.values()))]
+    found: dict[str, list[str]] = {shard: [] for shard in sorted(set(named.values()))}
+    for weight, shard in named.items():
+        found[shard].append(weight)
+    return found
 
 
 def load_into(
@@ -93,8 +98,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
-    for shard in shards_of(index):
-        weights |= read_weights(shard)
+    for shard in sharded(index):
+        weights |= read_weights(index.parent / shard)
     return weights
 
 
