@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.checkpoints.converted_tokenizer import BESIDE, TOKENIZER, VOCABULARIES
 from workbench.checkpoints.gguf import GGUF, gguf_folder
 from workbench.checkpoints.weight_headers import check_weight_file
 from workbench.checkpoints.weights import CheckpointError, read_weights
@@ -26,7 +27,7 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 SAFE = (*WEIGHTS[:2], "model-*.safetensors")
-TEXTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TEXTS = (TOKENIZER, *VOCABULARIES, *BESIDE, "chat_template.jinja")
 PREPROCESSING = "preprocessor_config.json"
 READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, PREPROCESSING)
 WORDS = (CONFIG, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a download takes beside weights

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTemplate, Span
+from workbench.checkpoints.converted_tokenizer import TOKENIZER, tokenizer_folder
 from workbench.checkpoints.weights import CheckpointError
 from workbench.errors import UserError
 
@@ -116,21 +117,24 @@ def read_tokenizer(file: Path) -> Tokenizer:
 def pretrained_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a checkpoint in Hugging Face layout, with `<image>` added when it has none.
 
-    Start and end are those it was trained with, as `tokenizer_config.json` or else `config.json` names them. Where
+    One without `tokenizer.json` is converted, as transformers does it. Start and end are those it was trained with, as
+    `tokenizer_config.json` or else `config.json` names them; BERT's are its class and separation tokens. Where
     there is no start or padding, the end stands for it. With a chat template, the end is that of the assistant's turn.
     """
-    raw = _read_raw(folder / "tokenizer.json")
+    words = tokenizer_folder(folder)
+    raw = _read_raw(words / TOKENIZER)
     raw.no_padding()
     raw.no_truncation()
     if raw.token_to_id(IMAGE) is None:
         raw.add_special_tokens([IMAGE])
-    config = _read_object(folder / "tokenizer_config.json")
+    config = _read_object(words / "tokenizer_config.json")
     named = config | {"ids": _read_object(folder / "config.json")}
-    end = _named(raw, named, "eos")
+    start, end, padding = (_named(raw, named, role) for role in ("bos", "eos", "pad"))
+    if end is None:
+        start, end = start or _named(raw, named, "cls"), _named(raw, named, "sep")
     if end is None:
         raise CheckpointError(f"{folder} does not say which token ends a text: give eos_token in tokenizer_config.json")
-    start, padding = _named(raw, named, "bos"), _named(raw, named, "pad")
-    template = _chat_template(folder, config, raw, {"bos": start, "eos": end, "pad": padding})
+    template = _chat_template(words, config, raw, {"bos": start, "eos": end, "pad": padding})
     if template is not None:
         with suppress(ChatError):  # it is told where a prompt asks for it
             *_, end = template.prompts(CONTENT)
