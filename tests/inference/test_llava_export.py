@@ -73,8 +73,8 @@ def same_as_transformers(model: VisionLanguageModel, folder: Path) -> None:
                 torch.testing.assert_close(model.logits(batch)[0, place + 1 :], wanted, rtol=1e-4, atol=1e-4)
                 [[answer]] = generate(model, model.see(batch.images), batch, max_new_tokens=6)
                 longer = theirs.generate(**given, max_new_tokens=6, do_sample=False)[0, expanded.shape[1] :].tolist()
-                end = tokenizer.end
-                assert answer == (longer[: longer.index(end)] if end in longer else longer)
+                stop = next((place for place, token in enumerate(longer) if token in tokenizer.ends), len(longer))
+                assert answer == longer[:stop]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -83,6 +83,21 @@ def test_logits_and_greedy_answers_are_those_of_transformers(decoder, tmp_path):
     checkpoint = save(DECODERS[decoder](), tmp_path / "decoder")
     trial, model = built(tmp_path, f"{{name: huggingface, checkpoint: {checkpoint}}}")
     write_llava(model, trial, tmp_path / "llava")
+    same_as_transformers(model, tmp_path / "llava")
+
+
+def test_every_end_token_ends_an_answer_there_too(tmp_path):
+    torch.manual_seed(0)
+    checkpoint = save(reference("Qwen2"), tmp_path / "decoder")
+    _, model = built(tmp_path, f"{{name: huggingface, checkpoint: {checkpoint}}}")
+    batch = collator(model, "<image>{question}\n")(torch.zeros(1, 3, 16, 16), [QUESTIONS[0][:1]], answered=False)
+    [[answer]] = generate(model, model.see(batch.images), batch, max_new_tokens=6)
+    ends = [2, answer[0], answer[-1]]
+    (checkpoint / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    trial, model = built(tmp_path, f"{{name: huggingface, checkpoint: {checkpoint}}}")
+    write_llava(model, trial, tmp_path / "llava")
+    told = json.loads((tmp_path / "llava/generation_config.json").read_text())
+    assert told["eos_token_id"] == list(dict.fromkeys(ends))
     same_as_transformers(model, tmp_path / "llava")
 
 

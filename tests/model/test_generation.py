@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
 
 from tests.model.test_vision_language_model import open_gates
 from tests.tiny import DECODERS, FUSIONS, QUESTIONS, collator, images, tiny_model
 from workbench.contracts.example import Example
-from workbench.model.generation import generate, generate_and_judge
+from workbench.model.generation import generate, generate_and_judge, stream
 
 
 def loud_model(fusion: str, decoder: str = "gpt"):
@@ -34,7 +36,7 @@ def answer_without_cache(model, pixels, example: Example, tokens: int) -> list[i
         batch = collate(pixels, [[example]])
         logits = model.logits(batch)[0]
         found.append(int(logits[int((batch.segments[0] >= 0).sum()) - 1].argmax()))
-        if found[-1] == tokenizer.end:
+        if found[-1] in tokenizer.ends:
             return found[:-1]
     return found
 
@@ -43,7 +45,7 @@ def probability_without_cache(model, pixels, example: Example, tokens: int) -> t
     """How many tokens the answer has with its end, and the log-probability of all, each from a whole reading."""
     tokenizer = model.language_model.tokenizer
     answer = answer_without_cache(model, pixels, example, tokens)
-    given = answer if len(answer) == tokens else [*answer, tokenizer.end]
+    given = answer if len(answer) == tokens else [*answer, None]  # whichever end token is chosen there
     collate = collator(model, "<image>{question}\n")
     encoded = collate.encode(example.question, example.answers[0])
     total = 0.0
@@ -53,7 +55,8 @@ def probability_without_cache(model, pixels, example: Example, tokens: int) -> t
         )
         batch = collate(pixels, [[example]])
         logits = model.logits(batch)[0][int((batch.segments[0] >= 0).sum()) - 1]
-        total += float(logits.log_softmax(-1)[token])
+        assert token is not None or int(logits.argmax()) in tokenizer.ends
+        total += float(logits.log_softmax(-1)[int(logits.argmax()) if token is None else token])
     return len(given), total
 
 
@@ -134,6 +137,39 @@ def test_the_probability_of_an_answer_is_that_of_its_tokens_each_read_anew(fusio
         for example in row
     ]
     assert len({tokens for tokens, _ in wanted}) > 1
+    same_probabilities(model, pixels, batch, steps, wanted)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+@torch.no_grad()
+def test_each_of_several_end_tokens_ends_an_answer(fusion, decoder):
+    model = loud_model(fusion, decoder)
+    pixels, steps = images(2), 6
+    collate = collator(model, "<image>{question}\n")
+    batch, prompts = collate(pixels, QUESTIONS), collate(pixels, QUESTIONS, answered=False)
+    vision = model.see(pixels)
+    whole = [answer for row in generate(model, vision, prompts, steps) for answer in row]
+    tokens = sorted({token for answer in whole for token in answer})
+    some = [*combinations(tokens, 2), *combinations(tokens, 1)]  # beside the end there is
+    model.language_model.tokenizer.more_ends = max(some, key=lambda ends: len(set(stops_of(whole, ends))))
+    stops = stops_of(whole, model.language_model.tokenizer.ends)
+    assert len(set(stops)) > 1
+    cut = [answer[:stop] for answer, stop in zip(whole, stops, strict=True)]
+    assert [answer for row in generate(model, vision, prompts, steps) for answer in row] == cut
+    asked = [(pixels[row : row + 1], each) for row, examples in enumerate(QUESTIONS) for each in examples]
+    for (image, example), answer in zip(asked, cut, strict=True):
+        single = collate(image, [[example]], answered=False)
+        assert list(stream(model, model.see(image), single, steps)) == answer
+    wanted = [probability_without_cache(model, image, example, steps) for image, example in asked]
+    same_probabilities(model, pixels, batch, steps, wanted)
+
+
+def stops_of(answers: list[list[int]], ends: tuple[int, ...]) -> list[int]:
+    return [next((place for place, token in enumerate(each) if token in ends), len(each)) for each in answers]
+
+
+def same_probabilities(model, pixels, batch, steps: int, wanted: list[tuple[int, float]]) -> None:
     judged = generate_and_judge(model, model.see(pixels), batch, steps)
     assert [len(row) for row in judged.log_probabilities] == [len(row) for row in judged.answers]
     got = [each for row in judged.log_probabilities for each in row]

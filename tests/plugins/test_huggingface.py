@@ -233,7 +233,7 @@ def test_without_transformers_the_extra_is_named(folders, monkeypatch):
 def test_a_changed_file_of_weights_is_noticed(folders):
     plugin = builtin_registry().plugin("language_model", "huggingface")
     found = {file.name for file in plugin.declared(Pretrainable).files({"checkpoint": str(folders["Llama"])})}
-    assert found == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert found == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
 
 
 @torch.no_grad()

@@ -145,6 +145,35 @@ def test_start_end_and_padding_are_those_that_the_checkpoint_names(folder, names
     assert len(tokenizer.encode("is there a red shape in the image?")) > 4  # what the file says of cutting is not kept
 
 
+@pytest.mark.parametrize(
+    ("config", "generation", "ends"),
+    [
+        ({"eos_token_id": 2}, None, (2,)),
+        ({"eos_token_id": [2, 7]}, None, (2, 7)),
+        ({"eos_token_id": 2}, {"eos_token_id": [9, 2, 8]}, (2, 9, 8)),
+        ({"eos_token_id": [7, 5]}, {"eos_token_id": 9}, (7, 9, 5)),
+        ({"eos_token_id": 2}, {}, (2,)),
+        ({"eos_token_id": [2, -1, 10**6]}, {"eos_token_id": None}, (2,)),
+    ],
+)
+def test_every_end_token_that_the_checkpoint_names_ends_an_answer(folder, config, generation, ends):
+    reconfigure(folder, **config)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    tokenizer = llama(folder).tokenizer
+    assert tokenizer.ends == ends
+    assert tokenizer.end == ends[0]
+    assert pickle.loads(pickle.dumps(tokenizer)).ends == ends
+
+
+@pytest.mark.parametrize("content", ['{"eos_token_id": "</s>"}', '{"eos_token_id": [true]}', "{"])
+def test_an_end_token_that_is_no_number_is_refused(folder, content):
+    (folder / "generation_config.json").write_text(content)
+    with pytest.raises(UserError, match=r"generation_config\.json"):
+        llama(folder)
+
+
 def test_shards_are_read_as_one_file_is(saved, tmp_path):
     ids = torch.randint(3, VOCABULARY, (1, 9))
     reference().save_pretrained(tmp_path, max_shard_size="20KB")

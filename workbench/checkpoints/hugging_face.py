@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.converted_tokenizer import BESIDE, TOKENIZER, VOCABULARIES
+from workbench.checkpoints.end_tokens import GENERATION
 from workbench.checkpoints.gguf import GGUF, gguf_folder
 from workbench.checkpoints.weight_headers import check_weight_file
 from workbench.checkpoints.weights import CheckpointError, read_weights
@@ -29,8 +30,8 @@ WEIGHTS = (
 SAFE = (*WEIGHTS[:2], "model-*.safetensors")
 TEXTS = (TOKENIZER, *VOCABULARIES, *BESIDE, "chat_template.jinja")
 PREPROCESSING = "preprocessor_config.json"
-READ = (CONFIG, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, PREPROCESSING)
-WORDS = (CONFIG, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a download takes beside weights
+READ = (CONFIG, GENERATION, "*.safetensors", "*.safetensors.index.json", "pytorch_model*", *TEXTS, PREPROCESSING)
+WORDS = (CONFIG, GENERATION, *TEXTS, PREPROCESSING, "README.md", "LICEN[SC]E*")  # what a download takes beside weights
 
 
 _DOWNLOADS: ContextVar[bool] = ContextVar("_DOWNLOADS", default=True)

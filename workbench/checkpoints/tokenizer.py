@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTemplate, Span
 from workbench.checkpoints.converted_tokenizer import TOKENIZER, tokenizer_folder
+from workbench.checkpoints.end_tokens import ENDS, end_tokens
 from workbench.checkpoints.weights import CheckpointError
 from workbench.errors import UserError
 
@@ -26,13 +27,21 @@ SPECIAL = (PADDING, START, END, IMAGE)
 class Tokenizer:
     """`encode` and `decode`, and the ids of the special tokens.
 
-    `special` names padding, start, end and image: a pretrained tokenizer has names of its own for them.
+    `special` names padding, start, end and image: a pretrained tokenizer has names of its own for them. `more_ends` are
+    ids that end an answer as well; what is trained to end one is the end alone.
     """
 
-    def __init__(self, raw: RawTokenizer, special: Sequence[str] = SPECIAL, template: ChatTemplate | None = None):
+    def __init__(
+        self,
+        raw: RawTokenizer,
+        special: Sequence[str] = SPECIAL,
+        template: ChatTemplate | None = None,
+        more_ends: Sequence[int] = (),
+    ):
         self.raw = raw
         self.special = tuple(special)
         self.template = template
+        self.more_ends = tuple(more_ends)
         self.size: int = raw.get_vocab_size()
         self.padding, self.start, self.end, self.image = (self._special(token) for token in special)
 
@@ -43,6 +52,11 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens, stripped."""
         return self.raw.decode(list(ids), skip_special_tokens=True).strip()
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Each token that ends an answer, the end that is trained first."""
+        return tuple(dict.fromkeys((self.end, *self.more_ends)))
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> list[Span]:
         """A conversation as its model was trained on it, in spans that say which are the assistant's words.
@@ -80,12 +94,13 @@ class Tokenizer:
         return self  # nothing of it changes, and a large vocabulary takes a second to copy
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"json": self.json(), "special": self.special, "template": self.template}
+        return {"json": self.json(), "special": self.special, "template": self.template, "ends": self.more_ends}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from tokenizers import Tokenizer as RawTokenizer
 
-        Tokenizer.__init__(self, RawTokenizer.from_str(state["json"]), state["special"], state["template"])
+        raw = RawTokenizer.from_str(state["json"])
+        Tokenizer.__init__(self, raw, state["special"], state["template"], state["ends"])
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,7 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     One without `tokenizer.json` is converted, as transformers does it. Start and end are those it was trained with, as
     `tokenizer_config.json` or else `config.json` names them; BERT's are its class and separation tokens. Where
     there is no start or padding, the end stands for it. With a chat template, the end is that of the assistant's turn.
+    Every end token of `generation_config.json` and `config.json` ends an answer.
     """
     words = tokenizer_folder(folder)
     raw = _read_raw(words / TOKENIZER)
@@ -138,7 +154,8 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     if template is not None:
         with suppress(ChatError):  # it is told where a prompt asks for it
             *_, end = template.prompts(CONTENT)
-    return Tokenizer(raw, (padding or end, start or end, end, IMAGE), template)
+    ends = [id_ for name in ENDS for id_ in end_tokens(folder / name) if id_ < raw.get_vocab_size()]
+    return Tokenizer(raw, (padding or end, start or end, end, IMAGE), template, ends)
 
 
 def _chat_template(

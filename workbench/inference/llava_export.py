@@ -51,11 +51,12 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
         raise UserError(f"the weights are of several types ({', '.join(map(str, kinds))}), a LLaVA folder has one")
     empty.load_state_dict(weights, strict=True, assign=True)
     empty.tie_weights()
-    empty.generation_config.eos_token_id = model.language_model.tokenizer.end
-    empty.generation_config.pad_token_id = model.language_model.tokenizer.padding
+    tokenizer = model.language_model.tokenizer
+    empty.generation_config.eos_token_id = list(tokenizer.ends) if len(tokenizer.ends) > 1 else tokenizer.end
+    empty.generation_config.pad_token_id = tokenizer.padding
     with quiet_transformers():
         empty.to(next(iter(kinds))).save_pretrained(folder)
-    _write_tokenizer(transformers, model.language_model.tokenizer, folder)
+    _write_tokenizer(transformers, tokenizer, folder)
     for name, content in {**parts["encoder"].files, PROCESSOR: _processor(config, model)}.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ def generate(
 
     vision: what `model.see` gave; batch: prompts without answers. Prompts of different lengths need no padding at
     the left: each question continues at its own position and sees its own segment. Greedy at temperature 0, else
-    sampled from the softmax of logits / temperature.
+    sampled from the softmax of logits / temperature. Each of the tokenizer's end tokens ends an answer.
     """
     hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
     return _answers(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
@@ -39,16 +39,16 @@ def stream(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens
     hidden, conversation = model.read(vision, batch, room=max_new_tokens)
     for _, _, ids, _ in _steps(model, hidden, conversation, batch, max_new_tokens):
         token = int(ids[0, 0])
-        if token == model.language_model.tokenizer.end:
+        if token in model.language_model.tokenizer.ends:
             return
         yield token
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Greedy answers as token ids, and the log-probability that the model gives to exactly each, in nats, its end
-    included (one that is cut off has none): both as [row][question]. `losses` are those of each token of the right
-    answers [answer tokens]."""
+    """Greedy answers as token ids, and the log-probability that the model gives to exactly each, in nats, the end that
+    was chosen included (one that is cut off has none): both as [row][question]. `losses` are those of each token of the
+    right answers [answer tokens]."""
 
     answers: list[list[list[int]]]
     log_probabilities: list[list[float]]
@@ -89,17 +89,19 @@ def _answers(
     likely: Tensor | None = None,
 ) -> list[list[list[int]]]:
     """The tokens of all steps, as [row][question]. Their log-probabilities go into `likely` [R,Q,steps] of zeros."""
-    end = model.language_model.tokenizer.end
+    tokenizer = model.language_model.tokenizer
     last, there = _ends(batch)  # [R,Q]
-    chosen = torch.full((*last.shape, max_new_tokens), end, device=last.device)
+    chosen = torch.full((*last.shape, max_new_tokens), tokenizer.end, device=last.device)
+    ends = torch.tensor(tokenizer.ends, device=last.device)
     steps = _steps(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
     for step, (rows, numbers, ids, logits) in enumerate(steps):
         if likely is not None:
-            ended = (chosen[rows, numbers, :step] == end).any(-1)
+            ended = torch.isin(chosen[rows, numbers, :step], ends).any(-1)
             likely[rows, numbers, step] = _log_probabilities(logits, ids).masked_fill(ended, 0)
         chosen[rows, numbers, step] = ids
     counts = there.sum(1).tolist()
-    return [[_until(ids, end) for ids in row[:count]] for row, count in zip(chosen.tolist(), counts, strict=True)]
+    answers = zip(chosen.tolist(), counts, strict=True)
+    return [[_until(ids, tokenizer.ends) for ids in row[:count]] for row, count in answers]
 
 
 def _steps(
@@ -118,6 +120,7 @@ def _steps(
     """
     end = model.language_model.tokenizer.end
     last, there = _ends(batch)  # [R,Q]
+    ends = torch.tensor(model.language_model.tokenizer.ends, device=last.device)
     hidden = pick(hidden, last)  # [R,Q,D]
     questions = _Questions.all_of(conversation.positions.gather(1, last), closed=~there)
     for step in range(max_new_tokens):
@@ -126,7 +129,7 @@ def _steps(
         yield questions.rows, questions.numbers, ids, logits
         if step + 1 == max_new_tokens:
             break
-        if not torch.equal(ended := ids == end, questions.closed):
+        if not torch.equal(ended := torch.isin(ids, ends), questions.closed):
             left = (~ended).any(1).nonzero()[:, 0]
             if not len(left):
                 break
@@ -194,5 +197,5 @@ def _log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
     return logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)
 
 
-def _until(ids: list[int], end: int) -> list[int]:
-    return ids[: ids.index(end)] if end in ids else ids
+def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
+    return ids[: next((place for place, id_ in enumerate(ids) if id_ in ends), len(ids))]
