@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workbench.contracts.language_model import LanguageModel
     from workbench.registry import Registry
 
-WINDOW = 256  # tokens that are read together: few enough for any decoder
+WINDOW = 256  # tokens that are read together, where a decoder has positions for them and the start
 PLAIN_TEXT = Path(__file__).with_name("plain_text.txt")  # plain English on many things, in our own words
 AFTER, BEFORE = "text_perplexity", "text_perplexity.before"
 
@@ -62,7 +62,7 @@ def perplexity(language_model: LanguageModel, text: str, precision: str = "fp32"
     training = language_model.training
     language_model.eval()
     with torch.inference_mode(), autocast(device, precision):
-        for window in ids.split(WINDOW):
+        for window in ids.split(min(WINDOW, (language_model.context or WINDOW + 1) - 1)):
             read = torch.cat([ids.new_tensor([tokenizer.start]), window])[None]  # [1,W+1]
             everywhere = torch.zeros_like(read)
             places = torch.arange(read.shape[1], device=device)[None]

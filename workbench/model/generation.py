@@ -29,14 +29,15 @@ def generate(
     the left: each question continues at its own position and sees its own segment. Greedy at temperature 0, else
     sampled from the softmax of logits / temperature. Each of the tokenizer's end tokens ends an answer.
     """
-    hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
+    room = _most_questions(batch) * max_new_tokens
+    hidden, conversation = model.read(vision, batch, room, max_new_tokens)
     return _answers(model, hidden, conversation, batch, max_new_tokens, temperature, generator)
 
 
 @torch.no_grad()
 def stream(model: VisionLanguageModel, vision: Any, batch: Batch, max_new_tokens: int) -> Iterator[int]:
     """The greedy answer to the one question of a batch, each token as soon as it is known, without the end token."""
-    hidden, conversation = model.read(vision, batch, room=max_new_tokens)
+    hidden, conversation = model.read(vision, batch, max_new_tokens, max_new_tokens)
     for _, _, ids, _ in _steps(model, hidden, conversation, batch, max_new_tokens):
         token = int(ids[0, 0])
         if token in model.language_model.tokenizer.ends:
@@ -62,7 +63,8 @@ def generate_and_judge(model: VisionLanguageModel, vision: Any, batch: Batch, ma
     batch: prompts with their right answers. All comes from one reading: what is generated cannot see the right
     answers, which are forgotten before the first token.
     """
-    hidden, conversation = model.read(vision, batch, room=_most_questions(batch) * max_new_tokens)
+    room = _most_questions(batch) * max_new_tokens
+    hidden, conversation = model.read(vision, batch, room, max_new_tokens)
     losses = model.losses_of(hidden, batch)
     conversation.forget(~batch.prompt)
     likely = torch.zeros(len(batch.ids), _most_questions(batch), max_new_tokens, device=batch.ids.device)

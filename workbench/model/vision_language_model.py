@@ -24,6 +24,7 @@ from workbench.contracts.language_model import LanguageModel
 from workbench.data.collator import Batch, Collator
 from workbench.data.image_views import Views
 from workbench.layers.tensors import all_tensors, pick
+from workbench.model.context import check_context
 
 Method = Callable[..., Any]
 
@@ -111,8 +112,11 @@ class VisionLanguageModel(nn.Module):
         return self.fusion.prepare(*((vision, None) if views is None else views.together(vision)))
 
     def hidden(self, vision: Any, batch: Batch) -> Tensor:
-        """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]."""
-        return self.hidden_of(*self.fuse(vision, batch))
+        """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]. Raises
+        `UserError` where the decoder has no positions for it."""
+        inputs, seen = self.fuse(vision, batch)
+        check_context(self.language_model.context, inputs)
+        return self.hidden_of(inputs, seen)
 
     def fuse(self, vision: Any, batch: Batch) -> tuple[Inputs, FusionPass]:
         """`vision` as `see` gives it -> the decoder's input sequence, and what the fusion will need in its blocks."""
@@ -155,9 +159,13 @@ class VisionLanguageModel(nn.Module):
         """The same from the last hidden states [R,T,D] of a batch that was read already."""
         return self._losses(hidden, batch.labels)
 
-    def read(self, vision: Any, batch: Batch, room: int) -> tuple[Tensor, Conversation]:
-        """Read prompts into a cache with room for `room` more tokens a row -> hidden [R,T,D] and the conversation."""
+    def read(self, vision: Any, batch: Batch, room: int, longest: int = 1) -> tuple[Tensor, Conversation]:
+        """Read prompts into a cache with room for `room` more tokens a row -> hidden [R,T,D] and the conversation.
+
+        Raises `UserError` where the decoder has no positions for them and an answer of `longest` tokens.
+        """
         inputs, seen = self.fuse(vision, batch)
+        check_context(self.language_model.context, inputs, longest)
         rows, length = inputs.segments.shape
         cache = self.language_model.new_cache(rows, length + room)
         mask = visible(inputs.segments, inputs.segments)

@@ -10,13 +10,13 @@ import torch
 from workbench.config.trial import Trial
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
-from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Collator, own_places
 from workbench.errors import UserError, did_you_mean
 from workbench.evaluation.evaluate import examples_by_image
 from workbench.evaluation.out_of_distribution import outside_images
 from workbench.model.build import CompositionError, naming
 from workbench.model.vision_language_model import VisionLanguageModel
+from workbench.runs.context_length import check_context
 from workbench.storage.splits import HELD_OUT, TRAIN
 from workbench.training.training_set import training_examples
 
@@ -86,37 +86,20 @@ def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str,
 
 
 def check_reading(trial: Trial, model: VisionLanguageModel, dataset: Dataset) -> None:
-    """The decoder can read the prompt with its image and answer, and there is something in it to learn.
-
-    Tried on the first examples: the longest of all may be longer. Where the encoder makes tiles, every image is taken
-    to have as many as one may have.
-    """
-    decoder, name = model.language_model, trial.components["language_model"].name
-    with naming("language_model", name):
-        collate = Collator(decoder.tokenizer, trial.prompt, model.fusion.reads_text)
+    """The decoder can read every prompt with its images and answer, and write one; and there is something in the first
+    examples to learn."""
+    with naming("language_model", trial.components["language_model"].name):
+        collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
     examples = list(islice(dataset.examples(trial.evaluation.split, trial.evaluation.task), TRIED))
     if not examples:
         return
     with torch.device("cpu"):
         batch = collate(torch.empty(0), [[example] for example in examples])
-        lengths = batch.positions.amax(1) + 1  # [R]
-        counts = torch.tensor([len(example.images) for example in examples])
-        counts = counts if batch.image_set is None else counts[batch.image_set]
         silent = (batch.labels < 0).all(1)
     if silent.any():
         example = examples[int(silent.nonzero()[0])]
         raise CompositionError(f"example '{example.id}' has nothing to learn: no token of its answer carries a label")
-    of_image = model.connector.shape.tokens * (1 + model.encoder.tiles)
-    images = counts * (of_image if type(model.fusion).fuse_inputs is not Fusion.fuse_inputs else 0)
-    longest = int((lengths + images).argmax())
-    length, image = int(lengths[longest]), int(images[longest])
-    if decoder.context is not None and length + image > decoder.context:
-        raise CompositionError(
-            f"the language model '{name}' reads {decoder.context} tokens at most; a question with its answer has"
-            f" {length}, and '{trial.components['fusion'].name}' puts {image} image tokens between them. Take an"
-            " encoder or a connector that gives fewer, a fusion that leaves the sequence as it is, fewer images or"
-            " tiles, or a shorter prompt"
-        )
+    check_context(trial, model, dataset, collate)
 
 
 def check_outside(trial: Trial, dataset: Callable[[], Dataset]) -> None:

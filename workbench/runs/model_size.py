@@ -77,7 +77,7 @@ class ModelSizes:
     def of(self, trial: Trial) -> Size:
         """The size of the trial's model. `CompositionError` when its parts do not fit each other, the phases that train
         them, or the data."""
-        parts = (trial.prompt, *(trial.components[kind] for kind in COMPONENTS), *_trained(trial))
+        parts = (trial.prompt, *(trial.components[kind] for kind in COMPONENTS), *_trained(trial), _read(trial))
         return self._memo.once(parts, lambda: self._size(trial))
 
     def _size(self, trial: Trial) -> Size:
@@ -185,6 +185,13 @@ class _Model:
 
 def _weights_of(module: nn.Module) -> dict[str, tuple]:
     return {name: (id(each), each.shape, each.dtype) for name, each in module.state_dict(keep_vars=True).items()}
+
+
+def _read(trial: Trial) -> tuple[object, ...]:
+    """What says which texts the decoder reads, and how many tokens it writes."""
+    evaluation = trial.evaluation
+    phases = [(phase.objective, phase.tasks, bool(phase.validate_with)) for phase in trial.phases]
+    return evaluation.split, evaluation.task, evaluation.limit, evaluation.max_new_tokens, *phases
 
 
 def _trained(trial: Trial) -> list[tuple[str, tuple[str, ...], bool]]:
