@@ -24,6 +24,7 @@ from workbench.contracts.encoder import Encoder
 from workbench.contracts.fusion import Fusion
 from workbench.contracts.language_model import LanguageModel
 from workbench.errors import UserError
+from workbench.inference.llava_template import llava_template
 from workbench.model.vision_language_model import VisionLanguageModel
 
 PARTS = ("encoder", "connector", "fusion", "language_model")
@@ -56,7 +57,7 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
     empty.generation_config.pad_token_id = tokenizer.padding
     with quiet_transformers():
         empty.to(next(iter(kinds))).save_pretrained(folder)
-    _write_tokenizer(transformers, tokenizer, folder)
+    _write_tokenizer(transformers, tokenizer, trial.prompt, folder)
     for name, content in {**parts["encoder"].files, PROCESSOR: _processor(config, model)}.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -117,15 +118,17 @@ def _named(parts: Mapping[str, TransformersPart], empty: nn.Module) -> dict[str,
     return {name: weight.detach().cpu().contiguous() for name, weight in found.items()}
 
 
-def _write_tokenizer(transformers: Any, tokenizer: Tokenizer, folder: Path) -> None:
+def _write_tokenizer(transformers: Any, tokenizer: Tokenizer, prompt: str, folder: Path) -> None:
+    """It puts nothing before a text by itself: a prompt begins with its own start token, or as its template says."""
     padding, start, end, image = tokenizer.special
+    raw = type(tokenizer.raw).from_str(json.dumps({**json.loads(tokenizer.json()), "post_processor": None}))
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer.raw,
+        tokenizer_object=raw,
         bos_token=start,
         eos_token=end,
         pad_token=padding,
         extra_special_tokens={"image_token": image},
     )
     if tokenizer.template is not None:
-        fast.chat_template = tokenizer.template.source
+        fast.chat_template = llava_template(tokenizer.template, prompt)
     fast.save_pretrained(folder)
