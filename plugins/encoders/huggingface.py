@@ -67,7 +67,8 @@ class HuggingFaceTower(Encoder):
             Field(description="side, in patches, of the square that is averaged into one token; 1 keeps every patch"),
         ] = 1,
         image_size: Annotated[
-            PositiveInt | None, Field(description="side of the square image, in pixels; null: as the tower was trained")
+            PositiveInt | None,
+            Field(description="side of the square image, in pixels; null: as its preprocessing makes it"),
         ] = None,
         tiles: Tiles = 0,
     ):
@@ -169,7 +170,7 @@ class HuggingFaceTower(Encoder):
                 "vision_feature_layer": self.used,
                 "vision_feature_select_strategy": "default" if drops else "full",
             },
-            files={PREPROCESSING: json.loads((self.folder / PREPROCESSING).read_text(encoding="utf-8"))},
+            files={PREPROCESSING: self._told_preprocessing()},
         )
 
     def _preprocessing(self, image_size: int | None) -> Preprocessing:
@@ -178,6 +179,16 @@ class HuggingFaceTower(Encoder):
         found = found if image_size is None else found.resized(image_size)
         return replace(found, shortest=None) if self.tiles else found  # tiles are squares: no edge may be cut
 
+    def _told_preprocessing(self) -> dict[str, Any]:
+        """What `preprocessor_config.json` says, in the size that images have here."""
+        told = json.loads((self.folder / PREPROCESSING).read_text(encoding="utf-8"))
+        if self.image_size == read_preprocessing(self.folder, self.trained_size).size:
+            return told
+        square = {"height": self.image_size, "width": self.image_size}
+        if self.prepare.shortest is None:
+            return {**told, "size": square, "do_center_crop": False}
+        return {**told, "size": {"shortest_edge": self.prepare.shortest}, "crop_size": square, "do_center_crop": True}
+
     @torch.no_grad()
     def _check_llava(self, tower: Any) -> None:
         """LLaVA shows a tower images and takes one hidden state, with all tokens or without the first."""
@@ -185,14 +196,18 @@ class HuggingFaceTower(Encoder):
             raise UserError(f"LLaVA shows a tower images, and {type(tower).__name__} takes rows of patches")
         if self.leading.count > 1:
             raise UserError("LLaVA would take its registers as patches")
-        if self.pooled > 1 or self.image_size != self.trained_size or self.tiles:
-            raise UserError(
-                "LLaVA takes every patch of one image of the tower's own size: leave out pool, image_size, tiles"
-            )
+        if self.pooled > 1 or self.tiles:
+            raise UserError("LLaVA takes every patch of one image: leave out pool, tiles")
         if self.used == 0:
             raise UserError(f"LLaVA takes the hidden state of a block, and the stages of {type(tower).__name__} differ")
         images = torch.linspace(-1, 1, 3 * self.image_size**2).view(1, 3, self.image_size, self.image_size)
-        output = tower(images, output_hidden_states=True)
+        try:
+            output = tower(images, output_hidden_states=True)
+        except (RuntimeError, ValueError) as error:  # of other positions than patches: most families do not interpolate
+            raise UserError(
+                f"LLaVA shows {type(tower).__name__} images of the {self.trained_size} pixels that it was trained on"
+                f" alone, and they have {self.image_size} here: set image_size: {self.trained_size}"
+            ) from error
         if self.layer is None and not torch.equal(output.hidden_states[-1], output.last_hidden_state):
             raise UserError(
                 "LLaVA takes a hidden state, and not what its last norm makes of it: set layer, as layer: -2"

@@ -174,12 +174,52 @@ def test_a_tower_of_transformers_is_told_with_its_layer_and_class_token(name, op
         same_input(model, tmp_path / "llava")
 
 
+def of_another_size(file: Path, size: int, shortest: int) -> None:
+    """Preprocessing of another size than config.json names: as DINOv2 has it on the hub, 224 beside 518."""
+    told = json.loads(file.read_text())
+    crops = "crop_size" in told
+    square = {"height": size, "width": size}
+    told |= {"size": {"shortest_edge": shortest}, "crop_size": square} if crops else {"size": square}
+    file.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options"),
+    [
+        ("DINOv2", 16, ", layer: -2"),
+        ("DINOv2", 32, ", layer: -2, class_token: true"),
+        ("DINOv2", 16, ", layer: -2, image_size: 20"),
+        ("CLIP", 16, ", layer: -2, image_size: 24"),
+        ("ViT", 16, ", layer: -2, class_token: true, image_size: 24"),
+    ],
+)
+def test_a_tower_whose_preprocessing_has_another_size_is_told_as_it_was_used(name, size, options, tmp_path):
+    save_tower(name, tmp_path / "tower")
+    file = tmp_path / "tower/preprocessor_config.json"
+    of_another_size(file, size, size + 3)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"image_processor_type": PROCESSORS[name]}))
+    start = f"encoder: {{name: huggingface, checkpoint: {tmp_path / 'tower'}{options}"
+    trial, model = built(tmp_path, NATIVE, start=start)
+    write_llava(model, trial, tmp_path / "llava")
+    same_as_transformers(model, tmp_path / "llava")
+    same_input(model, tmp_path / "llava")
+
+
+def test_a_tower_that_does_not_interpolate_is_refused_with_the_option_to_set(tmp_path):
+    save_tower("CLIP", tmp_path / "tower")
+    of_another_size(tmp_path / "tower/preprocessor_config.json", 16, 18)
+    start = f"encoder: {{name: huggingface, checkpoint: {tmp_path / 'tower'}, layer: -2"
+    trial, model = built(tmp_path, NATIVE, start=start)
+    with pytest.raises(UserError, match="of the 24 pixels .* have 16 here: set image_size: 24"):
+        write_llava(model, trial, tmp_path / "llava")
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("SigLIP", "", "set layer, as layer: -2"),
-        ("SigLIP", ", layer: -2, pool: 2", "leave out pool, image_size"),
-        ("ViT", ", layer: -2, image_size: 32", "leave out pool, image_size"),
+        ("SigLIP", ", layer: -2, pool: 2", "leave out pool, tiles"),
+        ("ViT", ", layer: -2, image_size: 32", "of the 24 pixels .* have 32 here: set image_size: 24"),
         ("DINOv2 with registers", ", layer: -2", "take its registers as patches"),
         ("SigLIP 2", ", layer: -2", "takes rows of patches"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -226,6 +227,33 @@ def test_images_may_be_larger_than_those_it_was_trained_on(name, folders):
     ours = tower(folders[name], image_size=32)
     assert ours.transform(Image.new("RGB", (50, 40), (200, 10, 10))).shape == (3, 32, 32)
     assert ours(torch.randn(1, 3, 32, 32)).shape == (1, 64, 32)
+
+
+@pytest.mark.parametrize("layer", [None, -2])
+@pytest.mark.parametrize("name", ["DINOv2", "DINOv2 with registers", "ViT", "CLIP", "SigLIP"])
+@pytest.mark.parametrize("size", [16, 32])
+@torch.no_grad()
+def test_preprocessing_of_another_size_than_the_config_s_is_followed_as_transformers_does(name, size, layer, tmp_path):
+    """DINOv2 was trained on 518 pixels, and its preprocessing on the hub makes 224."""
+    save(name, tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    told = json.loads(file.read_text())
+    kind = {"ViT": "ViTImageProcessor", "CLIP": "CLIPImageProcessor", "SigLIP": "SiglipImageProcessor"}
+    told["image_processor_type"] = kind.get(name, "BitImageProcessor")
+    square = {"height": size, "width": size}
+    told |= {"size": {"shortest_edge": size + 3}, "crop_size": square} if "crop_size" in told else {"size": square}
+    file.write_text(json.dumps(told))
+    image = Image.effect_mandelbrot((40, 31), (-2, -1, 1, 1), 50).convert("RGB")
+    processor: Any = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    given = processor(images=image, return_tensors="pt")["pixel_values"]
+    ours, model = tower(tmp_path, layer=layer), reference(name, tmp_path)
+    torch.testing.assert_close(ours.transform(image), given[0], atol=1e-5, rtol=1e-5)
+    interpolates = "interpolate_pos_encoding" in inspect.signature(type(model).forward).parameters
+    named = {"interpolate_pos_encoding": True} if interpolates else {}
+    output = model(pixel_values=given, output_hidden_states=True, **named)
+    wanted = _hidden(output, layer)[:, TOWERS[name][2] :]
+    torch.testing.assert_close(ours(given), wanted, atol=1e-5, rtol=1e-5)
+    assert ours.shape.tokens == (size // 4) ** 2
 
 
 PROCESSORS = {"SigLIP": "siglip.image_processing_pil_siglip.SiglipImageProcessorPil"}
