@@ -67,8 +67,7 @@ class HuggingFaceTower(Encoder):
             Field(description="side, in patches, of the square that is averaged into one token; 1 keeps every patch"),
         ] = 1,
         image_size: Annotated[
-            PositiveInt | None,
-            Field(description="side of the square image, in pixels; null: as its preprocessing makes it"),
+            PositiveInt | None, Field(description="side of the image, in pixels; null: that of its preprocessing")
         ] = None,
         tiles: Tiles = 0,
     ):
@@ -105,7 +104,7 @@ class HuggingFaceTower(Encoder):
         self.prepare = self._preprocessing(image_size)
         self.image_size = self.prepare.size
         self.leading = leading_tokens(self.tower)
-        self.class_token = class_token
+        self.class_token, self.pooled = class_token, pool
         if class_token and not self.leading.classes:
             raise UserError(f"{checkpoint} has no class token: leave class_token out")
         if self.image_size % self.patch:
@@ -114,7 +113,6 @@ class HuggingFaceTower(Encoder):
         width, self.side = measured(self.tower, *sizes)
         if self.side % pool:
             raise UserError(_no_squares(self.image_size, self.image_size // self.side, pool))
-        self.pooled = pool
         self.shape = VisionShape(width, (self.side // pool) ** 2 + class_token)
         self.used = _used(self.tower, layer)
         if layer is not None:
