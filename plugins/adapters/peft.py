@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 from torch import nn
 
@@ -95,7 +94,10 @@ class PeftAdapter(Adapter):
             base = layer.get_base_layer()
             if isinstance(base, QuantizedLinear):
                 continue
-            before = {name: each.detach().clone() for name, each in base.named_parameters()}
+            before = dict(base._parameters)
+            for name, each in before.items():  # peft adds where a weight lies, and another layer may share that
+                if each is not None:
+                    base._parameters[name] = nn.Parameter(each.detach().clone(), each.requires_grad)
             layer.merge()
             vars(base)["_adapted"] = (layer, before)  # in a tuple, so that it is not registered as a part
             merged[layer] = base
@@ -106,10 +108,9 @@ class PeftAdapter(Adapter):
         back = {}
         for base in [module for module in model.modules() if "_adapted" in vars(module)]:
             layer, before = vars(base).pop("_adapted")
-            with torch.no_grad():
-                for name, parameter in base.named_parameters():
-                    parameter.copy_(before[name])
-            layer.merged_adapters.clear()
+            device = base.get_parameter("weight").device
+            base._parameters.update(before)
+            layer.to(device).merged_adapters.clear()
             back[base] = layer
         replace_modules(model, back)
 

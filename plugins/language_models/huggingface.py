@@ -169,7 +169,8 @@ class HuggingFaceDecoder(LanguageModel):
             if name.startswith(mark)
         }
         config = {name: value for name, value in self.config.to_dict().items() if not name.startswith("_")}
-        return TransformersPart(config, weights)
+        tied = self.get_submodule(self._head).weight is self.get_submodule(self._embedding).weight
+        return TransformersPart({**config, "tie_word_embeddings": tied}, weights)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -251,6 +251,7 @@ class Llama(LanguageModel):
         told = self.sizes.rope_parameters or self.sizes.rope_scaling or {}
         turning = {"rope_type": told.get("type", "default"), "rope_theta": self.sizes.rope_theta, **told}
         config = self.sizes.model_dump(exclude_none=True, exclude={"rope_scaling", "use_sliding_window"})
+        config["tie_word_embeddings"] = self.lm_head.weight is self.model.embed_tokens.weight
         return TransformersPart({**config, "head_dim": self.sizes.head_width, "rope_parameters": turning}, weights)
 
     def _start(self, sizes: Sizes) -> None:

@@ -40,7 +40,8 @@ from workbench.inference.load_trial import FinishedTrial, trial_of
 from workbench.inference.model_card import CARD, model_card
 from workbench.inference.part_files import copy_parts, make_room
 from workbench.model.build import build_model, create, quantize
-from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
+from workbench.model.restore import SHARED, RestoredModel, prepare_for_evaluation, restore
+from workbench.model.shared_weights import separate_weights, shared_weights
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
@@ -66,15 +67,18 @@ class Exported:
     def model(self) -> VisionLanguageModel:
         """Its model as it was evaluated, on the CPU. Raises `CheckpointError` where the weights do not fit it."""
         corpus = Corpus(_no_texts, self.folder / TOKENIZER)
-        apart = self.config["adapter"] == "separate"
+        apart, shared = self.config["adapter"] == "separate", self.config.get(SHARED)
         weights = read_weights(self.folder / WEIGHTS) | (read_weights(self.folder / ADAPTER) if apart else {})
         if self.config["quantized"]:
             model = build_model(self.trial, self.registry, corpus)
+            if shared is not None:
+                separate_weights(model, shared)
             make_room(model)
             quantize(self.trial, self.registry, model)
             load_into(model, _with_shared(weights, model), self.folder / WEIGHTS)
             return model.eval()
         summary = {"adapter": apart, "quantized": trains_quantized(self.trial.phases)}
+        summary |= {} if shared is None else {SHARED: shared}
         before = Artifact(self.folder, weights, corpus.tokenizer_file, summary, [])
         restored = restore(before, self.trial, (), self.registry, corpus)
         prepare_for_evaluation(restored, self.trial, self.registry)
@@ -109,6 +113,7 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
         if separate:
             _write_apart(restored, folder)
         _merge(restored)
+        shared = None if separate else shared_weights(restored.model)
         if llava:
             write_llava(restored.model, trial, folder / LLAVA)
         if quantized:
@@ -118,7 +123,9 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
             _save(_changed(restored), folder / WEIGHTS)
         (folder / TOKENIZER).write_text(restored.model.language_model.tokenizer.json(), encoding="utf-8")
         _copy_plugins(finished, folder / PLUGINS)
-        _write_config(finished, folder, {"adapter": adapter, "quantized": quantized, "parts": parts, "spec": spec})
+        _write_config(
+            finished, folder, {"adapter": adapter, "quantized": quantized, SHARED: shared, "parts": parts, "spec": spec}
+        )
         _write_card(finished, folder, adapter, parts)
 
 

@@ -52,6 +52,7 @@ def write_llava(model: VisionLanguageModel, trial: Trial, folder: Path) -> None:
         raise UserError(f"the weights are of several types ({', '.join(map(str, kinds))}), a LLaVA folder has one")
     empty.load_state_dict(weights, strict=True, assign=True)
     empty.tie_weights()
+    _check_ties(weights, empty)
     tokenizer = model.language_model.tokenizer
     empty.generation_config.eos_token_id = list(tokenizer.ends) if len(tokenizer.ends) > 1 else tokenizer.end
     empty.generation_config.pad_token_id = tokenizer.padding
@@ -116,6 +117,14 @@ def _named(parts: Mapping[str, TransformersPart], empty: nn.Module) -> dict[str,
     if unequal:
         raise UserError(f"weights have other shapes in transformers' LLaVA: {', '.join(unequal[:4])}")
     return {name: weight.detach().cpu().contiguous() for name, weight in found.items()}
+
+
+def _check_ties(weights: Mapping[str, Tensor], model: nn.Module) -> None:
+    """No weight became another's where transformers shares what is not shared here."""
+    now = model.state_dict()
+    moved = [name for name, weight in weights.items() if not torch.equal(now[name], weight)]
+    if moved:
+        raise UserError(f"transformers would have one weight for several that differ here: {', '.join(moved[:4])}")
 
 
 def _write_tokenizer(transformers: Any, tokenizer: Tokenizer, prompt: str, folder: Path) -> None:

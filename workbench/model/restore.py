@@ -15,12 +15,15 @@ from workbench.config.phase import Phase, trains_quantized
 from workbench.config.trial import Trial
 from workbench.contracts.adapter import Adapter
 from workbench.model.build import attach_adapter, build_model, count_parameters, quantize, uses_adapter
+from workbench.model.shared_weights import separate_weights
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.storage.older_records import weights_of
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
     from workbench.storage.artifacts import Artifact
+
+SHARED = "shared"  # in a summary: the weights that have several names, where these are fewer than in a new model
 
 
 @dataclass
@@ -51,6 +54,8 @@ def restore(
     """The trial's model with the weights of the stage before; quantized, and with its adapter, when one of `phases`
     asks for it or the stage before was."""
     model = build_model(trial, registry, corpus)
+    if before is not None and SHARED in before.summary:
+        separate_weights(model, before.summary[SHARED])
     untouched = weights_of_files(trial, model, registry)
     quantized = before is not None and bool(before.summary.get("quantized"))
     attached = before is not None and bool(before.summary["adapter"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,14 @@ class Compatibility:
             raise CompositionError("\n".join(f"{problem} {_where(having)}" for problem, having in problems.items()))
         return sizes
 
+    def notes(self, trials: Iterable[Trial], sizes: Mapping[str, Size]) -> list[str]:
+        """What adapters and quantizers do to weights that somebody may not expect, each with the trials it is of."""
+        told: dict[str, list[Trial]] = {}
+        for trial in trials:
+            for note in sizes[trial.id].notes if trial.id in sizes else ():
+                told.setdefault(note, []).append(trial)
+        return [f"{note} {_where(having)}" for note, having in told.items()]
+
     def _check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""
         tasks = tuple(phase.tasks for phase in trial.phases)
@@ -69,7 +77,7 @@ class Compatibility:
 
 
 def _where(trials: Sequence[Trial]) -> str:
-    """Which trials have a problem."""
+    """Which trials have a problem, or what a note tells."""
     count = len({trial.id for trial in trials})  # one may have it in several places
     more = f" and {count - 1} more" if count > 1 else ""
     return f"[trial '{trials[0].label}'{more}]"

@@ -26,10 +26,12 @@ from workbench.model.build import (
 )
 from workbench.model.image_features import bytes_of
 from workbench.model.restore import weights_of_files
+from workbench.model.shared_weights import separated, shared_weights
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.runs.data_compatibility import check_places, check_reading
 from workbench.runs.memo import Memo
 from workbench.runs.meta_device import on_meta
+from workbench.runs.model_notes import separated_note, unquantized_note, unreached_note, weights_by_name
 from workbench.runs.model_shapes import ModelShapes
 from workbench.training.loop import nothing_trains
 
@@ -48,7 +50,7 @@ class Size:
     `parameters` of the finished model, `trainable` in the last phase, most of them in any phase (`most_trainable`);
     `read` from files, and kept by no stage unless they train; `tokens` and `tiles` of the encoder; whether the adapter
     or the quantizer changes something in the encoder (a quantizer that cannot say so without numbers is taken to do
-    it).
+    it); `notes` on what adapter and quantizer do to its weights.
     """
 
     parameters: int
@@ -59,6 +61,7 @@ class Size:
     tiles: int
     adapts_encoder: bool
     quantizes_encoder: bool
+    notes: tuple[str, ...] = ()
 
     def bytes_of_an_image(self, precision: str) -> int:
         """What an image's features take at most."""
@@ -87,14 +90,19 @@ class ModelSizes:
         given = weights_of_files(trial, model, self.registry)
         parameters, shape, tiles = count_parameters(model), model.encoder.shape, model.encoder.tiles
         read = sum(parameter.numel() for parameter in model.parameters() if id(parameter) in given)
-        now = _Model(model)
+        now, shared, weights = _Model(model), shared_weights(model), weights_by_name(model)
         for phase in trial.phases:
             self._enter(phase, trial, now)
         encoder = {id(each) for each in now.whole.encoder.parameters()}
         adapts = any(id(each) in encoder for each in now.adapted)
-        quantizes = self._finish(trial, now.whole, now.adapter) if now.quantizes is None else now.quantizes
+        trained = {id(each) for each in now.adapted}
+        adapter, quantizer = (trial.components[kind].name for kind in ("adapter", "quantizer"))
+        notes = [] if now.adapter is None else [*unreached_note(adapter, weights, now.whole, trained)]
+        apart = self._finish(trial, now, shared)
+        notes += [*separated_note(adapter, apart), *unquantized_note(quantizer, weights, now.whole)]
+        parameters += sum(numbers for _, numbers in apart.values())
         last, most = (now.training[-1], max(now.training)) if now.training else (0, 0)
-        return Size(parameters, last, most, read, shape, tiles, adapts, quantizes)
+        return Size(parameters, last, most, read, shape, tiles, adapts, bool(now.quantizes), tuple(notes))
 
     def _enter(self, phase: Phase, trial: Trial, now: _Model) -> None:
         """What becomes of the model at the beginning of a phase, and how much of it trains."""
@@ -153,20 +161,24 @@ class ModelSizes:
         corpus = corpus_of(trial, self.data.dataset(trial))
         return on_meta(lambda: quantized(model), lambda: quantized(build_model(trial, self.registry, corpus)))
 
-    def _finish(self, trial: Trial, model: VisionLanguageModel, adapter: Adapter | None) -> bool:
-        """Merge and quantize, as for the evaluation; returns whether the quantizer changes the encoder."""
+    def _finish(self, trial: Trial, now: _Model, shared: list[list[str]]) -> dict[str, tuple[str, int]]:
+        """Merge and quantize, as for the evaluation; returns the weights that are no longer shared once merged."""
+        apart = {}
         try:
-            if adapter is not None:
+            if now.adapter is not None:
                 with naming("adapter", trial.components["adapter"].name):
-                    adapter.merge(model)
-            before = _weights_of(model.encoder)
-            quantize(trial, self.registry, model)
+                    now.adapter.merge(now.whole)
+                apart = separated(now.whole, shared)
+            if now.quantizes is None:
+                before = _weights_of(now.whole.encoder)
+                quantize(trial, self.registry, now.whole)
+                now.quantizes = _weights_of(now.whole.encoder) != before
         except CompositionError as error:
             # Code that looks at numbers finds none here and is not to blame: only what it complains of itself counts.
             if isinstance(error.__cause__, UserError):
                 raise
-            return True
-        return _weights_of(model.encoder) != before
+            now.quantizes = True if now.quantizes is None else now.quantizes
+        return apart
 
 
 @dataclass

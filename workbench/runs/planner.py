@@ -70,6 +70,7 @@ class Planner:
         plan.sizes |= {} if sizes or not plan.missing else self.sizes()
         if self.chains.share and plan.missing:
             self.features.share(plan)
+        plan.notes += self.compatibility.notes(trials, plan.sizes)
         plan.notes += [*self._skipped(), *self.compatibility.dry_passes.untried]
         return plan
 
