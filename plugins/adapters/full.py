@@ -24,15 +24,23 @@ class FullAdapter(Adapter):
         self.targets = targets
 
     def attach(self, model: nn.Module) -> list[nn.Parameter]:
-        """The parameters that `targets` name, unchanged."""
-        named = dict(model.named_parameters())
-        chosen = [each for name, each in named.items() if any(fnmatchcase(name, target) for target in self.targets)]
+        """The parameters that `targets` name, unchanged. One that has several names is named by all or by none."""
+        named = dict(model.named_parameters(remove_duplicate=False))
+        matching = {name for name in named if any(fnmatchcase(name, target) for target in self.targets)}
+        chosen = {id(named[name]): named[name] for name in matching}
+        for name, parameter in named.items():
+            if id(parameter) in chosen and name not in matching:
+                other = next(each for each in sorted(matching) if named[each] is parameter)
+                raise UserError(
+                    f"the targets {list(self.targets)} of the adapter 'full' name {other} and not {name}, which are one"
+                    " weight: it trains as both or not at all, so name both, or neither"
+                )
         if not chosen:
             raise UserError(
                 f"no parameter matches targets {list(self.targets)} of the adapter 'full'."
                 f" Write wildcards over names such as {', '.join(list(named)[:8])}"
             )
-        return chosen
+        return [each for each in model.parameters() if id(each) in chosen]
 
 
 @hookimpl

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny import builtin_registry
+from tests.tiny import builtin_registry, tiny_model
 from workbench.contracts.adapter import Adapter
 from workbench.errors import UserError
 from workbench.layers.attention import Attention
@@ -82,6 +82,14 @@ def test_full_can_be_narrowed_by_wildcards_over_parameter_names():
     whole = model()
     chosen = adapter("full", targets=("*.mlp.*.bias",)).attach(whole)
     assert [each.shape[0] for each in chosen] == [64, 16, 64, 16]
+
+
+@pytest.mark.parametrize("side", ["embedding", "output"])
+def test_full_trains_a_shared_weight_under_all_its_names_or_none(side: str):
+    whole, both = tiny_model("gated"), ("language_model.embedding.weight", "language_model.output.weight")
+    with pytest.raises(UserError, match=r"embedding\.weight.* which are one weight.* name both"):
+        adapter("full", targets=(f"language_model.{side}.*",)).attach(whole)
+    assert adapter("full", targets=both).attach(whole) == [whole.get_parameter(both[1])]
 
 
 @pytest.mark.parametrize("name", ["full", "lora"])

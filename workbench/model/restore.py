@@ -14,7 +14,8 @@ from workbench.config.component_files import files_of
 from workbench.config.phase import Phase, trains_quantized
 from workbench.config.trial import Trial
 from workbench.contracts.adapter import Adapter
-from workbench.model.build import attach_adapter, build_model, count_parameters, quantize, uses_adapter
+from workbench.model.build import attach_adapter, build_model, count_parameters, naming, quantize, uses_adapter
+from workbench.model.merge import merge_adapter
 from workbench.model.shared_weights import separate_weights
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.storage.older_records import weights_of
@@ -95,9 +96,11 @@ def load_changed(
 
 
 def prepare_for_evaluation(restored: RestoredModel, trial: Trial, registry: Registry) -> int:
-    """Merge the adapter and quantize, as for the evaluation; returns the number of parameters before the latter."""
+    """Merge the adapter and quantize, as for the evaluation; returns the number of parameters before the latter. Raises
+    `CompositionError` where merging changes what the model computes."""
     if restored.adapter is not None:
-        restored.adapter.merge(restored.model)
+        with naming("adapter", trial.components["adapter"].name):
+            merge_adapter(restored.adapter, restored.model, restored.adapted)
     parameters = count_parameters(restored.model) + restored.parameters_packed
     if not trains_quantized(trial.phases):
         quantize(trial, registry, restored.model)
