@@ -31,8 +31,16 @@ from workbench import (
 )
 
 from ._targets import ATTENTION
+from ._vocabulary import tokens_of, with_new_tokens
 
 BEFORE = "_adapted"  # in a merged layer: the one it came from
+# What a config of peft may hold while A and B mean what they do here: with any value, or with these alone.
+ANY_VALUE = (
+    *("peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "fan_in_fan_out", "exclude_modules"),
+    *("layers_to_transform", "layers_pattern", "task_type", "base_model_name_or_path", "revision", "inference_mode"),
+    *("auto_mapping", "peft_version", "megatron_core", "qalora_group_size", "runtime_config", "eva_config"),
+)
+VALUES = {"bias": ("none",), "init_lora_weights": (True, "gaussian", "orthogonal", "eva")}
 
 
 class LoraAdapter(Adapter):
@@ -113,9 +121,10 @@ class LoraAdapter(Adapter):
         """A and B of peft: the layers that it names have to be those adapted here."""
         config, weights = read_adapter(folder)
         kind, rank, alpha = config.get("peft_type"), config.get("r"), config.get("lora_alpha")
-        special = [name for name in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if config.get(name)]
+        special = [f"{name}: {value}" for name, value in config.items() if value and not _is_plain(name, value)]
         if kind != "LORA" or special:
-            raise UserError(f"{folder} holds {kind} with {special}: take the adapter 'peft', which knows that")
+            more = f" with {', '.join(special)}" if special else ""
+            raise UserError(f"{folder} holds {kind}{more}: take the adapter 'peft', which knows that or says why not")
         if (rank, alpha) != (self.rank, self.alpha):
             raise UserError(f"{folder} holds LoRA of rank {rank} and alpha {alpha}: write these in the experiment")
         part = part_with(model, weights, folder)
@@ -124,14 +133,28 @@ class LoraAdapter(Adapter):
             for name, layer in _layers(part).items()
             for side in "AB"
         }
+        others = sorted(name for name in weights if ".lora_A." not in name and ".lora_B." not in name)
+        if others:
+            raise UserError(
+                f"{folder} holds more than A and B, {', '.join(others[:4])}: take the adapter 'peft', which reads that"
+            )
         different = sorted(own.keys() ^ weights.keys())
         if different:
             raise UserError(
                 f"{folder} and targets {list(self.targets)} name other layers: {', '.join(different[:4])} in one only"
             )
+        tokens = tokens_of(part)
+        full = {name: with_new_tokens(weight, own[name].shape, tokens) for name, weight in weights.items()}
+        unequal = [name for name, weight in full.items() if weight.shape != own[name].shape]
+        if unequal:
+            name = unequal[0]
+            raise UserError(
+                f"{folder} is of another model: {name} is {tuple(full[name].shape)} there and"
+                f" {tuple(own[name].shape)} here"
+            )
         with torch.no_grad():
             for name, parameter in own.items():
-                parameter.copy_(weights[name])
+                parameter.copy_(full[name])
 
     def _check(self, linear: dict[str, nn.Module], chosen: dict[str, nn.Module]) -> None:
         if not chosen:
@@ -196,6 +219,10 @@ def _adapted(layer: nn.Module, rank: int, scale: float, dropout: float) -> LoraL
     if type(layer) is nn.Linear:
         return LoraLinear(layer, rank, scale, dropout)
     return LoraBeside(layer, rank, scale, dropout)
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    return name in ANY_VALUE or value in VALUES.get(name, ())
 
 
 def _layers(model: nn.Module) -> dict[str, LoraLinear | LoraBeside]:

@@ -1,4 +1,5 @@
-"""Adapters in the format of Hugging Face peft: `adapter_config.json` and `adapter_model.safetensors` in a folder.
+"""Adapters in the format of Hugging Face peft: `adapter_config.json` and `adapter_model.safetensors`, or the older
+`adapter_model.bin`, in a folder.
 
 Names there begin with `base_model.model.` and go on as in the model that was adapted. An adapter that touches the
 language model alone is kept under the decoder's own names, so that peft can put it on that decoder by itself.
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from workbench.checkpoints.weights import CheckpointError, read_weights
 from workbench.storage.atomic import write_text
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, OLDER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 BEFORE = "base_model.model."
 DECODER = "language_model."
 
@@ -39,12 +40,12 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} holds no adapter of peft: cannot read {file}: {error}") from error
-    return config, {name.removeprefix(BEFORE): weight for name, weight in read_weights(folder / WEIGHTS).items()}
+    return config, {name.removeprefix(BEFORE): weight for name, weight in read_weights(_weights_of(folder)).items()}
 
 
 def adapter_files(folder: Path | None) -> list[Path]:
     """The files whose content decides what an adapter from that folder begins with; none without a folder."""
-    return [] if folder is None else [folder / CONFIG, folder / WEIGHTS]
+    return [] if folder is None else [folder / CONFIG, _weights_of(folder)]
 
 
 def adapted_part(model: nn.Module, layers: Iterable[str]) -> tuple[nn.Module, str]:
@@ -64,6 +65,12 @@ def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Modu
         if part is not None and not lacking:
             return part
     raise CheckpointError(f"the adapter in {folder} is of another model: there is no layer for {lacking}")
+
+
+def _weights_of(folder: Path) -> Path:
+    """The file with the weights; where there is none, the one that there should be."""
+    older = folder / OLDER_WEIGHTS
+    return older if older.is_file() and not (folder / WEIGHTS).is_file() else folder / WEIGHTS
 
 
 def _begins_with_one_of(name: str, layers: set[str]) -> bool:
