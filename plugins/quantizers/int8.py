@@ -24,20 +24,22 @@ from workbench import (
     replace_modules,
 )
 
+from ._experts import Stack, stacks_of_experts
+from ._int8_weights import Int8Experts, Int8Layer, numbers, quantized
 from ._layers import Exclude, Include, chosen
 
 FEW_ROWS = 16  # up to here reading the weights takes the time, beyond it the arithmetic
 FEW_ROWS_ON_GPU = 64
 OUTPUTS_AT_ONCE = 2048
-LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
 class Int8Quantizer(Quantizer):
     """Weight-only INT8, symmetric, one scale for each output channel: W_int8 = round(W / scale), scale = max |W| / 127.
 
-    Covers linear layers, also those of GPT-2 in transformers, 2-D convolutions, and embeddings, also Gemma's (one scale
-    a token). What stays as it was: biases and normalisations (vectors, a few per cent of the bytes), parameters that
-    belong to no such layer (positions, class tokens, gates), and layers of a kind that computes in a way of its own.
+    Covers linear layers, also those of GPT-2 in transformers, the experts of a mixture there, 2-D convolutions, and
+    embeddings, also Gemma's (one scale a token). What stays as it was: biases and normalisations (vectors, a few per
+    cent of the bytes), parameters that belong to no such layer (positions, class tokens, gates), and layers of a kind
+    that computes in a way of its own.
     """
 
     bits = 8.0
@@ -62,39 +64,14 @@ class Int8Quantizer(Quantizer):
         if not self.embeddings:
             kept = {module.weight for module in layers.values() if isinstance(module, nn.Embedding)}
             layers = {name: module for name, module in layers.items() if module.weight not in kept}
+        layers |= dict(stacks_of_experts(model))
         named = chosen(layers, self.include, self.exclude, "int8")
         shared: dict[Tensor, tuple[Tensor, Tensor]] = {}
-        replace_modules(model, {module: _int8_layer(module, shared) for module in named.values()})
-
-
-class Int8Layer(nn.Module):
-    """A weight as int8 [O, ...] and its scales [O]; `weight` reads it as numbers of the type it had."""
-
-    weight_int8: Tensor
-    scale: Tensor
-    like: Tensor
-    bias: nn.Parameter | None
-
-    def __init__(self, weight_int8: Tensor, scale: Tensor, like: Tensor, bias: nn.Parameter | None = None):
-        nn.Module.__init__(self)
-        self.register_buffer("weight_int8", weight_int8)
-        self.register_buffer("scale", scale)
-        # Empty: its type, which follows `model.to(...)`, is that of the weight read as numbers.
-        self.register_buffer("like", like.detach().new_empty(0), persistent=False)
-        self.register_parameter("bias", bias)
-
-    @property
-    def weight(self) -> Tensor:
-        """The weight dequantized [O, ...], for code that shares it and multiplies by itself."""
-        return self.dequantized(self.like.dtype)
-
-    def dequantized(self, kind: torch.dtype) -> Tensor:
-        """The weight [O, ...] as numbers of that type, made anew and kept nowhere."""
-        return numbers(self.weight_int8, self.scale, kind)
-
-    def extra_repr(self) -> str:
-        """The sizes of the layer that it stands for."""
-        return f"{tuple(self.weight_int8.shape)}, bias={self.bias is not None}"
+        narrow = {module: _int8_layer(module, shared) for module in named.values()}
+        replace_modules(model, narrow)
+        for module, layer in narrow.items():
+            if isinstance(module, Stack):
+                module.replace(layer)
 
 
 class Int8Linear(Int8Layer, QuantizedLinear):
@@ -203,27 +180,6 @@ class Int8Conv2d(Int8Layer):
         return functional.conv2d(images, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """weight [O, ...] -> int8 weight [O, ...] and its scales [O]; a row of zeros has scale 1.
-
-    A scale is a bf16 number, so that arithmetic in bf16 and in fp32 starts from the same weights. Rounding it moves a
-    quotient by at most 0.4 %: the largest of a row is still 127, and none is off by more than half a scale.
-    """
-    if weight.is_meta:  # a plan asks for shapes: there are no numbers
-        scale = torch.empty(len(weight), dtype=torch.bfloat16, device=weight.device)
-        return torch.empty(weight.shape, dtype=torch.int8, device=weight.device), scale
-    rows = weight.detach().flatten(1).float()
-    scale = (rows.abs().amax(dim=1) / LARGEST).to(torch.bfloat16)
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    whole = (rows / scale[:, None]).round().clamp(-LARGEST, LARGEST)
-    return whole.to(torch.int8).view(weight.shape), scale
-
-
-def numbers(weight_int8: Tensor, scale: Tensor, kind: torch.dtype) -> Tensor:
-    """int8 weight [O, ...] and scales [O] -> the weight [O, ...] as numbers of that type."""
-    return weight_int8.to(kind).mul_(scale.to(kind).view(-1, *[1] * (weight_int8.ndim - 1)))
-
-
 def _fits(module: nn.Module) -> bool:
     """Whether a module computes exactly as a layer that can be replaced: a subclass may do something of its own."""
     if isinstance(module, nn.Embedding):
@@ -237,6 +193,11 @@ def _fits(module: nn.Module) -> bool:
 def _int8_layer(module: nn.Module, shared: dict[Tensor, tuple[Tensor, Tensor]]) -> Int8Layer:
     """The INT8 layer in place of `module`. `shared` keeps what was made of each weight: tied weights stay tied."""
     weight = module.get_parameter("weight")
+    if isinstance(module, Stack):
+        whole, scale = quantized(module.matrices.flatten(0, 1))
+        count = len(weight)
+        stack = Int8Experts(whole.unflatten(0, (count, -1)), scale.unflatten(0, (count, -1)), weight, module.turned)
+        return stack.train(module.training)
     if weight not in shared:
         shared[weight] = quantized(weight.T.contiguous() if is_conv1d(module) else weight)
     bias = module._parameters.get("bias")

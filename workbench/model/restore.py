@@ -119,7 +119,7 @@ def _quantized(
     layers = {}
     for name, module in model.named_modules():
         if module not in old:
-            replaced = {id(each) for weight, each in gone.items() if weight.startswith(f"{name}.")}
+            replaced = {id(each) for weight, each in gone.items() if f"{weight}.".startswith(f"{name}.")}
             layers[module] = bool(replaced) and replaced <= untouched
     untouched &= left
     return layers, sum(each.numel() for each in set(gone.values()))
