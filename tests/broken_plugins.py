@@ -729,7 +729,10 @@ class NoQuestions(Squares):
 
 class WrongPlaces(Squares):
     def examples(self, split, task):
-        return [replace(each, question="is <image> like <image> ?") for each in super().examples(split, task)]
+        return [
+            replace(each, question="is <image> like <image> ?", interleaved=True)
+            for each in super().examples(split, task)
+        ]
 
 
 class GreyImages(Squares):

@@ -48,17 +48,25 @@ def llava_json(
                 continue
             names = entry.texts("image") if isinstance(entry.value["image"], list) else (entry.text("image"),)
             parts = [files.frames(files.key(split, (entry, "image"), image=name), frames) for name in names]
-            *history, last = _turns(entry, [len(part) for part in parts])
+            (*history, last), interleaved = _turns(entry, [len(part) for part in parts])
             first, *more = [key for part in parts for key in part]
             # The ids of the file are those of images: several conversations may have one.
             own = f"{split}/{number}"
-            yield Example(own, first, last.question, (last.answer,), history=tuple(history), more=tuple(more))
+            yield Example(
+                own,
+                first,
+                last.question,
+                (last.answer,),
+                history=tuple(history),
+                more=tuple(more),
+                interleaved=interleaved,
+            )
 
     return FileDataset({"questions": read}, conversations, files, frames, most_broken, test_share)
 
 
-def _turns(entry: Entry, counts: Sequence[int]) -> list[Turn]:
-    """The turns; counts: how many frames each image of the entry is."""
+def _turns(entry: Entry, counts: Sequence[int]) -> tuple[list[Turn], bool]:
+    """The turns, and whether they say where the images stand; counts: how many frames each image of the entry is."""
     said = entry.entries("conversations")
     if len(said) % 2:
         raise entry.wrong(f"'conversations' should be questions and answers in turn; there are {len(said)} texts")
@@ -77,7 +85,7 @@ def _turns(entry: Entry, counts: Sequence[int]) -> list[Turn]:
         marks = [IMAGE * next(left) if interleaved else "" for _ in rest]
         return first + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
 
-    return [Turn(placed(turn.question).strip(), turn.answer) for turn in turns]
+    return [Turn(placed(turn.question).strip(), turn.answer) for turn in turns], interleaved
 
 
 def _said(text: Entry, who: tuple[str, ...]) -> str:

@@ -84,7 +84,7 @@ def test_under_concatenation_a_row_is_the_sequence_composed_by_hand(prompt, deco
 @torch.no_grad()
 def test_places_in_the_questions_themselves_take_the_images_instead_of_the_prompt_s():
     model = open_model("concat_projection")
-    asked = Example("0", "a", "is <image> like <image> now?", ("no",), more=("b",))
+    asked = Example("0", "a", "is <image> like <image> now?", ("no",), more=("b",), interleaved=True)
     batch = collator(model, "look: <image>{question}\n")(images(2), [[asked]])
     assert int((batch.ids == model.language_model.tokenizer.image).sum()) == 2
     text = batch.ids[0] != model.language_model.tokenizer.image
@@ -96,7 +96,7 @@ def test_places_in_the_questions_themselves_take_the_images_instead_of_the_promp
 def test_a_conversation_shows_a_later_image_where_it_is_spoken_of():
     model = open_model("concat_projection")
     history = (Turn("what is <image> ?", "a bus"),)
-    talk = Example("0", "a", "and <image> ?", ("a car",), history=history, more=("b",))
+    talk = Example("0", "a", "and <image> ?", ("a car",), history=history, more=("b",), interleaved=True)
     batch = collator(model, "<image>{question}\n")(images(2), [[talk]])
     text = batch.ids[0] != model.language_model.tokenizer.image
     found = model.hidden(model.see(batch.images, batch.views), batch)[0]
@@ -110,7 +110,7 @@ def test_a_conversation_shows_a_later_image_where_it_is_spoken_of():
 
 @torch.no_grad()
 def test_a_row_may_mix_questions_with_places_of_their_own_and_questions_without(model):
-    own = replace(PAIR[0], question="is <image> like <image> ?")
+    own = replace(PAIR[0], question="is <image> like <image> ?", interleaved=True)
     collate = collator(model, "see <image>{question}\n")
     together = collate(images(2), [[own, PAIR[1]]])
     losses = model.token_losses(model.see(together.images, together.views), together)
@@ -253,8 +253,14 @@ def test_images_that_do_not_fit_the_places_are_refused_by_name():
     for example, message in (
         (THREE[0], r"example '2/0': the prompt has 2 places <image>, and it has 3 image\(s\): write as many, or one"),
         (ONE[0], r"example '1/0': the prompt has 2 places <image>, and it has 1 image\(s\)"),
-        (replace(PAIR[0], question="is <image> red?"), "example '0/0': its text has 1 places <image>, and it has 2"),
-        (replace(ONE[0], question="<image>, <image>?"), "example '1/0': its text has 2 places <image>, and it has 1"),
+        (
+            replace(PAIR[0], question="is <image> red?", interleaved=True),
+            "example '0/0': its text has 1 places <image>, and it has 2",
+        ),
+        (
+            replace(ONE[0], question="<image>, <image>?", interleaved=True),
+            "example '1/0': its text has 2 places <image>, and it has 1",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             collate(torch.empty(0), [[example]])

@@ -31,6 +31,7 @@ class Pairs(Dataset):
                     f"{places}what color is the {ORDER[place]}?",
                     (list(COLORS)[int(key.split("/")[1]) % 4],),
                     more=tuple(keys[1:]),
+                    interleaved=self.own,
                 )
                 for place, key in enumerate(keys)
             ]

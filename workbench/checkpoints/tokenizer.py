@@ -13,6 +13,7 @@ from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTe
 from workbench.checkpoints.converted_tokenizer import TOKENIZER, tokenizer_folder
 from workbench.checkpoints.end_tokens import ENDS, end_tokens
 from workbench.checkpoints.weights import CheckpointError
+from workbench.checkpoints.written_text import WrittenText
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,10 +45,20 @@ class Tokenizer:
         self.more_ends = tuple(more_ends)
         self.size: int = raw.get_vocab_size()
         self.padding, self.start, self.end, self.image = (self._special(token) for token in special)
+        self._written = WrittenText(raw, self.special)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; `<image>` becomes its own id, nothing is put before or behind."""
-        return self.raw.encode(text, add_special_tokens=False).ids
+        """The ids of a prompt: `<image>` and other special tokens become their own ids, nothing is put before or
+        behind. What somebody wrote is for `encode_text`."""
+        return self.encode_parts([text])
+
+    def encode_text(self, text: str) -> list[int]:
+        """The ids of what somebody wrote: an answer, a caption, a page. No special token is read in it."""
+        return self.encode_parts(["", text])
+
+    def encode_parts(self, parts: Sequence[str]) -> list[int]:
+        """The ids of a prompt with texts in it, read as one: a part of the prompt, a text, a part of the prompt ..."""
+        return self._written.encode(parts)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens, stripped."""

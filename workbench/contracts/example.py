@@ -24,8 +24,9 @@ class Example:
 
     `answers` are what several people said, or alternatives. `history` are the earlier turns of a conversation: each of
     their answers trains as well; in an evaluation they are given, and the last question is asked. `more` are the
-    images behind the first one. They stand where the prompt has `<image>`; or where questions themselves have it,
-    each image at a place of its own.
+    images behind the first one. They stand where the prompt has `<image>`; or, of an `interleaved` example, where its
+    questions have it, each image at a place of its own. Elsewhere `<image>` is text, as any special token is that
+    somebody wrote.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Example:
     group: str = ""
     history: tuple[Turn, ...] = ()
     more: tuple[str, ...] = ()
+    interleaved: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> Example:
         """`RenamedError` for a keyword of an earlier version."""

@@ -112,17 +112,20 @@ class Collator:
             )
         return None
 
-    def encode(self, question: str, answer: str, template: str | None = None, alone: bool = False) -> Encoded:
+    def encode(
+        self, question: str, answer: str, template: str | None = None, alone: bool = False, interleaved: bool = False
+    ) -> Encoded:
         """The ids of one question and answer in a template, by default what stands behind the shared beginning; the
-        answer ends with the end token. `alone`: nothing but the start is shared."""
+        answer ends with the end token. `alone`: nothing but the start is shared. `interleaved`: in the question,
+        `<image>` is a place for an image, and no text."""
         template = self.rest if template is None else template
-        usual = template == self.rest and not alone
-        key = (question, answer) if usual else (question, answer, template, str(alone))
+        usual = template == self.rest and not alone and not interleaved
+        key = (question, answer) if usual else (question, answer, template, f"{alone} {interleaved}")
         if key in self._encoded:
             return self._encoded[key]
         # An empty prompt still needs a token of its own, behind which the answer begins.
-        prompt = self.tokenizer.encode(template.replace(QUESTION, question)) or [self.tokenizer.start]
-        ids = (*self.tokenizer.encode(answer), self.tokenizer.end)
+        prompt = self.tokenizer.encode_parts(_filled(template, question, interleaved)) or [self.tokenizer.start]
+        ids = (*self.tokenizer.encode_text(answer), self.tokenizer.end)
         encoded = Encoded(self._start if alone else self._shared_ids, tuple(prompt), ids)
         if len(self._encoded) < MOST_REMEMBERED:
             self._encoded[key] = encoded
@@ -176,7 +179,9 @@ class Collator:
         first = (self.first.replace(IMAGE, "") if own else self.first) if alone else self.rest
         templates = [first, *[self.later] * len(example.history)]
         turns = [*((turn.question, turn.answer) for turn in example.history), (example.question, example.answer)]
-        *earlier, last = [self.encode(*turn, template, alone) for turn, template in zip(turns, templates, strict=True)]
+        *earlier, last = [
+            self.encode(*turn, template, alone, own) for turn, template in zip(turns, templates, strict=True)
+        ]
         if earlier:
             last = replace(last, before=tuple((turn.prompt, turn.answer) for turn in earlier))
         at_each = counts if own or self.places == len(counts) else [sum(counts)]
@@ -197,8 +202,18 @@ def _turns(example: Example) -> list[Example]:
 
 
 def own_places(example: Example) -> int:
-    """How many places `<image>` the questions of an example have themselves."""
+    """How many places `<image>` the questions of an example have themselves; where it is not interleaved, that is
+    text."""
+    if not example.interleaved:
+        return 0
     return example.question.count(IMAGE) + sum(turn.question.count(IMAGE) for turn in example.history)
+
+
+def _filled(template: str, question: str, interleaved: bool) -> list[str]:
+    """A template around its question, in turn what the prompt says and what somebody wrote."""
+    asked = [part for piece in question.split(IMAGE) for part in (piece, IMAGE)][:-1] if interleaved else [question]
+    first, *rest = template.split(QUESTION)
+    return [first, *(part for behind in rest for part in (*asked, behind))]
 
 
 def _spread(encoded: Encoded, counts: Sequence[int], image: int) -> Encoded:

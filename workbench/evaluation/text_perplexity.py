@@ -55,7 +55,7 @@ def perplexity(language_model: LanguageModel, text: str, precision: str = "fp32"
     tokens.
     """
     tokenizer, device = language_model.tokenizer, next(language_model.parameters()).device
-    ids = torch.tensor(tokenizer.encode(text), device=device)
+    ids = torch.tensor(tokenizer.encode_text(text), device=device)
     if not len(ids):
         raise DataError("the text of 'evaluation.text' has no tokens: give a file with a few paragraphs")
     losses = 0.0

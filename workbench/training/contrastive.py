@@ -64,7 +64,7 @@ class TextTower(nn.Module):
 
     def forward(self, captions: Sequence[str]) -> Tensor:
         """C captions -> [C,D]."""
-        ids = [self.tokenizer.encode(caption)[: self.longest] or [self.tokenizer.end] for caption in captions]
+        ids = [self.tokenizer.encode_text(caption)[: self.longest] or [self.tokenizer.end] for caption in captions]
         length = max(map(len, ids))
         device = self.positions.device
         padded = torch.tensor([row + [self.tokenizer.padding] * (length - len(row)) for row in ids], device=device)
