@@ -55,6 +55,7 @@ from .data.captions import KarpathySplits as KarpathySplits, caption_examples as
 from .data.file_dataset import FileDataset as FileDataset
 from .data.image_files import ImageFiles as ImageFiles
 from .data.outside_paths import leads_out as leads_out
+from .data.rgb_images import check_background as check_background, read_rgb as read_rgb, to_rgb as to_rgb
 from .data.vqa_files import COCO_2014 as COCO_2014, vqa_dataset as vqa_dataset
 from .devices.capabilities import (
     has_int8_rows as has_int8_rows,

@@ -13,6 +13,10 @@ Images = Annotated[Path | dict[str, Path], Field(description="folder of the imag
 ImageName = Annotated[
     str, Field(description="how files are named: {image_id} from the annotations, {folder} the folder's own name")
 ]
+WHITE = "white"
+Background = Annotated[
+    str, Field(description="colour that transparent parts of images are seen on: white, black, '#808080' ...")
+]
 Question = Annotated[str, Field(description="what is asked about every image")]
 TestShare = Annotated[
     Share, Field(description="share of the images of train that become the split test, where it has no file")

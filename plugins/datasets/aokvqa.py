@@ -19,7 +19,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import ImageName, Images, MostBroken, OutsidePaths
+from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
 
 
 def aokvqa(
@@ -31,13 +31,14 @@ def aokvqa(
     image: ImageName = "{image_id:0>12}.jpg",
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """A-OKVQA (Schwenk et al. 2022, https://arxiv.org/abs/2206.01718), from aokvqa_v1p0_train.json and _val.json.
 
     The task `questions` asks for the direct answer, of which there are ten; `choices` gives the four choices and asks
     for the letter of one. Groups of `questions` are `direct` and `difficult`. The official test file has no answers.
     """
-    reader = _AOKVQA(ImageFiles(images, image, ["image_id"], outside_paths))
+    reader = _AOKVQA(ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background))
     tasks = {"questions": reader.questions, "choices": reader.choices}
     return FileDataset(tasks, annotations, reader.images, most_broken=most_broken)
 

@@ -20,7 +20,7 @@ from workbench import (
     json_entries,
 )
 
-from ._options import MostBroken, OutsidePaths, Question
+from ._options import Background, MostBroken, OutsidePaths, Question, WHITE
 
 
 def coco_captions(
@@ -41,6 +41,7 @@ def coco_captions(
     question: Question = "Describe the picture.",
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """COCO captions (Chen et al. 2015, https://arxiv.org/abs/1504.00325), task `captions`.
 
@@ -49,7 +50,7 @@ def coco_captions(
     """
     if (annotations is None) == (karpathy is None):
         raise UserError("give either annotations: {train: captions_train2017.json, ...} or karpathy: dataset_coco.json")
-    files = ImageFiles(images, outside=outside_paths)
+    files = ImageFiles(images, outside=outside_paths, background=background)
     if karpathy is not None:
         names = {"train": ("train", "restval") if restval else ("train",), "val": ("val",), "test": ("test",)}
         return KarpathySplits(karpathy, files, question, names).dataset(most_broken)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from workbench import DataError, Dataset, Example, hookimpl
+from workbench import DataError, Dataset, Example, hookimpl, read_rgb
 
 SPLITS = ("train", "test")
 TASKS = ("questions", "captions")
@@ -92,8 +92,7 @@ class EasyVQA(Dataset):
         """The image of a key such as `train/17`."""
         file = _image_file(self.root, key)
         try:
-            with Image.open(file) as image:
-                return image.convert("RGB")
+            return read_rgb(file)
         except FileNotFoundError as error:
             raise DataError(f"the image {file} is missing. {_restore(self.root)}") from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -20,7 +20,7 @@ from workbench import (
     text_lines,
 )
 
-from ._options import MostBroken, OutsidePaths, Question, TestShare
+from ._options import Background, MostBroken, OutsidePaths, Question, TestShare, WHITE
 
 
 def flickr30k(
@@ -37,13 +37,14 @@ def flickr30k(
     question: Question = "Describe the picture.",
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """Flickr30k (Young et al. 2014, https://aclanthology.org/Q14-1006), task `captions`.
 
     In its own file, with a line `1000092795.jpg#0<tab>Two young guys ...` for each caption, or with Karpathy's splits.
     Each caption trains; an image is tested once, against all its captions.
     """
-    files = ImageFiles(images, outside=outside_paths)
+    files = ImageFiles(images, outside=outside_paths, background=background)
     if karpathy is not None and captions is None:
         if test_share:
             raise UserError("test_share is for captions: the file of karpathy says what is tested")

@@ -21,7 +21,7 @@ from workbench import (
     read_entries,
 )
 
-from ._options import Images, MostBroken, OutsidePaths, TestShare
+from ._options import Background, Images, MostBroken, OutsidePaths, TestShare, WHITE
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
 
@@ -46,6 +46,7 @@ def folder(
     test_share: TestShare = 0.0,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """Images in a folder and tables about them by split: .csv, .tsv, .jsonl, or .json with a list.
 
@@ -53,7 +54,7 @@ def folder(
     groups and ids may be missing. Several answers, or images, may be a list in JSON. Captions have one `question` for
     all, and `task: captions`.
     """
-    files = ImageFiles(images, outside=outside_paths)
+    files = ImageFiles(images, outside=outside_paths, background=background)
     names = _names(columns or {}, question)
     table = _Table(files, names, frozenset(columns or {}), question, separator, frames)
     settings = (sorted(names.items()), question, separator, task, frames)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
 
-from ._options import MostBroken, OutsidePaths
+from ._options import Background, MostBroken, OutsidePaths, WHITE
 
 
 def gqa(
@@ -23,13 +23,14 @@ def gqa(
     full_answers: Annotated[bool, Field(description="answers as sentences, not as single words")] = False,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """GQA (Hudson and Manning 2019, https://arxiv.org/abs/1902.09506), from train_balanced_questions.json and the like.
 
     A split may have several files (those of `train_all_questions`). Groups are the structural types: verify, query,
     choose, logical, compare.
     """
-    files = ImageFiles(images, "{image_id}.jpg", ["image_id"], outside_paths)
+    files = ImageFiles(images, "{image_id}.jpg", ["image_id"], outside=outside_paths, background=background)
     answer = "fullAnswer" if full_answers else "answer"
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:

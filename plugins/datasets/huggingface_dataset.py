@@ -11,9 +11,21 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import Field, PositiveInt
 
-from workbench import DataError, Dataset, Example, UserError, did_you_mean, file_hash, hookimpl, leads_out
+from workbench import (
+    DataError,
+    Dataset,
+    Example,
+    UserError,
+    check_background,
+    did_you_mean,
+    file_hash,
+    hookimpl,
+    leads_out,
+    read_rgb,
+    to_rgb,
+)
 
-from ._options import OutsidePaths
+from ._options import WHITE, Background, OutsidePaths
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
 OPTIONAL = "group"
@@ -35,9 +47,7 @@ class HuggingFaceDataset(Dataset):
             str | dict[str, Path | tuple[Path, ...]],
             Field(description="id of the hub, or parquet files of each split, as {train: [FILE, FILE], test: FILE}"),
         ],
-        config: Annotated[
-            str | None, Field(description="configuration of the data set on the hub; null: its default")
-        ] = None,
+        config: Annotated[str | None, Field(description="configuration on the hub; null: its default")] = None,
         revision: Annotated[
             str | None, Field(description="commit, branch or tag on the hub; null: the newest commit")
         ] = None,
@@ -58,15 +68,16 @@ class HuggingFaceDataset(Dataset):
         ] = False,
         limit: Limit = None,
         outside_paths: OutsidePaths = False,
+        background: Background = WHITE,
     ):
-        self.columns, self.named = {**COLUMNS, **(columns or {})}, tuple(columns or ())
+        self.columns, self.named = COLUMNS | (columns or {}), tuple(columns or ())
         self.hub, self.config, self.revision = source if isinstance(source, str) else None, config, revision
         self.files = {} if isinstance(source, str) else _lists_of(source)
         self.names = splits or {split: split for split in self.files or ("train", "test")}
         self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
-        self.outside_paths = outside_paths
+        self.outside_paths, self.background = outside_paths, background
         self._check()
-        self._rows: dict[str, Sequence[Mapping[str, Any]] | Any] = {}
+        self._rows: dict[str, Any] = {}
         self._examples: dict[str, tuple[Example, ...]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
@@ -93,10 +104,11 @@ class HuggingFaceDataset(Dataset):
         if place:
             cell = cell[int(place[0])]
         try:
+            if isinstance(cell, Image.Image):
+                return to_rgb(cell, self.background)
             source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else self._file(split, int(number), cell["path"])
-            with Image.open(source) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, TypeError, AttributeError) as error:
+            return read_rgb(source, self.background)
+        except (OSError, SyntaxError, ValueError, TypeError, AttributeError, Image.DecompressionBombError) as error:
             raise DataError(f"row {number} of '{split}': its image cannot be decoded ({error})") from error
 
     def fingerprint(self) -> str:
@@ -105,10 +117,11 @@ class HuggingFaceDataset(Dataset):
         if self.hub is not None:
             kept = {} if self.streaming else {split: self._table(split)._fingerprint for split in self.names}
             data = (self.hub, self.config, self.revision, kept)
-        options = (self.names, self.columns, self.question, self.task, self.limit)
+        options = (self.names, self.columns, self.question, self.task, self.limit, self.background)
         return hashlib.sha256(repr((data, options)).encode()).hexdigest()[:16]
 
     def _check(self) -> None:
+        check_background(self.background)
         if not self.hub and not self.files:
             raise UserError("source is empty: write {train: FILE, test: FILE}, or an id of the hub as OWNER/NAME")
         if self.streaming and self.limit is None:

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, Turn, hookimpl, read_entries
 
-from ._options import Images, MostBroken, OutsidePaths, TestShare
+from ._options import Background, Images, MostBroken, OutsidePaths, TestShare, WHITE
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 IMAGE = "<image>"
@@ -32,6 +32,7 @@ def llava_json(
     test_share: TestShare = 0.0,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """Conversations as LLaVA has them (Liu et al. 2023, https://arxiv.org/abs/2304.08485), JSON or JSONL.
 
@@ -40,7 +41,7 @@ def llava_json(
     (interleaved, as LLaVA-NeXT-Interleave has them, https://arxiv.org/abs/2407.07895), the images stand there.
     Entries without `image` (text alone) are passed over.
     """
-    files = ImageFiles(images, image, outside=outside_paths)
+    files = ImageFiles(images, image, outside=outside_paths, background=background)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for number, entry in enumerate(read_entries(paths[0])):

@@ -18,7 +18,7 @@ from workbench import (
     json_lines,
 )
 
-from ._options import ImageName, Images, MostBroken, OutsidePaths, Question, TestShare
+from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, Question, TestShare, WHITE
 
 
 def localized_narratives(
@@ -32,13 +32,14 @@ def localized_narratives(
     question: Question = "Describe the picture in detail.",
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """Localized Narratives (Pont-Tuset et al. 2020, https://arxiv.org/abs/1912.03098), task `captions`, JSON lines.
 
     A split may have several files (`coco_train_localized_narratives-00000-of-00004.jsonl` ...). `image` is how COCO
     2017 calls its files; for Flickr30k and Open Images write "{image_id}.jpg". Traces and recordings are not used.
     """
-    files = ImageFiles(images, image, ["image_id"], outside_paths)
+    files = ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         told = (entry for path in paths for entry in json_lines(path))

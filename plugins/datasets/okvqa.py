@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, json_values, vqa_dataset
 
-from ._options import ImageName, Images, MostBroken, OutsidePaths
+from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
 
 
 def okvqa(
@@ -21,13 +21,14 @@ def okvqa(
     image: ImageName = COCO_2014,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """OK-VQA (Marino et al. 2019, https://arxiv.org/abs/1906.00067), from its two official files a split.
 
     The ten answers (five people, each twice) stay for the metric, the most common one trains. Groups are the ten fields
     of knowledge, by name.
     """
-    files = ImageFiles(images, image, ["image_id"], outside_paths)
+    files = ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background)
     return vqa_dataset(questions, annotations, files, _field, most_broken)
 
 

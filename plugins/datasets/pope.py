@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Example, FileDataset, ImageFiles, hookimpl, json_lines
 
-from ._options import MostBroken, OutsidePaths
+from ._options import Background, MostBroken, OutsidePaths, WHITE
 
 SPLIT = "test"
 
@@ -23,12 +23,13 @@ def pope(
     images: Annotated[Path, Field(description="folder of the images, val2014")],
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """POPE (Li et al. 2023, https://arxiv.org/abs/2305.10355): only the split `test`, one file for each strategy.
 
     The strategies, random, popular and adversarial, are the groups; each file has a JSON object a line.
     """
-    files = ImageFiles(images, outside=outside_paths)
+    files = ImageFiles(images, outside=outside_paths, background=background)
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for strategy, path in zip(questions, paths, strict=True):

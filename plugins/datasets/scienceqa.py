@@ -22,7 +22,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import MostBroken, OutsidePaths
+from ._options import Background, MostBroken, OutsidePaths, WHITE
 
 
 def scienceqa(
@@ -33,12 +33,13 @@ def scienceqa(
     hint: Annotated[bool, Field(description="put a problem's hint before its question")] = True,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """ScienceQA (Lu et al. 2022, https://arxiv.org/abs/2209.09513), from problems.json and pid_splits.json.
 
     Asked is the letter of the right choice. Problems without an image are passed over. Groups are the subjects.
     """
-    files = ImageFiles(images, outside=outside_paths)
+    files = ImageFiles(images, outside=outside_paths, background=background)
     splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}
 
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:

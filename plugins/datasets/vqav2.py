@@ -9,7 +9,7 @@ from pydantic import Field
 
 from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, vqa_dataset
 
-from ._options import ImageName, Images, MostBroken, OutsidePaths
+from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
 
 
 def vqav2(
@@ -20,13 +20,14 @@ def vqav2(
     image: ImageName = COCO_2014,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
+    background: Background = WHITE,
 ) -> Dataset:
     """VQA v2 (Goyal et al. 2017, https://arxiv.org/abs/1612.00837), from its two official files a split.
 
     The ten answers stay for the metric, the most common one trains. Groups are the types of answer: yes/no, number,
     other. Its images are those of COCO, in train2014 and val2014.
     """
-    files = ImageFiles(images, image, ["image_id"], outside_paths)
+    files = ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background)
     return vqa_dataset(questions, annotations, files, _type_of_answer, most_broken)
 
 

@@ -175,7 +175,7 @@ def _draw_attention(
     from workbench.inference.seen_image import seen_image
 
     maps = word_maps(pipeline, images, question, max_new_tokens)
-    figure = draw_maps(seen_image(pipeline.model.encoder.views, *images), question, maps)
+    figure = draw_maps(seen_image(pipeline.model.encoder.views, *pipeline.rgb(images)), question, maps)
     _written(out, partial(save_maps, figure))
     return maps.answer
 

@@ -90,7 +90,14 @@ class FileDataset(Dataset):
     def fingerprint(self) -> str:
         """Of the files' content, the images' names and sizes, and the settings."""
         files = [(split, [file_hash(file) for file in files]) for split, files in self.files.items()]
-        made_of = (files, self.images.fingerprint(), self.images.names, self.settings, self.test_share)
+        made_of = (
+            files,
+            self.images.fingerprint(),
+            self.images.names,
+            self.images.background,
+            self.settings,
+            self.test_share,
+        )
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
     def _read(self, split: str, task: str) -> Iterator[Example]:

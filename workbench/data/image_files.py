@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from workbench.data.annotations import DataError, Entry, Line
 from workbench.data.outside_paths import leads_out
+from workbench.data.rgb_images import WHITE, check_background, read_rgb, too_large
 from workbench.data.video_frames import UNREADABLE, frame_in, frames_of
 
 OF_A_FOLDER = "Write frames: 8 to take 8 images of it"
@@ -25,7 +25,8 @@ class ImageFiles:
     A key is the name of a file below its folder; where there are several folders, with the folder's own name before it.
     `names` says how files are called, as `COCO_{folder}_{image_id:0>12}.jpg`: `{folder}` is the folder's name, the
     other `fields` come from the annotations. A frame within a file has its number behind it: `clip.gif/12`. No name
-    from the annotations may lead out of its folder, unless images may lie `outside`.
+    from the annotations may lead out of its folder, unless images may lie `outside`. What is transparent is seen on
+    `background`, a colour.
     """
 
     def __init__(
@@ -34,7 +35,10 @@ class ImageFiles:
         names: str = "{image}",
         fields: Sequence[str] = ("image",),
         outside: bool = False,
+        background: str = WHITE,
     ):
+        check_background(background)
+        self.background = background
         self.single = None if isinstance(folders, Mapping) else folders
         self.by_split = dict(folders) if isinstance(folders, Mapping) else {}
         distinct: dict[Path, str] = {}  # the first split that names the folder
@@ -93,15 +97,13 @@ class ImageFiles:
         """The RGB image, turned as its camera says; `DataError` when it is missing or cannot be decoded."""
         file, frame = frame_in(self.path(key))
         try:
-            with warnings.catch_warnings(), Image.open(file) as image:
-                warnings.simplefilter("ignore")  # of palettes with transparency and large images: both are fine
-                if frame:
-                    image.seek(frame)
-                return ImageOps.exif_transpose(image).convert("RGB")
+            return read_rgb(file, self.background, frame)
         except FileNotFoundError as error:
             raise DataError(f"the image {file} is missing") from error
         except IsADirectoryError as error:
             raise DataError(f"{file} cannot be read: it is a folder. {OF_A_FOLDER}") from error
+        except Image.DecompressionBombError as error:
+            raise DataError(f"the image {file} is too large: {error}") from error
         except UNREADABLE as error:
             message = f"the image {file} cannot be decoded ({error}). Delete it: then it counts as missing"
             raise DataError(message) from error
@@ -114,7 +116,7 @@ class ImageFiles:
         file, frame = frame_in(self.path(key))
         try:
             with file.open("rb") as opened:
-                begin = opened.read(16)
+                begin = opened.read(32)
                 end = os.fstat(opened.fileno()).st_size
                 opened.seek(max(end - 16, 0))
                 tail = opened.read()
@@ -126,12 +128,17 @@ class ImageFiles:
             return f"{file} cannot be read ({error.strerror})"
         if not begin:
             return f"{file} is empty"
+        if large := too_large(begin):
+            return f"{file} is too large: {large}"
         if not frame and any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
             return None
         try:
             self.open(key).load()
         except DataError as error:
-            return f"{file} cannot be decoded ({error.__cause__})"
+            large = isinstance(error.__cause__, Image.DecompressionBombError)
+            return (
+                f"{file} is too large: {error.__cause__}" if large else f"{file} cannot be decoded ({error.__cause__})"
+            )
         return None
 
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from workbench.contracts.dataset import Dataset
+from workbench.data.rgb_images import to_rgb
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered images
 
@@ -58,7 +59,7 @@ class ImageLoader:
         """Changed copies of the images for training; as they are when the dataset changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
-        opened = self._remembered(self._opened, keys, self.dataset.image, _bytes_of)
+        opened = self._remembered(self._opened, keys, self._rgb, _bytes_of)
         return self._each(self.views, [self.dataset.augment(image, generator) for image in opened])
 
     def grey(self, size: int) -> Tensor:
@@ -66,7 +67,10 @@ class ImageLoader:
         return self.views(Image.new("RGB", (size, size), (128, 128, 128)))
 
     def _seen(self, key: str) -> Tensor:
-        return self.views(self.dataset.image(key))
+        return self.views(self._rgb(key))
+
+    def _rgb(self, key: str) -> Image.Image:
+        return to_rgb(self.dataset.image(key))
 
     def _remembered(
         self,

@@ -22,9 +22,9 @@ def reply(pipeline: Pipeline, images: Sequence[Image.Image], question: str) -> I
     if not images:
         yield "Upload an image first.", None
         return
-    shown = [image.convert("RGB") for image in images]
     answer = ""
     try:
+        shown = pipeline.rgb(images)
         for piece in pipeline.stream(shown, question):
             answer += piece
             yield answer, None

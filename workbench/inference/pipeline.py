@@ -14,7 +14,8 @@ from workbench.config.trial import Trial
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
 from workbench.data.collator import Batch
-from workbench.data.image_files import ImageFiles
+from workbench.data.rgb_images import WHITE, read_image, to_rgb
+from workbench.data.video_frames import UNREADABLE
 from workbench.errors import UserError
 from workbench.model.generation import generate, stream
 from workbench.model.predictor import Predictor
@@ -73,9 +74,15 @@ class Pipeline:
         asked = [
             Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
         ]
-        views = [self.model.encoder.views(image) for image in images]
+        views = [self.model.encoder.views(image) for image in self.rgb(images)]
         seen, _, batch = self.predictor.read([keys], lambda _: views, [asked])
         return self.predictor.encode(seen), batch
+
+    def rgb(self, images: Sequence[Image.Image]) -> list[Image.Image]:
+        """The images as the trial's dataset would show them, on its background where they are transparent."""
+        dataset = self.trial.components.get("dataset")  # an export need not know any
+        background = dataset.options.get("background") if dataset else None
+        return [to_rgb(image, background if isinstance(background, str) else WHITE) for image in images]
 
     def length(self, max_new_tokens: int | None) -> int:
         """The longest answer, in tokens; the evaluation's unless said otherwise."""
@@ -83,15 +90,16 @@ class Pipeline:
 
 
 def open_image(file: Path) -> Image.Image:
-    """The RGB image of any file that Pillow reads, turned as its camera says; `DataError` without one."""
+    """The image of any file that Pillow reads, turned as its camera says; `DataError` without one. A pipeline makes it
+    RGB as its trial does."""
     if is_folder(file):
         raise DataError(f"{file} is a folder, not an image: give the images in it")
     if not is_file(file):
         raise DataError(f"there is no image {file}")
     try:
-        return ImageFiles(file.parent).open(file.name)
-    except DataError as error:
-        raise DataError(f"{file} is no image that can be read: {error.__cause__}") from error
+        return read_image(file)
+    except UNREADABLE as error:
+        raise DataError(f"{file} is no image that can be read: {error}") from error
 
 
 def _check_letters(question: str) -> None:

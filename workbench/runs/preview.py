@@ -23,6 +23,7 @@ from workbench.contracts.example import Example
 from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Batch
 from workbench.data.image_views import gather
+from workbench.data.rgb_images import to_rgb
 from workbench.errors import UserError
 from workbench.inference.seen_image import seen_image
 from workbench.model.build import create
@@ -82,7 +83,7 @@ def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
     model = ModelShapes(registry, data).of(trial)
     tokenizer = model.language_model.tokenizer
     encoder = _seeing(trial, model.encoder, registry)
-    images = {key: dataset.image(key) for key in example.images}
+    images = {key: to_rgb(dataset.image(key)) for key in example.images}
     views, places = gather([example.images], lambda keys: [encoder.views(images[key]) for key in keys])
     batch = model.collator(trial.prompt)(torch.empty(0), [[example]], places=places)
     return Preview(
