@@ -40,8 +40,6 @@ from .contracts.tiles import Tiles as Tiles
 from .contracts.tracker import Tracker as Tracker
 from .data.annotations import (
     LETTERS as LETTERS,
-    DataError as DataError,
-    Entry as Entry,
     csv_rows as csv_rows,
     json_entries as json_entries,
     json_lines as json_lines,
@@ -52,10 +50,12 @@ from .data.annotations import (
     text_lines as text_lines,
 )
 from .data.captions import KarpathySplits as KarpathySplits, caption_examples as caption_examples
+from .data.entry import DataError as DataError, Entry as Entry, spoken as spoken
 from .data.file_dataset import FileDataset as FileDataset
 from .data.image_files import ImageFiles as ImageFiles
 from .data.outside_paths import leads_out as leads_out
 from .data.rgb_images import check_background as check_background, read_rgb as read_rgb, to_rgb as to_rgb
+from .data.similar_names import similar_file as similar_file
 from .data.vqa_files import COCO_2014 as COCO_2014, vqa_dataset as vqa_dataset
 from .devices.capabilities import (
     has_int8_rows as has_int8_rows,

@@ -8,6 +8,7 @@ subclass is one that somebody catches by its name.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 RENAMED = {"picture": "image", "pictures": "images"}
@@ -35,5 +36,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = [str(name) for name in known]
     # Files and experiments may be of different age: the new word for an old one, or the old one for a new one.
     same = [new if word == old else old for old, new in RENAMED.items() if word in (old, new)]
-    close = [name for name in same if name in names] or difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    close = [name for name in same if name in names] or [name for name in names if folded(name) == folded(word)]
+    close = close or difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def folded(name: object) -> str:
+    """A name without case, with slashes one way and accents in one form: what many take for the same is the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name)).casefold()).replace("\\", "/")

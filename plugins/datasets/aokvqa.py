@@ -52,11 +52,11 @@ class _AOKVQA:
             group = "difficult" if entry.value.get("difficult_direct_answer") else "direct"
             key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))
             name = f"{split}/{entry.name('question_id')}"
-            yield Example(name, key, entry.text("question"), entry.texts("direct_answers"), group)
+            yield Example(name, key, entry.text("question"), entry.answers("direct_answers"), group)
 
     def choices(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
         for entry in json_entries(files[0]):
-            choices, right = entry.texts("choices"), entry.number("correct_choice_idx")
+            choices, right = entry.answers("choices"), entry.number("correct_choice_idx")
             if not 0 <= right < len(choices):
                 raise entry.wrong(f"'correct_choice_idx' is {right}, and there are {len(choices)} choices")
             key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from workbench import DataError, Dataset, Example, hookimpl, read_rgb
+from workbench import DataError, Dataset, Example, did_you_mean, hookimpl, read_rgb, spoken
 
 SPLITS = ("train", "test")
 TASKS = ("questions", "captions")
@@ -71,7 +71,10 @@ class EasyVQA(Dataset):
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """`questions`: in the order of the file; `captions`: one for each image of which something is known."""
         if split not in SPLITS or task not in TASKS:
-            raise DataError(f"easy_vqa has no {split}/{task}. Splits: {', '.join(SPLITS)}; tasks: {', '.join(TASKS)}")
+            hint = did_you_mean(split, SPLITS) if split not in SPLITS else did_you_mean(task, TASKS)
+            raise DataError(
+                f"easy_vqa has no {split}/{task}.{hint} Splits: {', '.join(SPLITS)}; tasks: {', '.join(TASKS)}"
+            )
         if split not in self._questions:
             self._questions[split] = tuple(_read_questions(self.root, split))
         if task == "questions":
@@ -170,8 +173,8 @@ def _read_questions(root: Path, split: str) -> Iterable[Example]:
 
 def _checked(entry: Any, file: Path, index: int) -> tuple[str, str, int]:
     match entry:
-        case [str() as question, str() as answer, int() as number] if question and answer:
-            return question, answer, number
+        case [str() as question, (str() | bool()) as answer, int() as number] if question and answer != "":
+            return question, spoken(answer), number
     raise DataError(f"{file}: entry {index} is {entry!r}, not [question, answer, number of the image]")
 
 

@@ -19,6 +19,7 @@ from workbench import (
     did_you_mean,
     hookimpl,
     read_entries,
+    spoken,
 )
 
 from ._options import Background, Images, MostBroken, OutsidePaths, TestShare, WHITE
@@ -112,9 +113,9 @@ class _Table:
 
 def _answers(entry: Entry, column: str, separator: str) -> tuple[str, ...]:
     value: Any = entry.value.get(column)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (str(value),)
-    return _parts(entry, column, separator, "answer")
+    if isinstance(value, list):
+        return entry.answers(column)
+    return (spoken(value),) if isinstance(value, int | float) else _parts(entry, column, separator, "answer")
 
 
 def _parts(entry: Entry, column: str, separator: str, what: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def gqa(
             for number, entry in json_members(path):
                 key = files.key(split, (entry, "imageId"), image_id=entry.name("imageId"))
                 yield Example(
-                    f"{split}/{number}", key, entry.text("question"), (entry.text(answer),), _structure(entry)
+                    f"{split}/{number}", key, entry.text("question"), (entry.answer(answer),), _structure(entry)
                 )
 
     return FileDataset({"questions": read}, questions, files, answer, most_broken)

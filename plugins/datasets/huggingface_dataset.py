@@ -22,6 +22,8 @@ from workbench import (
     hookimpl,
     leads_out,
     read_rgb,
+    similar_file,
+    spoken,
     to_rgb,
 )
 
@@ -84,7 +86,8 @@ class HuggingFaceDataset(Dataset):
         """In the order of the rows. Raises `DataError` for a split or task that is not there, or a faulty row."""
         for word, known, what in ((split, self.names, "split"), (task, [self.task], "task")):
             if word not in known:
-                raise DataError(f"there is no {what} '{word}'. There are: {', '.join(known)}")
+                hint = did_you_mean(word, known)
+                raise DataError(f"there is no {what} '{word}'.{hint} There are: {', '.join(known)}")
         if split not in self._examples:
             self._examples[split] = tuple(self._read(split))
         return self._examples[split]
@@ -136,7 +139,8 @@ class HuggingFaceDataset(Dataset):
                 raise UserError(f"columns: '{meaning}' is none.{hint} Write one of: {', '.join(COLUMNS)}")
         for file in [file for files in self.files.values() for file in files]:
             if not file.is_file():
-                raise DataError(f"there is no parquet file {file}. Paths are relative to the experiment file")
+                hint = similar_file(file)
+                raise DataError(f"there is no parquet file {file}.{hint} Paths are relative to the experiment file")
 
     def _read(self, split: str) -> Iterator[Example]:
         table = self._table(split)
@@ -292,10 +296,8 @@ def _answers(value: Any, where: str) -> tuple[str, ...]:
 def _text(value: Any, where: str) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return spoken(value)
     raise DataError(f"{where} should be a text, not {value!r}")
 
 

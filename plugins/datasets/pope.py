@@ -34,7 +34,7 @@ def pope(
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
         for strategy, path in zip(questions, paths, strict=True):
             for entry in json_lines(path):
-                label = entry.text("label").lower()
+                label = entry.answer("label").lower()
                 if label not in ("yes", "no"):
                     raise entry.wrong(f"'label' should be yes or no, not '{label}'")
                 key = files.key(split, (entry, "image"), image=entry.text("image"))

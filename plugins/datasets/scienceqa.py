@@ -64,11 +64,11 @@ def _numbers(file: Path, name: str, value: object) -> frozenset[str]:
 def _question(entry: Entry, hint: bool) -> str:
     given = entry.value.get("hint") if hint else None
     context = f"{given.strip()}\n" if isinstance(given, str) and given.strip() else ""
-    return context + multiple_choice(entry.text("question"), entry.texts("choices"))
+    return context + multiple_choice(entry.text("question"), entry.answers("choices"))
 
 
 def _answer(entry: Entry) -> str:
-    right, count = entry.number("answer"), len(entry.texts("choices"))
+    right, count = entry.number("answer"), len(entry.answers("choices"))
     if not 0 <= right < count:
         raise entry.wrong(f"'answer' is {right}, and there are {count} choices")
     return LETTERS[right]

@@ -11,15 +11,27 @@ from pydantic import Field
 
 from workbench import Metric, Prediction, hookimpl
 
-NO_WORDS = frozenset({"no", "not"})
+YES_WORDS = frozenset({"yes", "yeah", "yep", "yup", "yea"})
+NO_WORDS = frozenset({"no", "not", "nope", "nah", "cannot"})
+# Contractions of "not" whose apostrophe was left out; with it they end in n't.
+BARE = re.compile(r"(?:ai|are|ca|could|did|does|do|had|has|have|is|should|was|were|wo|would)nt")
+# What holds a "no" or "not" and says neither yes nor no: it is passed over.
+NEITHER = re.compile(
+    r"\b(?:no (?:doubt|question|wonder|problem|matter)"
+    r"|not (?:only|just|merely)|why not|(?:do not|don't|dont) (?:know|see why not)"
+    r"|(?:can't|cant|cannot|can not|could not|couldn't) (?:tell|say|know|determine)"
+    r"|(?:not|\w+n't) (?:sure|certain|clear))\b"
+)
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u2032\u00b4`\uff07", "'"))
 
 
 class YesNo(Metric):
     """F1 of the answer "yes" over all yes/no questions; details are accuracy, precision, recall and yes_rate (POPE, Li
     et al. 2023, https://arxiv.org/abs/2305.10355, section 3).
 
-    What counts is the first sentence: with "no" or "not" in it the answer is no. Without, POPE's script takes it for
-    a yes, whatever it says; by default it has to contain "yes". Questions with other answers are left out; their scores
+    What counts is the first sentence: with "no", "not" or a contraction of it ("isn't"), "nope" or "nah" the answer is
+    no. Without, POPE's script takes it for a yes, whatever it says; by default it has to contain "yes" or "yeah". "No
+    doubt", "not only", "not sure" and "don't know" say neither. Questions with other answers are left out; their scores
     are exact matches.
     """
 
@@ -63,10 +75,17 @@ class YesNo(Metric):
     def _said(self, prediction: Prediction) -> str:
         if _asked(prediction) not in ("yes", "no"):
             return prediction.answer.strip().lower()
-        words = set(re.findall(r"\w+", prediction.answer.partition(".")[0].lower()))
-        if words & NO_WORDS:
+        words = _words(prediction.answer)
+        if any(word in NO_WORDS or BARE.fullmatch(word) or word.endswith("n't") for word in words):
             return "no"
-        return "yes" if "yes" in words or self.unclear == "yes" else ""
+        return "yes" if words & YES_WORDS or self.unclear == "yes" else ""
+
+
+def _words(answer: str) -> set[str]:
+    """The words of the first sentence that may say yes or no; "isn ' t" of some tokenizers is one word."""
+    sentence = answer.partition(".")[0].translate(APOSTROPHES).lower()
+    sentence = NEITHER.sub(" ", re.sub(r"(?<=n) ?' ?(?=t\b)", "'", sentence))
+    return set(re.findall(r"[^\W_]+(?:'[^\W_]+)*", sentence))
 
 
 def _asked(prediction: Prediction) -> str:

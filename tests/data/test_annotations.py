@@ -136,3 +136,34 @@ def test_a_value_of_another_kind_is_told_with_its_entry_and_key(tmp_path, method
 
 def test_choices_stand_behind_letters():
     assert multiple_choice("Which?", ["a net", "a bus"]) == "Which?\nA. a net\nB. a bus"
+
+
+HALF = r"\ud83d"
+
+
+@pytest.mark.parametrize("half", [HALF, r"\uDE42", r"\ud83d\ude42 \ud83d", r"\\\ud83d", r"\ud83dx", r"\ude42\ud83d"])
+def test_half_a_letter_is_told_with_file_and_line(tmp_path, half):
+    whole = '{"question": "a \\ud83d\\ude42 \\\\ud83d"}'
+    broken = f'{{"question": "a {half} b"}}'
+    told = r"a\.json: line 4: \\ud(83d|e42) is half of a letter, and no text. Write both halves"
+    with pytest.raises(DataError, match=told):
+        list(json_entries(written(tmp_path, f"[{whole},\n\n{whole},\n{broken}]")))
+    with pytest.raises(DataError, match=told):
+        list(json_members(written(tmp_path, f'{{"a": {whole},\n\n\n"b": {broken}}}')))
+    with pytest.raises(DataError, match=r"a\.jsonl: line 3: "):
+        list(json_lines(written(tmp_path, f"{whole}\n{whole}\n{broken}\n", "a.jsonl")))
+
+
+def test_whole_letters_of_two_halves_are_read(tmp_path):
+    text = '[{"question": "\\ud83d\\ude42 \\\\ud83d"}]'
+    assert [each.value for each in json_entries(written(tmp_path, text))] == json.loads(text)
+
+
+def test_true_and_false_are_yes_and_no_where_something_is_answered(tmp_path):
+    text = '[{"a": true, "b": [false, "red", 2], "c": 1.5, "d": " red "}]'
+    [entry] = json_entries(written(tmp_path, text))
+    assert (entry.answer("a"), entry.answers("b"), entry.answer("c"), entry.answer("d")) == (
+        *("yes", ("no", "red", "2"), "1.5", "red"),
+    )
+    with pytest.raises(DataError, match="'a' should be a text, not True"):
+        entry.text("a")

@@ -175,6 +175,42 @@ def test_an_answer_without_yes_or_no_is_wrong_or_a_yes(unclear: str, scores: lis
     assert metric("yes_no", unclear=unclear).scores([prediction(*each) for each in said]) == scores
 
 
+SAID = {
+    "no": [
+        *(
+            "There isn't any dog",
+            "Nope",
+            "No, it doesn't",
+            "I don't see one",
+            "not at all",
+            "It isn't",
+            "It isn\u2019t.",
+        ),
+        *("There aren\u2018t", "isnt", "It isn ' t", "nah", "I cannot see one", "It can't be", "I don't think so"),
+        *("No\u2014it doesn't", "NO!", "Yes, but not a dog"),
+    ],
+    "yes": [
+        *(
+            "Yes, there is",
+            "yeah",
+            "Yep!",
+            "**Yes**",
+            "There is no doubt that yes",
+            "not only this one, yes",
+            "Yes, no doubt",
+        ),
+        *("yes, why not", "Yes. There isn't", "yes, a knot", "Yes, nothing else"),
+    ],
+    "": ["nothing", "knot", "a dog", "", "no doubt", "I don't know", "I'm not sure", "can't tell", "yesterday", "note"],
+}
+
+
+@pytest.mark.parametrize(("meant", "said"), [(meant, said) for meant, each in SAID.items() for said in each])
+def test_what_an_answer_says_is_told_by_its_words(meant: str, said: str):
+    scores = [metric("yes_no").scores([prediction(said, right)])[0] for right in ("yes", "no")]
+    assert scores == [float(meant == "yes"), float(meant == "no")]
+
+
 CAPTIONS = [
     ("a red dog runs on grass", ("a red dog sits on grass", "the dog is on the grass")),
     ("two cats", ("two cats sleep", "a cat and another cat")),

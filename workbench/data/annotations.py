@@ -9,95 +9,20 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import UserError, did_you_mean
+from workbench.data.entry import SHOWN, DataError, Entry, Line, shown
+from workbench.errors import did_you_mean
 
-SHOWN = 12  # how many keys a message lists
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODE = json.JSONDecoder().raw_decode
-
-
-class DataError(UserError):
-    """The border to files of data: what a dataset or text is read from is missing, damaged, or of another format."""
-
-
-class Entry:
-    """One entry, which tells where it stands in a `DataError` when a value is not what it should be.
-
-    That is in `file`, at `("entry", 3)`, `("line", 7)` or the like, which becomes words only when something is wrong.
-    There are millions of entries, so they are kept small.
-    """
-
-    __slots__ = ("file", "place", "value")
-
-    def __init__(self, file: Path, place: tuple[Any, ...], value: Mapping[str, Any]):
-        self.file = file
-        self.place = place
-        self.value = value
-
-    def text(self, key: str) -> str:
-        """The text under a key, without space around it; an empty one is wrong."""
-        value = self._get(key)
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(f"'{key}' should be a text, not {_shown(value)}")
-        return value.strip()
-
-    def name(self, key: str) -> str:
-        """A text or a whole number, as ids are."""
-        value = self._get(key)
-        if not isinstance(value, int | str) or isinstance(value, bool) or value == "":
-            raise self.wrong(f"'{key}' should be a text or a whole number, not {_shown(value)}")
-        return str(value)
-
-    def number(self, key: str) -> int:
-        """A whole number; true and false are none, though Python takes them for 1 and 0."""
-        value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.wrong(f"'{key}' should be a whole number, not {_shown(value)}")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts with at least one."""
-        value = self._get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-            raise self.wrong(f"'{key}' should be a list of texts, not {_shown(value)}")
-        return tuple(each.strip() for each in value)
-
-    def entries(self, key: str) -> list[Entry]:
-        """A list of objects with at least one."""
-        value = self._get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-            raise self.wrong(f"'{key}' should be a list of objects, not {_shown(value)}")
-        return [Entry(self.file, (*self.place, key, number), each) for number, each in enumerate(value)]
-
-    def wrong(self, message: str) -> DataError:
-        """The error that says so, and where."""
-        return DataError(f"{self.file}: {' '.join(map(str, self.place))}: {message}")
-
-    def _get(self, key: str) -> Any:
-        if key not in self.value:
-            keys = ", ".join(list(self.value)[:SHOWN])
-            raise self.wrong(f"the key '{key}' is missing.{did_you_mean(key, self.value)} There are: {keys or 'none'}")
-        return self.value[key]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a text file."""
-
-    file: Path
-    number: int
-    text: str
-
-    def wrong(self, message: str) -> DataError:
-        """The error that says so, and where."""
-        return DataError(f"{self.file}: line {self.number}: {message}")
+# Letters beyond the first 65,536 are written as two halves, the first of them from d800 and the second from dc00.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(r"(?:\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 
 
 def json_entries(file: Path, key: str | None = None) -> Iterator[Entry]:
@@ -106,7 +31,7 @@ def json_entries(file: Path, key: str | None = None) -> Iterator[Entry]:
     start = _skip(text, 0) if key is None else _find(file, text, key)
     if text[start : start + 1] != "[":
         where = f"under '{key}' there should be a list" if key else "the file should hold a JSON list"
-        raise DataError(f"{file}: {where}, not {_shown(text[start : start + 40])}. {_other_format(text, start)}")
+        raise DataError(f"{file}: {where}, not {shown(text[start : start + 40])}. {_other_format(text, start)}")
     for number, value in enumerate(_items(file, text, start)):
         yield _entry(file, ("entry", number), value)
 
@@ -142,6 +67,8 @@ def json_lines(file: Path) -> Iterator[Entry]:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{file}: line {number} is no JSON ({error})") from error
+            if _HALF.search(line):
+                _check_letters(file, value, number)
             yield _entry(file, ("line", number), value)
 
 
@@ -180,7 +107,7 @@ def multiple_choice(question: str, choices: Sequence[str]) -> str:
 
 def _entry(file: Path, place: tuple[Any, ...], value: Any) -> Entry:
     if not isinstance(value, dict):
-        raise Entry(file, place, {}).wrong(f"it should be an object, not {_shown(value)}")
+        raise Entry(file, place, {}).wrong(f"it should be an object, not {shown(value)}")
     return Entry(file, place, value)
 
 
@@ -215,9 +142,35 @@ def _skip(text: str, place: int) -> int:
 def _value(file: Path, text: str, place: int) -> tuple[Any, int]:
     """The value that begins there, and the place behind it."""
     try:
-        return _DECODE(text, place)
+        value, behind = _DECODE(text, place)
     except (ValueError, RecursionError) as error:
         raise _damaged(file, text, getattr(error, "pos", place)) from error
+    if _HALF.search(text, place, behind):
+        _check_letters(file, value, text.count("\n", 0, _first_half(text, place, behind)) + 1)
+    return value, behind
+
+
+def _first_half(text: str, start: int, end: int) -> int:
+    """Where the first half of a letter stands that has no other."""
+    covered = start
+    while (half := _HALF.search(text, covered, end)) is not None:
+        pair = _PAIR.search(text, covered, end)
+        if pair is None or pair.start() > half.start():
+            return half.start()
+        covered = pair.end()
+    return start
+
+
+def _check_letters(file: Path, value: Any, line: int) -> None:
+    """`DataError` for text that holds half a letter, which no file or tokenizer takes."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = repr(error.object[error.start])[1:-1]
+        raise DataError(
+            f"{file}: line {line}: {half} is half of a letter, and no text. Write both halves, as \\ud83d\\ude42, or"
+            " the letter itself"
+        ) from error
 
 
 def _items(file: Path, text: str, place: int) -> Iterator[Any]:
@@ -241,8 +194,8 @@ def _names(file: Path, text: str) -> Generator[tuple[str, int], int | None, None
     sends the place behind it; else it is passed over."""
     place = _skip(text, 0)
     if text[place : place + 1] != "{":
-        shown = _shown(text[place : place + 40])
-        raise DataError(f"{file}: the file should hold a JSON object, not {shown}. {_other_format(text, place)}")
+        found = shown(text[place : place + 40])
+        raise DataError(f"{file}: the file should hold a JSON object, not {found}. {_other_format(text, place)}")
     place = _skip(text, place + 1)
     while text[place : place + 1] != "}":
         name, place = _value(file, text, place)
@@ -273,15 +226,10 @@ def _damaged(file: Path, text: str, place: int) -> DataError:
     line = text.count("\n", 0, place) + 1
     if place >= len(text.rstrip()):
         return DataError(f"{file} is cut off in line {line}. Copy or download it again")
-    return DataError(f"{file} is no JSON in line {line}, at {_shown(text[place : place + 20])}")
+    return DataError(f"{file} is no JSON in line {line}, at {shown(text[place : place + 20])}")
 
 
 def _other_format(text: str, place: int) -> str:
     """What a reader who sees the wrong kind of file might look for."""
     second = text.find("\n{", place)
     return "One object a line is read when the name ends with .jsonl" if second > 0 else "Is it another of the set?"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

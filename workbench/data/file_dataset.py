@@ -15,6 +15,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
 from workbench.data.image_files import ImageFiles
+from workbench.data.similar_names import similar_file
 from workbench.errors import did_you_mean
 from workbench.storage.hashing import file_hash
 
@@ -56,7 +57,8 @@ class FileDataset(Dataset):
         self._examples: dict[tuple[str, str], Lazily] = {}
         for file in {file for each in self.files.values() for file in each}:
             if not file.is_file():
-                raise DataError(f"there is no annotation file {file}. Paths are relative to the experiment file")
+                hint = similar_file(file)
+                raise DataError(f"there is no annotation file {file}.{hint} Paths are relative to the experiment file")
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
         """In the order of the files; read as far as they are looked at, and remembered.

@@ -12,6 +12,7 @@ from PIL import Image
 from workbench.data.annotations import DataError, Entry, Line
 from workbench.data.outside_paths import leads_out
 from workbench.data.rgb_images import WHITE, check_background, read_rgb, too_large
+from workbench.data.similar_names import similar_file
 from workbench.data.video_frames import UNREADABLE, frame_in, frames_of
 
 OF_A_FOLDER = "Write frames: 8 to take 8 images of it"
@@ -46,7 +47,10 @@ class ImageFiles:
             distinct.setdefault(folder, split)
         for folder in distinct or {self.single: ""}:
             if folder is None or not folder.is_dir():
-                raise DataError(f"there is no folder of images {folder}. Give its place in the experiment as images")
+                hint = "" if folder is None else similar_file(folder)
+                raise DataError(
+                    f"there is no folder of images {folder}.{hint} Give its place in the experiment as images"
+                )
         unique = len({folder.name for folder in distinct}) == len(distinct)
         self._labels = {folder: folder.name if unique else split for folder, split in distinct.items()}
         self._folders = {label: folder for folder, label in self._labels.items()}
@@ -99,7 +103,7 @@ class ImageFiles:
         try:
             return read_rgb(file, self.background, frame)
         except FileNotFoundError as error:
-            raise DataError(f"the image {file} is missing") from error
+            raise DataError(f"the image {file} is missing{_hint(file)}") from error
         except IsADirectoryError as error:
             raise DataError(f"{file} cannot be read: it is a folder. {OF_A_FOLDER}") from error
         except Image.DecompressionBombError as error:
@@ -121,7 +125,7 @@ class ImageFiles:
                 opened.seek(max(end - 16, 0))
                 tail = opened.read()
         except FileNotFoundError:
-            return f"{file} is missing"
+            return f"{file} is missing{_hint(file)}"
         except IsADirectoryError:
             return f"{file} cannot be read: it is a folder. {OF_A_FOLDER}"
         except OSError as error:
@@ -163,6 +167,11 @@ def _wrong(source: tuple[Entry | Line, str] | None, fields: Mapping[str, str], f
     ways = "Put the image there, or write outside_paths: true for the dataset"
     told = f"{', '.join(map(repr, fields.values()))} {fault}. {ways}"
     return source[0].wrong(f"'{source[1]}': {told}") if source else DataError(f"the image {told}")
+
+
+def _hint(file: Path) -> str:
+    similar = similar_file(file)
+    return f".{similar}" if similar else ""
 
 
 def _check_names(names: str, fields: Sequence[str]) -> None:

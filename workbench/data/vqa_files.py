@@ -33,7 +33,7 @@ def vqa_dataset(
                 f"{split}/{question.name('question_id')}",
                 images.key(split, (question, "image_id"), image_id=question.name("image_id")),
                 question.text("question"),
-                tuple(answer.text("answer") for answer in annotation.entries("answers")),
+                tuple(answer.answer("answer") for answer in annotation.entries("answers")),
                 group(annotation),
             )
 

@@ -15,6 +15,7 @@ from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
 from workbench.data.collator import Batch
 from workbench.data.rgb_images import WHITE, read_image, to_rgb
+from workbench.data.similar_names import similar_file
 from workbench.data.video_frames import UNREADABLE
 from workbench.errors import UserError
 from workbench.model.generation import generate, stream
@@ -95,7 +96,7 @@ def open_image(file: Path) -> Image.Image:
     if is_folder(file):
         raise DataError(f"{file} is a folder, not an image: give the images in it")
     if not is_file(file):
-        raise DataError(f"there is no image {file}")
+        raise DataError(f"there is no image {file}.{similar_file(file)}".rstrip("."))
     try:
         return read_image(file)
     except UNREADABLE as error:
