@@ -49,6 +49,7 @@ from .data.annotations import (
     read_entries as read_entries,
     text_lines as text_lines,
 )
+from .data.broken_entries import BrokenEntries as BrokenEntries
 from .data.captions import KarpathySplits as KarpathySplits, caption_examples as caption_examples
 from .data.entry import DataError as DataError, Entry as Entry, spoken as spoken
 from .data.file_dataset import FileDataset as FileDataset

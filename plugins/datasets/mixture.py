@@ -55,9 +55,9 @@ class Mixture(Dataset):
         for name, _, own in self._having(split, task):
             chosen = self._choice()[name] if split == TRAIN else None
             for each in self._of(name, split, own):
-                if chosen is None or each.image in chosen:
+                if chosen is None or each.row[0] in chosen:
                     group = f"{name}: {each.group}" if each.group else name
-                    key = f"{name}/{each.image}"
+                    key = f"{name}/{each.image}" if each.image else ""
                     more = tuple(f"{name}/{other}" for other in each.more)
                     found.append(replace(each, id=f"{name}/{each.id}", image=key, group=group, more=more))
         return found
@@ -105,7 +105,7 @@ class Mixture(Dataset):
 
     def _images(self, name: str) -> list[str]:
         tasks = self.parts[name].tasks()
-        return list(dict.fromkeys(each.image for task in tasks for each in self._of(name, TRAIN, task)))
+        return list(dict.fromkeys(each.row[0] for task in tasks for each in self._of(name, TRAIN, task)))
 
     def _choice(self) -> dict[str, frozenset[str]]:
         """The images of each part that train."""

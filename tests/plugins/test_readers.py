@@ -107,6 +107,7 @@ def test_llava_gives_conversations_without_the_image_mark(tmp_path):
     dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path / "images"})
     assert list(dataset.examples("train", "questions")) == [
         Example("train/0", "1.jpg", "Which color?", ("Red.",), "", (Turn("What is it?", "A bus."),)),
+        Example("train/1", "", "Hi", ("Hello",)),
         Example("train/2", "1.jpg", "Describe it.", ("Big.",)),
     ]
 
@@ -125,6 +126,69 @@ def test_a_conversation_out_of_order_is_told(tmp_path, said, message):
     dataset = build("llava_json", {"conversations": {"train": file}, "images": tmp_path})
     with pytest.raises(DataError, match=rf"llava\.json: {message}"):
         list(dataset.examples("train", "questions"))
+
+
+def llava(folder: Path, *entries: Any, **options: Any) -> Dataset:
+    (folder / "images").mkdir(exist_ok=True)
+    file = write_json(folder / "llava.json", list(entries))
+    return build("llava_json", {"conversations": {"train": file}, "images": folder / "images"} | options)
+
+
+def messages(*said: Any, **more: Any) -> dict[str, Any]:
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[place % 2], "content": each} for place, each in enumerate(said)], **more}
+
+
+def part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def test_llava_reads_the_newer_schema_and_parts(tmp_path):
+    an_image, named = {"type": "image"}, {"type": "image", "image": "b.jpg"}
+    dataset = llava(
+        tmp_path,
+        messages("<image>\nWhat?", "A bus.", "Red?", "No.", images=["a.jpg"]),
+        messages([an_image, part("What says <image>?")], [part("It says "), part("<image>.")], images=["a.jpg"]),
+        messages([part("See "), named], "Yes."),
+        messages([an_image, part("or "), an_image, part("?")], "First.", images=["a.jpg", {"path": "b.jpg"}]),
+        messages("And <image> like <image>?", True, image=["a.jpg", "b.jpg"]),
+        messages("Hello?", "Hi.", images=[]),
+        messages([{"type": "image_url", "image_url": {"url": "c.jpg"}}, part("Look")], "I do."),
+    )
+    assert list(dataset.examples("train", "questions")) == [
+        Example("train/0", "a.jpg", "Red?", ("No.",), history=(Turn("What?", "A bus."),)),
+        Example("train/1", "a.jpg", "What says <image>?", ("It says <image>.",)),
+        Example("train/2", "b.jpg", "See", ("Yes.",)),
+        Example("train/3", "a.jpg", "<image>or <image>?", ("First.",), more=("b.jpg",), interleaved=True),
+        Example("train/4", "a.jpg", "And <image> like <image>?", ("yes",), more=("b.jpg",), interleaved=True),
+        Example("train/5", "", "Hello?", ("Hi.",)),
+        Example("train/6", "c.jpg", "Look", ("I do.",)),
+    ]
+
+
+OUT_OF_TURN = {
+    "begins with the assistant": {"image": "a.jpg", "conversations": [{"from": "gpt", "value": "Hi"}]},
+    "ends with a question": messages("What?", "It.", "And?", images=["a.jpg"]),
+    "has a place and no image": messages("<image>What?", "It."),
+    "has no answer": messages("What?", "", images=["a.jpg"]),
+    "says nothing": {"id": "7", "image": "a.jpg"},
+    "has an unknown speaker": {"image": "a.jpg", "messages": [{"role": "system", "content": "Be brief."}]},
+}
+
+
+@pytest.mark.parametrize("broken", OUT_OF_TURN.values(), ids=OUT_OF_TURN)
+def test_llava_leaves_out_what_is_out_of_turn_up_to_a_share(tmp_path, broken):
+    whole = [messages("What?", "It.", images=["a.jpg"]) for _ in range(3)]
+    with pytest.raises(DataError, match=r"llava\.json: entry 2.*: .*write most_broken: 0\.01"):
+        list(llava(tmp_path, *whole[:2], broken, whole[2]).examples("train", "questions"))
+    dataset = llava(tmp_path, *whole[:2], broken, whole[2], most_broken=0.25)
+    assert [each.id for each in dataset.examples("train", "questions")] == ["train/0", "train/1", "train/3"]
+    [(name, why)] = dataset.skipped("train", "questions").items()
+    assert name == "train: entry 2"
+    assert "llava.json: entry 2" in why
+    few = llava(tmp_path, broken, *whole, most_broken=0.2)
+    with pytest.raises(DataError, match=r"1 of 4 entries of 'train' are no examples .* write most_broken: 0\.25"):
+        list(few.examples("train", "questions"))
 
 
 def test_a_okvqa_asks_for_the_answer_or_for_a_letter(tmp_path):

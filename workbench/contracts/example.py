@@ -9,6 +9,8 @@ from typing import Any
 from workbench.errors import RENAMED, RenamedError
 from workbench.renamed import told
 
+TEXT_ALONE = "text alone: "  # in the place of an image's key
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -18,9 +20,15 @@ class Turn:
     answer: str
 
 
+def is_image(key: str) -> bool:
+    """Whether a key of a row is that of an image, and not what stands for an example of text alone."""
+    return not key.startswith(TEXT_ALONE)
+
+
 @dataclass(frozen=True)
 class Example:
-    """One question about one image, or about several. `image` is a key that `Dataset.image` opens.
+    """One question about one image, or about several. `image` is a key that `Dataset.image` opens, or empty: then the
+    question is about no image, and text alone.
 
     `answers` are what several people said, or alternatives. `history` are the earlier turns of a conversation: each of
     their answers trains as well; in an evaluation they are given, and the last question is asked. `more` are the
@@ -52,8 +60,14 @@ class Example:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The keys of all its images, in their order."""
-        return (self.image, *self.more)
+        """The keys of all its images, in their order; none of text alone."""
+        return (self.image, *self.more) if self.image else ()
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """What the examples of a row have in common: the keys of their images. Text alone has a row of its own, which
+        is called by the example's id and is no image, see `is_image`."""
+        return self.images or (TEXT_ALONE + self.id.replace("/", ":"),)
 
     @property
     def answer(self) -> str:

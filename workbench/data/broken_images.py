@@ -95,5 +95,6 @@ def skipped_images(dataset: Dataset, split: str, tasks: Iterable[str]) -> dict[s
 def counted(skipped: Mapping[str, str], total: int | None = None) -> str:
     """How many, and the first of them: `3 of 1,000 images (a.jpg is missing; ...)`."""
     named = "; ".join(list(skipped.values())[:SHOWN]) + ("; ..." if len(skipped) > SHOWN else "")
-    count = f"{len(skipped):,} of {total:,} images" if total else f"{len(skipped):,} image(s)"
+    what = "image(s) or entries" if any(": entry " in key for key in skipped) else "image(s)"
+    count = f"{len(skipped):,} of {total:,} images" if total else f"{len(skipped):,} {what}"
     return f"{count} ({named})"

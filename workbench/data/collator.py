@@ -105,7 +105,7 @@ class Collator:
         own, images = own_places(example), len(example.images)
         if own and own != images:
             return f"its text has {own} places {IMAGE}, and it has {images} image(s)"
-        if not own and self.places not in (0, 1, images):
+        if images and not own and self.places not in (0, 1, images):
             return (
                 f"the prompt has {self.places} places {IMAGE}, and it has {images} image(s): write as many, or one"
                 " where all of them go"
@@ -165,22 +165,25 @@ class Collator:
         return Batch(images, ids, positions, segments, labels, prompt.bool(), separate, views_from(places))
 
     def _has_own_places(self, example: Example) -> bool:
-        """Whether its questions say where its images stand; `UserError` when they do not fit."""
+        """Whether its questions say where its images stand, or it has none; `UserError` when they do not fit."""
         problem = self.misfit(example)
         if problem:
             raise UserError(f"example '{example.id}': {problem}")
-        return own_places(example) > 0
+        return own_places(example) > 0 or not example.images
 
     def _conversation(self, example: Example, counts: Sequence[int], own: bool, alone: bool) -> Encoded:
         """The ids of an example with its earlier turns; counts: how many views each of its images has.
 
-        With places of its `own` those of the prompt are left out; `alone`: one of its row has, which then shares none.
+        With places of its `own` those of the prompt are left out, for text alone with the end of their line; `alone`:
+        one of its row has, which then shares none.
         """
-        first = (self.first.replace(IMAGE, "") if own else self.first) if alone else self.rest
+        without = self.first if example.images else self.first.replace(f"{IMAGE}\n", "")
+        first = (without.replace(IMAGE, "") if own else self.first) if alone else self.rest
         templates = [first, *[self.later] * len(example.history)]
         turns = [*((turn.question, turn.answer) for turn in example.history), (example.question, example.answer)]
         *earlier, last = [
-            self.encode(*turn, template, alone, own) for turn, template in zip(turns, templates, strict=True)
+            self.encode(*turn, template, alone, example.interleaved)
+            for turn, template in zip(turns, templates, strict=True)
         ]
         if earlier:
             last = replace(last, before=tuple((turn.prompt, turn.answer) for turn in earlier))

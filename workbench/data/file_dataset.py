@@ -14,6 +14,7 @@ from PIL import Image
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError
+from workbench.data.broken_entries import BrokenEntries
 from workbench.data.image_files import ImageFiles
 from workbench.data.similar_names import similar_file
 from workbench.errors import did_you_mean
@@ -29,7 +30,8 @@ class FileDataset(Dataset):
 
     `settings` are the options that change what is read. `test_share` takes that share of the images of `train` for a
     split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
-    several images the first one decides. Nothing is read before it is asked for.
+    several images the first one decides. `broken` keeps the entries that the readers leave out. Nothing is read before
+    it is asked for.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class FileDataset(Dataset):
         settings: Any = None,
         most_broken: float = 0.0,
         test_share: float = 0.0,
+        broken: BrokenEntries | None = None,
     ):
         self.readers = dict(tasks)
         self.files = {split: (each,) if isinstance(each, Path) else tuple(each) for split, each in files.items()}
@@ -47,6 +50,7 @@ class FileDataset(Dataset):
         self.settings = settings
         self.most_broken = most_broken
         self.test_share = test_share
+        self.broken = broken
         if test_share and (TEST in self.files or TRAIN not in self.files):
             raise DataError(
                 f"test_share takes '{TEST}' out of '{TRAIN}': give files for '{TRAIN}' and none for '{TEST}'"
@@ -72,6 +76,10 @@ class FileDataset(Dataset):
         if (split, task) not in self._examples:
             self._examples[split, task] = Lazily(lambda: self._read(split, task))
         return self._examples[split, task]
+
+    def skipped(self, split: str, task: str) -> Mapping[str, str]:
+        """The entries that are no examples, and why; of what was read whole."""
+        return self.broken.found(split) if self.broken else {}
 
     def splits(self) -> Sequence[str]:
         """The splits that annotation files were given for, and `test` where a share of `train` becomes one."""
@@ -106,7 +114,7 @@ class FileDataset(Dataset):
         read = self.readers[task](split, self.files[split])
         if not self.test_share or split not in (TRAIN, TEST):
             return iter(read)
-        return (each for each in read if (_draw(each.image) < self.test_share) == (split == TEST))
+        return (each for each in read if (_draw(each.row[0]) < self.test_share) == (split == TEST))
 
 
 def _draw(key: str) -> float:

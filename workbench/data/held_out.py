@@ -75,7 +75,7 @@ class WithHeldOut(WrappedDataset):
         if not takes and split != TRAIN:
             return self.dataset.examples(split, task)
         if (split, task) not in self._known:
-            found = (each for each in self.dataset.examples(TRAIN, task) if self._is_out(each.images) == takes)
+            found = (each for each in self.dataset.examples(TRAIN, task) if self._is_out(each.row) == takes)
             merges = takes and task.rpartition(".")[2] == CAPTIONS
             self._known[split, task] = tuple(_one_an_image(found) if merges else found)
         return self._known[split, task]
@@ -118,7 +118,7 @@ class WithHeldOut(WrappedDataset):
     def _keys(self, split: str) -> Iterator[Keys]:
         if split in self.dataset.splits():
             for task in self.dataset.tasks():
-                yield from dict.fromkeys(each.images for each in self.dataset.examples(split, task))
+                yield from dict.fromkeys(each.row for each in self.dataset.examples(split, task))
 
     def _is_out(self, keys: Keys) -> bool:
         return any(self.name(key) in self.held_out.names for key in keys)
@@ -193,6 +193,6 @@ def _one_an_image(captions: Iterable[Example]) -> Iterator[Example]:
     """All captions of an image as the answers of one example, the first one's."""
     together: dict[tuple[Keys, str], list[Example]] = {}
     for each in captions:
-        together.setdefault((each.images, each.question), []).append(each)
+        together.setdefault((each.row, each.question), []).append(each)
     for same in together.values():
         yield replace(same[0], answers=tuple(answer for each in same for answer in each.answers))

@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from workbench.contracts.dataset import Dataset
+from workbench.contracts.example import is_image
 from workbench.data.rgb_images import to_rgb
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered images
+BLANK = Image.new("RGB", (8, 8), (128, 128, 128))  # what is encoded where text stands alone, and nobody sees
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -60,7 +62,11 @@ class ImageLoader:
         if not self.dataset.augments:
             return self.plain(keys)
         opened = self._remembered(self._opened, keys, self._rgb, _bytes_of)
-        return self._each(self.views, [self.dataset.augment(image, generator) for image in opened])
+        changed = [
+            self.dataset.augment(image, generator) if is_image(key) else image
+            for key, image in zip(keys, opened, strict=True)
+        ]
+        return self._each(self.views, changed)
 
     def grey(self, size: int) -> Tensor:
         """The empty image of the control condition [1,3,H,W]: even mid-grey."""
@@ -70,7 +76,7 @@ class ImageLoader:
         return self.views(self._rgb(key))
 
     def _rgb(self, key: str) -> Image.Image:
-        return to_rgb(self.dataset.image(key))
+        return to_rgb(self.dataset.image(key)) if is_image(key) else BLANK.copy()
 
     def _remembered(
         self,

@@ -18,7 +18,7 @@ from torch import Tensor
 from workbench.config.phase import Evaluation
 from workbench.config.seeds import derived_seed
 from workbench.contracts.dataset import Dataset
-from workbench.contracts.example import Example, Prediction
+from workbench.contracts.example import Example, Prediction, is_image
 from workbench.data.collator import Batch
 from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, Places, Views, distinct
@@ -104,11 +104,12 @@ def examples_by_image(dataset: Dataset, settings: Evaluation) -> dict[Keys, list
     """What is asked, by the images it is about; `UserError` when that is too little."""
     grouped: dict[Keys, list[Example]] = {}
     for example in dataset.examples(settings.split, settings.task):
-        grouped.setdefault(example.images, []).append(example)
+        grouped.setdefault(example.row, []).append(example)
     chosen = {keys: grouped[keys] for keys in limited(grouped, settings.limit)}
-    if len(chosen) < 2:
+    shown = sum(is_image(first) for first, *_ in chosen)
+    if shown < 2:
         raise UserError(
-            f"the split '{settings.split}' gives {len(chosen)} image(s) to evaluate; the control with shuffled"
+            f"the split '{settings.split}' gives {shown} image(s) to evaluate; the control with shuffled"
             " images needs at least 2"
         )
     return chosen

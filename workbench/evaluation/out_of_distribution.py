@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from workbench.config.phase import Evaluation
 from workbench.contracts.dataset import Dataset
-from workbench.contracts.example import Example
+from workbench.contracts.example import Example, is_image
 from workbench.data.image_loader import ImageLoader
 from workbench.data.image_views import Keys, distinct
 from workbench.errors import UserError
@@ -106,7 +106,8 @@ def out_of_distribution_scores(
     """Ask the evaluation's questions about its own images and about as many from outside, taken in turn. Raises
     `UserError` where one of the two has too few images."""
     encoder, settings, device = predictor.model.encoder, predictor.settings, predictor.device
-    grouped = examples_by_image(dataset, settings)
+    asked = examples_by_image(dataset, settings)
+    grouped = {keys: each for keys, each in asked.items() if is_image(keys[0])}
     sets = list(grouped)
     others = outside_images(outside, settings, sum(map(len, sets)))
     turn = cycle(others)

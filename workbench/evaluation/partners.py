@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from workbench.contracts.example import Example
+from workbench.contracts.example import Example, is_image
 from workbench.data.image_views import Keys
 from workbench.data.sampler import by_hash
 from workbench.evaluation.prior import plain
@@ -36,6 +36,7 @@ class Partners:
 def shuffled(grouped: Grouped) -> Partners:
     """To every set of images the next one in a fixed order of all sets of as many images, so that images are exchanged
     and none keeps its own; where that lacks other images, from the sets behind it."""
+    grouped = _with_images(grouped)
     order = by_hash("shuffled", grouped)
     alike: dict[int, list[Keys]] = {}
     for keys in order:
@@ -55,6 +56,7 @@ def other_answers(grouped: Grouped) -> Partners:
     is presumed of images of which nothing that is asked has an answer that is right here; but not of yes and no, which
     say nothing about what an image shows. A question for which there is neither is left out.
     """
+    grouped = _with_images(grouped)
     order = by_hash("other answer", grouped)
     asked_about = [(keys, example) for keys in order for example in grouped[keys]]
     of_text: dict[tuple[int, str], dict[Keys, Answers]] = {}
@@ -108,6 +110,11 @@ class _Ring:
         places = self._far[right]
         first = bisect_right(places, start)
         return (places[first : first + CHOSEN_OF] + places[:CHOSEN_OF])[: min(CHOSEN_OF, len(places))]
+
+
+def _with_images(grouped: Grouped) -> Grouped:
+    """Text alone is shown no image, so no other one either."""
+    return {keys: examples for keys, examples in grouped.items() if is_image(keys[0])}
 
 
 def _right(example: Example) -> Answers:

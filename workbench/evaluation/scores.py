@@ -72,7 +72,7 @@ def lines_of(
                 {
                     "condition": condition,
                     "id": example.id,
-                    "image": example.image,
+                    "image": example.row[0],
                     **({"more_images": list(example.more)} if example.more else {}),
                     "group": example.group,
                     **({"history": list(map(astuple, example.history))} if example.history else {}),

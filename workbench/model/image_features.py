@@ -22,6 +22,7 @@ from torch import Tensor
 from workbench.config.phase import Evaluation, Phase
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder, VisionShape
+from workbench.contracts.example import is_image
 from workbench.data.image_views import distinct
 from workbench.data.sampler import limited, share_of
 from workbench.devices.precision import autocast, dtype_of
@@ -46,7 +47,7 @@ class NeededFeatures:
 
     def images(self, dataset: Dataset) -> tuple[str, ...]:
         """The keys of the images, in the order of the dataset."""
-        sets = dict.fromkeys(each.images for task in self.tasks for each in dataset.examples(self.split, task))
+        sets = dict.fromkeys(each.row for task in self.tasks for each in dataset.examples(self.split, task))
         return tuple(distinct(limited(share_of(sets, self.share), self.limit)))
 
 
@@ -132,8 +133,11 @@ class Features:
             self._tokens |= zip(counts, tokens.split(list(counts.values())), strict=True)
 
     def tokens(self, keys: Sequence[str]) -> list[Tensor]:
-        """The tokens [views,N,Dv] of each of these images, on the CPU."""
-        return [self._tokens[key] for key in keys]
+        """The tokens [views,N,Dv] of each of these images, on the CPU; of no image, tokens that nobody sees."""
+        return [self._tokens[key] if is_image(key) else self._unseen() for key in keys]
+
+    def _unseen(self) -> Tensor:
+        return torch.zeros_like(next(iter(self._tokens.values()))[:1])
 
 
 class FrozenTokens:

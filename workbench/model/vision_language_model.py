@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class FusionPass:
     `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it. `places` [R,L]
     are those where alone the last hidden state is wanted, None for all. Who looks on says with `watch` what is called
     in the place of a method of the fusion inside the decoder, and so knows what it does and what the decoder itself.
+    `bare` [R] are rows of text alone, which no fusion changes; None where there are none.
     """
 
     vision: Any
@@ -43,6 +44,7 @@ class FusionPass:
     by_block: dict[int, Any] = field(default_factory=dict)
     places: Tensor | None = None
     watch: Callable[[Method], Method] | None = None
+    bare: Tensor | None = None
 
     def watched(self, method: Method) -> Method:
         """A method of the fusion as the hooks call it."""
@@ -77,7 +79,7 @@ class Conversation:
         by_block = all_tensors(self.seen.by_block, keep)
         return Conversation(
             cache=language_model.keep_rows(self.cache, rows),
-            seen=FusionPass(None, None, by_block),
+            seen=FusionPass(None, None, by_block, bare=None if self.seen.bare is None else self.seen.bare[rows]),
             segments=self.segments[rows],
             length=self.length,
             positions=self.positions[rows],
@@ -109,7 +111,9 @@ class VisionLanguageModel(nn.Module):
     def see_tokens(self, tokens: Tensor, views: Views | None = None) -> Any:
         """The encoder's tokens [P,N,Dv] -> what the fusion needs of them, one entry for each set of images."""
         vision = self.connector(tokens)
-        return self.fusion.prepare(*((vision, None) if views is None else views.together(vision)))
+        if views is None:
+            return self.fusion.prepare(vision, None)
+        return self.fusion.prepare(*views.together(vision, hides_bare=not self._fuses_inside()))
 
     def hidden(self, vision: Any, batch: Batch) -> Tensor:
         """`vision` as `see` gives it -> the decoder's last hidden state of every text token [R,T,D]. Raises
@@ -127,7 +131,11 @@ class VisionLanguageModel(nn.Module):
         embeds = self.language_model.embed(batch.ids)
         inputs = Inputs(embeds, batch.positions, batch.segments, batch.prompt, image, text_at)
         inputs = self.fusion.fuse_inputs(vision, inputs)
-        return inputs, FusionPass(vision, inputs.prompt)
+        bare = _bare_rows(batch)
+        if bare is not None:
+            unseen = inputs.image & bare[:, None]
+            inputs = replace(inputs, segments=inputs.segments.masked_fill(unseen, -1))
+        return inputs, FusionPass(vision, inputs.prompt, bare=bare)
 
     def hidden_of(self, inputs: Inputs, seen: FusionPass) -> Tensor:
         """What `fuse` gave -> the decoder's last hidden state of every text token [R,T,D]."""
@@ -181,7 +189,7 @@ class VisionLanguageModel(nn.Module):
         """
         start, conversation.length = conversation.length, conversation.length + ids.shape[1]
         conversation.segments[:, start : conversation.length] = segments
-        seen = FusionPass(None, None, conversation.seen.by_block)
+        seen = FusionPass(None, None, conversation.seen.by_block, bare=conversation.seen.bare)
         keys = conversation.segments[:, None, : conversation.length]
         mask = ((segments[:, :, None] == keys) | (keys == 0))[:, None]  # as `visible`: all but itself came earlier
         return self._decode(self.language_model.embed(ids), positions, mask, seen, conversation.cache)
@@ -210,6 +218,12 @@ class VisionLanguageModel(nn.Module):
         logits = self.language_model.head(hidden[labelled])
         return functional.cross_entropy(logits.float(), labels[labelled], reduction="none")
 
+    def _fuses_inside(self) -> bool:
+        """Whether the fusion works in the decoder's blocks, where a row of which nothing is there would be no number:
+        what they make of such rows is dropped."""
+        kind = type(self.fusion)
+        return kind.fuse_block is not Fusion.fuse_block or kind.fuse_attention is not Fusion.fuse_attention
+
     def _hang_hooks(self) -> None:
         """Only where the fusion overrides a method: scheme A then costs nothing here."""
         kind = type(self.fusion)
@@ -228,7 +242,10 @@ class VisionLanguageModel(nn.Module):
         hidden = _hidden_of(arguments, options)
         fuse = seen.watched(self.fusion.fuse_block)
         fused, seen.vision = fuse(index, self._for_fusion(hidden), vision, seen.prompt)
-        return _with_hidden(fused.to(hidden.dtype), arguments, options)
+        fused = fused.to(hidden.dtype)
+        if seen.bare is not None:
+            fused = torch.where(seen.bare[:, None, None], hidden, fused)
+        return _with_hidden(fused, arguments, options)
 
     def _after_attention(self, index: int, module: nn.Module, arguments: tuple, options: dict, output: Any) -> Any:
         seen = self._pass
@@ -242,6 +259,8 @@ class VisionLanguageModel(nn.Module):
         added = seen.watched(self.fusion.fuse_attention)(index, self._for_fusion(hidden), vision)
         if added is None:
             return output
+        if seen.bare is not None:
+            added = added.masked_fill(seen.bare[:, None, None], 0)
         mixed = mixed + added.to(mixed.dtype)
         return (mixed, *output[1:]) if isinstance(output, tuple) else mixed
 
@@ -264,6 +283,12 @@ def visible(segments: Tensor, all_segments: Tensor) -> Tensor:
     itself = order[None, :] == order[total - length :, None]
     together = (queries == keys) | (keys == 0)
     return ((together & (keys >= 0) & earlier) | itself)[:, None]
+
+
+def _bare_rows(batch: Batch) -> Tensor | None:
+    """Which rows [R] are text alone; None where none is."""
+    bare = None if batch.views is None else batch.views.bare
+    return bare if bare is None or batch.image_set is None else bare[batch.image_set]
 
 
 def _labelled(labels: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench.contracts.example import is_image
 from workbench.registry import Registry, resolve_options
 from workbench.reports.best_of import the_best
 from workbench.reports.experiment_results import Study
@@ -159,6 +160,8 @@ class _Album:
         """The images side by side as a data URI, or None and the reason."""
         if self.dataset is None:
             return None, self.reason
+        if not is_image(keys[0]):
+            return None, "it is text alone: no image was shown"
         images = []
         for key in keys:
             try:

@@ -73,6 +73,12 @@ def check_places(trial: Trial, model: VisionLanguageModel, sorts: Callable[[str,
         if phase.objective == "answers":
             asked |= {(TRAIN, task): None for task in phase.tasks}
             continue
+        alone = next((each for task in phase.tasks for each in sorts(TRAIN, task) if not each.images), None)
+        if alone:
+            problems.append(
+                f"phase '{phase.name}': contrast is that of an image with its caption; example '{alone.id}' has no"
+                " image. Train the encoder on other tasks"
+            )
         several = next((each for task in phase.tasks for each in sorts(TRAIN, task) if each.more), None)
         if several:
             problems.append(

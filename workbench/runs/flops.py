@@ -177,7 +177,7 @@ class _Counting:
                 images += sum(map(len, places))
         trains, _ = hold_out(grouped, phase.held_out, 0)  # any seed holds out as many
         seen_once = len(needed_by_phase(phase).images(self.dataset)) * len(trains) / len(grouped)
-        once = seen_once * views / images * self._encoding() if keeps else 0.0
+        once = seen_once * views / max(images, 1) * self._encoding() if keeps else 0.0
         return flops / len(batches) * phase.batch / size, once, len(trains) / phase.batch
 
     def _learn(self, keeps: bool, seen: Tensor, places: list[Places], questions: list[list[Example]]) -> int:

@@ -19,9 +19,10 @@ from workbench.checkpoints.tokenizer import Tokenizer
 from workbench.config.trial import Trial
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder
-from workbench.contracts.example import Example
+from workbench.contracts.example import TEXT_ALONE, Example
 from workbench.contracts.fusion import Fusion
 from workbench.data.collator import Batch
+from workbench.data.image_loader import BLANK
 from workbench.data.image_views import gather
 from workbench.data.rgb_images import to_rgb
 from workbench.errors import UserError
@@ -84,14 +85,15 @@ def preview(trial: Trial, registry: Registry, number: int = 1) -> Preview:
     tokenizer = model.language_model.tokenizer
     encoder = _seeing(trial, model.encoder, registry)
     images = {key: to_rgb(dataset.image(key)) for key in example.images}
-    views, places = gather([example.images], lambda keys: [encoder.views(images[key]) for key in keys])
+    shown = images or {TEXT_ALONE: BLANK}
+    views, places = gather([example.row], lambda keys: [encoder.views(shown[key]) for key in keys])
     batch = model.collator(trial.prompt)(torch.empty(0), [[example]], places=places)
     return Preview(
         example=example,
         task=task,
-        image=seen_image(encoder.views, *images.values()),
+        image=seen_image(encoder.views, *shown.values()),
         original=[image.size for image in images.values()],
-        views=len(views),
+        views=len(views) if images else 0,
         tokens=[token for row in range(len(batch.ids)) for token in tokens_of(batch, row, tokenizer)],
         image_tokens=model.connector.shape.tokens,
         in_sequence=type(model.fusion).fuse_inputs is not Fusion.fuse_inputs,
@@ -122,7 +124,7 @@ def show_preview(console: Console, shown: Preview, file: Path) -> None:
     """The tokens as a table, what they come to, and where the image was written."""
     example = shown.example
     console.print(
-        f"example {example.id} of task {shown.task}, image {', '.join(example.images)}",
+        f"example {example.id} of task {shown.task}, image {', '.join(example.images) or 'none: text alone'}",
         markup=False,
         highlight=False,
     )
@@ -152,6 +154,8 @@ def _sums(shown: Preview, file: Path) -> list[str]:
         lines.append("no token carries loss: nothing would be learned from this example")
     if shown.others:
         lines.append(f"{shown.others} more examples of this image train with it, none sees another")
+    if not shown.views:
+        return [*lines, f"wrote {file}: grey, since no image is shown"]
     sizes, (width, height) = [f"{width}x{height}" for width, height in shown.original], shown.image.size
     if shown.views == 1:
         lines.append(f"wrote {file}: the image, {sizes[0]}, as the encoder gets it, {width}x{height}")
@@ -170,7 +174,7 @@ def _chosen(trial: Trial, dataset: Dataset, number: int) -> tuple[Example, str, 
     for task, examples in sequences:
         if place < len(examples):
             example = examples[place]
-            same = sum(each.images == example.images for _, others in sequences for each in others)
+            same = sum(each.row == example.row for _, others in sequences for each in others)
             return example, task, same - 1
         place -= len(examples)
     total = sum(len(examples) for _, examples in sequences)

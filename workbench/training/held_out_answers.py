@@ -52,8 +52,8 @@ class HeldOutAnswers:
         self.batch = phase.batch
         self.asked: dict[Keys, list[Example]] = {}
         for example in data.dataset.examples(TRAIN, settings.task):
-            if example.images in held_out:
-                self.asked.setdefault(example.images, []).append(example)
+            if example.row in held_out:
+                self.asked.setdefault(example.row, []).append(example)
         if not self.asked:
             raise UserError(
                 f"phase '{phase.name}' holds out no image that the task '{settings.task}' asks about, so"

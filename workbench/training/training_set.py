@@ -20,7 +20,7 @@ def training_examples(dataset: Dataset, tasks: Sequence[str], share: float = 1.0
     grouped: dict[Keys, list[Example]] = {}
     for task in tasks:
         for example in dataset.examples(TRAIN, task):
-            grouped.setdefault(example.images, []).append(example)
+            grouped.setdefault(example.row, []).append(example)
     if not grouped:
         raise UserError(f"the dataset has no training examples for the tasks {', '.join(tasks)}")
     return {key: grouped[key] for key in share_of(grouped, share)}

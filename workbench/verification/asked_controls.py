@@ -112,7 +112,7 @@ def _questions(lines: Lines) -> dict[str, Example]:
 def _partners(questions: Mapping[str, Example]) -> Partners:
     grouped: dict[Keys, list[Example]] = {}
     for example in questions.values():
-        grouped.setdefault(example.images, []).append(example)
+        grouped.setdefault(example.row, []).append(example)
     return other_answers(grouped)
 
 
