@@ -127,3 +127,36 @@ def test_a_token_that_is_special_by_its_role_alone_is_kept_out_as_well(tmp_path:
     tokenizer = Tokenizer(raw, ("<pad>", "<s>", "<turn>", "<image>"))
     assert tokenizer.end not in tokenizer.encode_text("a <turn> of it")
     assert raw.token_to_id("<word>") in tokenizer.encode_text("a <word> of it")  # a word that was added is one
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_side_a_tokenizer_pads_labels_begin_behind_the_prompt_and_end_with_the_end(kind, side, tmp_path: Path):
+    raw = KINDS[kind]()
+    raw.enable_padding(direction=side, pad_token="<pad>", length=40)
+    raw.enable_truncation(5, direction=side)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side=side
+    )
+    fast.save_pretrained(tmp_path)
+    tokenizer = pretrained_tokenizer(tmp_path)
+    asked = [
+        Example("0", "a", "what color is the circle?", ("a blue triangle on a pale image",)),
+        Example("1", "b", "is there no red shape?", ("no </s> yes",)),
+        Example("2", "c", "why?", ("it isn't large.",), history=(Turn("what is </s>?", "a tag"),)),
+    ]
+    batch = Collator(tokenizer, "<image>{question}\n")(torch.empty(0), [[each] for each in asked])
+    for row, example in enumerate(asked):
+        turns = [*((turn.question, turn.answer) for turn in example.history), (example.question, example.answer)]
+        ids, labels = [tokenizer.start, *tokenizer.encode("<image>")], []
+        for question, answer in turns:
+            ids += tokenizer.encode_parts(["", question, "\n"])
+            written = [*tokenizer.encode_text(answer), tokenizer.end]
+            labels += [-100] * (len(ids) - 1 - len(labels)) + written
+            ids += written
+        labels.append(-100)
+        length = len(ids) - 1
+        assert batch.ids[row, :length].tolist() == ids[:-1]
+        assert batch.labels[row, :length].tolist() == labels[:length]
+        assert (batch.segments[row, length:] == -1).all(), "what is missing stands at the right"
+        assert (batch.labels[row, length:] == -100).all()
