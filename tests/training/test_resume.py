@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ PHASES: dict[str, dict[str, Any]] = {
     "a frozen encoder": {"train": ("connector", "language_model"), "batch": 5},
     "a frozen encoder that sees some of the images": {"train": ("connector", "language_model"), "batch": 2},
     "augmented": {},
+    "text alone": {"batch": 3},
+    "text alone and a frozen encoder": {"train": ("connector", "language_model"), "batch": 2},
     "fp16": {"precision": "fp16"},
     "bf16 in micro-batches": {"precision": "bf16", "accumulate": 3, "batch": 8},
     "validated": WATCHED,
@@ -69,6 +72,16 @@ class Augmenting:
         return ImageOps.expand(image, 1, tuple(int(255 * each) for each in drawn))
 
 
+class WithText(Augmenting):
+    """Squares, most of whose questions are text alone: many a batch has no image."""
+
+    augments = False
+
+    def examples(self, split: str, task: str) -> list[Any]:
+        found = self.dataset.examples(split, task)
+        return [each if place % 4 == 0 else replace(each, image="") for place, each in enumerate(found)]
+
+
 def _in_company(module: Any, arguments: Any, tokens: torch.Tensor) -> torch.Tensor:
     """The last bits of a product depend on its number of rows: here in a way that every machine shows."""
     return tokens + 0.01 * len(tokens)
@@ -83,7 +96,7 @@ class Bench:
 
     def __init__(self, folder: Path, name: str):
         self.phase: Phase = phase_of(**{"steps": STEPS, "rate": 1e-2, **PHASES[name]})
-        self.dataset = Augmenting() if name == "augmented" else None
+        self.dataset = Augmenting() if name == "augmented" else WithText() if name.startswith("text alone") else None
         adapter = "base.adapter={name: lora, rank: 2, dropout: 0.5}"
         self.trial = load(folder, adapter).trials[0]
         self.model = build(self.trial)
