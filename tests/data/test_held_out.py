@@ -215,3 +215,22 @@ def test_broken_images_are_told_where_they_would_have_been():
     assert parts[0] | parts[1] == {key for (key,) in single(40)[::2]}
     assert not parts[0] & parts[1]
     assert parts[1]
+
+
+def test_at_least_two_sets_of_images_are_held_out_where_most_examples_are_text_alone():
+    class Mostly:
+        def __init__(self, images):
+            self.images = images
+
+        def __getattr__(self, name):
+            return {"splits": lambda: ("train",), "tasks": lambda: ("questions",)}[name]
+
+        def examples(self, split, task):
+            keys = [f"{place}.jpg" if place < self.images else "" for place in range(60)]
+            return [Example(f"train/{place}", key, "q", ("a",)) for place, key in enumerate(keys)]
+
+    held = HeldOutImages(0.05).out_of(Mostly(8))  # pyright: ignore[reportArgumentType]
+    out, left = (held.examples(split, "questions") for split in ("held_out", "train"))
+    assert sum(bool(each.image) for each in out) >= 2
+    assert len(out) + len(left) == 60
+    assert {each.row for each in out}.isdisjoint(each.row for each in left)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from workbench.contracts.dataset import Dataset
-from workbench.contracts.example import Example
+from workbench.contracts.example import Example, is_image
 from workbench.data.annotations import DataError
 from workbench.data.image_views import Keys
 from workbench.data.wrapped_dataset import WrappedDataset
@@ -139,7 +139,7 @@ def _drawn(sets: Iterable[Keys], share: float) -> Iterator[str]:
     chosen = [names for names, _ in order if _draw(_speaker(names)) < share and len(names) <= max(share * total, 1)]
     count = 0
     for names, own_sets in order:
-        if count < LEAST and len(names) <= LARGEST * total:
+        if own_sets and count < LEAST and len(names) <= LARGEST * total:
             chosen.append(names)
             count += own_sets
     out = {name for names in chosen for name in names}
@@ -152,7 +152,7 @@ def _drawn(sets: Iterable[Keys], share: float) -> Iterator[str]:
 
 
 def _joined(sets: Iterable[Keys]) -> list[tuple[list[str], int]]:
-    """The names that are in one set, or in sets that share one, and how many sets that are."""
+    """The names that are in one set, or in sets that share one, and how many sets of images that are."""
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
@@ -170,7 +170,7 @@ def _joined(sets: Iterable[Keys]) -> list[tuple[list[str], int]]:
         members.setdefault(top(name), []).append(name)
     counts = dict.fromkeys(members, 0)
     for first, *_ in there:
-        counts[top(first)] += 1
+        counts[top(first)] += is_image(first)
     return [(names, counts[root]) for root, names in members.items()]
 
 

@@ -147,7 +147,7 @@ def _sums(shown: Preview, file: Path) -> list[str]:
     trained = sum(token.loss for token in shown.tokens)
     where = "in the sequence" if shown.in_sequence else "beside it, for the decoder's blocks to look at"
     if shown.in_sequence and not any(token.part == IMAGE for token in shown.tokens):
-        where = "in front of the text"
+        where = "in front of the text" if shown.views else "since it is text alone"
     count = shown.views * shown.image_tokens
     lines = [f"{shown.length} tokens are read; {count} image tokens {where}; {trained} tokens carry loss"]
     if not trained:
