@@ -47,12 +47,14 @@ BANK, NEIGHBOUR = 1_000, 10  # training images that are compared with, and which
 class OutOfDistributionScores:
     """How strange the image of each question looks, by measure: of the evaluation's own, and of those from outside.
 
-    `shown` are the questions with the key of the image from outside.
+    `shown` are the questions with the key of the image from outside; `places`, where each of the evaluation's stands
+    among all that it asks, some of which may be text alone. None: all are about images.
     """
 
     inside: Mapping[str, list[float]]
     outside: Mapping[str, list[float]]
     shown: Sequence[tuple[Example, str]]
+    places: Sequence[int] | None = None
 
     def numbers(self, primary: Scored, withheld: float) -> dict[str, float]:
         """For each measure: its AUROC; the share of answers about outside images that are withheld when this share of
@@ -61,7 +63,7 @@ class OutOfDistributionScores:
         for name in MEASURES:
             inside, outside = numpy.array(self.inside[name]), numpy.array(self.outside[name])
             limit = numpy.quantile(inside, 1 - withheld)
-            answered = numpy.flatnonzero(inside <= limit).tolist()
+            answered = [self._place(each) for each in numpy.flatnonzero(inside <= limit).tolist()]
             found[f"{OUTSIDE}.{name}.auroc"] = auroc(inside, outside)
             found[f"{OUTSIDE}.{name}.withheld"] = float((outside > limit).mean())
             found[f"{OUTSIDE}.{name}.answered"] = primary.value(answered)[""]
@@ -70,11 +72,14 @@ class OutOfDistributionScores:
     def added_to(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The lines of predictions.jsonl with every single number: those of the evaluation come first, in order."""
         for place in range(len(self.inside["energy"])):
-            lines[place] |= {"strangeness": self._at(self.inside, place)}
+            lines[self._place(place)] |= {"strangeness": self._at(self.inside, place)}
         for place, (example, key) in enumerate(self.shown):
             line = {"condition": OUTSIDE, "id": example.id, "image": key, "group": "", "question": example.question}
             lines.append({**line, "strangeness": self._at(self.outside, place)})
         return lines
+
+    def _place(self, number: int) -> int:
+        return number if self.places is None else self.places[number]
 
     def _at(self, measured: Mapping[str, list[float]], place: int) -> dict[str, float]:
         return {name: round(values[place], 6) for name, values in measured.items()}
@@ -126,7 +131,9 @@ def out_of_distribution_scores(
         inside = _measured(predictor, seen, sets, questions, known)
         strange = _measured(predictor, tokens_of(foreign), paired, questions, known)
     shown = [(each, first) for examples, (first, *_) in zip(questions, paired, strict=True) for each in examples]
-    return OutOfDistributionScores(inside, strange, shown)
+    everything = [example for examples in asked.values() for example in examples]
+    places = [place for place, example in enumerate(everything) if example.images]
+    return OutOfDistributionScores(inside, strange, shown, places)
 
 
 def training_keys(dataset: Dataset) -> list[str]:

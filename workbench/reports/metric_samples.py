@@ -111,6 +111,7 @@ def auroc_sample(frames: Sequence[pandas.DataFrame], measure: str, seeds: Sequen
         shown, outside = (frame.loc[frame["condition"] == each] for each in (WITH_IMAGE, OUTSIDE))
         if not len(outside):
             continue
+        shown = shown.loc[shown["strangeness"].notna()]  # what is text alone looks like nothing
         values = [[each[measure] for each in part["strangeness"]] for part in (shown, outside)]
         _, value = numpy.unique(numpy.concatenate(values), return_inverse=True)  # [2N] equal values, equal numbers
         images, count = pandas.factorize(shown["image"])[0], shown["image"].nunique()  # [N]

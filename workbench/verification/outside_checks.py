@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from workbench.contracts.example import is_image
 from workbench.evaluation.out_of_distribution import MEASURES, OUTSIDE, OutOfDistributionScores
 from workbench.evaluation.scored import Scored
 from workbench.storage.conditions import WITH_IMAGE
@@ -24,7 +25,9 @@ def check_outside(record: Record, lines: Lines, rescored: Rescored, files: tuple
     """The record's numbers about images from outside; `files` are what record and predictions are called."""
     name, predictions = files
     told = {each: value for each, value in record.metrics.items() if each.startswith(f"{OUTSIDE}.")}
-    inside, outside = lines.get(WITH_IMAGE, ()), lines.get(OUTSIDE, ())
+    asked, outside = lines.get(WITH_IMAGE, ()), lines.get(OUTSIDE, ())
+    places = [place for place, line in enumerate(asked) if is_image(str(line.content.get("image")))]
+    inside = [asked[place] for place in places]  # the others are text alone, and look like nothing
     if not told and not outside:
         return
     faults = [line for line in (*inside, *outside) if not _measures(line)]
@@ -36,8 +39,8 @@ def check_outside(record: Record, lines: Lines, rescored: Rescored, files: tuple
     if not primaries or withhold is None:
         yield Unchecked("numbers about images from outside", "the metric or the share withheld is not known", len(told))
         return
-    exact = [_numbers(inside, outside, primary, withhold, 0.0) for primary in primaries]
-    moved = [_numbers(inside, outside, primaries[0], withhold, step) for step in (-APART, APART)]
+    exact = [_numbers(inside, outside, places, primary, withhold, 0.0) for primary in primaries]
+    moved = [_numbers(inside, outside, places, primaries[0], withhold, step) for step in (-APART, APART)]
     given = exact[0]
     for number, value in told.items():
         if number not in given:
@@ -82,6 +85,7 @@ def _column(lines: Sequence[PredictionLine], measure: str) -> list[float]:
 def _numbers(
     inside: Sequence[PredictionLine],
     outside: Sequence[PredictionLine],
+    places: Sequence[int],
     primary: Scored,
     withhold: float,
     step: float,
@@ -89,7 +93,7 @@ def _numbers(
     """With images from outside that much stranger: what rises with it lies between what two steps give."""
     own = {each: _column(inside, each) for each in MEASURES}
     strange = {each: [value + step for value in _column(outside, each)] for each in MEASURES}
-    return OutOfDistributionScores(own, strange, ()).numbers(primary, withhold)
+    return OutOfDistributionScores(own, strange, (), places).numbers(primary, withhold)
 
 
 def _is_close(inside: Sequence[PredictionLine], measure: str, withhold: float) -> bool:
