@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.data.test_several_images import MIXED, PAIR, PROMPTS, open_model
-from tests.small import load, run_inside
+from tests.small import CommandLine, load, run_inside, write
 from tests.tiny import DECODERS, FUSIONS, collator, images
 from workbench.contracts.example import Example, Turn, is_image
 from workbench.data.collator import IGNORED
@@ -188,3 +188,16 @@ def test_examples_of_text_alone_are_sets_of_their_own():
 
     grouped = training_examples(Talks(), ["questions"])  # pyright: ignore[reportArgumentType]
     assert [len(each) for each in grouped.values()] == [1, 1, len(MIXED[1])]
+
+
+def test_what_is_strange_is_told_of_questions_about_images_and_every_number_is_verified(tmp_path, monkeypatch, capsys):
+    command_line = CommandLine(tmp_path, monkeypatch, capsys)
+    text = talks(tmp_path, "cross_attention", "connector, fusion, language_model")
+    write(tmp_path, text.replace("max_new", "outside: {name: squares, images: 9}, max_new"))
+    assert command_line.run_inside(tmp_path / "small.yaml").code == 0
+    [trial] = (tmp_path / "results/small/trials").iterdir()
+    lines = [json.loads(line) for line in (trial / "predictions.jsonl").read_text().splitlines()]
+    asked = [line for line in lines if line["condition"] == WITH_IMAGE]
+    assert all(("strangeness" in line) == is_image(line["image"]) for line in asked)
+    told = command_line("verify", "results/small")
+    assert (told.code, "everything that was checked agrees" in told.output) == (0, True), told

@@ -22,7 +22,7 @@ from workbench.storage.records import Record
 from workbench.verification.outcome import Disagreement
 from workbench.verification.prediction_lines import Lines, PredictionLine
 
-OTHER_ANSWER = "other_answer"
+OTHER_ANSWER, SHUFFLED = "other_answer", "shuffled"
 COUNTED = ("left_out", "presumed")
 
 
@@ -54,11 +54,12 @@ def controls_of(record: Record) -> AskedControls:
 
 class LeftOut:
     """The questions that each control has to leave out: `other_answer` those for which no image has another answer, and
-    `prior` all of them where there was nothing to learn from; the others none."""
+    `prior` all of them where there was nothing to learn from; what is text alone is shown no other image. Else none."""
 
     def __init__(self, asked: AskedControls, lines: Lines):
         self.asked = asked
         self.questions = _questions(lines)
+        self.alone = {id_ for id_, example in self.questions.items() if not example.images}
         self.partners = _partners(self.questions) if OTHER_ANSWER in asked.names else Partners({})
         nothing_learned = not lines.get(PRIOR) and _count(asked, "left_out", PRIOR) == len(self.questions)
         self.every = {PRIOR} if PRIOR in asked.names and nothing_learned else set()
@@ -67,6 +68,8 @@ class LeftOut:
         """The ids of those that this control leaves out."""
         if control == OTHER_ANSWER and control in self.asked.names:
             return self.questions.keys() - self.partners.shown.keys()
+        if control in (SHUFFLED, OUTSIDE):
+            return self.alone
         return set(self.questions) if control in self.every else set()
 
     def counts(self, control: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.contracts.example import Example, Prediction, Turn
+from workbench.contracts.example import Example, Prediction, Turn, is_image
 from workbench.storage.conditions import OUTSIDE
 from workbench.storage.hashing import canonical
 from workbench.storage.older_records import predictions_of
@@ -44,7 +44,8 @@ class PredictionLine:
         line = self.content
         history = tuple(Turn(*turn) for turn in line.get("history", ()))
         more, answers = tuple(line.get("more_images", ())), tuple(line["answers"])
-        example = Example(line["id"], line["image"], line["question"], answers, line["group"], history, more)
+        image = line["image"] if is_image(line["image"]) else ""  # what stands for text alone is none
+        example = Example(line["id"], image, line["question"], answers, line["group"], history, more)
         loss = math.nan if line["loss"] is None else line["loss"]
         return Prediction(example, line["answer"], loss, line.get(LIKELY, math.nan))
 
