@@ -19,7 +19,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, ImageName, Images, MostBroken, OutsidePaths
 
 
 def aokvqa(

@@ -20,7 +20,7 @@ from workbench import (
     json_entries,
 )
 
-from ._options import Background, MostBroken, OutsidePaths, Question, WHITE
+from ._options import WHITE, Background, MostBroken, OutsidePaths, Question
 
 
 def coco_captions(

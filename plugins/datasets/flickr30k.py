@@ -20,7 +20,7 @@ from workbench import (
     text_lines,
 )
 
-from ._options import Background, MostBroken, OutsidePaths, Question, TestShare, WHITE
+from ._options import WHITE, Background, MostBroken, OutsidePaths, Question, TestShare
 
 
 def flickr30k(

@@ -22,7 +22,7 @@ from workbench import (
     spoken,
 )
 
-from ._options import Background, Images, MostBroken, OutsidePaths, TestShare, WHITE
+from ._options import WHITE, Background, Images, MostBroken, OutsidePaths, TestShare
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
 
-from ._options import Background, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, MostBroken, OutsidePaths
 
 
 def gqa(

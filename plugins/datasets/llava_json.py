@@ -22,7 +22,7 @@ from workbench import (
     read_entries,
 )
 
-from ._options import Background, Images, MostBroken, OutsidePaths, TestShare, WHITE
+from ._options import WHITE, Background, Images, MostBroken, OutsidePaths, TestShare
 
 HUMAN, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 IMAGE = "<image>"

@@ -18,7 +18,7 @@ from workbench import (
     json_lines,
 )
 
-from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, Question, TestShare, WHITE
+from ._options import WHITE, Background, ImageName, Images, MostBroken, OutsidePaths, Question, TestShare
 
 
 def localized_narratives(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, json_values, vqa_dataset
 
-from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, ImageName, Images, MostBroken, OutsidePaths
 
 
 def okvqa(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import Dataset, Example, FileDataset, ImageFiles, hookimpl, json_lines
 
-from ._options import Background, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, MostBroken, OutsidePaths
 
 SPLIT = "test"
 

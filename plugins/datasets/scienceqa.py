@@ -22,7 +22,7 @@ from workbench import (
     multiple_choice,
 )
 
-from ._options import Background, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, MostBroken, OutsidePaths
 
 
 def scienceqa(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from workbench import COCO_2014, Dataset, Entry, ImageFiles, hookimpl, vqa_dataset
 
-from ._options import Background, ImageName, Images, MostBroken, OutsidePaths, WHITE
+from ._options import WHITE, Background, ImageName, Images, MostBroken, OutsidePaths
 
 
 def vqav2(

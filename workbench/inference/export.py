@@ -47,8 +47,8 @@ from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.storage.atomic import new_folder
 from workbench.storage.older_records import record_of, weights_of
-from workbench.storage.records import altered_files
 from workbench.storage.places import is_there, unusable
+from workbench.storage.records import altered_files
 from workbench.storage.result_files import ResultsError
 
 CONFIG, ADAPTER, PEFT, PLUGINS, LLAVA = "config.json", "adapter.safetensors", "adapter_peft", "plugins", "llava"
