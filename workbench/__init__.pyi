@@ -33,7 +33,14 @@ from .contracts.encoder import Encoder as Encoder, VisionShape as VisionShape
 from .contracts.example import Example as Example, Prediction as Prediction, Turn as Turn
 from .contracts.fusion import Fusion as Fusion, Inputs as Inputs
 from .contracts.language_model import DecoderShape as DecoderShape, LanguageModel as LanguageModel
-from .contracts.launcher import Advance as Advance, Crew as Crew, Finished as Finished, Job as Job, Launcher as Launcher
+from .contracts.launcher import (
+    Advance as Advance,
+    Crew as Crew,
+    Finished as Finished,
+    Job as Job,
+    Launcher as Launcher,
+    Printed as Printed,
+)
 from .contracts.metric import Metric as Metric
 from .contracts.quantizer import Quantizer as Quantizer
 from .contracts.tiles import Tiles as Tiles
@@ -87,7 +94,8 @@ from .layers.rotary import Rotary as Rotary, rotate as rotate
 from .layers.tensors import pick as pick
 from .layers.view_places import ViewPlaces as ViewPlaces
 from .options import NOT_WRITTEN as NOT_WRITTEN
-from .runs.worker import PRELOAD as PRELOAD, died as died, serve as serve
+from .runs.failure import died as died
+from .runs.worker import PRELOAD as PRELOAD, end_process as end_process, serve as serve
 from .storage.hashing import file_hash as file_hash
 
 __version__: str

@@ -8,11 +8,19 @@ subclass is one that somebody catches by its name.
 from __future__ import annotations
 
 import difflib
+import re
+import traceback
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 RENAMED = {"picture": "image", "pictures": "images"}
 """Words that options, columns, keys and examples had in earlier versions, and what they are called now."""
+
+# What terminals obey: CSI and OSC sequences and other escapes, ECMA-48.
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?", re.DOTALL)
+# Control characters but tab and line feed, and those that turn the direction of text around.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class UserError(Exception):
@@ -44,3 +52,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def folded(name: object) -> str:
     """A name without case, with slashes one way and accents in one form: what many take for the same is the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name)).casefold()).replace("\\", "/")
+
+
+def plain(text: str) -> str:
+    """Text of others as it may be shown on a terminal: its words, without anything that a terminal obeys."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def words_of(error: BaseException) -> str:
+    """What went wrong, in plain words and never in none: an exception that says nothing is told by its type, and by
+    where it was raised; so is one that means to end the process."""
+    said = plain(str(error)).strip()
+    if isinstance(error, SystemExit):
+        return f"sys.exit({said}) was called{_place_of(error)}"
+    return said or f"{type(error).__name__} without a message{_place_of(error)}"
+
+
+def _place_of(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

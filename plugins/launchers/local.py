@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Annotated, Any
@@ -23,8 +23,10 @@ from workbench import (
     Finished,
     Job,
     Launcher,
+    Printed,
     UserError,
     died,
+    end_process,
     free_memory,
     hookimpl,
     serve,
@@ -32,14 +34,35 @@ from workbench import (
 )
 
 
+LONGEST_LINE = 65536  # bytes; a longer one is told in pieces
+
+
 @dataclass
 class Worker:
-    """A process, the way to talk to it, and what it does now. `place` counts the workers from 0."""
+    """A process, the way to talk to it, what it does now, where that prints, and what it has printed of a line so far.
+    `place` counts the workers from 0."""
 
     place: int
     process: Any
     connection: Connection
+    output: Connection
     job: Job | None = None
+    heard: bytes = b""
+    silent: bool = False
+
+    def printed(self, ended: bool) -> Iterator[Printed]:
+        """The lines it has printed since; what has `ended` leaves no line open."""
+        with contextlib.suppress(OSError):
+            while not self.silent and self.output.poll():
+                read = os.read(self.output.fileno(), LONGEST_LINE)
+                self.heard += read
+                self.silent = not read  # nobody is left who could print
+        lines, newline, rest = self.heard.rpartition(b"\n")
+        if ended or len(rest) > LONGEST_LINE:
+            lines, rest = self.heard, b""
+        self.heard = rest
+        if lines:
+            yield Printed(self.job.key if self.job else "", (lines + newline).decode(errors="replace"))
 
 
 class LocalLauncher(Launcher):
@@ -101,35 +124,42 @@ class LocalLauncher(Launcher):
         with contextlib.suppress(ConnectionError):  # it died just now: `news` tells of that as of any other
             worker.connection.send(job)
 
-    def news(self, timeout: float) -> Iterator[Advance | Finished]:
-        """What the busy workers say within `timeout` seconds."""
+    def news(self, timeout: float) -> Iterator[Advance | Printed | Finished]:
+        """What the busy workers say within `timeout` seconds, and what any of them has printed."""
         busy = [worker for worker in self._workers if worker.job is not None]
-        wait([worker.connection for worker in busy], timeout)
-        for worker in busy:
-            message = self._message_of(worker)
+        printing = [worker.output for worker in self._workers if not worker.silent]
+        wait([*(worker.connection for worker in busy), *printing], timeout)
+        for worker in list(self._workers):
+            message = self._message_of(worker) if worker.job is not None else None
+            yield from worker.printed(ended=isinstance(message, Finished))
             if isinstance(message, Finished):
                 worker.job = None
+                if message.last:
+                    self._remove(worker)
             if message is not None:
                 yield message
+
+    def ask_to_end(self) -> None:
+        """By the signal that a cluster asks with."""
+        for worker in self._workers:
+            if worker.job is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGTERM)
 
     def stop(self, key: str) -> None:
         """Kill the worker that does this job; a new one takes its place when it is needed."""
         for worker in [each for each in self._workers if each.job is not None and each.job.key == key]:
-            worker.process.kill()
+            end_process(worker.process.pid)
             self._remove(worker)
 
     def close(self) -> None:
         """Idle workers end when their parent hangs up; busy ones are killed."""
         for worker in self._workers:
             if worker.job is not None:
-                worker.process.kill()
+                end_process(worker.process.pid)
             worker.connection.close()
-        for worker in self._workers:
-            worker.process.join(timeout=5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._remove(worker)
 
     def _usual_count(self) -> int:
         if self._crew.device == "cpu":
@@ -141,14 +171,17 @@ class LocalLauncher(Launcher):
         place = next(number for number in range(self._count) if number not in taken)
         ours, theirs = self._context.Pipe()
         device = self._devices[place % len(self._devices)]
-        process = self._context.Process(target=serve, args=(theirs, self._crew, device, self._threads), daemon=True)
+        output, printed = self._context.Pipe(duplex=False)
+        told = (theirs, self._crew, device, self._threads, printed)
+        process = self._context.Process(target=serve, args=told, daemon=True)
         try:
             with _ignoring_interrupts():
                 process.start()
         except (OSError, EOFError) as error:
             raise UserError(f"no worker process can be started: {error}. Give fewer with --workers") from error
         theirs.close()
-        worker = Worker(place, process, ours)
+        printed.close()
+        worker = Worker(place, process, ours, output)
         self._workers.append(worker)
         return worker
 
@@ -160,15 +193,23 @@ class LocalLauncher(Launcher):
             if worker.connection.poll():
                 return worker.connection.recv()
         except (EOFError, OSError):
-            return self._remove(worker)
-        return None if alive else self._remove(worker)
+            return self._dead(worker)
+        return None if alive else self._dead(worker)
 
-    def _remove(self, worker: Worker) -> Finished:
-        """It is dead or dies; what it did has ended with that."""
+    def _dead(self, worker: Worker) -> Finished:
+        """What it did has ended with it."""
         worker.process.join(timeout=5)
+        return replace(died(worker.job.key if worker.job else "", worker.process.exitcode), last=True)
+
+    def _remove(self, worker: Worker) -> None:
+        """It is dead or dies."""
+        worker.process.join(timeout=5)
+        if _lives(worker.process):
+            end_process(worker.process.pid)
+            worker.process.join(timeout=5)
         self._workers.remove(worker)
         worker.connection.close()
-        return died(worker.job.key if worker.job else "", worker.process.exitcode)
+        worker.output.close()
 
 
 def _lives(process: Any) -> bool:

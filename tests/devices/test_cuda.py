@@ -24,7 +24,7 @@ from tests.training.test_resume import PHASES, STEPS, Bench, Interrupted, assert
 from workbench.devices.device import compute_repeatably, repeatably_if_possible
 from workbench.layers.prepared_linear import ready_to_answer
 from workbench.model.generation import generate
-from workbench.runs.worker import error_of
+from workbench.runs.failure import error_of
 from workbench.training.loop import train
 from workbench.training.resume import Snapshots
 

@@ -21,7 +21,7 @@ from tests.small import SMALL, load, records, run_here, small_registry
 from workbench.config.experiment import Experiment
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Tell
 from workbench.errors import UserError
-from workbench.runs import worker
+from workbench.runs import failure
 from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.scheduler import RunOptions, run
 
@@ -276,5 +276,5 @@ def test_what_an_error_says_of_the_run_is_read_of_the_workbenchs_own_alone():
     away.transient = True
     damaged = UserError("what a stage left is damaged")
     damaged.key = "0123"
-    told = [worker.error_of(each) for each in (away, damaged, Odd())]
+    told = [failure.error_of(each) for each in (away, damaged, Odd())]
     assert [(each["transient"], each.get("key")) for each in told] == [(True, None), (False, "0123"), (False, None)]

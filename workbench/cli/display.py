@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from workbench.registry import Option, Plugin, Registry
+from workbench.runs.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
@@ -102,7 +103,7 @@ def _show_trials(console: Console, experiment: Experiment, plan: Plan) -> None:
         left = [stage.name for stage in plan.chains[trial.id] if stage.key in plan.missing]
         state = "done" if trial.id in plan.finished else "to do: " + ", ".join(left)
         if trial.id in plan.failed:
-            state = "failed: " + (plan.failed[trial.id].error or {}).get("message", "").partition("\n")[0][:60]
+            state = "failed: " + in_words(plan.failed[trial.id].error or {}).partition("\n")[0][:60]
         share = f"{size.trainable / max(size.parameters, 1):.1%}"
         row = (*trial.axes.values(), f"{size.parameters:,}", f"{size.trainable:,}", share)
         table.add_row(*map(escape, row), " > ".join(phase.name for phase in trial.phases), escape(state))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from workbench.cli.exit_codes import FAILED, INTERRUPTED
+from workbench.cli.exit_codes import FAILED, INTERRUPTED, SIGNALLED
 from workbench.cli.loading import load
 from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
 from workbench.errors import UserError
+from workbench.runs.ending import RunEnded, raise_when_asked
 
 FeatureSize = Annotated[
     float | None,
@@ -130,7 +131,8 @@ def run(
     unchecked: Unchecked = False,
     final: Final = False,
 ) -> None:
-    """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue."""
+    """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue. SIGTERM and SIGHUP
+    keep a last snapshot of what trains as well, within 20 seconds; a second one ends at once."""
     from workbench.cli.display import show_contracts, show_outcome
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
@@ -158,19 +160,30 @@ def run(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """The first Ctrl-C ends the command in order; any more would only disturb that."""
+    """The first Ctrl-C ends the command in order; any more would only disturb that. So does the first SIGTERM or SIGHUP,
+    but the next ends it at once."""
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt), **raise_when_asked()}
     try:
         yield
+    except RunEnded as ended:
+        _say(f"ended by {ended}; what is finished is kept, and the last snapshots; run again to continue")
+        raise typer.Exit(SIGNALLED + ended.number) from ended
     except KeyboardInterrupt as interruption:
-        typer.echo("interrupted; what is finished is kept, run again to continue", err=True)
+        _say("interrupted; what is finished is kept, run again to continue")
         raise typer.Exit(INTERRUPTED) from interruption
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """The last words; where the terminal is gone, nobody hears them."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -35,9 +35,13 @@ class Launcher:
         """Give a job to a worker. Called only while fewer than `slots()` are running."""
         raise NotImplementedError
 
-    def news(self, timeout: float) -> Iterable[Advance | Finished]:
+    def news(self, timeout: float) -> Iterable[Advance | Printed | Finished]:
         """What happened within `timeout` seconds. A worker that dies is a `Finished` with an error, no exception."""
         raise NotImplementedError
+
+    def ask_to_end(self) -> None:
+        """Ask every worker that has a job to keep what it can of it and end, without waiting: the run was asked to end.
+        What `close` ends in its place is lost."""
 
     def stop(self, key: str) -> None:
         """End the job of that key at once, whatever it does; no news of it comes any more."""
@@ -91,8 +95,18 @@ class Advance:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """What a job has printed, as it was. A launcher that leaves its workers the terminal tells nothing of that."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
-    """A job is done, or failed with an error as it stands in a record."""
+    """A job is done, or failed with an error as it stands in a record. With `last`, its worker ends: the next job needs
+    another one."""
 
     key: str
     error: dict[str, Any] | None = None
+    last: bool = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.contracts.launcher import Advance, Finished
+from workbench.contracts.launcher import Advance, Finished, Printed
 from workbench.runs.stage_work import HeldElsewhere
 from workbench.runs.stages import Stage
 from workbench.storage.artifacts import ArtifactError
+from workbench.training.resume import EndedEarly
 
 if TYPE_CHECKING:
     from workbench.runs.plan import AnyStage, Plan
@@ -39,8 +40,11 @@ class MessageHandler:
         self.display = display
         self.tracking = tracking
 
-    def handle(self, message: Advance | Finished) -> None:
-        """Take note of what a worker says of its stage: how far it is, or how it ended."""
+    def handle(self, message: Advance | Printed | Finished) -> None:
+        """Take note of what a worker says of its stage: how far it is, what it printed, or how it ended."""
+        if isinstance(message, Printed):
+            self.display.show_printed(message.text)
+            return
         stage = self.plan.missing[message.key]
         if isinstance(message, Advance):
             self._advance(stage, message)
@@ -51,6 +55,9 @@ class MessageHandler:
         elif error.get("type") == HeldElsewhere.__name__:
             self.display.wait(stage, "another run does it")
             self.queue.wait_for_another_run(stage)
+        elif error.get("type") == EndedEarly.__name__ and self._may_try_again(stage):
+            self.display.wait(stage, "its worker was asked to end; another one goes on with it")
+            self.queue.wait(stage)
         elif error.get("type") == ArtifactError.__name__ and self._may_try_again(stage):
             self.display.wait(stage, f"{error['message']}; it is made again")
             self.queue.wait(stage)
@@ -60,6 +67,13 @@ class MessageHandler:
             self.queue.wait_to_be_alone(stage)
         else:
             self.fail(stage, error)
+
+    def handle_at_the_end(self, message: Advance | Printed | Finished) -> None:
+        """The same when the run was asked to end: a stage that does not get done has not failed."""
+        if isinstance(message, Finished) and message.error:
+            self.queue.end(self.plan.missing[message.key])
+        else:
+            self.handle(message)
 
     def finish(self, stage: AnyStage, seconds: float | None = None) -> None:
         """A stage is done. `seconds`: what it took, unless another run did it."""

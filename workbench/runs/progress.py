@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from workbench.errors import UserError
+from workbench.errors import plain
+from workbench.runs.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.contracts.launcher import Advance, Finished
@@ -71,6 +71,10 @@ class ProgressDisplay:
         self._started.pop(stage.key)
         self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
 
+    def show_printed(self, text: str) -> None:
+        """What a plugin printed: its words alone, above the board."""
+        self.console.print(plain(text).rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+
     def expect(self, more: int) -> None:
         """So many stages more are to be done than were planned."""
         self._total += more
@@ -87,15 +91,9 @@ class ProgressDisplay:
         place = f"[{self._done}/{self._total}]".replace("[", r"\[")
         self.console.print(f"{place} {outcome} {_name(stage)} ({seconds:.1f} s)", highlight=False)
         if news.error is not None:
-            self.console.print(f"    {_in_words(news.error)}", style="red", markup=False)
-
-
-def _in_words(error: Mapping[str, Any]) -> str:
-    """What went wrong; the type of an exception says nothing of a user's mistake, whose message says all."""
-    plain = error["type"] == UserError.__name__
-    return error["message"] if plain else f"{error['type']}: {error['message']}"
+            self.console.print(f"    {in_words(news.error)}", style="red", markup=False)
 
 
 def _name(stage: AnyStage) -> str:
     """The stage in words; a label such as `int8(include=[encoder.*])` is no markup."""
-    return escape(stage.label)
+    return escape(plain(stage.label))

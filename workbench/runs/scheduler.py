@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from workbench.registry import Registry
 from workbench.runs.auto_precision import precision_notes
 from workbench.runs.clean import left_to_do
 from workbench.runs.costs import Costs
+from workbench.runs.ending import GRACE, RunEnded
 from workbench.runs.experiment_folder import ExperimentFolder
 from workbench.runs.message_handler import MessageHandler
 from workbench.runs.plan import AnyStage, Plan
@@ -130,13 +132,25 @@ class _Scheduler:
                     for message in self.launcher.news(timeout=0.5 if self.queue.running else 0.1):
                         self.handler.handle(message)
                     self._stop_slow()
+        except RunEnded:
+            self._end_early()
+            raise
         finally:
             self.launcher.close()
 
+    def _end_early(self) -> None:
+        """The run was asked to end: what runs keeps what it can, and what is done meanwhile counts."""
+        self.launcher.ask_to_end()
+        end = time.monotonic() + GRACE
+        while self.queue.running and time.monotonic() < end:
+            for message in self.launcher.news(timeout=0.2):
+                self.handler.handle_at_the_end(message)
+
     def _prepare(self) -> partial:
-        folders, store, trials = self.planner.registry.folders, self.planner.store, self.trials
-        seconds = self.options.snapshot_seconds
-        return partial(prepare, folders, store.folder, trials.folder.path, trials.provenance, seconds)
+        """What workers are told; a plugin there may leave the folder that paths are relative to."""
+        folders, store, trials = self.planner.registry.folders, self.planner.store.folder, self.trials.folder.path
+        seconds, provenance = self.options.snapshot_seconds, self.trials.provenance
+        return partial(prepare, folders, store.absolute(), trials.absolute(), provenance, seconds)
 
     def _begin_ready(self) -> None:
         for stage in self.queue.ready():

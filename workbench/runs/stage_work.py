@@ -14,6 +14,7 @@ from workbench.contracts.launcher import Do, Tell
 from workbench.devices.device import compute_repeatably, facts_of, repeatably_if_possible
 from workbench.errors import UserError
 from workbench.registry import Registry, load_registry
+from workbench.runs.ending import asked_to_end
 from workbench.runs.evaluation_stage import evaluate_trial
 from workbench.runs.feature_stage import make_features
 from workbench.runs.stages import FeatureStage, Stage
@@ -22,6 +23,7 @@ from workbench.runs.workplace import StageJob, Workplace
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.hashing import file_hash
 from workbench.storage.whole_trials import holds_result_of
+from workbench.training.resume import EndedEarly
 
 
 class HeldElsewhere(UserError):
@@ -41,7 +43,8 @@ def prepare(
 
     compute_repeatably(device)
     provenance = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
-    place = Workplace(load_registry(folders), ArtifactStore(artifacts), results, device, provenance, snapshot_seconds)
+    registry, store = load_registry(folders), ArtifactStore(artifacts)
+    place = Workplace(registry, store, results, device, provenance, snapshot_seconds, asked_to_end)
     return partial(do_stage, place)
 
 
@@ -61,11 +64,22 @@ def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
 def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
     stage = job.stage
     if isinstance(stage, FeatureStage):
-        make_features(stage, place, tell)
+        make_features(stage, place, _ending(tell, place))
     elif stage.evaluates:
-        evaluate_trial(job, stage, place, tell, unrepeatable)
+        evaluate_trial(job, stage, place, _ending(tell, place), unrepeatable)
     else:
         train_phase(job, stage, place, tell, unrepeatable)
+
+
+def _ending(tell: Tell, place: Workplace) -> Tell:
+    """Tells how far a stage is that keeps nothing until it is done: when the process is to end, it ends there."""
+
+    def tell_or_end(done: int, total: int, loss: float | None = None) -> None:
+        tell(done, total, loss)
+        if place.asked_to_end():
+            raise EndedEarly("it was asked to end, and begins anew")
+
+    return tell_or_end
 
 
 def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from workbench.runs.failure import in_words
 from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.trial_record import record_of
 from workbench.storage.records import write_trial
@@ -27,7 +28,7 @@ class TrialOutcomes:
         self.folder = folder
         self.provenance = provenance
         self.outcome = RunOutcome(kept=sorted(plan.finished), failed_before=frozenset(plan.failed))
-        self.outcome.failed |= {id_: (record.error or {}).get("message", "") for id_, record in plan.failed.items()}
+        self.outcome.failed |= {id_: in_words(record.error or {}) for id_, record in plan.failed.items()}
         # Of trials that failed for good, no run asks for the snapshots any more.
         self.lasting = {id_ for id_, outline in plan.failed.items() if _lasts(outline.error or {})}
         # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
@@ -61,7 +62,7 @@ class TrialOutcomes:
     def _write_failed(self, evaluation: Stage, error: dict[str, Any]) -> None:
         id_ = evaluation.trial.id
         write_trial(self.folder.trial(id_), record_of(evaluation, self.provenance, None, error), [], [])
-        self.outcome.failed[id_] = error["message"]
+        self.outcome.failed[id_] = in_words(error)
         if _lasts(error):
             self.lasting.add(id_)
 

@@ -5,95 +5,111 @@ A worker loads torch and the plugins once and then does one job after another. A
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
+import sys
 import threading
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from workbench.contracts.launcher import Advance, Crew, Do, Finished
+import psutil
+
+from workbench.contracts.launcher import Advance, Crew, Do, Finished, Printed
 from workbench.errors import UserError
+from workbench.runs import ending
+from workbench.runs.failure import error_of
+from workbench.runs.process_state import ProcessState
 
 PRELOAD = "workbench.runs.forkserver_preload"  # what a server that forks workers imports beforehand
 
-# Disk full, quota, a limit on files or memory, a drive that failed or was away; a missing or damaged file stays so.
-MAY_PASS = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE", "ETIMEDOUT")
-    if hasattr(errno, name)
-}
 
-
-def serve(connection: Connection, crew: Crew, device: str, threads: int) -> None:
-    """A worker's life, until the other end of the connection is closed or its process is gone."""
+def serve(connection: Connection, crew: Crew, device: str, threads: int, output: Connection | None = None) -> None:
+    """A worker's life, until the other end of the connection is closed or its process is gone, or until a job has
+    changed the process for good: then its news is the `last`. With `output`, all that is printed goes there."""
     # Ctrl-C reaches the whole terminal; what to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ending.listen()
     # Waiting threads that spin take the time of a neighbour's.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _set_streams(output)
     import torch
 
     torch.set_num_threads(threads)
-    inbox = _Inbox(connection)
+    inbox, post = _Inbox(connection), _Post(connection)
     do: Do | None = None
     while True:
         job = inbox.next()
         if job is None:
             return
-
-        def tell(done: int, total: int, loss: float | None = None, key: str = job.key) -> None:
-            _send(connection, Advance(key, done, total, loss))
-
+        ending.set_busy(True)
+        error: dict[str, Any] | None = None
+        kept: list[str] = []
         try:
             do = do or crew.prepare(device)
-            tell(0, 0)
-            do(job, tell)
-            news = Finished(job.key)
-        except BaseException as error:  # whatever a plugin raises fails its job, not the run
-            news = Finished(job.key, error_of(error))
+            before = ProcessState()
+            post.advance(job.key, 0, 0)
+            try:
+                do(job, lambda *told, key=job.key: post.advance(key, *told))
+            finally:
+                post.check_process()
+                kept = before.put_back()
+        except BaseException as found:  # whatever a plugin raises fails its job, not the run
+            post.check_process()
+            error = error_of(found)
         if torch.cuda.is_initialized():  # what this process keeps for later is not there for others
             gc.collect()
             torch.cuda.empty_cache()
-        _send(connection, news)
+        _flush()
+        if kept:
+            told = f"changed by this stage: {', '.join(kept)}; its worker is replaced, so that no other stage sees it\n"
+            post.send(Printed(job.key, told))
+        last = bool(kept) or ending.asked_to_end()
+        post.send(Finished(job.key, error, last))
+        if last:
+            end_process(os.getpid())
+        ending.set_busy(False)
 
 
-def _send(connection: Connection, news: Advance | Finished) -> None:
-    """Tell the parent. When it is gone there is nobody to work for: no exception, which a plugin might catch, but the
-    end."""
-    try:
-        connection.send(news)
-    except OSError:
+def end_process(process: int) -> None:
+    """End a process at once, with all that it started and that plugins left running."""
+    with suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(process).children(recursive=True):
+            with suppress(psutil.Error):
+                each.kill()
+    if process == os.getpid():
         os._exit(0)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
-def error_of(error: BaseException) -> dict[str, Any]:
-    """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
-    go well another time: memory or disk ran out, or the sources changed under the run."""
-    shown = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
-    found = {"type": type(error).__name__, "message": str(error), "traceback": shown, "transient": _is_transient(error)}
-    key = error.key if isinstance(error, UserError) else None
-    return found if key is None else {**found, "key": key}
+class _Post:
+    """Takes news to the parent."""
 
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._process = os.getpid()
 
-def died(key: str, exit_code: int | None) -> Finished:
-    """The news that a worker ended in the middle of a job."""
-    if exit_code is not None and exit_code < 0:
-        cause = f"signal {_signal_name(-exit_code)}"
-        cause += "; it may have run out of memory" if exit_code == -signal.SIGKILL else ""
-    else:
-        cause = f"exit code {exit_code}"
-    message = f"the worker process ended in the middle of the stage with {cause}"
-    killed = exit_code is None or exit_code < 0
-    return Finished(key, {"type": "WorkerDied", "message": message, "traceback": "", "transient": killed})
+    def advance(self, key: str, done: int, total: int, loss: float | None = None) -> None:
+        """Tell how far a job is."""
+        self.check_process()
+        self.send(Advance(key, done, total, loss))
 
+    def send(self, news: Advance | Printed | Finished) -> None:
+        """Tell the parent. When it is gone there is nobody to work for: no exception, which a plugin might catch, but
+        the end."""
+        try:
+            self._connection.send(news)
+        except OSError:
+            end_process(os.getpid())
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return str(number)
+    def check_process(self) -> None:
+        """A plugin may have forked and let the child return: it would go on as a second worker with this one's jobs."""
+        if os.getpid() != self._process:
+            os._exit(0)
 
 
 class _Inbox:
@@ -116,15 +132,33 @@ class _Inbox:
             try:
                 job = self._connection.recv()
             except (EOFError, OSError):
-                os._exit(0)
+                end_process(os.getpid())
             self._jobs.append(job)
             self._arrived.release()
 
 
-def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or (isinstance(error, UserError) and error.transient):
-        return True
-    system = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(system, OSError) and system.errno in MAY_PASS:
-        return True
-    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error))
+def _set_streams(output: Connection | None) -> None:
+    """What is printed goes to the launcher that asked for it, line by line; no terminal can be read from here."""
+    if output is not None:
+        for number in (1, 2):
+            os.dup2(output.fileno(), number)
+        output.close()
+        sys.stdout, sys.stderr = (
+            open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+            for number in (1, 2)
+        )
+    sys.breakpointhook = _refuse_to_debug
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed, or nobody reads any more
+            stream.flush()
+
+
+def _refuse_to_debug(*_: object, **__: object) -> None:
+    frame = traceback.extract_stack()[-2]
+    raise UserError(
+        f"breakpoint() was called in {Path(frame.filename).name}, line {frame.lineno}: a worker process has no terminal"
+        " to debug at. Take it out, and print what is to be known"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ class StageJob:
 @dataclass(frozen=True)
 class Workplace:
     """Where a worker finds and puts things. `provenance` is what the whole run has in common; `snapshot_seconds` lie
-    between two snapshots of a phase, 0 is one after every step."""
+    between two snapshots of a phase, 0 is one after every step; `asked_to_end` says whether a last one is due."""
 
     registry: Registry
     store: ArtifactStore
@@ -45,6 +45,7 @@ class Workplace:
     device: str
     provenance: dict[str, Any]
     snapshot_seconds: float = 60.0
+    asked_to_end: Callable[[], bool] = lambda: False
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training

@@ -65,7 +65,8 @@ def train(
     about the images that are held out, too.
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
-    `NotFiniteError` when the loss becomes NaN or infinite; `UserError` when there is nothing to train, or on.
+    `NotFiniteError` when the loss becomes NaN or infinite; `UserError` when there is nothing to train, or on;
+    `EndedEarly` behind a last snapshot when the process was asked to end.
     """
     training = Training(model, adapted, phase, data, seed, fixed, questions)
     with compiling(phase.compile, phase.name):
@@ -80,6 +81,8 @@ def train(
                 on_step(training.step(look_ahead=not due))
                 if snapshots and (training.done or due):
                     snapshots.write(training.snapshot())
+                    if not training.done:
+                        snapshots.end_if_asked()
     return training.finish()
 
 

@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from workbench.errors import UserError
 from workbench.storage.atomic import storage_errors, write_bytes
 
 KEPT = 2  # the newest, and the one before it in case that the newest is damaged
@@ -46,18 +47,31 @@ class Snapshot:
         return without_prefix(name, self.tensors), self.values[name]
 
 
-class Snapshots:
-    """The snapshots of one phase in a folder of their own, at least `every` seconds apart."""
+class EndedEarly(UserError):
+    """The process was asked to end in the middle of a stage, which goes on another time."""
 
-    def __init__(self, folder: Path, every: float):
+    transient = True
+
+
+class Snapshots:
+    """The snapshots of one phase in a folder of their own, at least `every` seconds apart, and a last one when the
+    process is `asked_to_end`."""
+
+    def __init__(self, folder: Path, every: float, asked_to_end: Callable[[], bool] = lambda: False):
         self.folder = folder
         self.every = every
+        self.asked_to_end = asked_to_end
         self.notes: list[str] = []  # what a reader of the outcome should know, as that a damaged file was passed by
         self._last = time.monotonic()
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
-        return time.monotonic() - self._last >= self.every
+        return self.asked_to_end() or time.monotonic() - self._last >= self.every
+
+    def end_if_asked(self) -> None:
+        """Called behind a snapshot, from which the phase goes on: `EndedEarly` when the process is to end."""
+        if self.asked_to_end():
+            raise EndedEarly(f"it was asked to end; {self.in_words()}")
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; of the older ones, the newest stays."""

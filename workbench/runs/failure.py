@@ -1,0 +1,67 @@
+"""A failure as it stands in a record: what failed, why, and whether the same may go well another time."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.contracts.launcher import Finished
+from workbench.errors import UserError, plain, words_of
+
+# Disk full, quota, a limit on files or memory, a drive that failed or was away; a missing or damaged file stays so.
+MAY_PASS = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE", "ETIMEDOUT")
+    if hasattr(errno, name)
+}
+
+
+def error_of(error: BaseException) -> dict[str, Any]:
+    """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
+    go well another time: memory or disk ran out, or the sources changed under the run."""
+    shown = "" if isinstance(error, UserError) else plain("".join(traceback.format_exception(error)))
+    found = {
+        "type": type(error).__name__, "message": words_of(error), "traceback": shown, "transient": _is_transient(error)
+    }  # fmt: skip
+    key = error.key if isinstance(error, UserError) else None
+    return found if key is None else {**found, "key": key}
+
+
+def died(key: str, exit_code: int | None) -> Finished:
+    """The news that a worker ended in the middle of a job."""
+    if exit_code is not None and exit_code < 0:
+        cause = f"signal {_signal_name(-exit_code)}"
+        cause += "; it may have run out of memory" if exit_code == -signal.SIGKILL else ""
+    else:
+        cause = f"exit code {exit_code}"
+    message = f"the worker process ended in the middle of the stage with {cause}"
+    killed = exit_code is None or exit_code < 0
+    return Finished(key, {"type": "WorkerDied", "message": message, "traceback": "", "transient": killed})
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """What an error in a record says. The type of an exception says nothing of a user's mistake, whose message says
+    all; records of earlier versions may hold no message."""
+    message = plain(str(error.get("message") or "")).strip()
+    if error.get("type") in (UserError.__name__, None):
+        return message or "it is not known why"
+    return f"{error['type']}: {message}" if message else str(error["type"])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, UserError) and error.transient):
+        return True
+    system = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(system, OSError) and system.errno in MAY_PASS:
+        return True
+    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error))
