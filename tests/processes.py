@@ -74,7 +74,7 @@ def ended(command: Command, code: int) -> str:
     """What a command said; nothing of it may be a traceback."""
     said = command.wait()
     assert command.process.exitcode == code, said
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     return said
 
 

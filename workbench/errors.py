@@ -7,6 +7,7 @@ subclass is one that somebody catches by its name.
 
 from __future__ import annotations
 
+import bdb
 import difflib
 import re
 import traceback
@@ -21,6 +22,8 @@ RENAMED = {"picture": "image", "pictures": "images"}
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?", re.DOTALL)
 # Control characters but tab and line feed, and those that turn the direction of text around.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+_DEBUGGERS = (bdb.__file__, f"{Path(bdb.__file__).parent / 'pdb.py'}")
 
 
 class UserError(Exception):
@@ -65,9 +68,11 @@ def words_of(error: BaseException) -> str:
     said = plain(str(error)).strip()
     if isinstance(error, SystemExit):
         return f"sys.exit({said}) was called{_place_of(error)}"
+    if isinstance(error, bdb.BdbQuit):
+        return f"a debugger was started, or left,{_place_of(error)}: a worker process has no terminal to debug at"
     return said or f"{type(error).__name__} without a message{_place_of(error)}"
 
 
 def _place_of(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename not in _DEBUGGERS]
     return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

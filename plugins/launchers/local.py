@@ -33,7 +33,6 @@ from workbench import (
     usable_cores,
 )
 
-
 LONGEST_LINE = 65536  # bytes; a longer one is told in pieces
 
 

@@ -20,6 +20,8 @@ from torch import nn
 
 from workbench import DecoderShape, Fusion, VisionShape, hookimpl
 
+HELD: list[torch.inference_mode] = []  # such a mode ends with its object
+
 
 def _wake() -> None:
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
@@ -30,8 +32,8 @@ def _patch() -> None:
 
 
 def _infer() -> None:
-    vars(torch)["held"] = torch.inference_mode()  # it ends with the object
-    vars(torch)["held"].__enter__()
+    HELD.append(torch.inference_mode())
+    HELD[0].__enter__()
 
 
 def _hook() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pdb  # noqa: T100
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from workbench import DecoderShape, Fusion, VisionShape, hookimpl
+from workbench import DecoderShape, Fusion, UserError, VisionShape, hookimpl
 
 
 class Raising(Fusion):
@@ -71,12 +74,69 @@ class Held(Raising):
         return vision
 
 
+class Slow(Raising):
+    """Takes a while for each step as long as the file `gate` is there; `<gate>.begun` says in which process."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, gate: str):
+        super().__init__(vision, decoder)
+        self.gate = Path(gate)
+
+    def prepare(self, vision, mask):
+        if self.gate.exists():
+            self.gate.with_suffix(".begun").write_text(str(os.getpid()))
+            time.sleep(0.2)
+        return vision + self.weight * torch.rand_like(vision)
+
+
 class Unrepeatable(Raising):
     """Trains as torch does on a GPU with an operation that has no way to give the same bits each time."""
 
     def prepare(self, vision, mask):
         if self.training and not torch.is_deterministic_algorithms_warn_only_enabled():
             raise RuntimeError("my_backward does not have a deterministic implementation, but you set ...")
+        return vision
+
+
+def _fork() -> None:
+    if not os.fork():
+        return  # the child goes on as its parent does
+    time.sleep(0.2)
+
+
+def _print() -> None:
+    print("\x1b[2J\x1b]0;mine\x07loss \x1b[31mred\x1b[0m\x08 of\r\nthe plugin", end="")
+    os.write(2, b"from C\n")
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+ENDS: dict[str, Callable[[], object]] = {
+    "exit": lambda: sys.exit(0),
+    "interrupt": lambda: _raise(KeyboardInterrupt()),
+    "empty": lambda: _raise(ValueError()),
+    "blank": lambda: _raise(UserError(" ")),
+    "escape": lambda: _raise(ValueError("it is \x1b[31mred\x1b[0m")),
+    "debug": lambda: breakpoint(),  # noqa: T100
+    "trace": lambda: pdb.set_trace(),  # noqa: T100
+    "quit": lambda: os._exit(0),
+    "input": lambda: input(),
+    "fork": _fork,
+    "print": _print,
+}
+
+
+class Ending(Raising):
+    """Ends its step in one of many ways."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, how: str):
+        super().__init__(vision, decoder)
+        self.how = how
+
+    def prepare(self, vision, mask):
+        if self.training:
+            ENDS[self.how]()
         return vision
 
 
@@ -88,3 +148,5 @@ def register_fusions(register):
     register("waiting", Waiting)
     register("held", Held)
     register("unrepeatable", Unrepeatable)
+    register("ending", Ending)
+    register("slow", Slow)

@@ -6,13 +6,17 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.processes import ended, start, until
-from tests.small import SMALL, load, records, run_here, write
+from tests.processes import Command, ended, start, until
+from tests.small import SMALL, load, records, run_here, small_registry, write
+from workbench.config.experiment import load_experiment
+from workbench.runs.ending import GRACE
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.locks import locked
 
@@ -83,3 +87,71 @@ def test_control_c_twice_ends_in_order(tmp_path):
         time.sleep(0.05)
     assert "run again to continue" in ended(command, 130)
     until(lambda: not members(command.pid))
+
+
+def slow_run(folder: Path, before: Callable[[], object] | None = None) -> tuple[Path, Command, int]:
+    """A run in the middle of a phase of a hundred steps that would take twenty seconds, the gate that slows it, and the
+    process of its worker."""
+    gate = folder / "gate"
+    gate.touch()
+    write(folder, SMALL.replace("steps: 2", "steps: 100") + f"grid:\n  fusion: [{{name: slow, gate: {gate}}}]\n")
+    command = start(folder, "--workers", "1", before=before)
+    until(lambda: gate.with_suffix(".begun").exists() and gate.with_suffix(".begun").read_text())
+    return gate, command, int(gate.with_suffix(".begun").read_text())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("everybody", [False, True])
+def test_a_preempted_run_keeps_a_last_snapshot_and_goes_on_to_the_bit(tmp_path, number, code, everybody):
+    """Whether the run alone is asked to end, or all its processes are."""
+    gate, command, _ = slow_run(tmp_path)
+    (os.killpg if everybody else os.kill)(command.pid, number)
+    said = ended(command, code)
+    assert said.count(f"ended by {number.name}; what is finished is kept, and the last snapshots; run again") == 1
+    assert "failed" not in said
+    until(lambda: not members(command.pid))
+    (partial,) = (tmp_path / "results/artifacts").glob("*.partial")
+    (snapshot,) = partial.iterdir()
+    assert 1 <= int(snapshot.name.partition("-")[0]) < 100
+    assert not list((tmp_path / "results").rglob("*.tmp"))
+    assert records(tmp_path) == []
+    gate.unlink()
+    key = partial.name.removesuffix(".partial")
+    weights = []
+    for results in ("results", "anew"):
+        assert len(run_here(load_experiment(tmp_path / "small.yaml", small_registry()), tmp_path / results).done) == 1
+        weights.append((tmp_path / results / "artifacts" / key / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_what_hangs_is_ended_at_once_by_the_second_signal(tmp_path):
+    write(tmp_path, WAITING)
+    command = start(tmp_path, "--workers", "2")
+    until(lambda: at_work(tmp_path))
+    began = time.monotonic()
+    os.kill(command.pid, signal.SIGTERM)
+    time.sleep(0.5)
+    os.kill(command.pid, signal.SIGTERM)
+    ended(command, 143)
+    assert time.monotonic() - began < GRACE
+    until(lambda: not members(command.pid))
+
+
+def ignore_hang_up() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def test_a_run_that_nohup_started_does_not_hear_that_the_terminal_is_gone(tmp_path):
+    gate, command, _ = slow_run(tmp_path, before=ignore_hang_up)
+    os.killpg(command.pid, signal.SIGHUP)
+    gate.unlink()
+    ended(command, 0)
+
+
+def test_a_worker_that_is_asked_to_end_alone_is_replaced_and_its_phase_goes_on(tmp_path):
+    gate, command, worker = slow_run(tmp_path)
+    os.kill(worker, signal.SIGTERM)
+    gate.unlink()
+    said = ended(command, 0)
+    assert "its worker was asked to end; another one goes on with it" in said
+    assert_whole(tmp_path, 1)

@@ -160,8 +160,8 @@ def run(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """The first Ctrl-C ends the command in order; any more would only disturb that. So does the first SIGTERM or SIGHUP,
-    but the next ends it at once."""
+    """The first Ctrl-C ends the command in order; any more would only disturb that. So does the first SIGTERM or
+    SIGHUP, but the next ends it at once."""
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

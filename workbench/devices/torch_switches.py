@@ -45,7 +45,7 @@ def _states(torch: Any) -> dict[str, Any]:
         "deterministic algorithms": torch.get_deterministic_debug_mode(),
         "float32 matmul precision": torch.get_float32_matmul_precision(),
         "flush denormal": _flushes(torch),
-        "autocast": [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
+        "autocast": [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
         "autocast cache": torch.is_autocast_cache_enabled(),
         "function modes": len(overrides._get_current_function_mode_stack()),
         "dispatch modes": len(dispatch._get_current_dispatch_mode_stack()),
@@ -54,9 +54,7 @@ def _states(torch: Any) -> dict[str, Any]:
             getattr(cuda, f"{kind}_sdp_enabled")() for kind in ("flash", "mem_efficient", "math", "cudnn")
         ],
         "attention in reduced precision": cuda.fp16_bf16_reduction_math_sdp_allowed(),
-        "hooks of all modules": [
-            len(hooks) for name, hooks in vars(module).items() if name.startswith("_global_") and name.endswith("_hooks")
-        ],
+        "hooks of all modules": [str(each) for name, each in vars(module).items() if name.startswith("_global_")],
     }  # fmt: skip
 
 

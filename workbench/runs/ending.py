@@ -28,7 +28,8 @@ class RunEnded(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """From now on this worker ends as soon as its job has kept what it can, when it is asked to."""
+    """From now on this worker ends as soon as its job has kept what it can, when it is asked to, however often. One
+    that does not is killed by its launcher."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` starts a process
             signal.signal(number, _ask)
@@ -55,8 +56,6 @@ def raise_when_asked() -> dict[int, Any]:
 
 def _ask(number: int, frame: FrameType | None) -> None:
     _asked.set()
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
     if not _busy.is_set():
         os._exit(0)
 

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -114,9 +115,9 @@ def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
     ]
 
 
-def _folder() -> str | None:
+def _folder() -> Path | None:
     try:
-        return os.getcwd()
+        return Path.cwd()
     except OSError:  # somebody has removed it
         return None
 

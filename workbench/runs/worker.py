@@ -12,9 +12,10 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -53,7 +54,7 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int, output:
             before = ProcessState()
             post.advance(job.key, 0, 0)
             try:
-                do(job, lambda *told, key=job.key: post.advance(key, *told))
+                do(job, partial(post.advance, job.key))
             finally:
                 post.check_process()
                 kept = before.put_back()
@@ -70,20 +71,27 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int, output:
         last = bool(kept) or ending.asked_to_end()
         post.send(Finished(job.key, error, last))
         if last:
-            end_process(os.getpid())
+            _end()
         ending.set_busy(False)
 
 
 def end_process(process: int) -> None:
-    """End a process at once, with all that it started and that plugins left running."""
+    """Kill a worker, with all that plugins have started in it and left running."""
+    _end_children(process)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _end() -> NoReturn:
+    _end_children(os.getpid())
+    os._exit(0)
+
+
+def _end_children(process: int) -> None:
     with suppress(psutil.NoSuchProcess):
         for each in psutil.Process(process).children(recursive=True):
             with suppress(psutil.Error):
                 each.kill()
-    if process == os.getpid():
-        os._exit(0)
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
 
 
 class _Post:
@@ -104,7 +112,7 @@ class _Post:
         try:
             self._connection.send(news)
         except OSError:
-            end_process(os.getpid())
+            _end()
 
     def check_process(self) -> None:
         """A plugin may have forked and let the child return: it would go on as a second worker with this one's jobs."""
@@ -132,7 +140,7 @@ class _Inbox:
             try:
                 job = self._connection.recv()
             except (EOFError, OSError):
-                end_process(os.getpid())
+                _end()
             self._jobs.append(job)
             self._arrived.release()
 
@@ -144,7 +152,7 @@ def _set_streams(output: Connection | None) -> None:
             os.dup2(output.fileno(), number)
         output.close()
         sys.stdout, sys.stderr = (
-            open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+            open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
             for number in (1, 2)
         )
     sys.breakpointhook = _refuse_to_debug
