@@ -200,3 +200,13 @@ def test_a_trial_is_the_same_whatever_its_options_mean(tmp_path):
         [trial] = load_experiment(file, registry).trials
         specs.append((trial.id, trial.spec(), [each.spec() for each in trial.metrics]))
     assert specs[0] == specs[1]
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 1e30])
+def test_a_number_beyond_what_processors_count_is_no_option(value):
+    option = Option("depth", int, 1, False)
+    with pytest.raises(ValueError, match="no computer counts so far"):
+        option.validate(value)
+    assert option.validate(2**63 - 1) == 2**63 - 1
+    with pytest.raises(ValueError, match="no computer counts so far"):
+        Option("sizes", dict[str, tuple[int, ...]], None, False).validate({"a": [1, value]})

@@ -6,7 +6,7 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,8 @@ from workbench.hookspecs import KINDS
 
 if TYPE_CHECKING:
     import pydantic
+
+MOST = 2**63 - 1  # what a processor and a tensor's shape hold; Python alone computes with larger ones, without end
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,12 @@ class Option:
         except ValueError as error:
             raise ValueError("infinity and NaN are no numbers to compute with") from error
         try:
-            return _adapter_of(self.annotation).validate_json(text, strict=True)
+            found = _adapter_of(self.annotation).validate_json(text, strict=True)
         except pydantic.ValidationError as error:
             raise ValueError("; ".join(problem["msg"] for problem in error.errors()[:3])) from error
+        if any(abs(each) > MOST for each in _integers(found)):
+            raise ValueError(f"no computer counts so far: give a whole number from {-MOST:,} to {MOST:,}")
+        return found
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
@@ -117,6 +122,19 @@ def check_signature(factory: Callable[..., Any], positional: tuple[str, ...]) ->
         )
     for option in options_of(factory).values():
         _check_option(option)
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """Every whole number in an option's value."""
+    match value:
+        case int():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _integers(each)
+        case tuple() | list() | set() | frozenset():
+            for each in value:
+                yield from _integers(each)
 
 
 def _check_option(option: Option) -> None:

@@ -64,7 +64,7 @@ class ViT(Encoder):
         super().__init__()
         if image_size % patch_size:
             raise UserError(f"patch_size {patch_size} does not divide image_size {image_size}")
-        if patch_size % 2**stem_depth:
+        if stem_depth >= patch_size.bit_length() or patch_size % 2**stem_depth:
             raise UserError(f"stem_depth {stem_depth} halves {stem_depth} times, but patch_size is {patch_size}")
         self.image_size, self.tiles = image_size, tiles
         self.mean, self.deviation = mean, deviation

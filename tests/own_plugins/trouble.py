@@ -88,6 +88,22 @@ class Slow(Raising):
         return vision + self.weight * torch.rand_like(vision)
 
 
+class Many(Raising):
+    """Has so many modules."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, count: int):
+        super().__init__(vision, decoder)
+        self.many = nn.ModuleList(nn.Identity() for _ in range(count))
+
+
+class Busy(Raising):
+    """Computes for long before it is built."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape, *, count: int):
+        super().__init__(vision, decoder)
+        self.sum = sum(number * number for number in range(count))
+
+
 class Unrepeatable(Raising):
     """Trains as torch does on a GPU with an operation that has no way to give the same bits each time."""
 
@@ -150,3 +166,5 @@ def register_fusions(register):
     register("unrepeatable", Unrepeatable)
     register("ending", Ending)
     register("slow", Slow)
+    register("many", Many)
+    register("busy", Busy)

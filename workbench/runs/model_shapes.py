@@ -60,4 +60,4 @@ class ModelShapes:
         def make() -> Any:
             return create(trial, kind, self.registry, *positional)
 
-        return on_meta(make, lambda: make().to("meta"))
+        return on_meta(make, lambda: make().to("meta"), trial.components[kind].options)
