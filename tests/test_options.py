@@ -202,7 +202,7 @@ def test_a_trial_is_the_same_whatever_its_options_mean(tmp_path):
     assert specs[0] == specs[1]
 
 
-@pytest.mark.parametrize("value", [10**30, -(10**30), 1e30])
+@pytest.mark.parametrize("value", [10**30, -(10**30)])
 def test_a_number_beyond_what_processors_count_is_no_option(value):
     option = Option("depth", int, 1, False)
     with pytest.raises(ValueError, match="no computer counts so far"):

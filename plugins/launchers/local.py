@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from typing import Annotated, Any
 
@@ -33,6 +34,8 @@ from workbench import (
     usable_cores,
 )
 
+LONGEST_SOCKET = 103  # bytes of its path; macOS has the least
+SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 LONGEST_LINE = 65536  # bytes; a longer one is told in pieces
 
 
@@ -239,9 +242,26 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD])
+    _choose_place_for_sockets()
     with _ignoring_interrupts():
         forkserver.ensure_running()
     return context
+
+
+def _choose_place_for_sockets() -> None:
+    """The server is reached by a socket in the folder for temporary files, and its path may have 103 bytes: where
+    that folder's is too long, another one is taken. `multiprocessing` asks once, for the life of the process."""
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) + len("/pymp-12345678/listener-12345678") <= LONGEST_SOCKET:
+        return
+    short = next((each for each in SHORT_PLACES if os.access(each, os.W_OK | os.X_OK)), None)
+    if short is None:
+        raise UserError(f"no worker can be reached below {usual}: the path is too long. Set TMPDIR to a shorter one")
+    before, tempfile.tempdir = tempfile.tempdir, short
+    try:
+        util.get_temp_dir()
+    finally:
+        tempfile.tempdir = before
 
 
 @contextlib.contextmanager

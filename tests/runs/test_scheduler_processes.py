@@ -89,7 +89,7 @@ def test_control_c_twice_ends_in_order(tmp_path):
     until(lambda: not members(command.pid))
 
 
-def slow_run(folder: Path, before: Callable[[], object] | None = None) -> tuple[Path, Command, int]:
+def slow_run(folder: Path, before: Callable[[], None] | None = None) -> tuple[Path, Command, int]:
     """A run in the middle of a phase of a hundred steps that would take twenty seconds, the gate that slows it, and the
     process of its worker."""
     gate = folder / "gate"

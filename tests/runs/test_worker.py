@@ -19,7 +19,7 @@ from rich.console import Console
 from tests.processes import until
 from tests.small import SMALL, load, records, run_here, small_registry
 from workbench.config.experiment import Experiment
-from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Tell
+from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Printed, Tell
 from workbench.errors import UserError
 from workbench.runs import failure
 from workbench.runs.run_outcome import RunOutcome
@@ -182,7 +182,7 @@ def error_of(launcher: Launcher, key: str) -> dict[str, Any] | None:
             return message.error
 
 
-def next_news(launcher: Launcher, key: str) -> Advance | Finished:
+def next_news(launcher: Launcher, key: str) -> Advance | Printed | Finished:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for message in launcher.news(0.1):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from workbench.cli.streams import console
 from workbench.errors import UserError
 
 
@@ -27,4 +27,4 @@ def make_vqa(
     *annotations, out = files
     counts = make(annotations, out, seed, most)
     told = ", ".join(f"{count:,} {group}" for group, count in counts.items())
-    Console().print(f"wrote {counts.total():,} questions to {out}: {told}", highlight=False, soft_wrap=True)
+    console().print(f"wrote {counts.total():,} questions to {out}: {told}", highlight=False, soft_wrap=True)

@@ -6,4 +6,3 @@ FAILED = 1  # a trial failed, a plugin breaks its contract, or results are not w
 MISTAKE = 2  # what the user wrote cannot be used
 SIGNALLED = 128  # ended by a signal: so much more than its number, as shells count; SIGTERM 143, SIGHUP 129
 INTERRUPTED = SIGNALLED + 2  # Ctrl-C
-UNHEARD = SIGNALLED + 13  # whoever read what the command says has gone, as `| head` does

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from workbench.cli.exit_codes import FAILED, INTERRUPTED, SIGNALLED
 from workbench.cli.loading import load
 from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
+from workbench.cli.streams import console
 from workbench.errors import UserError
 from workbench.runs.ending import RunEnded, raise_when_asked
 
@@ -68,14 +69,14 @@ def plan(
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
     if decode:
-        Console().print(f"{planner.decode():,} images decoded", highlight=False)
+        console().print(f"{planner.decode():,} images decoded", highlight=False)
     notes = [*folder.notes(), *precision_notes(experiment, folder.path, find_device(device))]
-    show_plan(Console(), experiment, planner, probe, notes)
-    show_askings(Console(), experiment, results)
+    show_plan(console(), experiment, planner, probe, notes)
+    show_askings(console(), experiment, results)
     judgement = judge(experiment, registry, results / ARTIFACTS)
     if results.is_dir():  # a plan makes none
         judgement.remember()
-    show_contracts(Console(), judgement.judged)
+    show_contracts(console(), judgement.judged)
 
 
 def match(
@@ -91,7 +92,7 @@ def match(
     """Show what a file's `match` sets to make its variants alike; where that is by time, measure it once."""
     from workbench.cli.match import Asked, show_match
 
-    show_match(Console(), Asked(file, overrides or (), folders or (), results, device), again)
+    show_match(console(), Asked(file, overrides or (), folders or (), results, device), again)
 
 
 def power(
@@ -112,7 +113,7 @@ def power(
     from workbench.cli.power import PowerQuestion, show_power
 
     experiment, registry = load(file, overrides, folders, results)
-    show_power(Console(), experiment, registry, PowerQuestion(results, difference, seeds, images, pilot))
+    show_power(console(), experiment, registry, PowerQuestion(results, difference, seeds, images, pilot))
 
 
 def run(
@@ -131,8 +132,7 @@ def run(
     unchecked: Unchecked = False,
     final: Final = False,
 ) -> None:
-    """Run what is missing of an experiment. Ctrl-C keeps what is finished; run again to continue. SIGTERM and SIGHUP
-    keep a last snapshot of what trains as well, within 20 seconds; a second one ends at once."""
+    """Run what is missing of an experiment. Ctrl-C keeps what is finished, SIGTERM last snapshots too; run again."""
     from workbench.cli.display import show_contracts, show_outcome
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
@@ -148,12 +148,12 @@ def run(
         judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
         if not unchecked:
             judgement.refuse_broken(file)
-        show_contracts(Console(), judgement.judged)
+        show_contracts(console(), judgement.judged)
         retrying, most = retry is not None, _bytes(feature_gb)
         options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement, final)
-        outcome = run_experiment(experiment, registry, results, launcher, device, Console(), options)
+        outcome = run_experiment(experiment, registry, results, launcher, device, console(), options)
     asked = experiment.on_test() if final else experiment
-    show_outcome(Console(), asked, outcome, results)
+    show_outcome(console(), asked, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(asked.trials):
         raise typer.Exit(FAILED)
 
@@ -183,7 +183,7 @@ def _interruptible() -> Iterator[None]:
 def _say(text: str) -> None:
     """The last words; where the terminal is gone, nobody hears them."""
     with suppress(OSError):
-        typer.echo(text, err=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -12,6 +12,7 @@ from workbench.cli.exit_codes import MISTAKE
 from workbench.cli.experiment_commands import match, plan, power, run
 from workbench.cli.plugin_commands import check, new, plugins
 from workbench.cli.result_commands import clean, report, verify
+from workbench.cli.streams import plain_streams
 from workbench.cli.trial_commands import ask, attention, demo, export, preview
 
 app = typer.Typer(
@@ -55,16 +56,17 @@ def main() -> None:
     gc.set_threshold(200_000)
     # The end of the process frees it all: to look for what can go first takes a third of a second.
     atexit.register(gc.freeze)
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(f"error: no name on a disk is so long: {error.filename}", file=sys.stderr)
-        sys.exit(MISTAKE)
+    with plain_streams():
+        try:
+            app()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(MISTAKE)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            print(f"error: no name on a disk is so long: {error.filename}", file=sys.stderr)
+            sys.exit(MISTAKE)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.loading import load
 from workbench.cli.options import HERE, PluginFolders
+from workbench.cli.streams import console
 
 EXPERIMENTS = (".yaml", ".yml")  # how the names of experiment files end
 
@@ -27,9 +27,9 @@ def plugins(
 
     registry = load_registry(plugin_folders(HERE, folders or ()))
     if kind and name:
-        show_plugin(Console(), registry.plugin(kind, name))
+        show_plugin(console(), registry.plugin(kind, name))
     else:
-        show_plugins(Console(), registry, kind)
+        show_plugins(console(), registry, kind)
 
 
 def new(
@@ -43,7 +43,7 @@ def new(
     from workbench.cli.scaffold import write_plugin
 
     for file in write_plugin(kind, name, folder):
-        Console().print(f"wrote {file}", highlight=False, markup=False)
+        console().print(f"wrote {file}", highlight=False, markup=False)
 
 
 def check(
@@ -65,8 +65,8 @@ def check(
     find_device("cpu")  # where they run
     if path is not None and path.suffix in EXPERIMENTS:
         experiment, registry = load(path, overrides, folders, Path("results"))
-        kept = check_experiment(experiment, registry, kind, Console())
+        kept = check_experiment(experiment, registry, kind, console())
     else:
-        kept = check_path(path, kind, Console(), overrides or ())
+        kept = check_path(path, kind, console(), overrides or ())
     if not kept:
         raise typer.Exit(FAILED)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.loading import command_line, load
 from workbench.cli.options import HERE, Overrides, PluginFolders, Results
+from workbench.cli.streams import console
 from workbench.errors import UserError
 
 FEW = 5  # stages that are removed without being listed
@@ -30,7 +30,7 @@ def clean(
     from workbench.storage.artifacts import ARTIFACTS
 
     def say(text: str) -> None:
-        Console().print(text, highlight=False, markup=False, soft_wrap=True)
+        console().print(text, highlight=False, markup=False, soft_wrap=True)
 
     removed, kept = clean_results(results, True, unfinished)
     if dry or len(removed) > FEW:
@@ -84,13 +84,13 @@ def report(
                 raise
             page = of_folder(same)
             told = f"note: {error}\nso this is the report of the trials that its last run asked for"
-            Console().print(told, style="yellow", markup=False, soft_wrap=True)
+            console().print(told, style="yellow", markup=False, soft_wrap=True)
         else:
             found = ExperimentFolder(experiment, results)
             found.check_same()
             command = command_line("run", source, overrides, folders, results)
             page = make_report(found.path, registry, experiment, command)
-    Console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
+    console().print(f"wrote {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def verify(
@@ -110,7 +110,7 @@ def verify(
     outcome = verify_results(found, registry)
 
     def say(text: object, style: str = "") -> None:
-        Console().print(str(text), style=style, highlight=False, markup=False, soft_wrap=True)
+        console().print(str(text), style=style, highlight=False, markup=False, soft_wrap=True)
 
     for told in outcome.shown():
         say(told, "red")

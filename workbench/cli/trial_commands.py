@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results
+from workbench.cli.streams import console
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def ask(
     pipeline = _pipeline(trial, results, folders, device)
     if len(questions) == 1:
         for piece in pipeline.stream(images, questions[0], max_new_tokens):
-            typer.echo(piece, nl=False)
-        typer.echo()
+            print(piece, end="", flush=True)
+        print()
         if map_file is not None:
             _draw_attention(pipeline, images, questions[0], map_file, max_new_tokens)
         return
     for question, answer in zip(questions, pipeline.answers(images, questions, max_new_tokens), strict=True):
-        typer.echo(f"{question}\n  {answer}")
+        print(f"{question}\n  {answer}")
 
 
 def attention(
@@ -73,8 +74,8 @@ def attention(
     if len(questions) != 1:
         raise UserError(f"one question is drawn at a time; there are {len(questions)}")
     answer = _draw_attention(_pipeline(trial, results, folders, device), images, questions[0], out, max_new_tokens)
-    typer.echo(answer)
-    typer.echo(f"wrote {out}")
+    print(answer)
+    print(f"wrote {out}")
 
 
 def preview(
@@ -88,7 +89,6 @@ def preview(
     folders: PluginFolders = None,
 ) -> None:
     """Show one example as the model will see it: its image, and which tokens are image, prompt and trained."""
-    from rich.console import Console
 
     from workbench.config.experiment import load_experiment, plugin_folders
     from workbench.registry import load_registry
@@ -100,11 +100,11 @@ def preview(
     if trial > len(experiment.trials):
         raise UserError(f"there is no trial {trial}: the experiment has {len(experiment.trials)}")
     chosen = experiment.trials[trial - 1]
-    console = Console()
-    console.print(f"trial {trial}: {chosen.label}", markup=False, highlight=False, soft_wrap=True)
+    shown_on = console()
+    shown_on.print(f"trial {trial}: {chosen.label}", markup=False, highlight=False, soft_wrap=True)
     shown = look(chosen, registry, example)
     _written(out, shown.image.save)
-    show_preview(console, shown, out)
+    show_preview(shown_on, shown, out)
 
 
 def demo(
@@ -139,7 +139,7 @@ def export(
     from workbench.inference.load_trial import load_trial
 
     write(load_trial(trial, results, folders or ()), out, separate, llava)
-    typer.echo(f"wrote {out}")
+    print(f"wrote {out}")
 
 
 def _written(out: Path, save: Callable[[Path], object]) -> None:

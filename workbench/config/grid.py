@@ -14,6 +14,7 @@ from typing import Any
 from workbench.config.component import COMPONENTS
 from workbench.config.problems import Keys
 from workbench.config.validation_messages import label
+from workbench.errors import plain
 
 SEED = "seed"
 OUTSIDE = "evaluation.outside"  # the one setting that is a component: a dataset, or null for none
@@ -65,8 +66,9 @@ def path_of(name: str) -> tuple[str, ...]:
 
 
 def make_axis(name: str, values: Sequence[Value], labels: Sequence[str] = ()) -> Axis:
-    """An axis with these labels, or those that its values give it."""
-    return Axis(name, tuple(values), tuple(labels) or _labels(name, [value.written for value in values]))
+    """An axis with these labels, or those that its values give it; of control characters, no label has any."""
+    named = labels or _labels(name, [value.written for value in values])
+    return Axis(name, tuple(values), tuple(plain(each) or repr(each) for each in named))
 
 
 def meaning(written: Any, component: bool) -> str:

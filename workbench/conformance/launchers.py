@@ -45,6 +45,13 @@ def die() -> None:
     os._exit(7)
 
 
+def change() -> None:
+    """The deed of a job that changes what later ones compute."""
+    import torch
+
+    torch.set_float32_matmul_precision("medium")
+
+
 def hang() -> None:
     """The deed of a job that has to be stopped."""
     time.sleep(10 * PATIENCE)
@@ -99,6 +106,18 @@ def a_job_can_be_stopped(subject: Subject) -> None:
         _expect_gone(hanging, "stop leaves the worker running")
 
 
+def a_worker_that_was_changed_is_replaced(subject: Subject) -> None:
+    """Its news of a job that left traces in it is its last; the next job needs another worker."""
+    with _open(subject) as launcher, _folder() as folder:
+        errands = [Errand(str(number), folder / str(number), change) for number in range(launcher.slots() + 1)]
+        ended = _run(launcher, errands)
+        for errand in errands:
+            error = ended[errand.key].error
+            expect(error is None, f"a job that changes its worker, or the one after it, ends with {error}")
+        processes = [errand.file.read_text() for errand in errands]
+        expect(len(set(processes)) == len(processes), "a job runs in a worker whose last job has changed it")
+
+
 def closing_ends_every_worker(subject: Subject) -> None:
     """In the middle of a job too."""
     with _folder() as folder:
@@ -117,6 +136,7 @@ RULES: tuple[Rule, ...] = (
         a_job_that_raises_is_told_and_stops_no_other,
         a_worker_that_dies_is_told_and_replaced,
         a_job_can_be_stopped,
+        a_worker_that_was_changed_is_replaced,
         closing_ends_every_worker,
     ),
 )

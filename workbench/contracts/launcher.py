@@ -12,6 +12,7 @@ class Launcher:
 
     A launcher knows nothing of stages: it hands jobs to workers and passes on what they say. Each worker runs
     `serve(connection, crew, device, threads)`, which does one job after another and never lets a failing job end it.
+    With a fifth argument, the end of a pipe, what plugins print goes there.
     """
 
     kind: ClassVar[str] = "launcher"

@@ -44,31 +44,20 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int, output:
     do: Do | None = None
     while True:
         job = inbox.next()
-        if job is None:
-            return
         ending.set_busy(True)
-        error: dict[str, Any] | None = None
-        kept: list[str] = []
         try:
             do = do or crew.prepare(device)
-            before = ProcessState()
-            post.advance(job.key, 0, 0)
-            try:
-                do(job, partial(post.advance, job.key))
-            finally:
-                post.check_process()
-                kept = before.put_back()
+            error, changed = _done(do, job, post)
         except BaseException as found:  # whatever a plugin raises fails its job, not the run
-            post.check_process()
-            error = error_of(found)
+            error, changed = error_of(found), []
         if torch.cuda.is_initialized():  # what this process keeps for later is not there for others
             gc.collect()
             torch.cuda.empty_cache()
         _flush()
-        if kept:
-            told = f"changed by this stage: {', '.join(kept)}; its worker is replaced, so that no other stage sees it\n"
-            post.send(Printed(job.key, told))
-        last = bool(kept) or ending.asked_to_end()
+        if changed:
+            told = f"{', '.join(changed)} changed in this stage: its worker is replaced, so that no other stage sees it"
+            post.send(Printed(job.key, f"{told}\n"))
+        last = bool(changed) or ending.asked_to_end()
         post.send(Finished(job.key, error, last))
         if last:
             _end()
@@ -80,6 +69,19 @@ def end_process(process: int) -> None:
     _end_children(process)
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
+
+
+def _done(do: Do, job: Any, post: _Post) -> tuple[dict[str, Any] | None, list[str]]:
+    """Do a job; returns its error, if it failed, and what it has changed for good."""
+    before, error = ProcessState(), None
+    post.advance(job.key, 0, 0)
+    try:
+        do(job, partial(post.advance, job.key))
+    except BaseException as found:
+        post.check_process()
+        error = error_of(found)
+    post.check_process()
+    return error, before.put_back()
 
 
 def _end() -> NoReturn:

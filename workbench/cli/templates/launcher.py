@@ -59,6 +59,8 @@ class NewPlugin(Launcher):
                 self._process = None
             if isinstance(message, Finished):
                 self._key = ""
+                if message.last:  # a plugin left traces in the worker: the next job gets a new one
+                    self.close()
             yield message
 
     def stop(self, key: str) -> None:
