@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IMAGE = "<image>"
 PADDING, START, END = "<pad>", "<start>", "<end>"
 SPECIAL = (PADDING, START, END, IMAGE)
+MOST_TOKENS = 10_000_000  # the largest vocabularies of decoders have some 300,000
 
 
 class Tokenizer:
@@ -230,6 +231,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     smallest = 256 + len(SPECIAL)
     if vocabulary_size < smallest:
         raise UserError(f"a byte-level vocabulary has at least {smallest} tokens, not {vocabulary_size}")
+    if vocabulary_size > MOST_TOKENS:  # the library takes memory for all of them at once, and ends the process
+        raise UserError(f"a vocabulary has at most {MOST_TOKENS:,} tokens, not {vocabulary_size:,}")
     raw = RawTokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     raw.decoder = decoders.ByteLevel()

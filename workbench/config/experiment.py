@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ MOST_TRIALS = 100_000
 class Experiment:
     """A checked experiment. `text` is the YAML that is run, with every `--set` put in; `auto_precision` what the trials
     compute in where the file leaves that to the device, None where it does not; `final` the trials that the test split
-    is asked about at the end, each with that split; `matched` what was set to make variants alike, by `match`."""
+    is asked about at the end, each with that split; `matched` what was set to make variants alike, by `match`;
+    `document` says where everything was written."""
 
     name: str
     question: str
@@ -58,6 +59,7 @@ class Experiment:
     final: tuple[Trial, ...] = ()
     match: MatchSettings | None = None
     matched: tuple[Sizing, ...] = ()
+    document: Document | None = field(default=None, repr=False, compare=False)
 
     def on_test(self) -> Experiment:
         """The experiment of the final trials alone. Raises `UserError` where the file names none."""
@@ -131,6 +133,7 @@ def load_experiment(
         final=made.final,
         match=match,
         matched=made.sizings,
+        document=document,
     )
 
 

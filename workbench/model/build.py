@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.metric import Metric
 from workbench.data.broken_images import without_broken_images
 from workbench.data.held_out import HeldOutImages
-from workbench.errors import UserError
+from workbench.errors import UserError, words_of
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.storage.splits import HELD_OUT
 
@@ -41,10 +42,12 @@ def naming(kind: str, name: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise CompositionError(f"{kind} '{name}' cannot be used: {error}") from error
-    except Exception as error:  # a component is anyone's code: whatever it raises is its own failure
+    except (Exception, SystemExit) as error:  # a component is anyone's code: whatever it raises is its own failure
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        message = f"{kind} '{name}' cannot be used: {error} ({type(error).__name__} in {place})"
+        # What torch says of its own code behind that helps nobody here.
+        said = re.split(r"\s*\"?\s*(?:Exception raised from|frame #\d+:)", words_of(error))[0]
+        message = f"{kind} '{name}' cannot be used: {said} ({type(error).__name__} in {place})"
         raise CompositionError(message) from error
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from workbench.config.part_places import with_place
+from workbench.config.problems import Document
 from workbench.config.trial import Trial
 from workbench.model.build import CompositionError, build_metrics
 from workbench.runs.data_compatibility import check_data, check_outside
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 
 class Compatibility:
-    """Builds what trials are made of, as far as that needs no weights; what several share is looked at once."""
+    """Builds what trials are made of, as far as that needs no weights; what several share is looked at once. With the
+    `document` of their file, problems are told with their place there."""
 
-    def __init__(self, registry: Registry, data: TrialData | None = None):
+    def __init__(self, registry: Registry, data: TrialData | None = None, document: Document | None = None):
         self.registry = registry
+        self.document = document
         self.data = data or TrialData(registry)
         self.sizes = ModelSizes(registry, self.data)
         self.dry_passes = DryPasses(registry)
@@ -42,7 +46,8 @@ class Compatibility:
                 else:
                     sizes |= {trial.id: found} if found else {}
         if problems:
-            raise CompositionError("\n".join(f"{problem} {_where(having)}" for problem, having in problems.items()))
+            told = (f"{self._with_place(problem, having)} {_where(having)}" for problem, having in problems.items())
+            raise CompositionError("\n".join(told))
         return sizes
 
     def notes(self, trials: Iterable[Trial], sizes: Mapping[str, Size]) -> list[str]:
@@ -52,6 +57,11 @@ class Compatibility:
             for note in sizes[trial.id].notes if trial.id in sizes else ():
                 told.setdefault(note, []).append(trial)
         return [f"{note} {_where(having)}" for note, having in told.items()]
+
+    def _with_place(self, problem: str, trials: Sequence[Trial]) -> str:
+        if self.document is None or problem.startswith(" "):  # which goes on with the line before
+            return problem
+        return with_place(problem, trials[0], self.document)
 
     def _check_data(self, trial: Trial) -> None:
         """The dataset has the splits, tasks and examples that are asked of it."""

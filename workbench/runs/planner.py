@@ -46,7 +46,7 @@ class Planner:
         self.store = ArtifactStore(results / ARTIFACTS)
         self.trials = results / experiment.name / TRIALS
         self.data = TrialData(registry)
-        self.compatibility = Compatibility(registry, self.data)
+        self.compatibility = Compatibility(registry, self.data, experiment.document)
         self.chains = Chains(registry, self.data.fingerprint, share)
         budget = feature_budget(results) if feature_bytes is None else feature_bytes
         self.features = SharedFeatures(self.chains, self.data, self._kept, budget)
