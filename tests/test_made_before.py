@@ -62,7 +62,8 @@ def test_an_exported_folder_answers_what_its_trial_answered(folder, command):
 def test_a_finished_trial_is_exported_with_the_numbers_of_its_record(folder, command):
     assert command("export", INT8, "again").code == 0
     before, again = ((folder / name / "README.md").read_text() for name in ("exported", "again"))
-    assert INTERVALS.sub("", again) == INTERVALS.sub("", before).replace("picture", "image")
+    words = re.sub(r"\\([*_|])", r"\1", again)  # which earlier versions did not mark as text
+    assert INTERVALS.sub("", words) == INTERVALS.sub("", before).replace("picture", "image")
 
 
 @pytest.mark.parametrize("name", ["before.yaml", "results/before"])

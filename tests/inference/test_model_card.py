@@ -81,7 +81,7 @@ def test_it_tells_what_trained_in_each_phase_and_the_time_of_a_token(tmp_path, m
     ("licences", "told"),
     [
         ({}, "No part is pretrained"),
-        ({"encoder": "mit", "language_model": ""}, "| encoder | mit |\n| language_model | \u2013 |"),
+        ({"encoder": "mit", "language_model": ""}, "| encoder | mit |\n| language\\_model | \u2013 |"),
     ],
 )
 def test_licences_are_those_of_pretrained_parts_and_none_is_made_up(tmp_path, licences, told):
@@ -96,7 +96,12 @@ def test_it_says_where_the_adapter_is(tmp_path):
 
 def test_a_bar_in_an_option_breaks_no_table(tmp_path):
     text = card(tmp_path, [line(0, 1.0)], encoder="mit | apache")
-    assert "| encoder | mit / apache |" in text
+    assert "| encoder | mit \\| apache |" in text
+
+
+def test_what_a_user_wrote_stays_text_in_the_card(tmp_path):
+    text = card(tmp_path, [line(0, 1.0)], encoder="[MIT](https://example.org) *free* <b>")
+    assert r"| encoder | \[MIT\](https:\//example.org) \*free\* &lt;b> |" in text
 
 
 def test_it_says_what_the_visual_gain_is_against_and_how_images_were_limited(tmp_path):

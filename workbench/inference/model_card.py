@@ -10,6 +10,7 @@ import pandas
 
 from workbench.config.component import COMPONENTS, Component
 from workbench.config.phase import Phase
+from workbench.reports.escaping import markdown, markdown_code
 from workbench.reports.metric_format import Scale, format_for
 from workbench.reports.number_format import NOTHING, duration, fixed, megabytes, significant
 from workbench.reports.trainable_shares import TRAINABLE
@@ -37,11 +38,11 @@ def model_card(finished: FinishedTrial, adapter: str, size: int, licences: Mappi
     return "\n".join(
         [
             *("---", "library_name: workbench", "pipeline_tag: image-text-to-text", "---", ""),
-            *(f"# {record.experiment}: {label}", ""),
-            f"A vision-language model, trial `{record.id}` of the experiment `{record.experiment}`.",
+            *(f"# {markdown(f'{record.experiment}: {label}')}", ""),
+            f"A vision-language model, trial `{record.id}` of the experiment {markdown_code(record.experiment)}.",
             *("", "```", 'workbench ask THIS_FOLDER photo.jpg "what color is it?"', "```", ""),
             *("## Parts", "", *_table(("part", "what"), parts), ""),
-            f"Prompt: `{trial.prompt!r}`. Adapter: {_KEPT[adapter]}.",
+            f"Prompt: {markdown_code(repr(trial.prompt))}. Adapter: {_KEPT[adapter]}.",
             *("", "## Training", "", *_table(_PHASE, [_phase(phase) for phase in trial.phases]), ""),
             *_costs(finished),
             *("", "## Evaluation", "", *_evaluation(finished), ""),
@@ -74,10 +75,9 @@ def _phase(phase: Phase) -> tuple[str, ...]:
 
 def _costs(finished: FinishedTrial) -> list[str]:
     record, curve = finished.record, read_curve(finished.folder)
-    lines = [
-        f"Seed {finished.trial.seed}; {duration(record.metrics['training_seconds'])} on"
-        f" {record.provenance.get('device', 'an unknown device')} ({record.provenance.get('cpu', 'unknown')})."
-    ]
+    told = record.provenance
+    machine = f"{told.get('device', 'an unknown device')} ({told.get('cpu', 'unknown')})"
+    lines = [f"Seed {finished.trial.seed}; {duration(record.metrics['training_seconds'])} on {markdown(machine)}."]
     if len(curve):
         lines.append(f"Last training loss {float(curve['loss'].iloc[-1]):.3f} nats a token.")
     return lines
@@ -104,8 +104,8 @@ def _evaluation(finished: FinishedTrial) -> list[str]:
     drawn = "{:,} of its images, drawn by a fixed seed" if ASKED_WITH in record.provenance else "the first {:,} images"
     limit = f", {drawn.format(evaluation.limit)}" if evaluation.limit else ""
     return [
-        f"Task `{evaluation.task}` of the split `{evaluation.split}`{limit}, answers generated. In brackets: 95 %"
-        " intervals over images (they cover neither seeds nor other data).",
+        f"Task {markdown_code(evaluation.task)} of the split {markdown_code(evaluation.split)}{limit}, answers"
+        " generated. In brackets: 95 % intervals over images (they cover neither seeds nor other data).",
         "",
         *_table(("metric", "shown", "value"), rows),
     ]
@@ -129,7 +129,9 @@ def _interval(value: float, predictions: pandas.DataFrame, metric: str, conditio
 def _sizes(record: Record, size: int) -> list[str]:
     metrics = record.metrics
     trained = {name.partition(".")[2]: count for name, count in metrics.items() if name.startswith(f"{TRAINABLE}.")}
-    by_phase = {f"'{name}'": count for name, count in trained.items()} or {"the last phase": metrics[TRAINABLE]}
+    by_phase = {f"'{markdown(name)}'": count for name, count in trained.items()} or {
+        "the last phase": metrics[TRAINABLE]
+    }
     shares = [
         f"{count:,.0f} ({count / max(metrics['parameters'], 1):.1%}) trained in {phase}"
         for phase, count in by_phase.items()
@@ -153,4 +155,4 @@ def _licences(licences: Mapping[str, str]) -> list[str]:
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [titles, ["---"] * len(titles), *rows]
-    return [f"| {' | '.join(each.replace('|', '/') for each in line)} |" for line in lines]
+    return [f"| {' | '.join(map(markdown, line))} |" for line in lines]

@@ -5,8 +5,6 @@ CSV holds the raw numbers, in columns named as in the records; the others hold r
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,27 +13,10 @@ from typing import Any
 
 import numpy
 
-from workbench.reports.number_format import MINUS, NOTHING
+from workbench.reports.escaping import csv_text, latex, markdown, markdown_paragraph
+from workbench.reports.number_format import NOTHING
 from workbench.statistics.estimates import Interval
 from workbench.storage.atomic import write_text
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    MINUS: "$-$",
-    "†": r"$\dagger$",
-    NOTHING: "--",
-}
 
 
 @dataclass(frozen=True)
@@ -65,26 +46,23 @@ class Table:
 
     def csv(self) -> str:
         """Raw numbers; an interval becomes three columns."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
         kinds = {
             column.key: any(isinstance(row.get(column.key), Interval) for row in self.rows) for column in self.columns
         }
-        writer.writerow(
-            [name for key, wide in kinds.items() for name in ([key, f"{key}.low", f"{key}.high"] if wide else [key])]
-        )
-        for row in self.rows:
-            writer.writerow([text for key, wide in kinds.items() for text in _raw(row.get(key), wide)])
-        return out.getvalue()
+        headings = [
+            name for key, wide in kinds.items() for name in ([key, f"{key}.low", f"{key}.high"] if wide else [key])
+        ]
+        rows = [[text for key, wide in kinds.items() for text in _raw(row.get(key), wide)] for row in self.rows]
+        return csv_text([headings, *rows])
 
     def markdown(self) -> str:
         """A GitHub table with its caption above and its notes below."""
-        headings = [_markdown(f"{each.heading} ({each.unit})" if each.unit else each.heading) for each in self.columns]
+        headings = [markdown(f"{each.heading} ({each.unit})" if each.unit else each.heading) for each in self.columns]
         rules = ["---:" if column.numeric else ":---" for column in self.columns]
-        lines = [headings, rules, *([_markdown(cell) for cell in row] for row in self.cells())]
+        lines = [headings, rules, *([markdown(cell) for cell in row] for row in self.cells())]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        notes = "".join(f"\n{_markdown(note)}\n" for note in self.notes)
-        return f"{_markdown(self.caption)}\n\n{body}\n{notes}"
+        notes = "".join(f"\n{markdown_paragraph(note)}\n" for note in self.notes)
+        return f"{markdown_paragraph(self.caption)}\n\n{body}\n{notes}"
 
     def latex(self) -> str:
         r"""A `table` for papers; needs \usepackage{booktabs}."""
@@ -116,11 +94,6 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
         write_text(folder / f"{table.name}.tex", table.latex())
 
 
-def latex(text: str) -> str:
-    """Text as LaTeX shows it."""
-    return "".join(LATEX.get(letter, letter) for letter in text)
-
-
 def _shown(value: Any, column: Column) -> str:
     empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     return NOTHING if empty else column.show(value)
@@ -136,7 +109,3 @@ def _plain(value: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return float(value) if isinstance(value, numpy.floating) else value
-
-
-def _markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;").replace("_", "\\_")
