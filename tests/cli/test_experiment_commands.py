@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 import pytest
 
 from tests.small import PLUGINS, SMALL, CommandLine, write
@@ -16,11 +20,45 @@ def test_a_plan_shows_every_trial_with_its_parameters_and_makes_nothing(workbenc
     file = write(workbench.folder, SMALL + "grid:\n  quantizer: [none, int8]\nseeds: [0, 1]\n")
     told = workbench("plan", file, "--plugins", PLUGINS)
     assert told.code == 0
-    rows = [line.split() for line in told.output.splitlines() if " to do: " in line]
-    assert [row[:2] for row in rows] == [["none", "0"], ["none", "1"], ["int8", "0"], ["int8", "1"]]
-    assert len({tuple(row[2:4]) for row in rows}) == 1
+    lines = told.output.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.split() == ["quantizer", "seed"])
+    rows = [line.split() for line in lines[start + 1 : start + 5]]
+    assert rows == [["none", "0"], ["none", "1"], ["int8", "0"], ["int8", "1"]]
+    shared = [line.partition(", of all trials: ")[0] for line in lines[:start]]
+    assert shared == ["parameters", "trainable", "share", "phases", "state"]
+    assert "state, of all trials: to do: tune, evaluate" in lines
     assert "4 trials, 0 done, 0 failed; 6 distinct stages of 8, 6 to do" in told.output
     assert [entry.name for entry in workbench.folder.iterdir()] == ["small.yaml"]
+
+
+LONG = "a_label_that_is_as_long_as_some_researchers_like_their_labels_to_be_so_that_nothing_else_fits"
+
+
+def test_a_plan_in_a_pipe_has_each_trial_in_one_line_with_whole_numbers(workbench):
+    grid = "grid:\n  encoder.width: [16, 32]\n  quantizer: [none, int8]\n"
+    file = write(workbench.folder, f"{SMALL}{grid}labels: {{encoder.width: [{LONG}_16, {LONG}_32]}}\n")
+    told = workbench("plan", file, "--plugins", PLUGINS)
+    assert told.code == 0, told.errors
+    rows = [line.split() for line in told.output.splitlines() if line.startswith(LONG)]
+    assert [row[:2] for row in rows] == [[f"{LONG}_{each}", q] for each in (16, 32) for q in ("none", "int8")]
+    listed = json.loads(workbench("plan", file, "--plugins", PLUGINS, "--json").output)["trials"]
+    assert [row[3] for row in rows] == [f"{each['parameters']:,}" for each in listed]
+    assert "…" not in told.output
+    assert "..." not in told.output
+
+
+def test_a_plan_as_csv_or_json_lists_every_trial_and_nothing_else(workbench):
+    file = write(workbench.folder, SMALL + "grid:\n  quantizer: [none, int8]\nseeds: [0, 1]\n")
+    told = workbench("plan", file, "--plugins", PLUGINS, "--json")
+    content = json.loads(told.output)
+    stages = {each["stage"]: each["count"] for each in content["stages"]["to_do"]}
+    assert (content["stages"]["all"], content["stages"]["distinct"], stages) == (8, 6, {"tune": 2, "evaluate": 4})
+    assert [each["axes"] for each in content["trials"]][1] == {"quantizer": "none", "seed": "1"}
+    rows = list(csv.DictReader(io.StringIO(workbench("plan", file, "--plugins", PLUGINS, "--csv").output)))
+    assert [row["id"] for row in rows] == [each["id"] for each in content["trials"]]
+    assert [int(row["parameters"]) for row in rows] == [each["parameters"] for each in content["trials"]]
+    assert {row["state"] for row in rows} == {"to do"}
+    assert workbench("plan", file, "--plugins", PLUGINS, "--csv", "--json").code == 2
 
 
 def test_a_plan_tells_what_does_not_fit_all_at_once(workbench):

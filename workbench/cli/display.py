@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from workbench.cli.plan_rows import NUMBERS, planned_trials, shared_cells
+from workbench.cli.whole_table import print_where_it_fits, print_whole
 from workbench.registry import Option, Plugin, Registry
-from workbench.runs.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
@@ -41,7 +42,7 @@ def show_plugins(console: Console, registry: Registry, kind: str | None = None) 
     for plugin in registry.plugins(kind):
         options = "\n".join(escape(_option(option)) for option in plugin.options.values())
         table.add_row(plugin.kind, plugin.name, escape(plugin.summary), options, escape(plugin.source))
-    console.print(table)
+    print_where_it_fits(console, table)
     for failure in registry.failures:
         console.print(f"not loaded: {failure.source}: {failure.reason}", style="red", markup=False)
     for plugin in registry.plugins(kind):
@@ -91,25 +92,22 @@ def show_contracts(console: Console, judged: Sequence[Judged]) -> None:
 
 
 def _show_trials(console: Console, experiment: Experiment, plan: Plan) -> None:
+    """What all trials share once, and of each what it has of its own."""
+    trials = planned_trials(experiment, plan)
+    shared = shared_cells(trials)
+    for heading, text in shared.items():
+        console.print(f"{heading}, of all trials: {text}", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for axis in experiment.axes:
-        table.add_column(axis)
-    for title in ("parameters", "trainable", "share"):
-        table.add_column(title, justify="right")
-    table.add_column("phases")
-    table.add_column("state")
-    for trial in experiment.trials[:MOST_ROWS]:
-        size = plan.sizes[trial.id]
-        left = [stage.name for stage in plan.chains[trial.id] if stage.key in plan.missing]
-        state = "done" if trial.id in plan.finished else "to do: " + ", ".join(left)
-        if trial.id in plan.failed:
-            state = "failed: " + in_words(plan.failed[trial.id].error or {}).partition("\n")[0][:60]
-        share = f"{size.trainable / max(size.parameters, 1):.1%}"
-        row = (*trial.axes.values(), f"{size.parameters:,}", f"{size.trainable:,}", share)
-        table.add_row(*map(escape, row), " > ".join(phase.name for phase in trial.phases), escape(state))
-    console.print(table)
-    if len(experiment.trials) > MOST_ROWS:
-        console.print(f"... and {len(experiment.trials) - MOST_ROWS:,} more trials")
+    own = [heading for heading in trials[0].cells() if heading not in shared]
+    for heading in own:
+        table.add_column(escape(heading), justify="right" if heading in NUMBERS else "left", no_wrap=True)
+    for trial in trials[:MOST_ROWS]:
+        cells = trial.cells()
+        table.add_row(*(escape(cells[heading]) for heading in own))
+    print_whole(console, table)
+    if len(trials) > MOST_ROWS:
+        told = f"... and {len(trials) - MOST_ROWS:,} more trials; --csv and --json list all"
+        console.print(told, highlight=False, soft_wrap=True)
 
 
 def _show_missing(console: Console, plan: Plan) -> None:

@@ -53,9 +53,12 @@ def plan(
     decode: Decode = False,
     feature_gb: FeatureSize = None,
     final: Final = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="every trial as a line of CSV, and nothing else")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="every trial, and what is to do, as JSON")] = False,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.cli.display import show_askings, show_contracts, show_plan
+    from workbench.cli.plan_rows import written_plan
     from workbench.conformance.verdicts import judge
     from workbench.devices.device import find_device
     from workbench.runs.auto_precision import precision_notes
@@ -68,15 +71,20 @@ def plan(
     folder.check_same()
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    if as_csv and as_json:
+        raise UserError("--csv and --json are two forms of one answer: give one of them")
     if decode:
-        console().print(f"{planner.decode():,} images decoded", highlight=False)
+        console(stderr=as_csv or as_json).print(f"{planner.decode():,} images decoded", highlight=False)
     notes = [*folder.notes(), *precision_notes(experiment, folder.path, find_device(device))]
-    show_plan(console(), experiment, planner, probe, notes)
-    show_askings(console(), experiment, results)
+    if as_csv or as_json:
+        typer.echo(written_plan(experiment, planner, notes, as_json), nl=False)
+    else:
+        show_plan(console(), experiment, planner, probe, notes)
+        show_askings(console(), experiment, results)
     judgement = judge(experiment, registry, results / ARTIFACTS)
     if results.is_dir():  # a plan makes none
         judgement.remember()
-    show_contracts(console(), judgement.judged)
+    show_contracts(console(stderr=as_csv or as_json), judgement.judged)
 
 
 def match(

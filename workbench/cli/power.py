@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workbench.cli.report import asked_of
+from workbench.cli.whole_table import print_whole
 from workbench.config.experiment import Experiment
 from workbench.errors import UserError
 from workbench.model.image_features import needed_by_evaluation
@@ -70,7 +71,7 @@ def show_power(console: Console, experiment: Experiment, registry: Registry, ask
     for axis, parts in found:
         for line in _told(experiment, axis, parts, form):
             say(line)
-        console.print(_table(axis, parts, form, _with(SEEDS, asked.seeds), counts))
+        print_whole(console, _table(axis, parts, form, _with(SEEDS, asked.seeds), counts))
         if asked.difference is not None:
             say(_smallest(axis, parts, form, asked.difference, counts))
 

@@ -55,7 +55,7 @@ def plain_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def console() -> Console:
+def console(stderr: bool = False) -> Console:
     """Where commands show things; labels, notes and errors are shown as words alone."""
     from rich.console import Console
 
@@ -63,4 +63,4 @@ def console() -> Console:
         def render_str(self, text: str, **how: Any) -> Text:
             return super().render_str(plain(text), **how)
 
-    return PlainConsole()
+    return PlainConsole(stderr=stderr)
