@@ -51,11 +51,11 @@ def _of_trial(study: Study, record: Record, column: str) -> Calibration | None:
     frame = study.predictions[record.id]
     if LIKELY not in frame or column not in frame:
         return None
-    shown = frame.loc[(frame["condition"] == WITH_IMAGE) & frame[LIKELY].notna() & frame[column].notna()]
-    if not len(shown):
+    shown = ((frame["condition"] == WITH_IMAGE) & frame[LIKELY].notna() & frame[column].notna()).to_numpy()
+    if not shown.any():
         return None
-    confidences = numpy.exp(shown[LIKELY].to_numpy(dtype=numpy.float64))
-    return calibration(confidences, shown[column].to_numpy(dtype=numpy.float64))
+    likely, scores = (frame[name].to_numpy()[shown].astype(numpy.float64) for name in (LIKELY, column))
+    return calibration(numpy.exp(likely), scores)
 
 
 def _columns(study: Study) -> list[Column]:

@@ -11,6 +11,7 @@ from workbench.reports.experiment_results import Study
 from workbench.reports.final_trials import split_of
 from workbench.reports.number_format import counted
 from workbench.reports.split_notes import chosen_and_reported
+from workbench.reports.trial_rows import TrialRows
 from workbench.reports.wording import joined, spoken
 from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.splits import is_for_choosing
@@ -49,8 +50,7 @@ def _asked(study: Study) -> str:
     sample = study.samples.get(study.primary)
     if sample is None or not study.asked_alike:
         return ""
-    frame = study.predictions[study.done[0].id]
-    questions = list(frame["condition"]).count(WITH_IMAGE)
+    questions = len(TrialRows(study.predictions[study.done[0].id]).where("condition", WITH_IMAGE))
     return f" ({counted(questions, 'question')} about {counted(sample.images, 'image')})"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns, trial_intervals
+from workbench.reports.trial_rows import TrialRows
 from workbench.reports.visual_gains import SHOWN, compared_with, gain_over
 from workbench.reports.wording import joined, spoken
 from workbench.statistics.design import SEED
@@ -63,7 +64,7 @@ def control_notes(study: Study, asked: list[str]) -> list[str]:
 
 
 def _questions(study: Study, record: Record, control: str) -> int:
-    return list(study.predictions[record.id]["condition"]).count(control)
+    return len(TrialRows(study.predictions[record.id]).where("condition", control))
 
 
 def _counted(study: Study, name: str, control: str) -> str:

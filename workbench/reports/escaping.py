@@ -19,7 +19,8 @@ FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # Brackets that hold a number, or two, stand in every interval and make no link unless one of these follows.
 BOUNDS = r"\[[\d\s.,%+−–-]*\](?![(\[:])"
-MEANING = re.compile(rf"({BOUNDS})|([\\|*_`~$\[\]])|(<)|&(?=#?\w+;)|(?<=:)//|(?<=\bwww)\.", re.IGNORECASE)
+MEANING = re.compile(rf"({BOUNDS})|([\\|*_`~$\[\]])|(<)|&(?=#?\w+;)")
+ADDRESS = re.compile(r"(?<=:)//|(?<=\bwww)\.", re.IGNORECASE)  # of which GitHub makes a link
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -50,13 +51,14 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text as a Markdown page shows it, in a cell or within a line."""
-    return MEANING.sub(_marked, _one_line(text))
+    """Text of data as a Markdown page shows it, in a cell or within a line."""
+    return ADDRESS.sub(r"\\\g<0>", _marked_up(text))
 
 
 def markdown_paragraph(text: str) -> str:
-    """The same at the beginning of a line, where more has a meaning: headings, lists, quotations."""
-    escaped = markdown(text)
+    """Sentences of our own with texts of data in them, at the beginning of a line, where more has a meaning: headings,
+    lists, quotations. An address that they tell may be followed."""
+    escaped = _marked_up(text)
     number = re.match(r"\d+(?=[.)](\s|$))", escaped)
     if number:
         return f"{number[0]}\\{escaped[number.end() :]}"
@@ -85,13 +87,17 @@ def _no_formula(cell: Any) -> Any:
     return f"'{text}" if FORMULA.match(text) else text
 
 
+def _marked_up(text: str) -> str:
+    return MEANING.sub(_marked, _one_line(text))
+
+
 def _marked(found: re.Match[str]) -> str:
     bounds, letter, less = found[1], found[2], found[3]
     if bounds is not None:
         return bounds
     if letter is not None:
         return f"\\{letter}"
-    return "&lt;" if less is not None else "&amp;" if found[0] == "&" else f"\\{found[0]}"
+    return "&lt;" if less is not None else "&amp;"
 
 
 def _one_line(text: str) -> str:

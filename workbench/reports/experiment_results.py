@@ -157,15 +157,15 @@ class Study:
     @cached_property
     def asked_alike(self) -> bool:
         """Whether all finished trials answered the same questions."""
-        asked = [frame.loc[frame["condition"] == WITH_IMAGE, "id"] for frame in self.predictions.values()]
-        return len({frozenset(each) for each in asked}) < 2
+        asked = (frame.loc[frame["condition"] == WITH_IMAGE, "id"] for frame in self.predictions.values())
+        return len({frozenset(each.unique()) for each in asked}) < 2
 
     def same_answers(self, one: int, other: int) -> bool:
         """Whether two finished trials, by their places, answered every question alike."""
         answers = []
         for place in (one, other):
             frame = self.predictions[self.done[place].id]
-            shown = frame.loc[frame["condition"] == WITH_IMAGE]
+            shown = frame[["id", "answer"]].loc[frame["condition"] == WITH_IMAGE]
             answers.append(dict(zip(shown["id"], shown["answer"], strict=True)))
         return answers[0] == answers[1]
 

@@ -14,15 +14,20 @@ from typing import Any
 
 import numpy
 import pandas
+from numpy.typing import NDArray
 
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import share
 from workbench.reports.table_formats import Column
+from workbench.reports.trial_rows import TrialRows
+from workbench.statistics.bootstrap import Places
 from workbench.statistics.design import Cell, Design
 from workbench.storage.conditions import WITH_IMAGE
 
 RIGHT = 0.5  # a score from here on counts as right
 GAINED, LOST = "gained", "lost"
+
+Answers = NDArray[numpy.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,19 @@ class Flips:
     pairs: int
 
 
+@dataclass(frozen=True)
+class Rights:
+    """Of a trial: the questions [N], as numbers that stand for labels, and whether each was answered rightly [N]."""
+
+    questions: Places
+    labels: pandas.Index
+    right: Answers
+
+    def by_id(self) -> pandas.Series:
+        """Whether each was answered rightly, by the question's id."""
+        return pandas.Series(self.right, index=self.labels.to_numpy()[self.questions])
+
+
 def flips(study: Study, axis: str) -> dict[str, Flips]:
     """By value of the axis what turned against the baseline. Values that share no seed with it in any cell are not
     there, and none is where the first metric is no share that single answers have."""
@@ -45,7 +63,7 @@ def flips(study: Study, axis: str) -> dict[str, Flips]:
         return {}
     design, baseline = study.design(axis), study.baseline(axis)
     higher = study.scale(study.primary).higher_is_better
-    right = cache(lambda place: _right(study.predictions[study.done[place].id], reading.column, higher))
+    right = cache(lambda place: _right(TrialRows(study.predictions[study.done[place].id]), reading.column, higher))
     others = [value for value in design.present if value != baseline and baseline in design.present]
     found = {value: _of_value(design, value, baseline, right) for value in others}
     return {value: each for value, each in found.items() if each is not None}
@@ -72,7 +90,7 @@ def flip_notes(found: Collection[Flips]) -> list[str]:
     ]
 
 
-def _of_value(design: Design, value: str, baseline: str, right: Callable[[int], pandas.Series]) -> Flips | None:
+def _of_value(design: Design, value: str, baseline: str, right: Callable[[int], Rights]) -> Flips | None:
     """Averaged as differences are: every cell counts the same, every pair the same within it."""
     by_cell = [
         turned
@@ -89,25 +107,31 @@ def _of_value(design: Design, value: str, baseline: str, right: Callable[[int], 
 
 
 def _of_cell(
-    design: Design, value: str, baseline: str, cell: Cell, right: Callable[[int], pandas.Series]
+    design: Design, value: str, baseline: str, cell: Cell, right: Callable[[int], Rights]
 ) -> list[tuple[float, float, int]]:
     """(gained, lost, questions) of each pair that was asked anything alike."""
     found = []
     for mine, theirs in design.pairs(value, baseline, [cell]):
-        both = pandas.concat([right(mine), right(theirs)], axis=1, join="inner").to_numpy(dtype=bool)  # [N,2]
-        if len(both):
-            now, before = both.T
-            found.append((float((now & ~before).mean()), float((before & ~now).mean()), len(both)))
+        now, before = _of_both(right(mine), right(theirs))
+        if len(now):
+            found.append((float((now & ~before).mean()), float((before & ~now).mean()), len(now)))
     return found
 
 
-def _right(frame: pandas.DataFrame, column: str, higher_is_better: bool) -> pandas.Series:
-    """Whether each question was answered rightly with its image, by the question's id; without those that have no
-    score."""
-    if column not in frame:
-        return pandas.Series(dtype=bool)
-    shown = frame.loc[(frame["condition"] == WITH_IMAGE) & frame[column].notna()].set_index("id")[column]
-    return shown >= RIGHT if higher_is_better else shown <= RIGHT
+def _right(trial: TrialRows, column: str, higher_is_better: bool) -> Rights:
+    """Whether each question was answered rightly with its image; without those that have no score."""
+    rows, scores = trial.numbers(column, trial.where("condition", WITH_IMAGE))
+    codes, labels = trial.coded("id")
+    right = scores[:, 0] >= RIGHT if higher_is_better else scores[:, 0] <= RIGHT
+    return Rights(codes[rows], labels, right)
+
+
+def _of_both(mine: Rights, theirs: Rights) -> tuple[Answers, Answers]:
+    """Of each question that both were asked [N], whether either is right."""
+    if mine.labels is theirs.labels and numpy.array_equal(mine.questions, theirs.questions):
+        return mine.right, theirs.right
+    both = pandas.concat([mine.by_id(), theirs.by_id()], axis=1, join="inner").to_numpy(dtype=bool)  # [N,2]
+    return both[:, 0], both[:, 1]
 
 
 def _span(numbers: Sequence[int]) -> str:

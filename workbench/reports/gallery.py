@@ -7,16 +7,16 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.contracts.example import is_image
 from workbench.registry import Registry, resolve_options
+from workbench.reports.asked_questions import AskedQuestions
 from workbench.reports.best_of import the_best
 from workbench.reports.experiment_results import Study
 from workbench.reports.key_figures import best_trial
-from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.older_records import dataset_of
-from workbench.storage.records import SCORE, Record
+from workbench.storage.records import Record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,85 +56,60 @@ class Gallery:
     disputed: list[ShownExample]
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A question with what each trial answered: trial id -> (answer, whether it is right)."""
-
-    line: dict[str, Any]
-    given: dict[str, tuple[str, bool]]
-
-    @property
-    def doubt(self) -> float:
-        """0 when all trials agree, 0.5 when half of them are right."""
-        rights = [right for _, right in self.given.values()]
-        return min(sum(rights), len(rights) - sum(rights)) / len(rights)
-
-
 def make_gallery(study: Study, registry: Registry | None) -> Gallery | None:
     """Choose examples, always the same ones, over all groups of questions; None without predictions."""
     place = best_trial(study)
     if place is None:
         return None
     best = study.done[place]
-    questions = _questions(study)
+    asked = AskedQuestions(study)
+    questions = list(range(len(asked)))
     random.Random(0).shuffle(questions)
-    answered = [each for each in questions if best.id in each.given]
     album = _Album(best, registry)
     labels = {record.id: study.label(record) for record in study.done}
+    given, doubts = asked.given[best.id], asked.doubts()
+    answered = [each for each in questions if given.asked[each]]
 
-    def show(chosen: Iterable[_Question], trials: Sequence[str]) -> list[ShownExample]:
-        return [_shown(each, trials, labels, album) for each in chosen]
+    def show(chosen: Iterable[int], trials: Sequence[str]) -> list[ShownExample]:
+        return [_shown(asked, each, trials, labels, album) for each in chosen]
 
-    right = _spread([each for each in answered if each.given[best.id][1]])
-    wrong = _spread([each for each in answered if not each.given[best.id][1]])
-    disputed = _spread(sorted((each for each in questions if each.doubt > 0), key=lambda each: -each.doubt))
+    right = _spread(asked, [each for each in answered if given.right[each]])
+    wrong = _spread(asked, [each for each in answered if not given.right[each]])
+    disputed = _spread(asked, sorted((each for each in questions if doubts[each] > 0), key=lambda each: -doubts[each]))
     return Gallery(the_best(study, place), show(right, [best.id]), show(wrong, [best.id]), show(disputed, list(labels)))
 
 
-def _questions(study: Study) -> list[_Question]:
-    found: dict[str, _Question] = {}
-    for id_, frame in study.predictions.items():
-        shown = frame.loc[frame["condition"] == WITH_IMAGE]
-        percent = study.scale(study.primary).percent and SCORE + study.primary in shown
-        for line in shown.to_dict("records"):
-            key = f"{line['image']}\n{line['id']}"
-            right = line[SCORE + study.primary] >= 0.5 if percent else _says(line["answer"], line["answers"])
-            found.setdefault(key, _Question(line, {})).given[id_] = (str(line["answer"]), bool(right))
-    return list(found.values())
-
-
-def _says(answer: str, answers: Iterable[str]) -> bool:
-    """Whether the words are the same, when the metric itself is no share of right answers."""
-    return answer.strip().casefold() in [each.strip().casefold() for each in answers]
-
-
-def _spread(questions: Sequence[_Question]) -> list[_Question]:
+def _spread(asked: AskedQuestions, questions: Sequence[int]) -> list[int]:
     """The first few, taken from the groups in turn, no image twice."""
-    groups: dict[str, list[_Question]] = {}
+    groups: dict[str, list[int]] = {}
     for each in questions:
-        groups.setdefault(str(each.line["group"]), []).append(each)
-    chosen: list[_Question] = []
+        groups.setdefault(asked.groups[each], []).append(each)
+    chosen: list[int] = []
     while len(chosen) < COUNT and any(groups.values()):
         for name in sorted(groups):
-            seen = {each.line["image"] for each in chosen}
-            groups[name] = [each for each in groups[name] if each.line["image"] not in seen]
+            seen = {asked.images[each] for each in chosen}
+            groups[name] = [each for each in groups[name] if asked.images[each] not in seen]
             if groups[name] and len(chosen) < COUNT:
                 chosen.append(groups[name].pop(0))
     return chosen
 
 
-def _shown(question: _Question, trials: Sequence[str], labels: dict[str, str], album: _Album) -> ShownExample:
-    more = question.line.get("more_images")  # missing where no example of a trial has any
-    image, missing = album.open([str(question.line["image"]), *(more if isinstance(more, list) else ())])
+def _shown(
+    asked: AskedQuestions, question: int, trials: Sequence[str], labels: dict[str, str], album: _Album
+) -> ShownExample:
+    line = asked.line(question)
+    more = line.get("more_images")  # missing where no example of a trial has any
+    image, missing = album.open([str(line["image"]), *(more if isinstance(more, list) else ())])
     answers: dict[tuple[str, bool], list[str]] = {}
     for id_ in trials:
-        if id_ in question.given:
-            answers.setdefault(question.given[id_], []).append(labels[id_])
+        answer = asked.answer(id_, question)
+        if answer is not None:
+            answers.setdefault(answer, []).append(labels[id_])
     common = sorted(answers.items(), key=lambda item: (not item[0][1], -len(item[1])))
     return ShownExample(
-        question=str(question.line["question"]),
-        truth=" / ".join(dict.fromkeys(question.line["answers"])),
-        group=str(question.line["group"]),
+        question=str(line["question"]),
+        truth=" / ".join(dict.fromkeys(line["answers"])),
+        group=str(line["group"]),
         answers=tuple(Answer(text, right, tuple(names)) for (text, right), names in common),
         image=image,
         missing=missing,

@@ -17,7 +17,7 @@ from workbench.reports.table_formats import Column, Table
 from workbench.reports.tables import format_of, legend, stale_cell, stale_columns
 from workbench.reports.wording import spoken
 from workbench.statistics.design import SEED
-from workbench.statistics.estimates import Interval, Sample, estimate_of
+from workbench.statistics.estimates import Interval, Sample
 from workbench.storage.conditions import PRIOR
 
 MEASURES, OUTSIDE = ("energy", "distance"), ("auroc", "withheld", "answered")  # of the records' `outside` numbers
@@ -93,8 +93,7 @@ def told_apart(study: Study, measure: str) -> Sample:
 def _intervals(sample: Sample, drawn: bool) -> Sequence[Interval]:
     if not drawn:
         return [Interval(float(each), math.nan, math.nan) for each in sample.estimates]
-    count = len(sample.estimates)
-    return [estimate_of(sample, weights, range(count)).interval for weights in numpy.eye(count)]
+    return sample.intervals
 
 
 def _prior_rows(study: Study, group: str, measures: Sequence[str], drawn: bool) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from workbench.reports.experiment_results import Study
 from workbench.reports.tables import corrected_for, format_of
+from workbench.reports.trial_rows import TrialRows
 from workbench.reports.visual_gains import gain_method
 from workbench.statistics.bootstrap import RESAMPLES
+from workbench.storage.conditions import WITH_IMAGE
 
 PAIRS = {
     "baseline_first": "Every two values of an axis are compared once, and the same p stands wherever the two are spoken"
@@ -38,7 +40,7 @@ def methods(study: Study) -> list[str]:
 
 def _scores(study: Study) -> str:
     sample, form = study.samples[study.primary], format_of(study, study.primary)
-    asked = max(list(frame["condition"]).count("image") for frame in study.predictions.values())
+    asked = max(len(TrialRows(frame).where("condition", WITH_IMAGE)) for frame in study.predictions.values())
     return (
         f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
         f" {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"

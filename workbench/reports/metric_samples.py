@@ -17,6 +17,7 @@ import numpy
 import pandas
 
 from workbench.contracts.metric import summarized
+from workbench.reports.trial_rows import TrialRows
 from workbench.statistics.bootstrap import Array, Places, image_draws, resampled_totals
 from workbench.statistics.estimates import Sample
 from workbench.storage.conditions import CONTROLS, OUTSIDE, WITH_IMAGE
@@ -52,8 +53,10 @@ def read_samples(
     readings: Sequence[Reading], frames: Sequence[pandas.DataFrame], seeds: Sequence[str], resamples: int
 ) -> dict[str, Sample]:
     """Every metric under every condition that any trial has: `m`, its details `m.d`, and `m.<control>`."""
-    shown = {each: [frame.loc[frame["condition"] == each] for frame in frames] for each in (WITH_IMAGE, *CONTROLS)}
-    made = _samples({(each, name): shown[name] for each in readings for name in shown}, frames, seeds, resamples)
+    trials = [TrialRows(frame) for frame in frames]
+    shown = {each: [trial.where("condition", each) for trial in trials] for each in (WITH_IMAGE, *CONTROLS)}
+    every = [trial.all for trial in trials]
+    made = _samples({(each, name): shown[name] for each in readings for name in shown}, trials, every, seeds, resamples)
     samples = {}
     for (reading, condition), found in made.items():
         if condition == WITH_IMAGE:
@@ -71,14 +74,15 @@ def control_samples(
     controls: Sequence[str] = CONTROLS,
 ) -> dict[str, tuple[Sample, Sample]]:
     """By control: the metric with the image and under the control, both over the questions asked under both."""
-    shown = [frame.loc[frame["condition"] == WITH_IMAGE] for frame in frames]
-    asked: dict[tuple[Reading, str], Sequence[pandas.DataFrame]] = {}
+    trials = [TrialRows(frame) for frame in frames]
+    shown = [trial.where("condition", WITH_IMAGE) for trial in trials]
+    asked: dict[tuple[Reading, str], Sequence[Places]] = {}
     for control in controls:
-        under = [frame.loc[frame["condition"] == control] for frame in frames]
-        pairs = list(zip(shown, under, strict=True))
+        under = [trial.where("condition", control) for trial in trials]
+        both = zip(trials, shown, under, strict=True)
         asked[reading, control] = under
-        asked[reading, f"{WITH_IMAGE}/{control}"] = [own.loc[own["id"].isin(set(other["id"]))] for own, other in pairs]
-    made = _samples(asked, frames, seeds, resamples)
+        asked[reading, f"{WITH_IMAGE}/{control}"] = [trial.alike("id", own, other) for trial, own, other in both]
+    made = _samples(asked, trials, [trial.all for trial in trials], seeds, resamples)
     found = {}
     for control in controls:
         own, other = (made.get((reading, each), {}).get(reading.name) for each in (f"{WITH_IMAGE}/{control}", control))
@@ -96,8 +100,9 @@ def group_samples(
     condition: str = WITH_IMAGE,
 ) -> dict[str, Sample]:
     """The metrics and their details over the questions of one group, and its images alone."""
-    shown = [frame.loc[(frame["condition"] == condition) & (frame["group"] == group)] for frame in frames]
-    made = _samples({(each, WITH_IMAGE): shown for each in readings}, shown, seeds, resamples)
+    trials = [TrialRows(frame) for frame in frames]
+    shown = [trial.where("group", group, trial.where("condition", condition)) for trial in trials]
+    made = _samples({(each, WITH_IMAGE): shown for each in readings}, trials, shown, seeds, resamples)
     return {name: sample for found in made.values() for name, sample in found.items()}
 
 
@@ -135,50 +140,75 @@ def _aurocs(draws: Array, images: Places, value: Places) -> Array:
 
 
 def _samples(
-    asked: Mapping[tuple[Reading, str], Sequence[pandas.DataFrame]],
-    frames: Sequence[pandas.DataFrame],
+    asked: Mapping[tuple[Reading, str], Sequence[Places]],
+    trials: Sequence[TrialRows],
+    drawn_from: Sequence[Places],
     seeds: Sequence[str],
     resamples: int,
 ) -> dict[tuple[Reading, str], dict[str, Sample]]:
-    """One reading of the frames of all trials for each key; all see the same draws of the images in `frames`."""
-    images = pandas.Index(dict.fromkeys(key for frame in frames for key in frame["image"].astype(str)))
-    sums = {key: _sums(key[0].column, chosen, images, key[0].metric is None) for key, chosen in asked.items()}
+    """One reading of rows of all trials for each key; all see the same draws of the images of the rows `drawn_from`."""
+    places, count = _image_places(trials, drawn_from)
+    sums = {key: _sums(key[0], trials, rows, places, count) for key, rows in asked.items()}
     known = {key: each for key, each in sums.items() if each is not None}
     if not known:
         return {}
-    totals = resampled_totals(numpy.concatenate([each.reshape(-1, len(images)) for each in known.values()]), resamples)
+    totals = resampled_totals(numpy.concatenate([each.reshape(-1, count) for each in known.values()]), resamples)
     made, start = {}, 0
     for key, each in known.items():  # each [T,C,P]
-        trials, width, _ = each.shape
-        drawn = totals[:, start : start + trials * width].reshape(resamples, trials, width)
-        start += trials * width
+        number, width, _ = each.shape
+        drawn = totals[:, start : start + number * width].reshape(resamples, number, width)
+        start += number * width
         estimates, replicates = key[0].made_of(each.sum(-1)), key[0].made_of(drawn)
         limits = (0.0, 1.0) if key[0].share else (-math.inf, math.inf)
         mean = key[0].metric is None
         made[key] = {
-            name: Sample(estimates[name], replicates[name], seeds, len(images), limits, each if mean else None)
+            name: Sample(estimates[name], replicates[name], seeds, count, limits, each if mean else None)
             for name in estimates
             if not numpy.isnan(estimates[name]).all()
         }
     return made
 
 
-def _sums(column: str, frames: Sequence[pandas.DataFrame], images: pandas.Index, mean: bool) -> Array | None:
+def _image_places(trials: Sequence[TrialRows], chosen: Sequence[Places]) -> tuple[list[Places], int]:
+    """The place of the image of each row of each trial among all images of the chosen rows, -1 for others; and how many
+    these are. They stand in the order in which they come."""
+    order: dict[str, int] = {}
+    maps: dict[int, tuple[pandas.Index, Places]] = {}  # trials that were asked alike have the same labels
+    coded = [trial.coded("image") for trial in trials]
+    for (codes, labels), rows in zip(coded, chosen, strict=True):
+        _, known = maps.setdefault(id(labels), (labels, numpy.zeros(len(labels), dtype=bool)))
+        there = pandas.unique(codes[rows])
+        new = there[~known[there]]
+        known[new] = True
+        for label in labels[new]:
+            order.setdefault(str(label), len(order))
+    places = {
+        key: numpy.array([order.get(str(label), -1) for label in labels], dtype=numpy.intp)
+        for key, (labels, _) in maps.items()
+    }
+    found = [places[id(labels)][codes] for codes, labels in coded]
+    return found, len(order)
+
+
+def _sums(
+    reading: Reading, trials: Sequence[TrialRows], chosen: Sequence[Places], places: Sequence[Places], images: int
+) -> Array | None:
     """The numbers that add up, summed over the questions of each image [T,C,P]; NaN for trials without any, None when
     all are."""
-    found = [_image_sums(column, frame, images, mean) for frame in frames]
+    each = zip(trials, chosen, places, strict=True)
+    found = [_image_sums(reading, trial, rows, own, images) for trial, rows, own in each]
     width = max((len(each) for each in found if each is not None), default=0)
-    empty = numpy.full((width, len(images)), numpy.nan)
+    empty = numpy.full((width, images), numpy.nan)
     return numpy.stack([empty if each is None else each for each in found]) if width else None
 
 
-def _image_sums(column: str, frame: pandas.DataFrame, images: pandas.Index, mean: bool) -> Array | None:
+def _image_sums(reading: Reading, trial: TrialRows, rows: Places, places: Places, images: int) -> Array | None:
     """Of one trial [C,P]: a mean adds a 1 for each score."""
-    rows = frame.loc[frame[column].notna()] if column in frame else frame[:0]
+    rows, values = trial.numbers(reading.column, rows)
     if not len(rows):
         return None
-    values = numpy.array(rows[column].tolist(), dtype=numpy.float64).reshape(len(rows), -1)  # [N,C]
-    if mean:
-        values = numpy.column_stack([values, numpy.ones(len(values))])
-    places = images.get_indexer(list(rows["image"].astype(str)))
-    return numpy.stack([numpy.bincount(places, each, len(images)).astype(numpy.float64) for each in values.T])
+    at = places[rows]
+    sums = [numpy.bincount(at, each, images).astype(numpy.float64) for each in values.T]
+    if reading.metric is None:
+        sums.append(numpy.bincount(at, minlength=images).astype(numpy.float64))
+    return numpy.stack(sums)

@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas
 
 from workbench.reports.metric_samples import Reading, group_samples
+from workbench.reports.trial_rows import TrialRows
 from workbench.statistics.estimates import Sample
 from workbench.storage.conditions import PRIOR, WITH_IMAGE
 
@@ -47,9 +48,10 @@ class QuestionGroups:
 
     def asked(self, id_: str, group: str) -> tuple[int, int]:
         """How many questions of a group a trial answered, about how many images."""
-        frame = self.predictions[id_]
-        shown = frame.loc[(frame["condition"] == WITH_IMAGE) & (frame["group"] == group)]
-        return len(shown), shown["image"].nunique()
+        trial = TrialRows(self.predictions[id_])
+        shown = trial.where("group", group, trial.where("condition", WITH_IMAGE))
+        images, _ = trial.coded("image")
+        return len(shown), len(pandas.unique(images[shown]))
 
     def scores(self, metric: str) -> pandas.DataFrame:
         """The metric of each trial (rows) in each group (columns)."""

@@ -23,13 +23,13 @@ from workbench.statistics.bootstrap import RESAMPLES
 from workbench.storage.askings import askings_of
 from workbench.storage.checksums import measured
 from workbench.storage.experiment_summary import Summary
+from workbench.storage.predictions import PredictionsReader
 from workbench.storage.records import (
     COUNTS,
     DONE,
     TRIALS,
     Record,
     read_curve,
-    read_predictions,
     read_summary,
 )
 from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, SUMMARY, TEST_LOG, TEXT
@@ -88,7 +88,8 @@ def _study_of(
     """These records with what they answered, every metric resampled."""
     done = [record for record in records if record.status == DONE]
     folders = {record.id: results_folder / TRIALS / record.id for record in done}
-    predictions = {id_: read_predictions(folder) for id_, folder in folders.items()}
+    reader = PredictionsReader()
+    predictions = {id_: reader.read(folder) for id_, folder in folders.items()}
     curves = {id_: read_curve(folder) for id_, folder in folders.items()}
     readings, notes = _readings(summary.metrics, done, predictions, registry)
     seeds = [seed_label(record) for record in done]

@@ -22,7 +22,7 @@ from workbench.reports.table_formats import Column, Table
 from workbench.reports.wording import capital, joined, spoken
 from workbench.statistics.design import SEED
 from workbench.statistics.effects import Effect
-from workbench.statistics.estimates import Interval, estimate_of
+from workbench.statistics.estimates import Interval
 from workbench.statistics.verdicts import BASELINE
 from workbench.storage.conditions import CONTROLS
 from workbench.storage.records import Record
@@ -51,8 +51,7 @@ def trial_intervals(study: Study, metric: str) -> list[Interval]:
     sample = study.samples.get(metric)
     if sample is None:
         return [Interval(math.nan, math.nan, math.nan)] * len(study.done)
-    ones = numpy.eye(len(study.done))
-    return [estimate_of(sample, weights, range(len(study.done))).interval for weights in ones]
+    return sample.intervals
 
 
 def format_of(study: Study, metric: str) -> MetricFormat:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy
 from scipy import special
@@ -60,6 +61,18 @@ class Sample:
     images: int
     limits: tuple[float, float] = (-math.inf, math.inf)
     sums: Array | None = None
+
+    @cached_property
+    def intervals(self) -> list[Interval]:
+        """Of each trial by itself, over images alone: a trial has one seed."""
+        count = len(self.estimates)
+        ones, one = numpy.zeros(count), range(count)
+        found = []
+        for place in one:
+            ones[place] = 1.0
+            found.append(estimate_of(self, ones, one).interval)
+            ones[place] = 0.0
+        return found
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from workbench.errors import UserError
 
@@ -46,13 +48,22 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line]
-        found = json.loads(f"[{','.join(lines)}]")  # one call is several times faster than one a line
+        found = _parsed([line for line in file.read_bytes().split(b"\n") if line])
         if not all(isinstance(line, dict) for line in found):
             raise ValueError("every line has to be a JSON object")
         return found
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{file} is damaged{_place(file)}: {error}. {MADE_ANEW}") from error
+
+
+def _parsed(lines: Sequence[bytes]) -> list[Any]:
+    """What JSON says in every line. One call is several times faster than one a line, and this parser than that of
+    Python, which takes more texts for valid and says better what is wrong."""
+    together = b"[" + b",".join(lines) + b"]"
+    try:
+        return from_json(together)
+    except ValueError:
+        return json.loads(together.decode("utf-8"))
 
 
 def check_fields(file: Path, content: Mapping[str, Any], form: type, advice: str = MADE_ANEW) -> None:
