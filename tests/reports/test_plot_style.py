@@ -7,7 +7,7 @@ import pytest
 
 from tests.made_results import write_results
 from workbench.reports.comparison_plots import interaction_plot
-from workbench.reports.plot_style import image
+from workbench.reports.plot_style import LONGEST, image, short_labels
 from workbench.reports.plots import all_plots
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.trial_plots import pareto_plot
@@ -44,3 +44,16 @@ def test_the_labels_of_a_heat_map_do_not_overlap(study: Study):
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.mark.parametrize("labels", [["vit", "clip"], [], ["x" * LONGEST]])
+def test_labels_that_have_room_stay_as_they_are(labels):
+    assert short_labels(labels) == labels
+
+
+def test_long_labels_are_cut_in_the_middle_and_told_apart():
+    one, other, third = (f"{'a' * 60}{middle}{'b' * 60}" for middle in ("x", "y", ""))
+    found = short_labels([one, other, third, "c" * 50 + "d"])
+    assert len(set(found)) == 4
+    assert max(map(len, found)) <= LONGEST
+    assert found[3].endswith("cd")

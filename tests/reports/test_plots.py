@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.made_results import write_results
-from workbench.reports.plot_style import image
+from workbench.reports.plot_style import MOST_ROWS, image
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.trial_plots import groups_plot
@@ -64,3 +65,26 @@ def test_small_and_broken_experiments_are_drawn_as_far_as_they_go(tmp_path: Path
     assert bool(plots) == bool(small.done)
     for plot in plots[:2]:
         assert Image.open(io.BytesIO(image(plot.figure, "png"))).size[0] > 100
+
+
+def test_labels_longer_than_a_plot_leave_room_for_it(tmp_path: Path):
+    axes = {axis: [f"{axis}_{'as_long_as_some_like_it_' * 5}{place}" for place in range(3)] for axis in ("a", "b")}
+    study = read_study(write_results(tmp_path, images=6, axes=axes), resamples=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for plot in all_plots(study):
+            assert plot.svg
+
+
+def test_of_hundreds_of_values_a_plot_shows_the_baseline_and_the_best_and_says_so(tmp_path: Path):
+    axes = {"reader": [f"reader {place}" for place in range(60)]}
+    study = read_study(write_results(tmp_path, images=6, axes=axes), resamples=50)
+    by_name = {plot.name: plot for plot in all_plots(study)}
+    plot = by_name["vqa_accuracy_by_reader"]
+    told = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
+    best = max(study.effects("reader"), key=lambda effect: effect.mean.estimate)
+    assert len(told) == MOST_ROWS
+    assert told[0] == "reader 0 (baseline)"
+    assert best.value in told or best.value == "reader 0"
+    assert f"Shown are {MOST_ROWS} of 60 values of reader" in plot.caption
+    assert f"Shown are the best {MOST_ROWS}: the table has all." in by_name["groups"].caption

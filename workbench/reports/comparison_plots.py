@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy
 import pandas
@@ -16,6 +16,8 @@ from workbench.reports.plot_style import (
     COLORS,
     FAINT,
     INK,
+    MOST_COLUMNS,
+    MOST_ROWS,
     MUTED,
     WIDTH,
     Plot,
@@ -23,6 +25,7 @@ from workbench.reports.plot_style import (
     heat_map,
     in_unit,
     new_figure,
+    short_labels,
 )
 from workbench.reports.tables import format_of
 from workbench.reports.visual_gains import BETTER_OF_TWO, EARLIER, OVER, compared_with
@@ -37,13 +40,16 @@ def axis_plot(study: Study, axis: str) -> Plot:
     """Left each value's score beside the control its gain is against and the prior, right its difference to the
     baseline."""
     form = format_of(study, study.primary)
-    effects = [effect for effect in study.effects(axis) if effect.trials]
+    known = [effect for effect in study.effects(axis) if effect.trials]
+    shown = _shown(study, axis, {each.value: each.mean.estimate for each in known}, MOST_ROWS)
+    effects = [effect for effect in known if effect.value in shown]
     figure = new_figure(WIDTH, 1.15 + 0.42 * len(effects))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
     rows = range(len(effects))
     _draw_scores(left, study, axis, effects, form)
     _draw_differences(right, effects, form)
-    left.set_yticks(rows, [f"{each.value} (baseline)" if each.verdict == BASELINE else each.value for each in effects])
+    labels = zip(effects, short_labels([each.value for each in effects]), strict=True)
+    left.set_yticks(rows, [f"{label} (baseline)" if each.verdict == BASELINE else label for each, label in labels])
     left.set_ylim(len(effects) - 0.45, -0.55)
     for side in (left, right):
         side.grid(axis="x", color=FAINT, linewidth=0.7)
@@ -55,6 +61,7 @@ def axis_plot(study: Study, axis: str) -> Plot:
         f" single trials{f', dashed is {dashed}' if dashed else ''}. Right: difference"
         f" to {study.baseline(axis)}; hollow where it cannot be told from zero"
         f"{', pink where it is of single trained models' if any(not each.luck for each in effects) else ''}."
+        f"{_left_out(axis, len(effects), len(known))}"
     )
     return Plot(f"{form.name}_by_{axis.replace('.', '_')}", caption, figure)
 
@@ -64,7 +71,13 @@ def interaction_plot(study: Study, rows: str, columns: str) -> Plot:
     form = format_of(study, study.primary)
     frame, balanced = _balanced(study, rows, columns)
     table = frame.pivot_table(index=rows, columns=columns, values="score", aggfunc="mean") * factor_of(form)
-    table = table.reindex(index=_in_use(study, rows), columns=_in_use(study, columns))
+    every = [_in_use(study, axis) for axis in (rows, columns)]
+    means = table.mean(axis=1).to_dict(), table.mean(axis=0).to_dict()
+    kept = [
+        _shown(study, axis, {value: own.get(value, numpy.nan) for value in values}, most)
+        for axis, values, own, most in zip((rows, columns), every, means, (MOST_ROWS, MOST_COLUMNS), strict=True)
+    ]
+    table = table.reindex(index=kept[0], columns=kept[1])
     scores = factor_of(form) * study.samples[study.primary].estimates
     limits = float(numpy.nanmin(scores)), float(numpy.nanmax(scores))
     figure = heat_map(table, form, spoken(rows), spoken(columns), limits)
@@ -72,8 +85,25 @@ def interaction_plot(study: Study, rows: str, columns: str) -> Plot:
         f"{capital(form.words)}{in_unit(form)} by {spoken(rows)} and {spoken(columns)},"
         " averaged over the rest."
         f"{'' if balanced else ' Some trials are missing: not every field averages over the same ones.'}"
+        f"{''.join(_left_out(axis, len(a), len(b)) for axis, a, b in zip((rows, columns), kept, every, strict=True))}"
     )
     return Plot(f"interaction_{rows}_{columns}".replace(".", "_"), caption, figure)
+
+
+def _shown(study: Study, axis: str, means: Mapping[str, float], most: int) -> list[str]:
+    """The values that a plot has room for, in their order: all, or the baseline and those with the best means."""
+    if len(means) <= most:
+        return list(means)
+    sign, baseline = -1 if study.scale(study.primary).higher_is_better else 1, study.baseline(axis)
+    first = sorted(means, key=lambda value: (value != baseline, numpy.isnan(means[value]), sign * means[value]))
+    return [value for value in means if value in set(first[:most])]
+
+
+def _left_out(axis: str, shown: int, known: int) -> str:
+    """That a plot does not show all; nothing where it does."""
+    if shown == known:
+        return ""
+    return f" Shown are {shown} of {known} values of {spoken(axis)}, the baseline and the best; the table has all."
 
 
 def _balanced(study: Study, rows: str, columns: str) -> tuple[pandas.DataFrame, bool]:

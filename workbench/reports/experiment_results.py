@@ -172,8 +172,13 @@ class Study:
     def effects(self, axis: str, metric: str | None = None, baseline: str | None = None) -> list[Effect]:
         """What each value of the axis does to a metric (the primary one), against the baseline value. Another metric is
         compared along this axis alone."""
-        against, primary = baseline or self.baseline(axis), metric in (None, self.primary)
-        metric = metric or self.primary
+        against, metric = baseline or self.baseline(axis), metric or self.primary
+        if (axis, metric, against) not in self._effects:
+            self._effects[axis, metric, against] = self._effects_of(axis, metric, against)
+        return self._effects[axis, metric, against]
+
+    def _effects_of(self, axis: str, metric: str, against: str) -> list[Effect]:
+        primary = metric == self.primary
         made, rules = (self.comparisons, self.rules) if primary else (None, replace(self.rules, spread=None))
         higher = self.scale(metric).higher_is_better
         return axis_effects(self.design(axis), self.samples[metric], against, higher, made, rules)
@@ -181,6 +186,11 @@ class Study:
     def means(self, axis: str, metric: str) -> list[Interval]:
         """The mean of a metric of each value of the axis."""
         return value_means(self.design(axis), self.samples[metric], self.spread if metric == self.primary else None)
+
+    @cached_property
+    def _effects(self) -> dict[tuple[str, str, str], list[Effect]]:
+        """Those that were asked for, by axis, metric and baseline."""
+        return {}
 
     @cached_property
     def interactions(self) -> list[Interaction]:

@@ -30,6 +30,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 INK, MUTED, FAINT = "#1f2430", "#6b7280", "#d5d9e0"
 WIDTH = 8.4  # inches, that of the page
+MOST_ROWS, MOST_COLUMNS = 40, 24  # values that a plot shows: tables have all
+LONGEST = 40  # letters of a label in a plot: tables have all of them
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def add_legend(figure: Figure, study: Study, hue: str | None, shape: str | None,
     """Colours and shapes in one line above the panels."""
     handles = []
     for axis, colored in ((hue, True), (shape, False)):
-        for place, label in enumerate(study.summary.axes[axis] if axis else []):
+        for place, label in enumerate(short_labels(study.summary.axes[axis]) if axis else []):
             color = COLORS[place % len(COLORS)] if colored else MUTED
             marker = "" if dashes else ("o" if colored else MARKERS[place % len(MARKERS)])
             line = ("-" if colored else DASHES[place % len(DASHES)]) if dashes else ""
@@ -132,6 +134,16 @@ def add_legend(figure: Figure, study: Study, hue: str | None, shape: str | None,
         )
 
 
+def short_labels(labels: Sequence[str]) -> list[str]:
+    """Labels that leave room for the plot: of a long one its beginning and its end, with its place where these are
+    those of others too."""
+    half = LONGEST // 2
+    found = [each if len(each) <= LONGEST else f"{each[: half - 1]}…{each[-half:]}" for each in labels]
+    return [
+        each if found.count(each) == 1 else f"{place}: {each}"[:LONGEST] for place, each in enumerate(found, start=1)
+    ]
+
+
 def heat_map(
     table: pandas.DataFrame,
     form: MetricFormat,
@@ -141,8 +153,9 @@ def heat_map(
 ) -> Figure:
     """A table as a heat map with its numbers; darker is better. Names that would touch are tilted."""
     letter = 0.088  # inches, about the width of one
-    column = max(1.0, letter * max(len(str(name)) for name in table.columns))
-    names = letter * max(len(str(name)) for name in table.index)
+    row_names, column_names = (short_labels([str(name) for name in each]) for each in (table.index, table.columns))
+    column = max(1.0, letter * max(map(len, column_names)))
+    names = letter * max(map(len, row_names))
     wanted = 0.7 + names + column * len(table.columns)
     tilted = wanted > WIDTH
     figure = new_figure(min(wanted, WIDTH), 0.85 + 0.33 * len(table) + 0.5 * tilted)
@@ -164,7 +177,7 @@ def heat_map(
     )
     axes.set(xlabel=columns, ylabel=rows)
     axes.tick_params(length=0)
-    axes.set_yticks(numpy.arange(len(table)) + 0.5, [str(each) for each in table.index], rotation=0)
+    axes.set_yticks(numpy.arange(len(table)) + 0.5, row_names, rotation=0)
     tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if tilted else {"rotation": 0}
-    axes.set_xticks(numpy.arange(len(table.columns)) + 0.5, [str(each) for each in table.columns], **tilt)
+    axes.set_xticks(numpy.arange(len(table.columns)) + 0.5, column_names, **tilt)
     return figure

@@ -40,9 +40,9 @@ class Table:
     rows: Sequence[dict[str, Any]]
     notes: Sequence[str] = field(default_factory=list)
 
-    def cells(self) -> list[list[str]]:
-        """The rows as text; a dash where there is nothing."""
-        return [[_shown(row.get(column.key), column) for column in self.columns] for row in self.rows]
+    def cells(self, most: int | None = None) -> list[list[str]]:
+        """The rows, or the first of them, as text; a dash where there is nothing."""
+        return [[_shown(row.get(column.key), column) for column in self.columns] for row in self.rows[:most]]
 
     def csv(self) -> str:
         """Raw numbers; an interval becomes three columns."""

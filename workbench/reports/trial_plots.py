@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy
 import pandas
@@ -19,6 +19,8 @@ from workbench.reports.plot_style import (
     FAINT,
     INK,
     MARKERS,
+    MOST_COLUMNS,
+    MOST_ROWS,
     MUTED,
     WIDTH,
     Plot,
@@ -36,6 +38,7 @@ from workbench.reports.tables import format_of, trial_intervals
 from workbench.reports.wording import capital, joined, spoken
 from workbench.statistics.estimates import Interval
 
+POINTS, POINTS_OF_MANY = 24_000, 30  # of a panel of curves, and of one curve where there are many
 ROWS = 24  # a heat map with more rows shows averages instead of trials
 
 
@@ -78,10 +81,18 @@ def groups_plot(study: Study) -> Plot | None:
         for name, ids in sets.items()
     }
     best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=form.scale.higher_is_better)
-    table = pandas.DataFrame({name: rows[name] for name in best_first}).T
+    table = pandas.DataFrame({name: rows[name] for name in best_first[:MOST_ROWS]}).T.iloc[:, :MOST_COLUMNS]
     figure = heat_map(table, form, "", "group of questions")
     caption = f"{capital(form.words)}{in_unit(form)} in each group of questions, the best of {len(rows)} first."
-    return Plot("groups", caption, figure)
+    return Plot("groups", f"{caption}{_left_out(table, rows)}", figure)
+
+
+def _left_out(table: pandas.DataFrame, rows: Mapping[str, pandas.Series]) -> str:
+    """What a plot of groups leaves to the table; nothing where it has all."""
+    groups = len(next(iter(rows.values())))
+    cut = [f"the best {len(table)}"] * (len(table) < len(rows))
+    cut += [f"the first {table.shape[1]} of {groups} groups"] * (table.shape[1] < groups)
+    return f" Shown are {joined(cut)}: the table has all." if cut else ""
 
 
 def curves_plot(study: Study) -> Plot | None:
@@ -98,7 +109,7 @@ def curves_plot(study: Study) -> Plot | None:
             part = curve.loc[curve["phase"] == phase]
             if len(part):
                 color, dash = color_of(study, id_, hue), DASHES[place_of(study, id_, shape) % len(DASHES)]
-                panel.plot(*_smoothed(part), color=COLORS[color], linestyle=dash, linewidth=1.3, alpha=0.9)
+                panel.plot(*_smoothed(part, len(curves)), color=COLORS[color], linestyle=dash, linewidth=1.3, alpha=0.9)
         panel.set_title(phase, fontsize=10, color=INK)
         panel.set_yscale("log")
         panel.set_xlabel("step")
@@ -240,10 +251,12 @@ def _distinct(study: Study) -> list[tuple[str, pandas.DataFrame]]:
     return list(seen.values())
 
 
-def _smoothed(part: pandas.DataFrame) -> tuple[list[float], list[float]]:
-    """Steps and loss, averaged with weights that fall off over a fiftieth of the phase; at most 400 points."""
+def _smoothed(part: pandas.DataFrame, curves: int) -> tuple[list[float], list[float]]:
+    """Steps and loss, averaged with weights that fall off over a fiftieth of the phase; at most 400 points, and fewer
+    where hundreds of curves lie over each other."""
+    most = max(POINTS_OF_MANY, min(400, POINTS // curves))
     loss = part["loss"].astype(float).ewm(span=max(2, len(part) // 50)).mean()
-    every = max(1, len(part) // 400)
+    every = max(1, len(part) // most)
     return list(part["step"])[::every], list(loss)[::every]
 
 

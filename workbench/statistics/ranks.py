@@ -75,11 +75,10 @@ def _root(differences: Sequence[Estimate]) -> Array:
 def _stretches(differences: Sequence[Estimate], quantiles: Array) -> Array:
     """By what each draw of each difference [R,V] is farther off than normal noise. One quantile serves all, so that
     differences with the same degrees of freedom keep what they have in common."""
-    columns = []
-    for each in differences:
-        freedom = min(each.freedom, 1e6)
-        columns.append(_error_of_p(each) * numpy.sqrt(freedom / stats.chi2.ppf(quantiles, freedom)))
-    return numpy.column_stack(columns)
+    freedoms = [min(each.freedom, 1e6) for each in differences]
+    drawn = {freedom: numpy.sqrt(freedom / stats.chi2.ppf(quantiles, freedom)) for freedom in set(freedoms)}
+    columns = zip(differences, freedoms, strict=True)
+    return numpy.column_stack([_error_of_p(each) * drawn[freedom] for each, freedom in columns])
 
 
 def _error_of_p(difference: Estimate) -> float:
