@@ -38,6 +38,8 @@ Share = Annotated[
 Final = Annotated[
     bool, typer.Option("--final", help="ask the test split, about the trials that the file names under 'final'")
 ]
+AsCSV = Annotated[bool, typer.Option("--csv", help="every trial as a line of CSV, and nothing else")]
+AsJSON = Annotated[bool, typer.Option("--json", help="every trial, and what is to do, as JSON")]
 Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="run plugins that break their contract; records and report say so")
 ]
@@ -53,8 +55,8 @@ def plan(
     decode: Decode = False,
     feature_gb: FeatureSize = None,
     final: Final = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="every trial as a line of CSV, and nothing else")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="every trial, and what is to do, as JSON")] = False,
+    as_csv: AsCSV = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.cli.display import show_askings, show_contracts, show_plan
@@ -67,14 +69,12 @@ def plan(
     from workbench.storage.artifacts import ARTIFACTS
 
     experiment, registry = load(file, overrides, folders, results, device)
-    folder = ExperimentFolder(experiment, results)
-    folder.check_same()
+    (folder := ExperimentFolder(experiment, results)).check_same()
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb))
-    if as_csv and as_json:
-        raise UserError("--csv and --json are two forms of one answer: give one of them")
+    beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
-        console(stderr=as_csv or as_json).print(f"{planner.decode():,} images decoded", highlight=False)
+        beside.print(f"{planner.decode():,} images decoded", highlight=False)
     notes = [*folder.notes(), *precision_notes(experiment, folder.path, find_device(device))]
     if as_csv or as_json:
         typer.echo(written_plan(experiment, planner, notes, as_json), nl=False)
@@ -84,7 +84,7 @@ def plan(
     judgement = judge(experiment, registry, results / ARTIFACTS)
     if results.is_dir():  # a plan makes none
         judgement.remember()
-    show_contracts(console(stderr=as_csv or as_json), judgement.judged)
+    show_contracts(beside, judgement.judged)
 
 
 def match(
@@ -192,6 +192,13 @@ def _say(text: str) -> None:
     """The last words; where the terminal is gone, nobody hears them."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
+
+
+def _for_programs(as_csv: bool, as_json: bool) -> bool:
+    """Whether what is printed is for other programs: then all else goes where errors go."""
+    if as_csv and as_json:
+        raise UserError("--csv and --json are two forms of one answer: give one of them")
+    return as_csv or as_json
 
 
 def _bytes(gigabytes: float | None) -> int | None:
