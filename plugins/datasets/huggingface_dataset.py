@@ -23,11 +23,11 @@ from workbench import (
     leads_out,
     read_rgb,
     similar_file,
-    spoken,
     to_rgb,
 )
 
 from ._options import WHITE, Background, OutsidePaths
+from ._rows import answers_of, check_columns, is_list, text_of, with_names
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
 OPTIONAL = "group"
@@ -157,9 +157,9 @@ class HuggingFaceDataset(Dataset):
             keys = [own] if counts is None else [f"{own}/{place}" for place in range(counts[number])]
             if not keys:
                 raise DataError(f"{where}: '{self.columns['image']}' holds no image")
-            _check_columns(row, [name for meaning, name in names.items() if meaning not in ("image", OPTIONAL)], where)
-            asked = self.question or _text(row[names["question"]], f"{where}: '{names['question']}'")
-            answers = _answers(row[names["answers"]], f"{where}: '{names['answers']}'")
+            check_columns(row, [name for meaning, name in names.items() if meaning not in ("image", OPTIONAL)], where)
+            asked = self.question or text_of(row[names["question"]], f"{where}: '{names['question']}'")
+            answers = answers_of(row[names["answers"]], f"{where}: '{names['answers']}'")
             group = row.get(names[OPTIONAL])
             yield Example(own, keys[0], asked, answers, "" if group is None else str(group), more=tuple(keys[1:]))
 
@@ -169,7 +169,7 @@ class HuggingFaceDataset(Dataset):
         if self.streaming:
             cells = [row[column] for row in table]
             return [len(cell) for cell in cells] if any(isinstance(cell, list) for cell in cells) else None
-        if not _is_list(table.features[column]):
+        if not is_list(table.features[column]):
             return None
         batches = table.select_columns([column]).with_format("arrow").iter(1000)
         chunks = (chunk for batch in batches for chunk in batch[column].chunks)
@@ -227,10 +227,10 @@ class HuggingFaceDataset(Dataset):
                     "parquet", data_files=files, split=self.names[split], streaming=self.streaming
                 )
             column = self.columns["image"]
-            _check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
-            table = _with_names(table, datasets, self.columns)
+            check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
+            table = with_names(table, datasets, self.columns)
             encoded = datasets.Image(decode=False)
-            several = _is_list((table.features or {}).get(column))
+            several = is_list((table.features or {}).get(column))
             table = table.cast_column(column, datasets.Sequence(encoded) if several else encoded)
             if self.streaming:
                 return list(table.take(self.limit))
@@ -260,45 +260,6 @@ def _places(hub: str) -> list[Path]:
     config = _library().config
     places = [config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH]
     return [*([Path(hub)] if Path(hub).is_dir() else []), *map(Path, places)]
-
-
-def _is_list(feature: Any) -> bool:
-    """Whether a column holds lists, in any of the ways the library has had to say so."""
-    return isinstance(feature, list) or hasattr(feature, "feature")
-
-
-def _with_names(table: Any, datasets: Any, columns: Mapping[str, str]) -> Any:
-    """Classes as their names, which are what a model can say."""
-    column = columns["answers"]
-    names = getattr((table.features or {}).get(column), "names", None)
-    if not names:
-        return table
-    table = table.cast_column(column, datasets.Value("int64"))
-    kept = {**table.features, column: datasets.Value("string")}
-    return table.map(lambda row: {column: names[row[column]]}, features=datasets.Features(kept), input_columns=None)
-
-
-def _check_columns(row: Mapping[str, Any], names: Sequence[str], where: str) -> None:
-    for name in names:
-        if name not in row:
-            there = ", ".join(row)
-            raise DataError(f"{where}: there is no column '{name}'.{did_you_mean(name, row)} There are: {there}")
-
-
-def _answers(value: Any, where: str) -> tuple[str, ...]:
-    if isinstance(value, list | tuple):
-        found = tuple(_text(each["answer"] if isinstance(each, dict) else each, where) for each in value)
-        if found:
-            return found
-    return (_text(value, where),)
-
-
-def _text(value: Any, where: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    if isinstance(value, int | float):
-        return spoken(value)
-    raise DataError(f"{where} should be a text, not {value!r}")
 
 
 @hookimpl

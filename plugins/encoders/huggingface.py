@@ -32,11 +32,10 @@ from workbench import (
     small_tower,
 )
 
-from ._blocks import blocks_before
+from ._tower_blocks import cut, used_blocks
 from ._tower_tokens import arguments, leading_tokens, measured, tokens_of
 
 BLOCKS = 3  # of a likeness
-LAST_NORMS = ("layernorm", "post_layernorm", "norm", "rms_norm")
 PREPROCESSING = "preprocessor_config.json"
 UNNEEDED = ("pooler.", "embeddings.mask_token")  # for classes and for the tower's own pretraining; often missing
 
@@ -114,9 +113,9 @@ class HuggingFaceTower(Encoder):
         if self.side % pool:
             raise UserError(_no_squares(self.image_size, self.image_size // self.side, pool))
         self.shape = VisionShape(width, (self.side // pool) ** 2 + class_token)
-        self.used = _used(self.tower, layer)
+        self.used = used_blocks(self.tower, layer)
         if layer is not None:
-            _cut(self.tower, self.used)
+            cut(self.tower, self.used)
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
@@ -259,41 +258,6 @@ def _no_squares(size: int, patch: int, pool: int) -> str:
         f"images of {size} pixels make no whole number of squares of {pool} by {pool} patches, each {patch} pixels"
         " wide; choose another pool or image_size"
     )
-
-
-def _used(tower: Any, layer: int | None) -> int:
-    """How many of the tower's blocks come before the hidden state `layer`."""
-    config = tower.config
-    depth = getattr(config, "num_hidden_layers", None)
-    if (
-        depth is not None
-        and not hasattr(config, "depths")
-        and not any(name.endswith("neck") for name, _ in tower.named_modules())
-    ):
-        return blocks_before(-1 if layer is None else layer, depth)
-    if layer is not None:
-        raise UserError(
-            f"a {config.model_type} gives other tokens than its blocks do, of another width or number: leave out layer"
-        )
-    return 0
-
-
-def _cut(tower: Any, used: int) -> None:
-    """Leave out the blocks behind the first `used`, with the norm and the pooling that follow them."""
-    depth = tower.config.num_hidden_layers
-    blocks = next(each for each in tower.modules() if isinstance(each, nn.ModuleList) and len(each) == depth)
-    del blocks[used:]
-    before = {id(module) for part in (blocks, *_embeddings(tower)) for module in part.modules()}
-    for parent in [module for module in tower.modules() if id(module) not in before]:
-        for name in LAST_NORMS:
-            if name in parent._modules:
-                setattr(parent, name, nn.Identity())
-    if getattr(tower, "head", None) is not None:
-        tower.use_head, tower.head = False, None
-
-
-def _embeddings(tower: nn.Module) -> list[nn.Module]:
-    return [module for name, module in tower.named_modules() if "embed" in name.rpartition(".")[2]]
 
 
 @hookimpl

@@ -100,6 +100,7 @@ NUMBERLESS_PACKAGES = {
     "pandas": "data frames of a report, which is made anew each time",
     "pluggy": "calls hooks",
     "psutil": "asks the machine for its memory and processes",
+    "pydantic_core": "reads JSON, as Python's own module does",
     "pydantic": "checks settings and options, which stand in the trial's spec",
     "transformers": "counts with the plugins that use it",
 }

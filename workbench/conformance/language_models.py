@@ -187,8 +187,8 @@ def its_logits_are_those_of_its_own_library(subject: Subject) -> None:
     expect(
         worst < CLOSE,
         f"its logits are {worst:.2g} off those of its own library, where 1 is how far these lie apart. A checkpoint of"
-        " this family would not be itself here: take one of another. In a plugin of your own, look at windows and chunks"
-        " of attention, at positions, and at what the head does before or behind its last matrix",
+        " this family would not be itself here: take one of another. In a plugin of your own, look at windows and"
+        " chunks of attention, at positions, and at what the head does before or behind its last matrix",
     )
 
 

@@ -93,15 +93,7 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
     `llava` in it is the model as transformers loads it, not quantized. Raises `UserError` where the folder is there,
     or the trial has no such form.
     """
-    if problem := unusable(out):
-        raise UserError(f"cannot write to {out}: {problem}")
-    if is_there(out):
-        raise UserError(f"{out} is there already. Give a folder that is not there yet")
-    for name in altered_files(finished.folder, finished.record):  # of which a model card tells
-        raise ResultsError(
-            f"{finished.folder / name} is not what was written: its checksum differs. Run the experiment"
-            f" '{finished.record.experiment}' again"
-        )
+    _check_files(finished, out)
     restored = finished.restored()
     _check(finished.record.id, restored, separate, llava)
     separate = separate or (restored.adapter is not None and bool(restored.packed))  # none merges into narrow weights
@@ -153,6 +145,19 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
     return Exported(folder, {**config, "record": record}, trial, registry)
+
+
+def _check_files(finished: FinishedTrial, out: Path) -> None:
+    """Where it is written there is nothing, and what is read is what was written."""
+    if problem := unusable(out):
+        raise UserError(f"cannot write to {out}: {problem}")
+    if is_there(out):
+        raise UserError(f"{out} is there already. Give a folder that is not there yet")
+    for name in altered_files(finished.folder, finished.record):  # of which a model card tells
+        raise ResultsError(
+            f"{finished.folder / name} is not what was written: its checksum differs. Run the experiment"
+            f" '{finished.record.experiment}' again"
+        )
 
 
 def _check(trial: str, restored: RestoredModel, separate: bool, llava: bool) -> None:

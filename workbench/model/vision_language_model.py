@@ -8,9 +8,9 @@ closures: a deep copy or a pickle of the model then calls its own fusion.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,30 +25,7 @@ from workbench.data.collator import Batch, Collator
 from workbench.data.image_views import Views
 from workbench.layers.tensors import all_tensors, pick
 from workbench.model.context import check_context
-
-Method = Callable[..., Any]
-
-
-@dataclass
-class FusionPass:
-    """What one forward pass hands to the hooks: the image as each block sees it, and the prompt.
-
-    `by_block` keeps what each block saw while the prompt was read; answering from the cache reuses it. `places` [R,L]
-    are those where alone the last hidden state is wanted, None for all. Who looks on says with `watch` what is called
-    in the place of a method of the fusion inside the decoder, and so knows what it does and what the decoder itself.
-    `bare` [R] are rows of text alone, which no fusion changes; None where there are none.
-    """
-
-    vision: Any
-    prompt: Tensor | None
-    by_block: dict[int, Any] = field(default_factory=dict)
-    places: Tensor | None = None
-    watch: Callable[[Method], Method] | None = None
-    bare: Tensor | None = None
-
-    def watched(self, method: Method) -> Method:
-        """A method of the fusion as the hooks call it."""
-        return method if self.watch is None else self.watch(method)
+from workbench.model.fusion_pass import FusionPass
 
 
 @dataclass
