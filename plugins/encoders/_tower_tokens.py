@@ -73,7 +73,10 @@ def measured(tower: Any, size: int, patch: int, trained_size: int, leading: int)
     kind, training = type(tower).__name__, tower.training
     tower.eval()
     try:
-        with torch.no_grad():
+        with (
+            torch.no_grad(),
+            torch.device("cpu"),
+        ):  # families keep tables that they make here (BEiT) for every later pass
             output = torch.func.functional_call(tower, weights, given, named)
         rows, tokens, width = tokens_of(output, 2).shape
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # transformers' code is not for this

@@ -21,6 +21,7 @@ from tests.tiny import builtin_registry
 from workbench import UserError, read_preprocessing
 from workbench.conformance import check
 from workbench.registry import resolve_options
+from workbench.runs.meta_device import without_numbers
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -314,3 +315,15 @@ def test_without_timm_the_extra_is_named(monkeypatch, folders):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install workbench\[timm\]"):
         builtin_registry().create("encoder", "timm", checkpoint=str(folders["ViT"]))
+
+
+@torch.no_grad()
+def test_a_table_that_a_family_keeps_is_not_made_without_numbers(tmp_path):
+    torch.manual_seed(0)
+    kept = transformers.BeitModel(transformers.BeitConfig(**SIZES, use_relative_position_bias=True)).eval()
+    kept.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(SQUARE))
+    with without_numbers():  # as a plan does
+        tower(tmp_path)
+    images = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(tower(tmp_path)(images), kept(images).last_hidden_state[:, 1:])
