@@ -53,6 +53,14 @@ class Peeking(Fusion):
         return hidden + self.mean(hidden.mean(1, keepdim=True)), vision
 
 
+class ThirdBlock(Fusion):
+    """Right, where there are as many blocks."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape) -> None:
+        super().__init__()
+        self.chosen = nn.ModuleList(nn.Linear(vision.width, decoder.width) for _ in range(decoder.depth))[2]
+
+
 class Huge(Encoder):
     """Larger than a plan may build."""
 
@@ -88,3 +96,4 @@ def register_language_models(register):
 @hookimpl
 def register_fusions(register):
     register("peeking", Peeking)
+    register("third_block", ThirdBlock)

@@ -127,6 +127,16 @@ def test_what_was_tried_is_not_tried_again(tmp_path):
     assert builds
 
 
+def test_a_fusion_that_wants_more_blocks_than_a_likeness_has_is_not_refused(tmp_path, checkpoints):
+    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes.check(load(tmp_path, decoder(checkpoints["Llama"]), "base.fusion=third_block").trials[0])
+    [told] = passes.untried
+    assert told.startswith(
+        "fusion 'third_block' with language_model 'huggingface' was not tried before the run: it cannot"
+    )
+    assert "index 2 is out of range" in told
+
+
 def test_what_is_too_large_to_try_is_told(tmp_path):
     passes = DryPasses(small_registry(), tmp_path / "memory")
     passes.check(load(tmp_path, "base.encoder=huge").trials[0])
