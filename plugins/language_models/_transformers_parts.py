@@ -41,6 +41,20 @@ def check_decoder(decoder: Any, checkpoint: str) -> None:
         )
 
 
+def context_of(config: Any) -> int | None:
+    """How many tokens it reads at most. Rotary positions of the kind `longrope` (Phi-3, https://arxiv.org/abs/2402.13753)
+    turn by other angles in every row as soon as one goes beyond the length that it was trained on first: what lies in a
+    cache by then, and what a question gets beside longer ones, would be wrong."""
+    most, rope = getattr(config, "max_position_embeddings", None), getattr(config, "rope_parameters", None) or {}
+    for each in (rope, *rope.values()):
+        if isinstance(each, dict) and each.get("rope_type", each.get("type")) == "longrope":
+            first = each.get("original_max_position_embeddings") or getattr(
+                config, "original_max_position_embeddings", most
+            )
+            most = min(filter(None, (most, first)), default=None)
+    return most
+
+
 def list_of_blocks(decoder: Any) -> nn.ModuleList | None:
     """The blocks, as many as the config counts; None where no list has so many."""
     depth = decoder.config.num_hidden_layers

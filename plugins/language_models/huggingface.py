@@ -31,7 +31,7 @@ from workbench import (
 
 from ._transformers_attention import DecoderCache, distances, own_attention
 from ._transformers_head import FamilyHead, logits_of_transformers
-from ._transformers_parts import attention_of, check_decoder, list_of_blocks, name_of
+from ._transformers_parts import attention_of, check_decoder, context_of, list_of_blocks, name_of
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LIKENESS_TOKENS = 300
@@ -98,7 +98,7 @@ class HuggingFaceDecoder(LanguageModel):
         self._blocks = name_of(decoder, list_of_blocks(decoder))
         family = FamilyHead(decoder, self._base)
         self._family = None if family.is_product(decoder) else family
-        self.context = getattr(self.config, "max_position_embeddings", None)
+        self.context = context_of(self.config)
         width = decoder.get_input_embeddings().weight.shape[1]
         self.shape = DecoderShape(width, self.config.num_hidden_layers, self.config.num_attention_heads)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.model.test_generation import answer_without_cache
 from tests.model.test_vision_language_model import open_gates
-from tests.pretrained import FAMILIES, VOCABULARY, reference, save, save_gguf
+from tests.pretrained import FAMILIES, SIZES, VOCABULARY, reference, save, save_gguf
 from tests.small import SMALL, load, run_inside, small_registry
 from tests.tiny import FUSIONS, QUESTIONS, TinyEncoder, builtin_registry, collator, images, texts
 from workbench import Corpus, DecoderShape, Fusion, UserError, VisionShape
@@ -293,3 +294,11 @@ def test_int8_takes_gemmas_embedding_with_its_factor_and_its_head(folders, dtype
         plain.get_submodule("model.embed_tokens").get_parameter("weight").copy_(embedding.weight)
         assert torch.equal(narrow.embed(ids), plain.embed(ids))
         assert not torch.equal(narrow.embed(ids), embedding.weight[ids]), "the factor counts"
+
+
+def test_a_text_ends_where_its_family_would_turn_all_positions_by_other_angles(tmp_path):
+    factors = {"short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 3.0, 4.0, 5.0]}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
+    lengths = {"max_position_embeddings": 64, "original_max_position_embeddings": 16}
+    config = transformers.Phi3Config(**SIZES, num_key_value_heads=2, pad_token_id=0, rope_parameters=rope, **lengths)
+    assert decoder(save(transformers.Phi3ForCausalLM(config), tmp_path)).context == 16
