@@ -42,6 +42,16 @@ class Counting(ReferenceDecoder):
         return super().forward(embeds, counted, mask, cache)
 
 
+class Forgetful(ReferenceDecoder):
+    """Loses some of what it reads, also when it does not train."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__(corpus)
+
+    def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
+        return super().forward(nn.functional.dropout(embeds, 0.1), positions, mask, cache)
+
+
 class Peeking(Fusion):
     """Lets every token look at the mean of the whole text."""
 
@@ -91,6 +101,7 @@ def register_encoders(register):
 @hookimpl
 def register_language_models(register):
     register("counting", counting)
+    register("forgetful", Forgetful)
 
 
 @hookimpl

@@ -104,6 +104,7 @@ def test_a_decoder_that_is_right_is_taken(fusion, tmp_path, checkpoints):
             "encoder 'longer' cannot be used: forward gives (3, 5, 24) for 3 images, but shape says",
         ),
         ("base.language_model=counting", "language_model 'counting' cannot be used: the same tokens in another order"),
+        ("base.language_model=forgetful", "language_model 'forgetful' cannot be used: the same text gets other hidden"),
         ("base.fusion=peeking", "fusion 'peeking' cannot be used: "),
     ],
 )

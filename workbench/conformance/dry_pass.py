@@ -30,6 +30,8 @@ from workbench.conformance.reference_questions import corpus
 from workbench.conformance.rules import Rule, Subject, expect, in_turn
 from workbench.registry import Plugin
 
+DRAWN = "Nothing may be drawn at random in eval mode"
+
 
 def an_encoder_can_be_built(subject: Subject) -> None:
     """With these options."""
@@ -48,7 +50,7 @@ def the_same_images_get_the_same_tokens_twice(subject: Subject) -> None:
     first, second = encoder(images.clone()), encoder(images.clone())
     expect(
         first.shape == second.shape and gap(first, second) == 0,
-        "the same images get other tokens when they are shown again: nothing may be drawn at random in eval mode",
+        f"the same images get other tokens when they are shown again. {DRAWN}",
     )
 
 
@@ -66,11 +68,22 @@ def a_model_can_be_built_with_it(subject: Subject) -> None:
     subject.hold(trained, (model.eval(), {}))
 
 
-def the_loss_of_a_question_is_a_number(subject: Subject) -> None:
+@torch.no_grad()
+def the_same_text_gets_the_same_hidden_states_twice(subject: Subject) -> None:
+    """In eval mode."""
+    model = subject.build(corpus()).eval()
+    ids = torch.arange(4, 12)[None]
+    mask = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
+    first, second = (model(model.embed(ids), torch.arange(8)[None], mask.clone()) for _ in range(2))
+    expect(gap(first, second) == 0, f"the same text gets other hidden states when it is read again. {DRAWN}")
+
+
+def the_loss_of_a_question_is_one_number(subject: Subject) -> None:
     """Several questions a row, images in every place."""
     model, _ = subject.once(trained)
-    loss = model.loss(batch_for(model))
-    expect(bool(loss.isfinite()), f"the loss of a question is {loss.item()}")
+    first, second = (model.loss(batch_for(model)) for _ in range(2))
+    expect(bool(first.isfinite()), f"the loss of a question is {first.item()}")
+    expect(bool(first == second), f"the same questions have another loss when they are read again. {DRAWN}")
 
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
@@ -83,6 +96,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "language_model": in_turn(
         a_language_model_can_be_built,
         outputs_have_the_declared_shape,
+        the_same_text_gets_the_same_hidden_states_twice,
         blocks_and_attentions_are_there_once,
         its_logits_are_those_of_its_own_library,
         a_token_stands_where_its_position_says,
@@ -90,7 +104,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "fusion": in_turn(
         a_model_can_be_built_with_it,
-        the_loss_of_a_question_is_a_number,
+        the_loss_of_a_question_is_one_number,
         questions_are_answered_in_a_row_as_if_each_stood_alone,
         answers_from_the_cache_equal_the_full_pass,
         no_answer_token_is_read_ahead,
