@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy
@@ -188,3 +190,36 @@ def test_nothing_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_rgb(written(image, "PNG", transparency=b"\x00\xff"))
+
+
+def png(depth: int, color: int, row: bytes, clear: bytes, width: int) -> io.BytesIO:
+    """A PNG of one row as Pillow writes none."""
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, 1, depth, color, 0, 0, 0),
+        b"tRNS": clear,
+        b"IDAT": zlib.compress(b"\0" + row),
+        b"IEND": b"",
+    }
+    chunks = [struct.pack(">I", len(data)) + name + data for name, data in parts.items()]
+    sums = [struct.pack(">I", zlib.crc32(name + data)) for name, data in parts.items()]
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(a + b for a, b in zip(chunks, sums, strict=True)))
+
+
+@pytest.mark.parametrize("clear", range(4))
+def test_a_clear_grey_of_2_bits_is_counted_in_these(clear):
+    seen = grey(read_rgb(png(2, 0, bytes([0b00011011]), bytes([0, clear]), 4)))[0].tolist()
+    assert seen == [255 if step == clear else 85 * step for step in range(4)]
+
+
+@pytest.mark.parametrize("clear", range(16))
+def test_a_clear_grey_of_4_bits_is_counted_in_these(clear):
+    row = bytes(16 * step + step + 1 for step in range(0, 16, 2))
+    seen = grey(read_rgb(png(4, 0, row, bytes([0, clear]), 16)))[0].tolist()
+    assert seen == [255 if step == clear else 17 * step for step in range(16)]
+
+
+@pytest.mark.parametrize("clear", [(200, 200, 200), (0x8000, 0x4000, 300)])
+def test_a_clear_color_of_16_bits_is_counted_in_these(clear):
+    row = struct.pack(">6H", *clear, 0xFFFF, 0, 0)
+    seen = pixels(read_rgb(png(16, 2, row, struct.pack(">3H", *clear), 2)))[0].tolist()
+    assert seen == [[255, 255, 255], [255, 0, 0]]

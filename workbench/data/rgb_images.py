@@ -28,6 +28,9 @@ WHITE = "white"
 OF_16_BITS = 65535
 WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 ADVICE = "Scale it down, or save it as a JPEG, which is scaled while it is read"
+# How Pillow names the bits of a PNG's pixels: of 2 and 4 bits they are spread to 8, of 16 the upper 8 are kept.
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+RGB_OF_16_BITS = "RGB;16B"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 Source = Path | str | BinaryIO
@@ -45,6 +48,7 @@ def read_image(source: Source, frame: int = 0) -> Image.Image:
         warnings.simplefilter("ignore")  # of palettes with transparency and large images: both are fine
         if frame:
             image.seek(frame)
+        _count_clear_in_8_bits(image)
         return ImageOps.exif_transpose(image)
 
 
@@ -56,7 +60,7 @@ def to_rgb(image: Image.Image, background: str = WHITE) -> Image.Image:
         image = image.convert("LA")
     if image.mode not in WITH_ALPHA and "transparency" not in image.info:
         return image if image.mode == "RGB" else image.convert("RGB")
-    seen = _with_alpha(image)
+    seen = image.convert("RGBA")
     canvas = Image.new("RGB", image.size, background)
     canvas.paste(seen, mask=seen.getchannel("A"))
     return canvas
@@ -92,6 +96,16 @@ def _opened(source: Source) -> AbstractContextManager[Image.Image]:
             raise Image.DecompressionBombError(f"it has more than {limit} pixels. {ADVICE}") from error
 
 
+def _count_clear_in_8_bits(image: Image.Image) -> None:
+    """The one transparent colour of a PNG of 2, 4 or 16 bits a channel is told in these, its pixels have 8."""
+    clear = image.info.get("transparency")
+    raw = next((each.args for each in getattr(image, "tile", ())), None)
+    if isinstance(clear, int) and raw in GREY_STEPS:
+        image.info["transparency"] = clear * GREY_STEPS[raw]
+    if isinstance(clear, tuple) and raw == RGB_OF_16_BITS:
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
 def _smaller_jpeg(source: Source) -> Image.Image:
     """Half, a quarter or an eighth as wide and high: as large as can be."""
     if not isinstance(source, Path | str):
@@ -125,12 +139,3 @@ def _levels(values: numpy.ndarray) -> numpy.ndarray:
     if low == high:
         return numpy.full_like(known, 128)
     return (known - low) * (255 / (high - low))
-
-
-def _with_alpha(image: Image.Image) -> Image.Image:
-    """As RGBA. The one transparent colour of an image of 16 bits a channel is told in these, its pixels have 8."""
-    clear = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:
-        image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in clear)
-    return image.convert("RGBA")
