@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from tests.processes import forked
-from workbench.storage.artifacts import ArtifactError, ArtifactStore
+from workbench.storage.artifacts import ArtifactError, ArtifactStore, _checksum_of
 from workbench.storage.atomic import StorageError
 
 WEIGHTS = {
@@ -146,6 +148,25 @@ def test_a_damaged_stage_is_told_with_its_folder_and_key(tmp_path, damage):
     with pytest.raises(ArtifactError, match=rf"{store.folder / 'abc'} is damaged: ") as raised:
         store.read("abc")
     assert raised.value.key == "abc"
+
+
+def test_a_stage_in_the_place_of_another_is_none(tmp_path):
+    store = written(tmp_path)
+    written(tmp_path, "def")
+    shutil.rmtree(store.folder / "abc")
+    (store.folder / "def").rename(store.folder / "abc")
+    assert not store.has("abc")
+    with pytest.raises(ArtifactError, match="is damaged: stage.json is that of another stage"):
+        store.read("abc")
+
+
+def test_a_stage_of_an_earlier_version_that_does_not_say_its_key_is_read(tmp_path):
+    store = written(tmp_path)
+    file = store.folder / "abc/stage.json"
+    summary = json.loads(file.read_text())
+    del summary["key"], summary["checksum"]
+    file.write_text(json.dumps({**summary, "checksum": _checksum_of(summary)}))
+    assert store.read("abc").summary == SUMMARY
 
 
 def test_a_full_disk_leaves_no_half_stage_and_is_told_in_plain_words(tmp_path):

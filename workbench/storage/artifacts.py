@@ -1,8 +1,8 @@
 """What stages made, kept by the key of the stage: weights, tokenizer, costs and curve, or features.
 
 A stage's folder is written under a temporary name and renamed when it is complete, so that a folder which is there
-is whole, whatever was killed in between. Its summary holds the size and the checksum of every other file: what the
-disk damaged is noticed when it is read, and made again.
+is whole, whatever was killed in between. Its summary holds the key, and the size and the checksum of every other file:
+what the disk damaged, or somebody put in the place of another stage, is noticed when it is read, and made again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from workbench.storage.older_records import curve_of, stage_of
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
 FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
+KEY = "key"  # in the summary: whose it is, since two stages may hold weights of the same names and sizes
 STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
 LOCKS = ".locks"
 PARTIAL = ".partial"
@@ -164,6 +165,8 @@ class ArtifactStore:
         summary = json.loads((self.folder / key / SUMMARY).read_text(encoding="utf-8"))
         if summary.pop(OWN) != _checksum_of(summary):
             raise ValueError(f"{SUMMARY} is not what was written (its checksum differs)")
+        if summary.pop(KEY, key) != key:  # earlier versions did not say whose it is
+            raise ValueError(f"{SUMMARY} is that of another stage")
         return stage_of(summary)
 
     @contextmanager
@@ -173,7 +176,7 @@ class ArtifactStore:
             yield folder
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
             sums = {file.relative_to(folder).as_posix(): [file.stat().st_size, _checksum(file)] for file in files}
-            whole = json.loads(json.dumps({**summary, FILES: sums}))
+            whole = json.loads(json.dumps({**summary, KEY: key, FILES: sums}))
             text = json.dumps({**whole, OWN: _checksum_of(whole)}, indent=1)
             (folder / SUMMARY).write_text(text, encoding="utf-8")
 
