@@ -72,6 +72,8 @@ REPLACED: dict[str, Callable[[], object]] = {
     "attention": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "patched": _patch,
     "hooked": _hook,
+    "inherited": lambda: setattr(torch.optim.AdamW, "step", lambda self, closure=None: None),
+    "called": lambda: setattr(nn.Linear, "__call__", lambda self, given: self.forward(given)),
     "thread": _wake,
     "process": lambda: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]),
 }

@@ -21,13 +21,29 @@ def torch_switches() -> dict[str, Any]:
 
 
 def changed_switches(before: dict[str, Any]) -> list[str]:
-    """The names of those that are another one than they were; what was loaded since is none."""
+    """The names of those that are another one than they were; what was loaded since is none, but a method that a class
+    had from another one and now has of its own is."""
     now = torch_switches()
-    return sorted(name for name, value in before.items() if not _same(now.get(name), value))
+    changed = {name for name, value in before.items() if not _same(now.get(name), value)}
+    return sorted(changed | {name for name in now.keys() - before.keys() if _hides_another(name, now[name], before)})
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and not callable(one) and one == other)
+    return _plain(one) is _plain(other) or (type(one) is type(other) and not callable(one) and one == other)
+
+
+def _hides_another(name: str, method: Any, before: dict[str, Any]) -> bool:
+    """Whether a method is new in a class that there was, and stands before one that the class inherits."""
+    whose, _, own = name.rpartition(".")
+    owner = before.get(whose)
+    above = owner.__mro__[1:] if isinstance(owner, type) else ()
+    hidden = next((vars(each)[own] for each in above if own in vars(each)), None)
+    return hidden is not None and _plain(hidden) is not _plain(method)
+
+
+def _plain(value: Any) -> Any:
+    """Of a step of an optimizer the function that torch itself wraps when the first one of the class is made."""
+    return vars(value)["__wrapped__"] if callable(value) and "hooked" in getattr(value, "__dict__", ()) else value
 
 
 def _states(torch: Any) -> dict[str, Any]:
