@@ -27,10 +27,6 @@ class Sociable(Encoder):
     def files(cls, options):
         return () if options["weights"] is None else (options["weights"],)
 
-    @classmethod
-    def likeness(cls, options):
-        raise ValueError("it is wrong on purpose")
-
     def transform(self, image):
         return torch.from_numpy(numpy.array(image, dtype=numpy.float32)).movedim(2, 0) / 255
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from workbench import Corpus, DecoderShape, Encoder, Fusion, LanguageModel, VisionShape, hookimpl
@@ -21,12 +21,20 @@ class Drawing(ReferenceEncoder):
         super().__init__()
         BUILT.append("drawing")
 
+    @classmethod
+    def likeness(cls, options: Mapping[str, Any]) -> Encoder:
+        return cls()
+
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images)[:, torch.randperm(4)]
 
 
 class Longer(ReferenceEncoder):
     """Gives a token more than it says."""
+
+    @classmethod
+    def likeness(cls, options: Mapping[str, Any]) -> Encoder:
+        return cls()
 
     def forward(self, images: Tensor) -> Tensor:
         tokens = super().forward(images)
@@ -35,6 +43,13 @@ class Longer(ReferenceEncoder):
 
 class Counting(ReferenceDecoder):
     """Counts places in the sequence, whatever positions it is given."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__(corpus)
+
+    @classmethod
+    def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
+        return cls(corpus)
 
     def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
         there = 0 if cache is None else cache.length
@@ -47,6 +62,10 @@ class Forgetful(ReferenceDecoder):
 
     def __init__(self, corpus: Corpus) -> None:
         super().__init__(corpus)
+
+    @classmethod
+    def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
+        return cls(corpus)
 
     def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
         return super().forward(nn.functional.dropout(embeds, 0.1), positions, mask, cache)
@@ -71,36 +90,15 @@ class ThirdBlock(Fusion):
         self.chosen = nn.ModuleList(nn.Linear(vision.width, decoder.width) for _ in range(decoder.depth))[2]
 
 
-class Huge(Encoder):
-    """Larger than a plan may build."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.image_size, self.shape = 8, VisionShape(24, 4)
-        self.weight = nn.Parameter(torch.empty(20_000, 20_000))
-
-    def transform(self, image: Image.Image) -> Tensor:
-        return torch.zeros(3, 8, 8)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.weight[:4, :24].expand(len(images), -1, -1)
-
-
-def counting(corpus: Corpus) -> LanguageModel:
-    """A function has no `likeness`, and is tried as it is."""
-    return Counting(corpus)
-
-
 @hookimpl
 def register_encoders(register):
     register("drawing", Drawing)
     register("longer", Longer)
-    register("huge", Huge)
 
 
 @hookimpl
 def register_language_models(register):
-    register("counting", counting)
+    register("counting", Counting)
     register("forgetful", Forgetful)
 
 

@@ -105,11 +105,15 @@ def test_a_decoder_that_is_right_is_taken(fusion, tmp_path, checkpoints):
         ),
         ("base.language_model=counting", "language_model 'counting' cannot be used: the same tokens in another order"),
         ("base.language_model=forgetful", "language_model 'forgetful' cannot be used: the same text gets other hidden"),
-        ("base.fusion=peeking", "fusion 'peeking' cannot be used: "),
     ],
 )
-def test_a_part_of_ones_own_that_is_wrong_is_refused(override, told, tmp_path):
+def test_a_part_whose_likeness_is_wrong_is_refused(override, told, tmp_path):
     assert refusal(tmp_path, override).startswith(told)
+
+
+def test_a_fusion_that_looks_ahead_is_refused_with_a_decoder_of_another_library(tmp_path, checkpoints):
+    told = refusal(tmp_path, decoder(checkpoints["Llama"]), "base.fusion=peeking")
+    assert told.startswith("fusion 'peeking' with language_model 'huggingface' cannot be used: ")
 
 
 def test_what_was_tried_is_not_tried_again(tmp_path):
@@ -136,13 +140,6 @@ def test_a_fusion_that_wants_more_blocks_than_a_likeness_has_is_not_refused(tmp_
         "fusion 'third_block' with language_model 'huggingface' was not tried before the run: it cannot"
     )
     assert "index 2 is out of range" in told
-
-
-def test_what_is_too_large_to_try_is_told(tmp_path):
-    passes = DryPasses(small_registry(), tmp_path / "memory")
-    passes.check(load(tmp_path, "base.encoder=huge").trials[0])
-    [told] = passes.untried
-    assert told.startswith("encoder 'huge' was not tried before the run: it has 400,000,000 parameters")
 
 
 def test_parts_of_the_workbench_itself_cost_no_time(tmp_path):

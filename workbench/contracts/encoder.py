@@ -44,8 +44,8 @@ class Encoder(nn.Module, Pretrainable):
     def likeness(cls, options: Mapping[str, Any]) -> Encoder:
         """A small encoder that would be wrong where one of these options would: `workbench plan` tries it.
 
-        It has the same code and settings, few layers and any weights. By default it is the encoder itself. `ValueError`
-        says why there is none.
+        It has the same code and settings, few layers and any weights. Override it where others' models are run: a plan
+        tries no encoder without. `ValueError` says why there is none.
         """
         return cls(**options)
 

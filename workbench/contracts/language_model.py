@@ -81,8 +81,8 @@ class LanguageModel(nn.Module, Pretrainable):
     def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
         """A small model that would be wrong where one of these options would: `workbench plan` tries it.
 
-        It has the same code and settings, few and narrow layers, any weights, and a tokenizer of `corpus`. By default
-        it is the model itself. `ValueError` says why there is none.
+        It has the same code and settings, few and narrow layers, any weights, and a tokenizer of `corpus`. Override it
+        where others' models are run: a plan tries no decoder without. `ValueError` says why there is none.
         """
         return cls(corpus, **options)
 

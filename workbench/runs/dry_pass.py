@@ -1,6 +1,8 @@
-"""Tries encoders, language models and fusions before anything runs, each with the very options of the experiment.
+"""Tries encoders and language models that run other people's models, and fusions with these, before anything runs: each
+with the very options of the experiment.
 
-What this project's own tests try already is left out: the parts that come with it and read no other library's models.
+Other parts are known: those that come with the workbench by its own tests, those of a user by the contract tests that
+every plan runs.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from workbench.conformance.examine import CannotCheck
 from workbench.contracts.encoder import Encoder
 from workbench.contracts.language_model import LanguageModel
 from workbench.errors import UserError
-from workbench.model.build import CompositionError, arguments_of, count_parameters, naming
+from workbench.model.build import CompositionError, arguments_of, naming
 from workbench.runs.memo import Memo
-from workbench.runs.meta_device import without_numbers
 from workbench.storage.atomic import write_text
 from workbench.storage.cache import cache_folder
 from workbench.storage.hashing import digest, file_hash
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 Make = Callable[..., Any]
 
 CONTRACTS: dict[str, type[Encoder] | type[LanguageModel]] = {"encoder": Encoder, "language_model": LanguageModel}
-MOST_PARAMETERS = 100_000_000  # of a part that has no smaller likeness; building a larger one takes too long for a plan
 SMALL_FILE = 1_000_000  # bytes of a file that may hold settings; weights are no part of a likeness
 
 
@@ -53,16 +53,14 @@ class DryPasses:
             if self._is_tried(parts[kind]):
                 self._memo.once((parts[kind],), partial(self._check, parts[kind], ()))
         fusion, decoder = parts["fusion"], parts["language_model"]
-        tried = self._is_tried(decoder)
-        if tried or self._is_tried(fusion):
-            self._memo.once((fusion, decoder), partial(self._check, fusion, (decoder,) if tried else ()))
+        if self._is_tried(decoder):
+            self._memo.once((fusion, decoder), partial(self._check, fusion, (decoder,)))
 
     def _is_tried(self, component: Component) -> bool:
-        """Whether it is somebody else's, or runs the models of another library."""
-        plugin = self.registry.plugin(component.kind, component.name)
-        contract = CONTRACTS.get(component.kind)
-        has_likeness = contract is not None and _overrides_likeness(plugin.declared(contract), contract)
-        return has_likeness or not plugin.built_in
+        """Whether it has a likeness that tells of it."""
+        contract = CONTRACTS[component.kind]
+        declared = self.registry.plugin(component.kind, component.name).declared(contract)
+        return declared.likeness.__func__ is not contract.likeness.__func__
 
     def _check(self, component: Component, beside: tuple[Component, ...]) -> None:
         with naming(component.kind, component.name):
@@ -91,16 +89,13 @@ class DryPasses:
         return {"wrong": wrong, "untried": None}
 
     def _maker(self, component: Component) -> Make:
-        """What builds a small likeness of it, or itself."""
+        """What builds a small likeness of it; of a fusion, itself."""
         plugin = self.registry.plugin(component.kind, component.name)
         options = arguments_of(component, self.registry)
         contract = CONTRACTS.get(component.kind)
         if contract is None:
             return partial(plugin.factory, **options)
-        declared = plugin.declared(contract)
-        if _overrides_likeness(declared, contract):
-            return partial(_likeness, declared, options)
-        return partial(_itself, plugin.factory, options)
+        return partial(_likeness, plugin.declared(contract), options)
 
     def _key(self, component: Component, beside: tuple[Component, ...]) -> str:
         """The hash of what a dry pass depends on: code, options, versions, and files as far as they hold settings."""
@@ -113,31 +108,11 @@ class DryPasses:
         return digest(told)
 
 
-def _overrides_likeness(declared: Any, contract: Any) -> bool:
-    return declared.likeness.__func__ is not contract.likeness.__func__
-
-
 def _likeness(declared: Any, options: Mapping[str, Any], *positional: Any) -> Any:
     try:
         return declared.likeness(*positional, options)
     except ValueError as error:
         raise CannotCheck(str(error)) from error
-
-
-def _itself(factory: Make, options: Mapping[str, Any], *positional: Any) -> Any:
-    count = _size_of(factory, options, *positional)
-    if count > MOST_PARAMETERS:
-        raise CannotCheck(f"it has {count:,} parameters, and its class has no `likeness` that gives a small one")
-    return factory(*positional, **options)
-
-
-def _size_of(factory: Make, options: Mapping[str, Any], *positional: Any) -> int:
-    """How many parameters it has; 0 where that cannot be told without numbers: then it is built with them anyway."""
-    try:
-        with without_numbers():
-            return count_parameters(factory(*positional, **options))
-    except Exception:  # a plugin is anyone's code; the rules tell what it raises when it is built
-        return 0
 
 
 @cache
