@@ -1,0 +1,1 @@
+"""What `benchmarks/fuzz.py` tries: mutants of experiments, damaged results, odd checkpoints and annotation files."""
