@@ -43,6 +43,13 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     assert lines[-1].startswith("--set evaluation.limit=0: evaluation.limit: this must be greater than 0")
 
 
+@pytest.mark.parametrize("key", ["base.fusion", "base.phases.0.train.0", "grid.quantizer.0", "metrics.0", "seeds"])
+def test_a_text_of_several_lines_is_told_in_one(tmp_path, key):
+    with pytest.raises(ExperimentError) as refused:
+        load(tmp_path, GOOD, f'{key}="a\\nb"')
+    assert all(line.startswith("--set ") for line in str(refused.value).split("\n"))
+
+
 def ways(value, way=()) -> list[tuple]:
     """The way to every value in a document."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

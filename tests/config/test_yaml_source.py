@@ -21,6 +21,9 @@ BROKEN_YAML = {
     "second document": ("base: 1\n---\nbase: 2\n", "2: column 1", "Keep one experiment in a file"),
     "sign that begins nothing": ("question: @home\n", "1: column 11", "Put it in quotes"),
     "control character": ("question: a\x07\n", "1", "Remove it"),
+    "half a letter": ('question: ok\ngrid: "\\ud83d"\n', "2", "grid: \\ud83d is half of a letter"),
+    "half a letter in a key": ('question: ok\n"\\ude42": 1\n', "1", "\\ude42 is half of a letter"),
+    "half a letter below": ('base: {fusion: ["a\\ud83db"]}\n', "1", "base.fusion.0: \\ud83d is half of a letter"),
     "empty file": ("", "1", "the file is empty. Write keys: name, question, base"),
     "only a comment": ("# to be written\n", "1", "the file is empty"),
     "list at the top": ("- fusion\n", "1", "Write keys: name, question, base"),
@@ -47,6 +50,10 @@ def test_numbers_and_words_are_read_as_a_researcher_writes_them():
         **{"a": 0.001, "b": 1000, "c": "yes", "d": "no", "e": "2026-11-21", "f": "1:30", "g": 10, "h": -0.5},
         **{"i": None, "j": True, "k": 3.0, "l": "off"},
     }
+
+
+def test_the_two_halves_of_a_letter_are_one_letter():
+    assert parse_yaml(r'"\ud83d\ude42": ["\ud83d\ude42!"]', "text").value == {"\U0001f642": ["\U0001f642!"]}
 
 
 def test_yaml_that_is_written_is_read_back_as_the_same_values():

@@ -26,7 +26,7 @@ class ExperimentError(UserError):
 
     def __init__(self, *found: tuple[Place, str]):
         self.found = tuple(sorted(dict.fromkeys(found), key=lambda problem: problem[0]))
-        super().__init__("\n".join(f"{place.text}: {message}" for place, message in self.found))
+        super().__init__("\n".join(_line(f"{place.text}: {message}") for place, message in self.found))
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ class Problems:
         """`ExperimentError` with every problem so far, if there is one."""
         if self.found:
             raise ExperimentError(*self.found)
+
+
+def _line(text: str) -> str:
+    """A text in one line: what somebody wrote in several, and is told of, would look like a problem without a place."""
+    return " ".join(text.split("\n"))
 
 
 def _inside(value: Any, key: str | int) -> Any:

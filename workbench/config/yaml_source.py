@@ -31,6 +31,7 @@ _PLAIN = (
         re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)"),
     ),
 )
+_HALF = re.compile(r"[\ud800-\udfff]")
 _RESOLVERS = {None: [(tag, re.compile(rf"(?:{pattern.pattern})\Z")) for tag, pattern in _PLAIN]}
 
 
@@ -126,10 +127,10 @@ class _Builder:
             if not isinstance(key, ScalarNode):
                 self.problems.append((keys, f"in line {self.line(key)} a key is a list or mapping. A key is a word"))
                 continue
-            inner = (*keys, key.value)
+            inner = (*keys, self.letters(key.value, keys))
             if key.value == "<<":
                 self.problems.append((keys, "'<<' is not read. Write the keys out"))
-            elif key.value in values:
+            elif inner[-1] in values:
                 first = self.places[inner].line
                 self.places[inner] = self.place(key)
                 self.problems.append(
@@ -137,15 +138,29 @@ class _Builder:
                 )
             else:
                 self.places[inner] = self.place(key)
-                values[key.value] = self.build(item, inner)
+                values[inner[-1]] = self.build(item, inner)
         return values
 
     def scalar(self, node: ScalarNode, keys: Keys) -> Any:
         try:
-            return _scalar(node)
+            return self.letters(_scalar(node), keys)
         except (KeyError, ValueError):
             self.problems.append((keys, f"'{node.value}' with the tag '{_tag(node)}' is not read. Write a plain value"))
             return None
+
+    def letters(self, value: Any, keys: Keys) -> Any:
+        """A text with the two halves of a letter, as JSON writes it, put together; half of one alone is a problem."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            half = ascii(_HALF.findall(value)[0])[1:-1]
+            message = (
+                f"{half} is half of a letter, and no text. Write both halves, as \\ud83d\\ude42, or the letter itself"
+            )
+            self.problems.append((keys, message))
+            return _HALF.sub("?", value)
 
     def place(self, node: Node) -> Place:
         return self.fixed or _line(self.source, self.line(node))
