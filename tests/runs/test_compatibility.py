@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from tests.small import load, small_registry
 from workbench.model.build import CompositionError
@@ -70,3 +71,16 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path):
     assert len(lines) == 4
     for start in ("evaluation: ", "encoder 'vit'", "connector 'picky'", "quantizer 'int8'"):
         assert sum(line.startswith(start) for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    "change", ["evaluation.task=captions", "evaluation.split=tset", "base.phases.tune.tasks=[captions]"]
+)
+def test_what_a_dataset_of_files_lacks_is_told_with_its_place(tmp_path, change):
+    (tmp_path / "rows.csv").write_text("image,question,answers\na.png,what is it?,bus\n")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    both = "{train: rows.csv, test: rows.csv}"
+    experiment = load(tmp_path, f"base.dataset={{name: folder, tables: {both}, images: .}}", change)
+    with pytest.raises(CompositionError) as error:
+        Compatibility(small_registry(), None, experiment.document).sizes_of(experiment.trials)
+    assert all(line.startswith((f"{tmp_path}/small.yaml:", "--set ")) for line in str(error.value).split("\n"))

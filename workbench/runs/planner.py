@@ -79,7 +79,9 @@ class Planner:
         return self.compatibility.sizes_of(self.experiment.trials)
 
     def decode(self) -> int:
-        """Decode every image of the trials' data, and return how many; `DataError` names those that cannot be."""
+        """Decode every image of the trials' data, and return how many; `DataError` names those that cannot be. What
+        does not fit is told first."""
+        self.sizes()
         images: dict[tuple[Component, str], Dataset] = {}
         for trial in self._trials_of_other_data():
             component, dataset = trial.components["dataset"], self.data.dataset(trial)
