@@ -79,7 +79,7 @@ def makers(registry: Registry, folder: Path, kinds: Sequence[str]) -> dict[str, 
         if not run.exists():
             make_finished_run(run)
         found |= results.makers(run)
-    if {"odd checkpoint", "odd options"} & set(kinds) and not (folder / "checkpoints").exists():
+    if {"odd checkpoint", "odd annotations", "odd options"} & set(kinds) and not (folder / "checkpoints").exists():
         make_checkpoints(folder / "checkpoints")
     found |= inputs.makers(folder / "checkpoints")
     return {kind: found[kind] for kind in kinds}

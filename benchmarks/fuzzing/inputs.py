@@ -22,6 +22,7 @@ from fuzzing.odd_values import BYTES, PLACES, VALUES, changed, damage_json
 from fuzzing.templates import COLORS, EXPERIMENT, HERE, TINY, make_data
 
 Change = Callable[[Path, random.Random], str]
+OF_CAPTIONS = ("coco_captions", "flickr30k", "localized_narratives")
 DECODERS = {"decoder": ("huggingface", "llama"), "sharded": ("huggingface", "llama")}
 TOWERS = {"tower": ("huggingface",), "clip": ("huggingface", "clip")}
 
@@ -30,7 +31,7 @@ def makers(checkpoints: Path) -> dict[str, Maker]:
     """The kinds of inputs there are."""
     return {
         "odd checkpoint": lambda dice, folder: odd_checkpoint(checkpoints, dice, folder),
-        "odd annotations": odd_annotations,
+        "odd annotations": lambda dice, folder: odd_annotations(checkpoints, dice, folder),
         "odd image": odd_image,
     }
 
@@ -53,7 +54,7 @@ def odd_checkpoint(checkpoints: Path, dice: random.Random, folder: Path) -> Prep
     return _tried(folder, document, f"{kind} {plugin}, {file.parent.name}/{file.name}: {change}", dice)
 
 
-def odd_annotations(dice: random.Random, folder: Path) -> Prepared:
+def odd_annotations(checkpoints: Path, dice: random.Random, folder: Path) -> Prepared:
     """One file of a reader damaged."""
     make_data(folder)
     name = dice.choice([*FORMATS, *MORE])
@@ -71,6 +72,14 @@ def odd_annotations(dice: random.Random, folder: Path) -> Prepared:
         told = BYTES[0](file, dice)
     reader = {"name": name.partition("/")[0], **json.loads(json.dumps(options, default=str))}
     document = changed(TINY, ("base", "dataset"), reader)
+    task = "captions" if reader["name"] in OF_CAPTIONS else "questions"
+    document["evaluation"] |= {"task": task}
+    document["base"]["phases"][0] |= {"tasks": [task]}
+    if reader["name"] == "pope":  # questions to test with alone
+        document["base"] |= {
+            "phases": [],
+            "language_model": {"name": "llama", "checkpoint": str(checkpoints / "decoder")},
+        }
     return _tried(folder, document, f"{name}, {file.name}: {told}", dice)
 
 
