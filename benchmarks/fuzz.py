@@ -17,8 +17,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
-
 import torch
 from fuzzing import experiments, inputs, results
 from fuzzing.isolation import Case, Ending, Maker, Tried, try_all
@@ -28,6 +26,7 @@ from side_by_side import print_machine
 from workbench.registry import Registry, load_registry
 
 SEED, SECONDS = 0, 20.0
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
 CASES = {
     "odd values": 180,
     "odd keys": 60,
@@ -51,6 +50,7 @@ SHOWN = 1500  # letters of what a faulty command said
 
 def main() -> None:
     asked = _arguments()
+    os.environ |= OFFLINE
     torch.set_num_threads(1)
     print_machine(threads=1)
     seconds = asked.seconds

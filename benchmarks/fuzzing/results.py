@@ -105,7 +105,7 @@ def _judged(folder: Path, file: Path, before: bytes, change: str, prepared: Prep
     of_trial = "/trials/" in name and changed
 
     def faults(endings: list[Ending]) -> list[str]:
-        return [fault for each in endings for fault in _taken_for_whole(folder, file, each)] if of_trial else []
+        return [fault for each in endings for fault in taken_for_whole(folder, file, each)] if of_trial else []
 
     return Prepared(f"{name}: {change}", prepared.commands, faults)
 
@@ -118,7 +118,7 @@ def _content(written: bytes) -> object:
         return ("bytes", written)
 
 
-def _taken_for_whole(folder: Path, file: Path, ending: Ending) -> list[str]:
+def taken_for_whole(folder: Path, file: Path, ending: Ending) -> list[str]:
     """A command that a damaged trial went through as one that is whole."""
     if ending.code:
         return []
@@ -153,6 +153,6 @@ def _swapped(template: Path, dice: random.Random, folder: Path) -> Prepared:
     prepared = _after_trial(folder, file, dice)
 
     def faults(endings: list[Ending]) -> list[str]:
-        return [] if same else [fault for each in endings for fault in _taken_for_whole(folder, file, each)]
+        return [] if same else [fault for each in endings for fault in taken_for_whole(folder, file, each)]
 
     return Prepared(f"{names or 'all files'} of two trials swapped", prepared.commands, faults)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
+import yaml
 from official_formats import WORDS
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -70,8 +70,6 @@ def make_launcher(folder: Path) -> None:
 
 def make_finished_run(folder: Path) -> None:
     """The experiment, run, reported, and one trial of it exported; in a process of its own."""
-    import yaml
-
     make_data(folder)
     (folder / EXPERIMENT).write_text(yaml.safe_dump(TINY, sort_keys=False), encoding="utf-8")
     _in_a_process(folder, ["run", EXPERIMENT, *HERE, "--device", "cpu"])
@@ -85,6 +83,8 @@ def trials_of(folder: Path) -> list[Path]:
 
 def make_checkpoints(folder: Path) -> None:
     """A decoder, a tower and a CLIP with random weights, as transformers saves them."""
+    import transformers
+
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"vocab_size": 290, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
     heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1, "bos_token_id": 1, "eos_token_id": 2}
