@@ -47,7 +47,7 @@ from workbench.registry import Registry, load_registry
 from workbench.storage.artifacts import TOKENIZER, WEIGHTS, Artifact
 from workbench.storage.atomic import new_folder
 from workbench.storage.older_records import record_of, weights_of
-from workbench.storage.places import is_there, unusable
+from workbench.storage.places import is_there, regular, unusable
 from workbench.storage.records import altered_files
 from workbench.storage.result_files import ResultsError
 
@@ -124,8 +124,8 @@ def export(finished: FinishedTrial, out: Path, separate: bool = False, llava: bo
 def is_exported(folder: Path) -> bool:
     """Whether an exported trial lies there, whole or damaged: its config.json says so."""
     try:
-        return FORMAT in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return FORMAT in json.loads(regular(folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 

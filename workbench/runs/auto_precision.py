@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.devices.device import device_name, find_device
 from workbench.devices.precision import is_native, native_precision, slowdown
+from workbench.storage.places import regular
 from workbench.storage.records import read_record
 from workbench.storage.result_files import RECORD, SUMMARY, TRIALS, ResultsError
 
@@ -31,7 +32,7 @@ def begun_with(folder: Path) -> str | None:
     """What `auto` meant to the runs that this folder is of; None when there were none, or none asked. Where none wrote
     it down, as older versions did not, their trials tell."""
     try:
-        precision = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["auto_precision"]
+        precision = json.loads(regular(folder / SUMMARY).read_text(encoding="utf-8"))["auto_precision"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # damaged: whoever reads it whole says so
         return _of_trials(folder)
     return precision if precision in AUTOMATIC else None

@@ -24,6 +24,7 @@ from workbench.errors import UserError
 from workbench.storage.atomic import new_folder, temporary_sibling
 from workbench.storage.locks import locked
 from workbench.storage.older_records import curve_of, stage_of
+from workbench.storage.places import regular
 
 WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
 FEATURES = "features.safetensors"
@@ -162,7 +163,7 @@ class ArtifactStore:
         return size
 
     def _summary(self, key: str) -> dict[str, Any]:
-        summary = json.loads((self.folder / key / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads(regular(self.folder / key / SUMMARY).read_text(encoding="utf-8"))
         if summary.pop(OWN) != _checksum_of(summary):
             raise ValueError(f"{SUMMARY} is not what was written (its checksum differs)")
         if summary.pop(KEY, key) != key:  # earlier versions did not say whose it is
@@ -208,7 +209,7 @@ def _checksum_of(summary: dict[str, Any]) -> str:
 
 
 def _checksum(file: Path) -> str:
-    with file.open("rb") as opened:
+    with regular(file).open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from workbench.storage.atomic import storage_errors
 from workbench.storage.hashing import short_hash
+from workbench.storage.places import regular
 from workbench.storage.result_files import TEST_LOG, ResultsError
 from workbench.storage.splits import is_for_choosing
 
@@ -76,7 +77,7 @@ def read_asked(folder: Path) -> list[Asked]:
     if not file.exists():
         return []
     with storage_errors(file, ResultsError):
-        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = regular(file).read_text(encoding="utf-8", errors="replace").split("\n")
     found = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.storage.hashing import canonical
+from workbench.storage.places import regular
 
 SEAL = "sha256"  # the key in a JSON file that holds the checksum of all the others
 
 
 def measured(file: Path) -> list[Any]:
     """The bytes that a file has, and the SHA-256 of its content, as they stand in records and manifests."""
-    with file.open("rb") as opened:
+    with regular(file).open("rb") as opened:
         checksum = hashlib.file_digest(opened, "sha256").hexdigest()
         return [opened.tell(), checksum]
 

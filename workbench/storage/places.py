@@ -6,7 +6,13 @@ question easily is, and for a folder that may not be entered.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
+from typing import TypeVar
+
+Named = TypeVar("Named", Path, str)
 
 
 def is_file(place: Path | str) -> bool:
@@ -22,6 +28,15 @@ def is_folder(place: Path | str) -> bool:
 def is_there(place: Path | str) -> bool:
     """Whether anything lies there that can be reached."""
     return _reached(place)
+
+
+def regular(file: Named) -> Named:
+    """The file that is to be read; `OSError` for a pipe or a device there, which might keep its reader waiting for
+    ever, and as `open` does where nothing lies there."""
+    mode = os.stat(file).st_mode  # noqa: PTH116 (a Path takes longer)
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    return file
 
 
 def unusable(place: Path | str) -> str:

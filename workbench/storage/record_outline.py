@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbench.storage.places import regular
 from workbench.storage.records import Record, read_record
 from workbench.storage.result_files import RECORD, ResultsError
 
@@ -46,7 +47,7 @@ class Outline(BaseModel):
 def read_outline(folder: Path | str) -> Outline | None:
     """The outline of the record of a trial's folder; None where `read_record` would raise."""
     try:
-        with open(f"{folder}/{RECORD}", "rb") as file:  # noqa: PTH123 (a Path takes thrice as long)
+        with open(regular(f"{folder}/{RECORD}"), "rb") as file:  # noqa: PTH123 (a Path takes thrice as long)
             return Outline.model_validate_json(file.read())
     except OSError:
         return None

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from workbench.errors import UserError
+from workbench.storage.places import regular
 
 RECORD, PREDICTIONS, CURVE = "record.json", "predictions.jsonl", "curve.jsonl"
 SUMMARY, TEXT, TRIALS = "experiment.json", "experiment.yaml", "trials"
@@ -34,7 +35,7 @@ class ResultsError(UserError):
 def read_json(file: Path, advice: str = MADE_ANEW) -> dict[str, Any]:
     """The object in a JSON file; `ResultsError` with the advice when it is missing, damaged, or no object."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(regular(file).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{file} cannot be read: {error}. {advice}") from error
     if not isinstance(content, dict):

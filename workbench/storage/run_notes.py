@@ -10,6 +10,7 @@ from pathlib import Path
 from workbench.storage.artifacts import LOCKS, PARTIAL
 from workbench.storage.atomic import is_temporary, remove, storage_errors, write_text
 from workbench.storage.locks import locked, remove_unheld, shared_lock
+from workbench.storage.places import regular
 from workbench.storage.result_files import ResultsError
 
 RUNS, NEEDED = "runs", ".needed"
@@ -77,7 +78,7 @@ class RunNotes:
 
 def _read_needed(file: Path) -> list[str]:
     try:
-        keys = json.loads(file.read_text(encoding="utf-8"))
+        keys = json.loads(regular(file).read_text(encoding="utf-8"))
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ValueError("it holds no list of stages")
     except (OSError, ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ from typing import Any
 from workbench.storage.atomic import StorageError, write_text
 from workbench.storage.checksums import is_sealed, measured, sealed
 from workbench.storage.hashing import short_hash
+from workbench.storage.places import regular
 from workbench.storage.record_outline import Outline, read_outline
 from workbench.storage.records import DONE, FILES, Record, read_record, record_from, trial_folders
 from workbench.storage.result_files import CURVE, PREDICTIONS, RECORD, ResultsError, read_json, read_lines
@@ -159,7 +160,7 @@ def _stamp(folder: str, outline: Outline) -> tuple[str, int, float] | None:
 def _read(file: Path) -> dict[str, str]:
     """What is kept in mind; nothing where the file is missing or damaged."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(regular(file).read_bytes())
         return content if is_sealed(content) else {}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
