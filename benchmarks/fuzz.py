@@ -10,7 +10,9 @@ files and images. Each case is of its kind, number and seed alone. Ends with exi
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import pkgutil
 import re
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from fuzzing.isolation import Case, Ending, Maker, Tried, try_all
 from fuzzing.templates import make_checkpoints, make_finished_run, make_launcher
 from side_by_side import print_machine
 
+import workbench
 from workbench.registry import Registry, load_registry
 
 SEED, SECONDS = 0, 20.0
@@ -62,12 +65,20 @@ def main() -> None:
             for kind, make in kinds.items()
             for number in ([asked.case] if asked.case is not None else range(asked.cases or CASES[kind]))
         ]
+        import_all()
         tried = []
         for each in try_all(cases, folder / "cases", asked.at_once, seconds):
             tried.append(each)
             show(each, seconds)
     print(table(tried))
     sys.exit(any(faults_of(each) for each in tried))
+
+
+def import_all() -> None:
+    """Every module of the workbench, so that no case imports any: what is edited meanwhile changes none of them."""
+    for module in pkgutil.walk_packages(workbench.__path__, "workbench."):
+        if not module.name.endswith("__main__") and ".templates" not in module.name:
+            importlib.import_module(module.name)
 
 
 def makers(registry: Registry, folder: Path, kinds: Sequence[str]) -> dict[str, Maker]:

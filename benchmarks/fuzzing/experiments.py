@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ from official_formats import FORMATS
 
 from fuzzing.isolation import Maker, Prepared
 from fuzzing.odd_values import TEXTS, VALUES, changed, deep, places, value_at, without
-from fuzzing.templates import HERE, TINY, make_data
+from fuzzing.templates import HERE, TINY, make_data, with_dataset
 from workbench.config.experiment_file import ExperimentFile
 from workbench.config.phase import Evaluation, Phase
-from workbench.registry import Registry
+from workbench.registry import Plugin, Registry, resolve_options
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 FILE = "mutant.yaml"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{one}: &{one} [{','.join([f'*{before}'] * 9)}]\n" for before, one in zip("abcdefgh", "bcdefghi", strict=True)
 )
+NUMBERS = [2, 3, 7, 16, 100, 4096, 2**31, 1e-3, 0.999, 1.0, 2.5]
 PATHS = [
     "missing",
     "",
@@ -41,17 +41,12 @@ PATHS = [
 
 def makers(registry: Registry, checkpoints: Path) -> dict[str, Maker]:
     """The kinds of mutants there are; plugins that need a checkpoint have one of those."""
-    options = list(_options(registry))
-
-    def options_of_plugins(dice: random.Random, folder: Path) -> Prepared:
-        place, value, change = _with_odd_option(dice.choice(options), folder, checkpoints, dice)
-        return _plan(folder, _yaml(changed(without(TINY, ("grid",)), place, value)), change)
-
+    options = [(plugin, name) for plugin in registry.plugins() for name in plugin.options]
     return {
         "odd values": odd_values,
         "odd keys": odd_keys,
         "odd text": odd_text,
-        "odd options": options_of_plugins,
+        "odd options": lambda dice, folder: odd_options(*dice.choice(options), dice, folder, checkpoints),
         "odd --set": odd_overrides,
     }
 
@@ -128,6 +123,36 @@ def odd_text(dice: random.Random, folder: Path) -> Prepared:
     return _plan(folder, ways[how], f"{name}: {how}")
 
 
+def odd_options(plugin: Plugin, name: str, dice: random.Random, folder: Path, checkpoints: Path) -> Prepared:
+    """One option of a plugin, and those that it needs; more often one of a type that the option takes."""
+    needed = _needed(plugin.kind, plugin.name, folder, checkpoints)
+    values = [*VALUES, *PATHS, *NUMBERS, *map(tuple, [PATHS[:2], TEXTS[:2]]), deep(), {"train": dice.choice(PATHS)}]
+    taken = [each for each in values if _takes(plugin, {**needed, name: each})]
+    value = dice.choice(taken if taken and dice.random() < 0.8 else values)
+    value = list(value) if isinstance(value, tuple) else value
+    written = {"name": plugin.name, **needed, name: value}
+    if plugin.kind == "dataset":
+        document = with_dataset(written)
+    elif plugin.kind == "metric":
+        document = TINY | {"metrics": [written, "vqa_accuracy"]}
+    elif plugin.kind == "tracker":
+        document = TINY | {"trackers": [written]}
+    else:
+        place = ("launcher",) if plugin.kind == "launcher" else ("base", plugin.kind)
+        document = changed(without(TINY, ("grid",)), place, written)
+    if plugin.kind == "adapter":
+        document = changed(document, ("base", "phases", 0, "train"), ["connector", "adapter"])
+    return _plan(folder, _yaml(document), f"{plugin.kind} {plugin.name}: {name} = {value!a:.80}")
+
+
+def _takes(plugin: Plugin, options: dict[str, Any]) -> bool:
+    try:
+        resolve_options(plugin, options)
+    except Exception:  # whatever is wrong with it
+        return False
+    return True
+
+
 def odd_overrides(dice: random.Random, folder: Path) -> Prepared:
     """`--set` with keys and values that do not fit."""
     fields = [".".join(map(str, each)) for each in places(TINY) if each]
@@ -146,28 +171,6 @@ def _document(dice: random.Random) -> tuple[str, dict[str, Any]]:
     if file is None or dice.random() < 0.4:
         return "tiny", yaml.safe_load(_yaml(TINY))
     return file.stem, yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
-def _options(registry: Registry) -> Iterable[tuple[str, str, str]]:
-    """Every option of every plugin that stands in an experiment."""
-    for plugin in registry.plugins():
-        for option in plugin.options:
-            yield plugin.kind, plugin.name, str(getattr(option, "name", option))
-
-
-def _with_odd_option(
-    option: tuple[str, str, str], folder: Path, checkpoints: Path, dice: random.Random
-) -> tuple[tuple[Any, ...], Any, str]:
-    """Where the plugin stands, with one option odd and those that it needs; and what was changed."""
-    kind, plugin, name = option
-    value = dice.choice([*VALUES, *PATHS, deep(), {"train": dice.choice(PATHS)}])
-    written = {"name": plugin, **_needed(kind, plugin, folder, checkpoints), name: value}
-    change = f"{kind} {plugin}: {name} = {value!a:.80}"
-    if kind == "metric":
-        return ("metrics",), [written, "vqa_accuracy"], change
-    if kind == "tracker":
-        return ("trackers",), [written], change
-    return (("launcher",) if kind == "launcher" else ("base", kind)), written, change
 
 
 def _needed(kind: str, plugin: str, folder: Path, checkpoints: Path) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from fuzzing.isolation import Maker, Prepared
 from fuzzing.odd_values import BYTES, PLACES, VALUES, changed, damage_json
-from fuzzing.templates import COLORS, EXPERIMENT, HERE, TINY, make_data
+from fuzzing.templates import COLORS, EXPERIMENT, HERE, TINY, make_data, with_dataset
 
 Change = Callable[[Path, random.Random], str]
-OF_CAPTIONS = ("coco_captions", "flickr30k", "localized_narratives")
 DECODERS = {"decoder": ("huggingface", "llama"), "sharded": ("huggingface", "llama")}
 TOWERS = {"tower": ("huggingface",), "clip": ("huggingface", "clip")}
 
@@ -71,10 +70,7 @@ def odd_annotations(checkpoints: Path, dice: random.Random, folder: Path) -> Pre
     except ValueError:
         told = BYTES[0](file, dice)
     reader = {"name": name.partition("/")[0], **json.loads(json.dumps(options, default=str))}
-    document = changed(TINY, ("base", "dataset"), reader)
-    task = "captions" if reader["name"] in OF_CAPTIONS else "questions"
-    document["evaluation"] |= {"task": task}
-    document["base"]["phases"][0] |= {"tasks": [task]}
+    document = with_dataset(reader)
     if reader["name"] == "pope":  # questions to test with alone
         document["base"] |= {
             "phases": [],

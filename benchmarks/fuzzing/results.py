@@ -136,7 +136,7 @@ def taken_for_whole(folder: Path, file: Path, ending: Ending) -> list[str]:
 
 def _tells(folder: Path, trial: str) -> bool:
     page = (folder / "results/tiny/report/report.html").read_text(encoding="utf-8")
-    return re.search(rf"damaged[^<]*{trial}|{trial}[^<]*damaged|not there", page) is not None
+    return re.search(rf"damaged[^<]*{trial}|{trial}[^<]*damaged|have no result yet", page) is not None
 
 
 def _swapped(template: Path, dice: random.Random, folder: Path) -> Prepared:

@@ -5,6 +5,7 @@ Each is made once, by `make_...`, in a folder that cases copy.
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ TINY: dict[str, Any] = {
     "evaluation": {"split": "test", "max_new_tokens": 2, "precision": "fp32"},
     "launcher": "inside",
 }
+OF_CAPTIONS = ("coco_captions", "flickr30k", "localized_narratives")
 # Beside all cases, since two folders of plugins with the same launcher would not do.
 LAUNCHERS = "../../../plugins"
 HERE = ["--plugins", LAUNCHERS, "--results", "results"]
@@ -66,6 +68,16 @@ def make_launcher(folder: Path) -> None:
     """A launcher that works within the process, for a folder `folder/cases/NAME/work`."""
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
     (folder / "plugins/inside.py").write_bytes(LAUNCHER.read_bytes())
+
+
+def with_dataset(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The experiment with another dataset, and a task that it has."""
+    document = copy.deepcopy(TINY)
+    task = "captions" if dataset["name"] in OF_CAPTIONS else "questions"
+    document["base"]["dataset"] = dataset
+    document["base"]["phases"][0]["tasks"] = [task]
+    document["evaluation"]["task"] = task
+    return document
 
 
 def make_finished_run(folder: Path) -> None:
