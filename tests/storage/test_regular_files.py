@@ -7,6 +7,9 @@ import signal
 
 import pytest
 
+from workbench.checkpoints.hugging_face import read_config
+from workbench.checkpoints.tokenizer import read_tokenizer
+from workbench.checkpoints.weights import CheckpointError
 from workbench.inference.export import is_exported
 from workbench.runs.auto_precision import begun_with
 from workbench.storage.artifacts import ArtifactError, ArtifactStore
@@ -84,3 +87,10 @@ def test_a_folder_with_a_pipe_is_no_experiment_and_no_export(tmp_path):
 def test_a_folder_whose_config_is_nested_too_deeply_is_no_export(tmp_path):
     (tmp_path / "config.json").write_text("[" * 100_000)
     assert not is_exported(tmp_path)
+
+
+def test_a_checkpoint_or_tokenizer_that_is_a_pipe_cannot_be_read(tmp_path):
+    with pytest.raises(CheckpointError, match="no regular file"):
+        read_config(pipe(tmp_path, "config.json").parent)
+    with pytest.raises(CheckpointError, match="no regular file"):
+        read_tokenizer(pipe(tmp_path, "tokenizer.json"))

@@ -15,7 +15,7 @@ from workbench.checkpoints.end_tokens import GENERATION
 from workbench.checkpoints.gguf import GGUF, gguf_folder
 from workbench.checkpoints.weight_headers import check_weight_file
 from workbench.checkpoints.weights import CheckpointError, read_weights
-from workbench.storage.places import is_file, is_folder, is_there
+from workbench.storage.places import is_file, is_folder, is_there, regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,8 +79,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs") -> dict[str, Any]:
     """The object in a JSON file; `CheckpointError`, which says `what` it is needed for, when it cannot be read."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(regular(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {file}, {what}: {error}") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"cannot read {file}, {what}: no object")

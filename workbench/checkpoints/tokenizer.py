@@ -15,6 +15,7 @@ from workbench.checkpoints.end_tokens import ENDS, end_tokens
 from workbench.checkpoints.weights import CheckpointError
 from workbench.checkpoints.written_text import WrittenText
 from workbench.errors import UserError
+from workbench.storage.places import regular
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RawTokenizer
@@ -213,7 +214,7 @@ def _read_raw(file: Path) -> RawTokenizer:
     from tokenizers import Tokenizer as RawTokenizer
 
     try:
-        return RawTokenizer.from_str(file.read_text(encoding="utf-8"))
+        return RawTokenizer.from_str(regular(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"cannot read the tokenizer {file}: {error.strerror}") from error
     except Exception as error:  # the library raises bare Exception for a file it cannot parse

@@ -142,6 +142,8 @@ def read_exported(folder: Path, folders: Sequence[Path] = ()) -> Exported:
             spec[kind] = {**spec[kind], option: str(folder / place)}
         record = record_of(config["record"])
         trial = trial_of(spec, registry, folder, record["experiment"], record["axes"])
+    except ResultsError as error:
+        raise ResultsError(f"{folder / CONFIG}: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{folder / CONFIG} is damaged: {error!r}. Export the trial again") from error
     return Exported(folder, {**config, "record": record}, trial, registry)

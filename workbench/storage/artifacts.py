@@ -188,7 +188,7 @@ class ArtifactStore:
         for name, (_, checksum) in summary.pop(FILES).items():
             file = self.folder / key / name
             status = file.stat()
-            stamp = (file, status.st_ino, status.st_mtime_ns, status.st_size, checksum)
+            stamp = (file, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, checksum)
             if stamp not in self._verified and _checksum(file) != checksum:
                 raise ValueError(f"{name} is not what was written (its checksum differs)")
             self._verified.add(stamp)
