@@ -162,6 +162,7 @@ def imported_packages() -> dict[str, Path]:
     """The distributions that core and plugins import, and a file that does."""
     distributions = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
     distributions |= {"rouge_score": "rouge-score", "triton": "torch"}  # its builds for GPUs bring triton along
+    distributions |= {"pydantic_core": "pydantic"}  # which is its other half, each of one version with it
     found = {}
     for file in [*ROOT.glob("workbench/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from workbench.errors import folded
+from workbench.storage.places import is_there
 
 
 def similar_file(file: Path) -> str:
@@ -17,7 +18,7 @@ def similar_file(file: Path) -> str:
     whole = Path(str(file).replace("\\", "/"))
     here = Path(whole.anchor)
     for part in whole.relative_to(here).parts:
-        if (here / part).exists():
+        if is_there(here / part):
             here /= part
             continue
         name = _names(here).get(folded(part))
