@@ -299,6 +299,6 @@ def test_int8_takes_gemmas_embedding_with_its_factor_and_its_head(folders, dtype
 def test_a_text_ends_where_its_family_would_turn_all_positions_by_other_angles(tmp_path):
     factors = {"short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 3.0, 4.0, 5.0]}
     rope = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
-    lengths = {"max_position_embeddings": 64, "original_max_position_embeddings": 16}
+    lengths: dict[str, Any] = {"max_position_embeddings": 64, "original_max_position_embeddings": 16}
     config = transformers.Phi3Config(**SIZES, num_key_value_heads=2, pad_token_id=0, rope_parameters=rope, **lengths)
     assert decoder(save(transformers.Phi3ForCausalLM(config), tmp_path)).context == 16

@@ -115,4 +115,4 @@ def test_texts_that_the_fast_parser_refuses_are_read_all_the_same(tmp_path: Path
     first = json.loads(lines[0]) | {"answer": "\ud800"}
     file.write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
     assert read_lines(file)[0]["answer"] == "\ud800"
-    assert PredictionsReader().read(tmp_path / "0")["answer"][0] == "\ud800"
+    assert PredictionsReader().read(tmp_path / "0")["answer"].tolist()[0] == "\ud800"
