@@ -14,7 +14,8 @@ import pytest
 from tests.conformance.broken_metric import BROKEN, RULE, experiment, plugin
 from tests.small import PLUGINS, CommandLine
 from workbench.config.experiment import load_experiment
-from workbench.conformance.verdicts import CHECKS, Judged, judge
+from workbench.conformance.remembered_verdicts import CHECKS
+from workbench.conformance.verdicts import Judged, judge
 from workbench.devices.capabilities import instructions
 from workbench.registry import load_registry
 

@@ -41,8 +41,8 @@ class Longer(ReferenceEncoder):
         return torch.cat([tokens[:, :1], tokens], dim=1)
 
 
-class Counting(ReferenceDecoder):
-    """Counts places in the sequence, whatever positions it is given."""
+class OfCorpus(ReferenceDecoder):
+    """A decoder that a plan tries as it is."""
 
     def __init__(self, corpus: Corpus) -> None:
         super().__init__(corpus)
@@ -50,6 +50,10 @@ class Counting(ReferenceDecoder):
     @classmethod
     def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
         return cls(corpus)
+
+
+class Counting(OfCorpus):
+    """Counts places in the sequence, whatever positions it is given."""
 
     def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
         there = 0 if cache is None else cache.length
@@ -57,15 +61,8 @@ class Counting(ReferenceDecoder):
         return super().forward(embeds, counted, mask, cache)
 
 
-class Forgetful(ReferenceDecoder):
+class Forgetful(OfCorpus):
     """Loses some of what it reads, also when it does not train."""
-
-    def __init__(self, corpus: Corpus) -> None:
-        super().__init__(corpus)
-
-    @classmethod
-    def likeness(cls, corpus: Corpus, options: Mapping[str, Any]) -> LanguageModel:
-        return cls(corpus)
 
     def forward(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
         return super().forward(nn.functional.dropout(embeds, 0.1), positions, mask, cache)

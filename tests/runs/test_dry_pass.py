@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import transformers
 
 from tests.pretrained import SIZES, reference, save
 from tests.small import load, small_registry
+from workbench.conformance.remembered_verdicts import CHECKS, Verdict, read_verdicts
 from workbench.model.build import CompositionError
 from workbench.runs.compatibility import Compatibility
 from workbench.runs.dry_pass import DryPasses
@@ -83,12 +83,10 @@ def test_a_decoder_with_narrow_embeddings_takes_fusions_of_its_input_alone(tmp_p
 
 @pytest.mark.parametrize("fusion", ["concat_projection", "gated"])
 def test_a_decoder_that_is_right_is_taken(fusion, tmp_path, checkpoints):
-    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes = DryPasses(small_registry(), tmp_path / CHECKS)
     [trial] = load(tmp_path, decoder(checkpoints["Llama"]), f"base.fusion={fusion}").trials
     passes.check(trial)
-    assert [json.loads(file.read_text()) for file in (tmp_path / "memory").iterdir()] == [
-        {"wrong": None, "untried": None}
-    ] * 2
+    assert list(read_verdicts(tmp_path / CHECKS).values()) == [Verdict()] * 2
     assert not passes.untried
 
 
@@ -123,17 +121,16 @@ def test_what_was_tried_is_not_tried_again(tmp_path):
     for tried in (True, False):
         builds.clear()
         with pytest.raises(CompositionError, match="other tokens when they are shown again"):
-            DryPasses(small_registry(), tmp_path / "memory").check(trial)
+            DryPasses(small_registry(), tmp_path / CHECKS).check(trial)
         assert bool(builds) is tried
-    [file] = (tmp_path / "memory").iterdir()
-    file.write_text("{")  # a disk that was full
+    (tmp_path / CHECKS).write_text("{")  # a disk that was full
     with pytest.raises(CompositionError, match="other tokens when they are shown again"):
-        DryPasses(small_registry(), tmp_path / "memory").check(trial)
+        DryPasses(small_registry(), tmp_path / CHECKS).check(trial)
     assert builds
 
 
 def test_a_fusion_that_wants_more_blocks_than_a_likeness_has_is_not_refused(tmp_path, checkpoints):
-    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes = DryPasses(small_registry(), tmp_path / CHECKS)
     passes.check(load(tmp_path, decoder(checkpoints["Llama"]), "base.fusion=third_block").trials[0])
     [told] = passes.untried
     assert told.startswith(
@@ -143,6 +140,6 @@ def test_a_fusion_that_wants_more_blocks_than_a_likeness_has_is_not_refused(tmp_
 
 
 def test_parts_of_the_workbench_itself_cost_no_time(tmp_path):
-    passes = DryPasses(small_registry(), tmp_path / "memory")
+    passes = DryPasses(small_registry(), tmp_path / CHECKS)
     passes.check(load(tmp_path).trials[0])
-    assert not (tmp_path / "memory").exists()
+    assert not (tmp_path / CHECKS).exists()

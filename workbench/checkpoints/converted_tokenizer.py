@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
 import re
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from workbench.checkpoints.transformers_models import quiet_transformers, transformers_for
 from workbench.checkpoints.weights import CheckpointError
 from workbench.storage.atomic import new_folder
+from workbench.storage.cache import cache_folder
 from workbench.storage.locks import locked_in_turn
 
 TOKENIZER, NAMES = "tokenizer.json", "tokenizer_config.json"
@@ -41,7 +41,7 @@ def tokenizer_folder(folder: Path) -> Path:
     digest = hashlib.sha256(transformers.__version__.encode())
     for file in found:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench" / "tokenizers"
+    cache = cache_folder("tokenizers")
     converted = cache / digest.hexdigest()[:16]
     if not converted.is_dir():
         with locked_in_turn(cache / f"{converted.name}.lock"):

@@ -27,6 +27,7 @@ from workbench.conformance.leakage import (
 )
 from workbench.conformance.reference_model import batch_for, compose, different_images, gap, opened, trained
 from workbench.conformance.reference_questions import corpus
+from workbench.conformance.remembered_verdicts import Verdict
 from workbench.conformance.rules import Rule, Subject, expect, in_turn
 from workbench.registry import Plugin
 
@@ -112,11 +113,15 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 }
 
 
-def what_is_wrong(
+def verdict_on(
     plugin: Plugin, make: Callable[..., Any], beside: Mapping[str, Callable[..., Any]] | None = None
-) -> str | None:
-    """What is wrong with an encoder, language model or fusion that `make` builds, `beside` other parts; None when it
-    keeps the rules. `CannotCheck` where it cannot be tried here."""
+) -> Verdict:
+    """On an encoder, language model or fusion that `make` builds, `beside` other parts: the first rule that it breaks,
+    or why it cannot be tried here."""
     subject = Subject(replace(plugin, factory=make), beside=beside or {})
     with torch.no_grad():
-        return next((each.explanation for each in examine(subject, RULES[plugin.kind]) if not each.passed), None)
+        try:
+            broken = next((each for each in examine(subject, RULES[plugin.kind]) if not each.passed), None)
+        except CannotCheck as reason:
+            return Verdict(obstacle=str(reason))
+    return Verdict(broken={broken.title: broken.explanation} if broken else {})

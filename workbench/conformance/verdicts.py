@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.code_hashes.package_code import EVALUATION, core_code, versions_of
 from workbench.config.component import Checkpoint, Component, identity, named
@@ -17,39 +14,14 @@ from workbench.config.experiment import Experiment
 from workbench.conformance.examine import CannotCheck
 from workbench.conformance.external_plugins import external_components
 from workbench.conformance.isolated_check import TooLong, check_isolated
+from workbench.conformance.remembered_verdicts import CHECKS, Verdict, read_verdicts, remember_verdicts
 from workbench.devices.capabilities import instructions
 from workbench.errors import UserError
 from workbench.registry import Plugin, Registry
-from workbench.storage.atomic import storage_errors, write_text
-from workbench.storage.hashing import MadeOf, digest, key_of
+from workbench.storage.hashing import MadeOf, key_of
 
-CHECKS = "checks.json"  # beside what stages left, for all experiments of a folder of results
 NOT_TRIED = ("launcher", "tracker")  # they change no number: `workbench check` tries them
-MOST_REMEMBERED = 1000
 NOT_ASKED = "--unchecked was given"
-
-
-class Verdict(BaseModel):
-    """The rules that a plugin breaks, with why, or why that is not known."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    broken: dict[str, str] = {}  # by title
-    obstacle: str = ""
-
-    @property
-    def kept(self) -> bool:
-        """Whether every rule is known to be kept."""
-        return not self.broken and not self.obstacle
-
-
-class Remembered(BaseModel):
-    """What the file holds: verdicts by key, and the checksum of them."""
-
-    model_config = ConfigDict(strict=True)
-
-    verdicts: dict[str, Verdict]
-    checksum: str
 
 
 @dataclass(frozen=True)
@@ -93,12 +65,7 @@ class Judgement:
 
     def remember(self) -> None:
         """Add what is new to what is remembered; where nothing can be written, the next one asks again."""
-        if self.new:
-            verdicts = dict(list({**_read(self.file), **self.new}.items())[-MOST_REMEMBERED:])
-            with suppress(UserError), storage_errors(self.file):
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                text = Remembered(verdicts=verdicts, checksum=_checksum(verdicts)).model_dump_json(indent=1)
-                write_text(self.file, text)
+        remember_verdicts(self.file, self.new)
 
     def for_records(self) -> dict[str, dict[str, Any]]:
         """What is to stand in the records of trials with a plugin that is not known to keep its contract."""
@@ -116,7 +83,7 @@ def judge(experiment: Experiment, registry: Registry, artifacts: Path, ask: bool
     """The verdict on every plugin that changes numbers and does not come with the workbench. What is remembered in
     `artifacts` is not checked again, and without `ask` nothing is."""
     file = artifacts / CHECKS
-    known, found, new = _read(file), [], {}
+    known, found, new = read_verdicts(file), [], {}
     for component in external_components(experiment, registry):
         if component.kind in NOT_TRIED:
             continue
@@ -164,16 +131,3 @@ def _stamps(value: Any, folder: Path) -> Iterator[tuple[str, int, int]]:
         case dict() | tuple():
             for each in value.values() if isinstance(value, dict) else value:
                 yield from _stamps(each, folder)
-
-
-def _read(file: Path) -> dict[str, Verdict]:
-    """What is remembered; nothing where the file is missing or damaged."""
-    try:
-        found = Remembered.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return {}
-    return found.verdicts if found.checksum == _checksum(found.verdicts) else {}
-
-
-def _checksum(verdicts: Mapping[str, Verdict]) -> str:
-    return digest({key: each.model_dump() for key, each in verdicts.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.config.part_places import with_place
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
 
 class Compatibility:
     """Builds what trials are made of, as far as that needs no weights; what several share is looked at once. With the
-    `document` of their file, problems are told with their place there."""
+    `document` of their file, problems are told with their place there; dry passes are remembered in `checks`."""
 
-    def __init__(self, registry: Registry, data: TrialData | None = None, document: Document | None = None):
+    def __init__(
+        self,
+        registry: Registry,
+        data: TrialData | None = None,
+        document: Document | None = None,
+        checks: Path | None = None,
+    ):
         self.registry = registry
         self.document = document
         self.data = data or TrialData(registry)
         self.sizes = ModelSizes(registry, self.data)
-        self.dry_passes = DryPasses(registry)
+        self.dry_passes = DryPasses(registry, checks)
         self._memo = Memo()
 
     def sizes_of(self, trials: Iterable[Trial]) -> dict[str, Size]:

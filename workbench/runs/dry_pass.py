@@ -7,26 +7,24 @@ every plan runs.
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.code_hashes.package_code import EVALUATION, HERE, LEFT_OUT, core_code, versions_of
-from workbench.config.component import Component
+from workbench.config.component import Component, identity
 from workbench.config.component_files import files_of
 from workbench.config.trial import Trial
 from workbench.conformance.examine import CannotCheck
+from workbench.conformance.remembered_verdicts import Verdict, read_verdicts, remember_verdicts
 from workbench.contracts.encoder import Encoder
 from workbench.contracts.language_model import LanguageModel
-from workbench.errors import UserError
+from workbench.devices.capabilities import instructions
 from workbench.model.build import CompositionError, arguments_of, naming
 from workbench.runs.memo import Memo
-from workbench.storage.atomic import write_text
-from workbench.storage.cache import cache_folder
-from workbench.storage.hashing import digest, file_hash
+from workbench.storage.hashing import MadeOf, file_hash, key_of
 
 if TYPE_CHECKING:
     from workbench.registry import Registry
@@ -38,12 +36,13 @@ SMALL_FILE = 1_000_000  # bytes of a file that may hold settings; weights are no
 
 
 class DryPasses:
-    """Tries each part once, and remembers on the disk what came out: a plan is made many times."""
+    """Tries each part once, and remembers in `file`, if one is given, what came out: a plan is made many times."""
 
-    def __init__(self, registry: Registry, memory: Path | None = None):
+    def __init__(self, registry: Registry, file: Path | None = None):
         self.registry = registry
-        self.memory = memory or cache_folder("dry_passes")
+        self.file = file
         self.untried: dict[str, None] = {}  # in words, as the keys
+        self._known = read_verdicts(file) if file else {}
         self._memo = Memo()
 
     def check(self, trial: Trial) -> None:
@@ -64,29 +63,22 @@ class DryPasses:
 
     def _check(self, component: Component, beside: tuple[Component, ...]) -> None:
         with naming(component.kind, component.name):
-            file = self.memory / f"{self._key(component, beside)}.json"
-        told = _remembered(file)
-        if told is None:
-            told = self._try(component, beside)
-            with suppress(OSError, UserError):  # a full or read-only disk: it is tried again next time
-                self.memory.mkdir(parents=True, exist_ok=True)
-                write_text(file, json.dumps(told))
+            key = self._key(component, beside)
+        verdict = self._known.get(key) or self._try(component, beside)
+        if key not in self._known and self.file and not verdict.obstacle:  # which may be gone the next time
+            remember_verdicts(self.file, {key: verdict})
         named = " with ".join(f"{each.kind} '{each.name}'" for each in (component, *beside))
-        if told["untried"]:
-            self.untried[f"{named} was not tried before the run: {told['untried']}"] = None
-        if told["wrong"]:
-            raise CompositionError(f"{named} cannot be used: {told['wrong']}")
+        if verdict.obstacle:
+            self.untried[f"{named} was not tried before the run: {verdict.obstacle}"] = None
+        for why in verdict.broken.values():
+            raise CompositionError(f"{named} cannot be used: {why}")
 
-    def _try(self, component: Component, beside: tuple[Component, ...]) -> dict[str, str | None]:
-        from workbench.conformance.dry_pass import what_is_wrong
+    def _try(self, component: Component, beside: tuple[Component, ...]) -> Verdict:
+        from workbench.conformance.dry_pass import verdict_on
 
         plugin = self.registry.plugin(component.kind, component.name)
-        try:
-            others = {each.kind: self._maker(each) for each in beside}
-            wrong = what_is_wrong(plugin, self._maker(component), others)
-        except CannotCheck as reason:
-            return {"wrong": None, "untried": str(reason)}
-        return {"wrong": wrong, "untried": None}
+        others = {each.kind: self._maker(each) for each in beside}
+        return verdict_on(plugin, self._maker(component), others)
 
     def _maker(self, component: Component) -> Make:
         """What builds a small likeness of it; of a fusion, itself."""
@@ -98,14 +90,16 @@ class DryPasses:
         return partial(_likeness, plugin.declared(contract), options)
 
     def _key(self, component: Component, beside: tuple[Component, ...]) -> str:
-        """The hash of what a dry pass depends on: code, options, versions, and files as far as they hold settings."""
-        told: list[Any] = [_code_of_the_workbench(), versions_of(("torch",))]
+        """The hash of what a dry pass depends on: code, options, versions, the processor, and files as far as they hold
+        settings."""
+        made_of: MadeOf = {**_of_all(), **versions_of(("torch",))}
         for each in (component, *beside):
             plugin = self.registry.plugin(each.kind, each.name)
             files = [file for file in files_of(each, self.registry) if file.stat().st_size < SMALL_FILE]
-            settings = {file.name: file_hash(file) for file in files}
-            told.append([plugin.code_hash, versions_of(plugin.packages), each.kind, each.spec(), settings])
-        return digest(told)
+            made_of |= {f"{each.kind}:{file.name}": file_hash(file) for file in files}
+            made_of |= {each.kind: identity(each), f"code:{each.kind}": plugin.code_hash}
+            made_of |= versions_of(plugin.packages)
+        return key_of(made_of)
 
 
 def _likeness(declared: Any, options: Mapping[str, Any], *positional: Any) -> Any:
@@ -116,15 +110,7 @@ def _likeness(declared: Any, options: Mapping[str, Any], *positional: Any) -> An
 
 
 @cache
-def _code_of_the_workbench() -> list[Any]:
-    left_out = [file_hash(HERE / each) for each in LEFT_OUT]  # small likenesses are among them
-    return [core_code((*EVALUATION, "conformance")), left_out]
-
-
-def _remembered(file: Path) -> dict[str, str | None] | None:
-    """What came out last time, unless nobody knows or the file is damaged."""
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return {name: told[name] for name in ("wrong", "untried")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _of_all() -> MadeOf:
+    small = {f"small:{each}": file_hash(HERE / each) for each in LEFT_OUT}  # what makes likenesses is among them
+    computes = {"dry pass": "", "python": sys.version, "processor": instructions()}
+    return {**computes, **small, **core_code((*EVALUATION, "conformance"))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workbench.config.component_files import downloads
@@ -113,7 +114,8 @@ def _training_costs(training: Mapping[str, Any]) -> dict[str, float]:
 def _flops(stage: Stage, beginning: Beginning, place: Workplace) -> dict[str, float]:
     """FLOPs of an answer, and of all the steps that were taken: a phase may have ended before its planned last one."""
     before = beginning.built.before
-    counts = FlopCounts(place.registry, place, lambda trial: corpus_for(trial, beginning.dataset, before, place))
+    corpus = partial(corpus_for, dataset=beginning.dataset, before=before, place=place)
+    counts = FlopCounts(place.registry, place, corpus, place.flops)
     flops = counts.of(stage.trial)
     steps = {line["phase"]: line["step"] for line in (before.curve if before else [])}  # of each phase the last
     return {"flops": flops.answer, "training_flops": math.fsum(each.after(steps[each.name]) for each in flops.phases)}

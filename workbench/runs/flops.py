@@ -95,11 +95,17 @@ class FlopCounts:
     the optimizer are left out.
     """
 
-    def __init__(self, registry: Registry, data: Datasets, corpus: Callable[[Trial], Corpus] | None = None):
+    def __init__(
+        self,
+        registry: Registry,
+        data: Datasets,
+        corpus: Callable[[Trial], Corpus] | None = None,
+        memo: Memo | None = None,
+    ):
         self.registry = registry
         self.data = data
         self.shapes = ModelShapes(registry, data, corpus)
-        self._memo = Memo()
+        self._memo = memo or Memo()
 
     def of(self, trial: Trial) -> TrialFlops:
         """The FLOPs of a trial. `CompositionError` when its parts do not fit each other; NaN where they can neither be

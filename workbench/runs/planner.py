@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.conformance.remembered_verdicts import CHECKS
 from workbench.data.broken_images import counted, decode, skipped_images
 from workbench.model.image_features import needed_by_evaluation, needed_by_phase
 from workbench.runs.compatibility import Compatibility
@@ -46,7 +47,7 @@ class Planner:
         self.store = ArtifactStore(results / ARTIFACTS)
         self.trials = results / experiment.name / TRIALS
         self.data = TrialData(registry)
-        self.compatibility = Compatibility(registry, self.data, experiment.document)
+        self.compatibility = Compatibility(registry, self.data, experiment.document, self.store.folder / CHECKS)
         self.chains = Chains(registry, self.data.fingerprint, share)
         budget = feature_budget(results) if feature_bytes is None else feature_bytes
         self.features = SharedFeatures(self.chains, self.data, self._kept, budget)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.config.trial import Trial
 from workbench.model.build import build_dataset
+from workbench.runs.memo import Memo
 from workbench.storage.hashing import digest
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Workplace:
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
     means: dict[Hashable, Tensor] = field(default_factory=dict)  # mean training images, by data and encoder
+    flops: Memo = field(default_factory=Memo)  # of a step and an answer, which many trials have alike
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;
