@@ -42,6 +42,13 @@ class RenamedError(UserError, AttributeError):
     """A name of an earlier version, which is another one now."""
 
 
+def first_of(names: Iterable[str], shown: int = 4) -> str:
+    """The first names in words, and how many more there are: `a, b, c, d and 3 more`."""
+    found = list(names)
+    more = f" and {len(found) - shown} more" if len(found) > shown else ""
+    return ", ".join(found[:shown]) + more
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'cross_attention'?"` when a known word is close, or means the same, else `""`."""
     names = [str(name) for name in known]

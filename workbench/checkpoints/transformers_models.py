@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from workbench.checkpoints.weights import INDEX, CheckpointError, sharded
-
-SHOWN = 4  # how many names a message lists
+from workbench.errors import first_of
 
 
 def transformers_for(what: str) -> ModuleType:
@@ -56,9 +55,8 @@ def read_pretrained(
     lacking = {*report["missing_keys"], *(str(each) for each in report["mismatched_keys"])}
     lacking = sorted(name for name in lacking if not name.startswith(unneeded))
     if lacking:
-        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
         raise CheckpointError(
-            f"the checkpoint {folder} does not fit its config.json: no weights for {', '.join(lacking[:SHOWN])}{more}"
+            f"the checkpoint {folder} does not fit its config.json: no weights for {first_of(lacking)}"
         )
     return model.to(device)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.checkpoints.weights import CheckpointError, sharded
+from workbench.errors import first_of
 
-SHOWN = 4  # how many names a message lists
 AGAIN = "Download or copy the checkpoint again"
 MOST_HEADER = 100_000_000  # bytes, as the safetensors library has it
 PICKLE = "data.pkl"  # in a PyTorch file, which is a zip archive: the names of its weights
@@ -29,9 +29,8 @@ def check_weight_file(file: Path) -> None:
         there = _names_in(file.parent / shard)
         lacking = [] if there is None else sorted(set(named) - set(there))
         if lacking:
-            more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
             raise CheckpointError(
-                f"{file} says that {file.parent / shard} holds {', '.join(lacking[:SHOWN])}{more}, and it does not:"
+                f"{file} says that {file.parent / shard} holds {first_of(lacking)}, and it does not:"
                 f" they are of different checkpoints. {AGAIN}"
             )
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from workbench.errors import UserError
+from workbench.errors import UserError, first_of
 
 INDEX = ".index.json"
-SHOWN = 4  # how many names a message lists
 
 
 class CheckpointError(UserError):
@@ -75,11 +74,11 @@ def load_into(
     ]
     problems = []
     if unequal:
-        problems.append(f"shapes differ: {_some(unequal)}. Set the options to the checkpoint's sizes")
+        problems.append(f"shapes differ: {first_of(unequal)}. Set the options to the checkpoint's sizes")
     if missing:
-        problems.append(f"it lacks {_some(missing)}")
+        problems.append(f"it lacks {first_of(missing)}")
     if unexpected:
-        problems.append(f"it holds what this model does not have: {_some(unexpected)}")
+        problems.append(f"it holds what this model does not have: {first_of(unexpected)}")
     if problems:
         raise CheckpointError(f"the checkpoint {source} does not fit: " + "; ".join(problems))
     if not any(tensor.is_meta for tensor in own.values()):
@@ -143,8 +142,3 @@ def _is_torchscript(path: Path) -> bool:
             return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -14,6 +14,7 @@ from workbench.conformance.random_numbers import seed_all
 from workbench.conformance.reference_model import batch_for, compose, gap, opened, other_ids, train_briefly, trained
 from workbench.conformance.rules import Check, Rule, Subject, after, expect, in_turn
 from workbench.data.collator import Batch
+from workbench.errors import first_of
 from workbench.model.vision_language_model import VisionLanguageModel
 
 EXACT, CLOSE = 1e-6, 1e-3
@@ -69,7 +70,8 @@ def it_can_be_planned_without_memory(subject: Subject) -> None:
         model = compose(subject)
     values = [name for name, each in getattr(model, subject.plugin.kind).named_parameters() if not each.is_meta]
     expect(
-        not values, f"its constructor puts {_some(values)} on a device of its own; leave the device to the workbench"
+        not values,
+        f"its constructor puts {first_of(values, 5)} on a device of its own; leave the device to the workbench",
     )
 
 
@@ -78,8 +80,8 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
     unreached = [name for name in subject.once(trained)[1] if name.startswith(f"{subject.plugin.kind}.")]
     expect(
         not unreached,
-        f"no gradient reaches {_some(unreached)}, even after some steps: the forward pass does not use them, or"
-        " cuts them off (detach, no_grad, .data). Use them, or remove them",
+        f"no gradient reaches {first_of(unreached, 5)}, even after some steps: the forward pass does not use them,"
+        " or cuts them off (detach, no_grad, .data). Use them, or remove them",
     )
 
 
@@ -104,9 +106,9 @@ def training_again_gives_the_same_weights(subject: Subject) -> None:
     differing = [name for name, each in again.state_dict().items() if not torch.equal(each, first[name])]
     expect(
         not differing,
-        f"trained twice from the same seed, {_some(differing)} end otherwise. Draw first weights from torch's random"
-        " numbers alone, and what is random in training from torch's, Python's or numpy's own, never from the time or a"
-        " generator of its own",
+        f"trained twice from the same seed, {first_of(differing, 5)} end otherwise. Draw first weights from torch's"
+        " random numbers alone, and what is random in training from torch's, Python's or numpy's own, never from the"
+        " time or a generator of its own",
     )
 
 
@@ -150,7 +152,7 @@ def it_trains_in_bf16(subject: Subject) -> None:
         name for name, each in model.named_parameters() if each.grad is not None and not each.grad.isfinite().all()
     ]
     expect(bool(loss.isfinite()), f"under bf16 autocast the loss is {loss.item()}")
-    expect(not gradients, f"under bf16 autocast the gradients of {_some(gradients)} are no finite numbers")
+    expect(not gradients, f"under bf16 autocast the gradients of {first_of(gradients, 5)} are no finite numbers")
 
 
 def basics(*shapes: Check, same: Check, stay: Check) -> tuple[Rule, ...]:
@@ -197,8 +199,3 @@ def _seeded(model: VisionLanguageModel, batch: Batch) -> Tensor:
     seed_all(8)
     with torch.no_grad():
         return model.logits(batch)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

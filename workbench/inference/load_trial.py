@@ -17,6 +17,7 @@ from workbench.config.phase import Evaluation, Phase
 from workbench.config.resolve_components import resolve_component
 from workbench.config.trial import Trial
 from workbench.config.written import Written
+from workbench.errors import first_of
 from workbench.model.build import build_dataset, corpus_of
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.model.vision_language_model import VisionLanguageModel
@@ -97,10 +98,10 @@ def find_trial(name: str, results: Path) -> Path:
     if name in found:
         return found[name]
     if len(found) > 1:
-        raise ResultsError(f"several trials begin with '{name}': {_some(found)}. Write more of the id")
+        raise ResultsError(f"several trials begin with '{name}': {first_of(found, SHOWN)}. Write more of the id")
     if not found:
         every = [file.parent.name for file in sorted(results.glob(f"*/{TRIALS}/*/{RECORD}"))]
-        there = f"There are: {_some(every)}" if every else "None was run yet"
+        there = f"There are: {first_of(every, SHOWN)}" if every else "None was run yet"
         raise ResultsError(
             f"there is no trial '{name}' in {results}. Give the id, its beginning, or the folder with its {RECORD}."
             f" {there}"
@@ -139,8 +140,3 @@ def trial_of(
             "the trial cannot be built again: " + "; ".join(problems) + ". Plugins of your own are given with --plugins"
         )
     return Trial(experiment, axes or {}, components, phases, metrics, evaluation, prompt, seed, other)
-
-
-def _some(names: Sequence[str] | dict[str, Path]) -> str:
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

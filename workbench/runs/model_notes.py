@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from workbench.errors import first_of
+
 WORTH_TELLING = 0.05  # of a model's weights
-SHOWN = 4  # names
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -39,7 +40,7 @@ def separated_note(adapter: str, apart: Mapping[str, tuple[str, int]]) -> Iterat
         names = [f"{name} (of {other})" for name, (other, _) in apart.items()]
         more = sum(numbers for _, numbers in apart.values())
         yield (
-            f"the adapter '{adapter}' changes one of the layers that share a weight: once merged, {_some(names)} has"
+            f"the adapter '{adapter}' changes one of the layers that share a weight: once merged, {first_of(names)} has"
             f" one of its own, which is {more:,} parameters more"
         )
 
@@ -82,8 +83,4 @@ def _patterns(sizes: Mapping[str, int]) -> str:
     together: Counter[str] = Counter()
     for name, size in sizes.items():
         together[re.sub(r"\.\d+\.", ".*.", name)] += size
-    return _some([name for name, _ in together.most_common()])
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return first_of([name for name, _ in together.most_common()])

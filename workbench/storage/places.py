@@ -17,17 +17,21 @@ Named = TypeVar("Named", Path, str)
 
 def is_file(place: Path | str) -> bool:
     """Whether a file lies there that can be reached."""
-    return _reached(place) and Path(place).is_file()
+    return is_there(place) and Path(place).is_file()
 
 
 def is_folder(place: Path | str) -> bool:
     """Whether a folder lies there that can be reached."""
-    return _reached(place) and Path(place).is_dir()
+    return is_there(place) and Path(place).is_dir()
 
 
 def is_there(place: Path | str) -> bool:
     """Whether anything lies there that can be reached."""
-    return _reached(place)
+    try:
+        Path(place).stat()
+    except (OSError, ValueError):  # a null character is a ValueError, a name that is too long an OSError
+        return False
+    return True
 
 
 def regular(file: Named) -> Named:
@@ -46,11 +50,3 @@ def unusable(place: Path | str) -> str:
         return "no name on a disk has a null character"
     long = next((part for part in parts if len(part.encode("utf-8", "surrogatepass")) > 255), None)
     return "" if long is None else f"no name on a disk is so long ('{long[:40]}...' has {len(long)} characters)"
-
-
-def _reached(place: Path | str) -> bool:
-    try:
-        Path(place).stat()
-    except (OSError, ValueError):  # a null character is a ValueError, a name that is too long an OSError
-        return False
-    return True
