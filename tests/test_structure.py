@@ -28,7 +28,7 @@ FLOORS = (
     {"code_hashes", "devices", "discovery", "options", "statistics", "storage"},
     {"checkpoints", "layers", "registry"},
     {"config", "contracts"},
-    {"data"},
+    {"data", "workers"},
     {"model", "reports"},
     {"conformance", "evaluation", "inference", "training"},
     {"runs", "verification"},

@@ -94,8 +94,8 @@ from .layers.rotary import Rotary as Rotary, rotate as rotate
 from .layers.tensors import pick as pick
 from .layers.view_places import ViewPlaces as ViewPlaces
 from .options import NOT_WRITTEN as NOT_WRITTEN
-from .runs.failure import died as died
-from .runs.worker import PRELOAD as PRELOAD, end_process as end_process, serve as serve
 from .storage.hashing import file_hash as file_hash
+from .workers.failure import died as died
+from .workers.worker import PRELOAD as PRELOAD, end_process as end_process, serve as serve
 
 __version__: str

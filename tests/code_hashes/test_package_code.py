@@ -69,16 +69,12 @@ NUMBERLESS = {
     "workbench.code_hashes.package_code": "makes the keys: another way to make them gives other keys",
     "workbench.registry": "looks a plugin up by its exact name, and hands on the options of the spec",
     "workbench.runs": "says what lies in it",
-    "workbench.runs.ending": "when a stage ends before it is done, which leaves no number",
-    "workbench.runs.failure": "the words of failures",
-    "workbench.runs.process_state": "makes a process as it was before a stage",
     "workbench.runs.memo": "remembers what was made, as it was",
     "workbench.runs.provenance": "what a record says of the machine and the run",
     "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
     "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",
     "workbench.runs.stages": "makes the keys of a chain, and the settings in them",
     "workbench.runs.trial_record": "writes the numbers of an evaluation down as they are given",
-    "workbench.runs.worker": "carries jobs to a process and news back",
     "workbench.code_hashes.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
     "workbench.storage.cache": "where files lie that can be made again",
@@ -92,6 +88,11 @@ NUMBERLESS = {
     "workbench.storage.whole_trials": "whether a record is there already, and as it was written",
     "workbench.storage.records": "writes the numbers of a record as they are given",
     "workbench.storage.result_files": "the names of files, and what is damaged in them",
+    "workbench.workers": "says what lies in it",
+    "workbench.workers.ending": "when a stage ends before it is done, which leaves no number",
+    "workbench.workers.failure": "the words of failures",
+    "workbench.workers.process_state": "makes a process as it was before a stage",
+    "workbench.workers.worker": "carries jobs to a process and news back",
 }
 # The same of packages.
 NUMBERLESS_PACKAGES = {

@@ -24,9 +24,9 @@ from tests.training.test_resume import PHASES, STEPS, Bench, Interrupted, assert
 from workbench.devices.device import compute_repeatably, repeatably_if_possible
 from workbench.layers.prepared_linear import ready_to_answer
 from workbench.model.generation import generate
-from workbench.runs.failure import error_of
 from workbench.training.loop import train
 from workbench.training.resume import Snapshots
+from workbench.workers.failure import error_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

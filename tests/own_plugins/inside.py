@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench import Advance, Crew, Finished, Job, Launcher, hookimpl
-from workbench.runs.failure import error_of
+from workbench.workers.failure import error_of
 
 
 class Inside(Launcher):

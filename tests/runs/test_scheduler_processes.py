@@ -16,9 +16,9 @@ import pytest
 from tests.processes import Command, ended, start, until
 from tests.small import SMALL, load, records, run_here, small_registry, write
 from workbench.config.experiment import load_experiment
-from workbench.runs.ending import GRACE
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.locks import locked
+from workbench.workers.ending import GRACE
 
 GRID = SMALL + "grid:\n  fusion: [concat_projection, cross_attention]\n"
 WAITING = SMALL + "grid:\n  fusion: [concat_projection, waiting]\n"

@@ -16,7 +16,7 @@ from workbench.cli.loading import load
 from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
 from workbench.cli.streams import console
 from workbench.errors import UserError
-from workbench.runs.ending import RunEnded, raise_when_asked
+from workbench.workers.ending import RunEnded, raise_when_asked
 
 FeatureSize = Annotated[
     float | None,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from workbench.reports.escaping import csv_text
-from workbench.runs.failure import in_words
+from workbench.workers.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment

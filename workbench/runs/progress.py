@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from workbench.errors import plain
-from workbench.runs.failure import in_words
+from workbench.workers.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.contracts.launcher import Advance, Finished

@@ -16,7 +16,6 @@ from workbench.registry import Registry
 from workbench.runs.auto_precision import precision_notes
 from workbench.runs.clean import left_to_do
 from workbench.runs.costs import Costs
-from workbench.runs.ending import GRACE, RunEnded
 from workbench.runs.experiment_folder import ExperimentFolder
 from workbench.runs.message_handler import MessageHandler
 from workbench.runs.plan import AnyStage, Plan
@@ -36,6 +35,7 @@ from workbench.storage.atomic import storage_errors
 from workbench.storage.hashing import digest
 from workbench.storage.records import CONTRACTS
 from workbench.storage.run_notes import RunNotes
+from workbench.workers.ending import GRACE, RunEnded
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement

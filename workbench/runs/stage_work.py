@@ -14,7 +14,6 @@ from workbench.contracts.launcher import Do, Tell
 from workbench.devices.device import compute_repeatably, facts_of, repeatably_if_possible
 from workbench.errors import UserError
 from workbench.registry import Registry, load_registry
-from workbench.runs.ending import asked_to_end
 from workbench.runs.evaluation_stage import evaluate_trial
 from workbench.runs.feature_stage import make_features
 from workbench.runs.stages import FeatureStage, Stage
@@ -24,6 +23,7 @@ from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.hashing import file_hash
 from workbench.storage.whole_trials import holds_result_of
 from workbench.training.resume import EndedEarly
+from workbench.workers.ending import asked_to_end
 
 
 class HeldElsewhere(UserError):

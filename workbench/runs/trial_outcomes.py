@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.failure import in_words
 from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.trial_record import record_of
 from workbench.storage.records import write_trial
+from workbench.workers.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.runs.experiment_folder import ExperimentFolder

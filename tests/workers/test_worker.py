@@ -21,9 +21,9 @@ from tests.small import SMALL, load, records, run_here, small_registry
 from workbench.config.experiment import Experiment
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Job, Launcher, Printed, Tell
 from workbench.errors import UserError
-from workbench.runs import failure
 from workbench.runs.run_outcome import RunOutcome
 from workbench.runs.scheduler import RunOptions, run
+from workbench.workers import failure
 
 
 def held(folder: Path) -> tuple[Path, Experiment]:

@@ -12,7 +12,7 @@ from tests.own_plugins.changing import CHANGES, PUT_BACK, REPLACED
 from tests.processes import forked
 from tests.small import SMALL, files_of, load, records, run_here
 from workbench.devices.torch_switches import changed_switches
-from workbench.runs.process_state import ProcessState
+from workbench.workers.process_state import ProcessState
 
 
 def change(what: str, told: Connection) -> None:

@@ -21,9 +21,9 @@ import psutil
 
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Printed
 from workbench.errors import UserError
-from workbench.runs import ending
-from workbench.runs.failure import error_of
-from workbench.runs.process_state import ProcessState
+from workbench.workers import ending
+from workbench.workers.failure import error_of
+from workbench.workers.process_state import ProcessState
 
 PRELOAD = "workbench.runs.forkserver_preload"  # what a server that forks workers imports beforehand
 

@@ -10,7 +10,7 @@ from tests.processes import start, until
 from tests.runs.test_scheduler_processes import members
 from tests.small import SMALL, records, write
 from workbench.errors import plain
-from workbench.runs.failure import in_words
+from workbench.workers.failure import in_words
 
 REASONS = {
     "exit": r"SystemExit: sys\.exit\(0\) was called in trouble\.py, line \d+",
