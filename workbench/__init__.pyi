@@ -39,6 +39,7 @@ from .contracts.launcher import (
     Finished as Finished,
     Job as Job,
     Launcher as Launcher,
+    Node as Node,
     Printed as Printed,
 )
 from .contracts.metric import Metric as Metric
@@ -95,7 +96,9 @@ from .layers.tensors import pick as pick
 from .layers.view_places import ViewPlaces as ViewPlaces
 from .options import NOT_WRITTEN as NOT_WRITTEN
 from .storage.hashing import file_hash as file_hash
-from .workers.failure import died as died
+from .workers.failure import died as died, lost as lost
+from .workers.members import Needs as Needs, Place as Place
+from .workers.remote import RemoteLauncher as RemoteLauncher
 from .workers.worker import PRELOAD as PRELOAD, end_process as end_process, serve as serve
 
 __version__: str

@@ -29,13 +29,15 @@ _DEBUGGERS = (bdb.__file__, f"{Path(bdb.__file__).parent / 'pdb.py'}")
 class UserError(Exception):
     """A mistake in what the user gave; the message says how to mend it.
 
-    Where it ends the work of a stage, its record holds what these two say, and the run goes on by it.
+    Where it ends the work of a stage, its record holds what these say, and the run goes on by it.
     """
 
     transient: bool = False
     """Whether the same may go well another time: the stage is tried again."""
     key: str | None = None
     """The key of an earlier stage whose result cannot be read: that one is made again."""
+    reason: str | None = None
+    """Why a worker had to end, in a word of `workers/failure.py`, where that is nothing the stage did."""
 
 
 class RenamedError(UserError, AttributeError):

@@ -71,6 +71,7 @@ NUMBERLESS = {
     "workbench.runs": "says what lies in it",
     "workbench.runs.memo": "remembers what was made, as it was",
     "workbench.runs.provenance": "what a record says of the machine and the run",
+    "workbench.runs.same_run": "compares a machine with the keys, and refuses it",
     "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
     "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",
     "workbench.runs.stages": "makes the keys of a chain, and the settings in them",
@@ -91,7 +92,11 @@ NUMBERLESS = {
     "workbench.workers": "says what lies in it",
     "workbench.workers.ending": "when a stage ends before it is done, which leaves no number",
     "workbench.workers.failure": "the words of failures",
+    "workbench.workers.line": "how a worker is reached",
+    "workbench.workers.members": "how a worker is reached",
+    "workbench.workers.messages": "how a worker is reached",
     "workbench.workers.process_state": "makes a process as it was before a stage",
+    "workbench.workers.remote": "how a worker is reached",
     "workbench.workers.worker": "carries jobs to a process and news back",
 }
 # The same of packages.

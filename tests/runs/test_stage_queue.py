@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.small import load, small_registry
 from workbench.runs import stage_queue
 from workbench.runs.costs import Costs
@@ -27,7 +25,7 @@ def test_an_evaluation_is_ready_when_its_training_is_done(tmp_path):
     first, second = queue.ready()
     assert {first.name, second.name} == {"tune"}
     queue.begin(first)
-    assert queue.ready() == [second]
+    assert list(queue.ready()) == [second]
     queue.end(first)
     queue.finish(first)
     assert {stage.name for stage in queue.ready()} == {"tune", "evaluate"}
@@ -42,30 +40,35 @@ def test_it_is_empty_when_everything_is_done_or_dropped(tmp_path):
     queue.end(tune)
     queue.finish(tune)
     assert not queue
-    assert not queue.ready()
+    assert not list(queue.ready())
     assert other.key in queue.undone
 
 
-def test_stages_share_the_memory_and_one_alone_may_always_try(tmp_path):
+def test_what_is_passed_by_stays_ready_and_what_is_begun_does_not(tmp_path):
     queue, _ = queue_of(tmp_path)
     first, second = queue.ready()
-    both = int(queue.costs.memory_bytes(first) + queue.costs.memory_bytes(second)) + 1
-    assert queue.fits(first, budget=1)
-    queue.begin(first)
-    assert queue.fits(second, both)
-    assert queue.fits(second, None), "nobody knows how much there is"
-    assert not queue.fits(second, both // 2)
+    looking = queue.ready()
+    assert next(looking) == first
+    looking.close()
+    assert list(queue.ready()) == [first, second]
+    for stage in queue.ready():
+        queue.begin(stage)
+    assert not list(queue.ready())
 
 
-@pytest.mark.parametrize("runs", [0, 1])
-def test_nothing_runs_beside_a_stage_that_ran_out_of_memory(tmp_path, runs):
+def test_a_lost_worker_is_no_attempt_and_is_forgotten_once_the_stage_gets_further(tmp_path):
     queue, _ = queue_of(tmp_path)
-    stages = queue.ready()
-    queue.begin(stages[0])
-    queue.end(stages[0])
-    queue.wait_to_be_alone(stages[0])
-    queue.begin(stages[runs])
-    assert not queue.fits(stages[1 - runs], None)
+    stage = next(queue.ready())
+    for loss in (1, 2):
+        queue.begin(stage)
+        queue.note_progress(stage, 5)
+        queue.end(stage)
+        assert queue.count_loss(stage) == (loss if loss == 1 else 2)
+        queue.wait(stage, tried=False)
+        assert queue.attempts[stage.key] == 0
+    queue.begin(stage)
+    queue.note_progress(stage, 6)
+    assert queue.count_loss(stage) == 1
 
 
 def test_what_another_run_does_is_looked_for_again_later_and_was_no_attempt(tmp_path, monkeypatch):
@@ -74,7 +77,7 @@ def test_what_another_run_does_is_looked_for_again_later_and_was_no_attempt(tmp_
     queue.begin(first)
     queue.end(first)
     queue.wait_for_another_run(first)
-    assert queue.ready() == [second]
+    assert list(queue.ready()) == [second]
     assert queue.attempts[first.key] == 0
     now = stage_queue.time.monotonic()
     monkeypatch.setattr(stage_queue.time, "monotonic", lambda: now + stage_queue.LOOK_AGAIN)
@@ -85,7 +88,7 @@ def test_what_another_run_does_is_looked_for_again_later_and_was_no_attempt(tmp_
 
 def test_the_time_of_a_stage_begins_when_its_worker_is_up(tmp_path, monkeypatch):
     queue, _ = queue_of(tmp_path)
-    stage, clock = queue.ready()[0], [100.0]
+    stage, clock = next(queue.ready()), [100.0]
     monkeypatch.setattr(stage_queue.time, "monotonic", lambda: clock[0])
     queue.begin(stage)
     clock[0] = 110.0

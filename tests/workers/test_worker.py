@@ -123,6 +123,7 @@ class Wait:
     key: str
     gate: Path
     forks: bool = False
+    node: str = ""
 
 
 def prepare(device: str) -> Do:

@@ -62,9 +62,9 @@ def plan(
     from workbench.cli.display import show_askings, show_contracts, show_plan
     from workbench.cli.plan_rows import written_plan
     from workbench.conformance.verdicts import judge
-    from workbench.devices.device import find_device
     from workbench.runs.auto_precision import precision_notes
     from workbench.runs.experiment_folder import ExperimentFolder
+    from workbench.runs.launch import runs_elsewhere
     from workbench.runs.planner import Planner
     from workbench.storage.artifacts import ARTIFACTS
 
@@ -75,7 +75,7 @@ def plan(
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
-    notes = [*folder.notes(), *precision_notes(experiment, folder.path, find_device(device))]
+    notes = [*folder.notes(), *precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))]
     if as_csv or as_json:
         typer.echo(written_plan(experiment, planner, notes, as_json), nl=False)
     else:
@@ -143,8 +143,7 @@ def run(
     """Run what is missing of an experiment. Ctrl-C keeps what is finished, SIGTERM last snapshots too; run again."""
     from workbench.cli.display import show_contracts, show_outcome
     from workbench.conformance.verdicts import judge
-    from workbench.devices.device import find_device
-    from workbench.runs.launch import make_launcher
+    from workbench.runs.launch import device_for, make_launcher
     from workbench.runs.scheduler import RunOptions, run as run_experiment
     from workbench.storage.artifacts import ARTIFACTS
 
@@ -152,7 +151,8 @@ def run(
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
     with _interruptible():
         experiment, registry = load(file, overrides, folders, results, device)
-        launcher, device = make_launcher(experiment, registry, workers), find_device(device)
+        launcher = make_launcher(experiment, registry, workers)
+        device = device_for(launcher, device)
         judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
         if not unchecked:
             judgement.refuse_broken(file)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.conformance.rules import Rule, Subject, after, expect, in_turn
@@ -28,6 +28,7 @@ class Errand:
     key: str
     file: Path
     deed: Callable[[], object] = nothing
+    node: str = ""
 
 
 def prepare(device: str) -> Do:
@@ -65,8 +66,9 @@ def it_can_be_built_with_these_options(subject: Subject) -> None:
 def every_job_is_done_once_and_told(subject: Subject) -> None:
     """More jobs than workers, each with its progress."""
     with _open(subject) as launcher, _folder() as folder:
-        expect(launcher.slots() >= 1, f"slots() is {launcher.slots()}: at least one job has to run at a time")
-        errands = [Errand(str(number), folder / str(number)) for number in range(launcher.slots() + 2)]
+        slots = _slots(launcher)
+        expect(slots >= 1, f"slots() is {slots}: at least one job has to run at a time")
+        errands = [Errand(str(number), folder / str(number)) for number in range(slots + 2)]
         ended = _run(launcher, errands)
         for errand in errands:
             error = ended[errand.key].error
@@ -98,7 +100,7 @@ def a_job_can_be_stopped(subject: Subject) -> None:
     """One that hangs is ended with its worker, and no news of it comes any more."""
     with _open(subject) as launcher, _folder() as folder:
         hanging = Errand("bad", folder / "bad", hang)
-        launcher.begin(hanging)
+        _begin_when_there(launcher, hanging)
         _wait_for(hanging.file)
         launcher.stop("bad")
         ended = _run(launcher, [Errand("good", folder / "good")])
@@ -109,7 +111,7 @@ def a_job_can_be_stopped(subject: Subject) -> None:
 def a_worker_that_was_changed_is_replaced(subject: Subject) -> None:
     """Its news of a job that left traces in it is its last; the next job needs another worker."""
     with _open(subject) as launcher, _folder() as folder:
-        errands = [Errand(str(number), folder / str(number), change) for number in range(launcher.slots() + 1)]
+        errands = [Errand(str(number), folder / str(number), change) for number in range(_slots(launcher) + 1)]
         ended = _run(launcher, errands)
         for errand in errands:
             error = ended[errand.key].error
@@ -123,7 +125,7 @@ def closing_ends_every_worker(subject: Subject) -> None:
     with _folder() as folder:
         hanging = Errand("bad", folder / "bad", hang)
         with _open(subject) as launcher:
-            launcher.begin(hanging)
+            _begin_when_there(launcher, hanging)
             _wait_for(hanging.file)
         _expect_gone(hanging, "close leaves a worker running")
 
@@ -152,11 +154,12 @@ def _do(job: Errand, tell: Tell) -> None:
 @contextmanager
 def _open(subject: Subject) -> Iterator[Launcher]:
     launcher: Launcher = subject.build()
-    launcher.open(Crew(prepare, "cpu"))
-    try:
-        yield launcher
-    finally:
-        launcher.close()
+    with _folder() as folder:
+        launcher.open(Crew(prepare, "cpu", folder=folder))
+        try:
+            yield launcher
+        finally:
+            launcher.close()
 
 
 @contextmanager
@@ -167,18 +170,42 @@ def _folder() -> Iterator[Path]:
 
 def _run(launcher: Launcher, errands: list[Errand]) -> dict[str, Finished]:
     """Begin as many as there is room for until all are done."""
-    waiting, ended, running = list(errands), {}, 0
+    waiting, ended, running = list(errands), {}, {}
     end = time.monotonic() + PATIENCE
     while waiting or running:
-        expect(time.monotonic() < end, f"after {PATIENCE:g} seconds news of {running} jobs is still missing")
-        while waiting and running < launcher.slots():
-            launcher.begin(waiting.pop(0))
-            running += 1
+        expect(time.monotonic() < end, f"after {PATIENCE:g} seconds news of {len(running)} jobs is still missing")
+        launcher.expect(len(waiting) + len(running))
+        for node in launcher.nodes():
+            for _ in range(node.slots - list(running.values()).count(node.name)):
+                if waiting:
+                    errand = replace(waiting.pop(0), node=node.name)
+                    running[errand.key] = node.name
+                    launcher.begin(errand)
         for message in launcher.news(timeout=0.1):
             if isinstance(message, Finished):
                 ended[message.key] = message
-                running -= 1
+                del running[message.key]
     return ended
+
+
+def _slots(launcher: Launcher) -> int:
+    """How many jobs can run at once, when workers are there that had to be waited for."""
+    _wait_for_a_node(launcher)
+    return launcher.slots()
+
+
+def _begin_when_there(launcher: Launcher, errand: Errand) -> None:
+    launcher.begin(replace(errand, node=_wait_for_a_node(launcher)))
+
+
+def _wait_for_a_node(launcher: Launcher) -> str:
+    """The name of one that has a slot."""
+    end = time.monotonic() + PATIENCE
+    while not (free := [node.name for node in launcher.nodes() if node.slots]):
+        expect(time.monotonic() < end, f"after {PATIENCE:g} seconds nodes() has no slot")
+        launcher.expect(1)
+        list(launcher.news(timeout=0.1))
+    return free[0]
 
 
 def _wait_for(file: Path) -> None:

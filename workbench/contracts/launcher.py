@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 
@@ -20,6 +21,9 @@ class Launcher:
     usual: bool = False
     """Whether experiments that name no launcher use this one; read from the class, before anything is built."""
 
+    elsewhere: bool = False
+    """Whether workers run on other machines: each then finds its device itself, which `Crew.device` is a wish for."""
+
     def open(self, crew: Crew) -> None:
         """Get ready; nothing has to start before the first job."""
         raise NotImplementedError
@@ -32,8 +36,20 @@ class Launcher:
         """The bytes all running jobs may take together; None where that is not known."""
         return None
 
+    def nodes(self) -> Sequence[Node]:
+        """The machines that jobs run on, asked anew before jobs are given out, since they come and go; those that are
+        only expected have no slots yet. Without a word of it, all jobs share one."""
+        return [Node("", self.slots(), self.memory())]
+
+    def expect(self, jobs: int) -> None:
+        """So many jobs run now or could: for launchers that ask for machines as these are needed."""
+
+    def waits_for(self) -> str:
+        """In words, what has to come before more jobs can run, such as a place in a queue; empty where nothing has."""
+        return ""
+
     def begin(self, job: Job) -> None:
-        """Give a job to a worker. Called only while fewer than `slots()` are running."""
+        """Give a job to a worker on the node of that name. Called only while fewer than its slots are running there."""
         raise NotImplementedError
 
     def news(self, timeout: float) -> Iterable[Advance | Printed | Finished]:
@@ -61,6 +77,11 @@ class Job(Protocol):
         """The name, by which news tells it apart."""
         ...
 
+    @property
+    def node(self) -> str:
+        """The name of the node it is to run on, which is one of `nodes()`."""
+        ...
+
 
 class Tell(Protocol):
     """How a job says how far it is."""
@@ -74,15 +95,29 @@ Do = Callable[[Any, Tell], None]  # does one job, whatever the run's jobs are, a
 
 
 @dataclass(frozen=True)
+class Node:
+    """A machine, or the part of one that a worker has to itself: how many jobs may run there at once, and the bytes of
+    main memory they may take together, None where that is not known."""
+
+    name: str
+    slots: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
 class Crew:
     """What all workers of a run are told before their first job.
 
     `prepare` is called once in every worker with its device and gives the function that does a job; it is a function
-    of a module, or a `functools.partial` of one, so that it can be pickled. `device` as `find_device` gives it.
+    of a module, or a `functools.partial` of one, so that it can be pickled. `device` as `find_device` gives it, or
+    `auto` for workers elsewhere. `unlike` says in such a worker why nothing may be done there: what it does not see of
+    the run, or has in other versions; empty where all is alike. `folder` is one that all machines of the run see.
     """
 
     prepare: Callable[[str], Do]
     device: str
+    unlike: Callable[[], Sequence[str]] = tuple
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,15 @@ def summary_to_keep(experiment: Experiment, folder: Path) -> dict[str, Any]:
     return {**experiment.summary(), "auto_precision": precision, "file": file}
 
 
-def precision_notes(experiment: Experiment, folder: Path, device: str) -> Iterator[str]:
-    """What `auto` is and why; each precision that the device (as `find_device` gives it) has no products for, with what
-    that costs, measured now; a device on which nothing was ever tried."""
+def precision_notes(experiment: Experiment, folder: Path, device: str, elsewhere: bool = False) -> Iterator[str]:
+    """What `auto` is and why; each precision that the device has no products for, with what
+    that costs, measured now; a device on which nothing was ever tried. Of workers `elsewhere` nothing is known."""
+    if elsewhere:
+        if experiment.auto_precision is not None:
+            told = f"precision: auto is {experiment.auto_precision}, by this machine or what {folder} began with"
+            yield f"{told}; stages run on others. Write precision: bf16 or fp32 to choose"
+        return
+    device = find_device(device)
     here = device_name(device)
     if device.startswith("mps"):
         yield "the device mps is accepted, but nothing was ever tried on one: compare a small run with --device cpu"

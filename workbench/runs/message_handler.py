@@ -8,9 +8,10 @@ from workbench.contracts.launcher import Advance, Finished, Printed
 from workbench.runs.stage_work import HeldElsewhere
 from workbench.runs.stages import Stage
 from workbench.storage.artifacts import ArtifactError
-from workbench.training.resume import EndedEarly
+from workbench.workers.failure import MEMORY, NO_ATTEMPT
 
 if TYPE_CHECKING:
+    from workbench.runs.placement import Placement
     from workbench.runs.plan import AnyStage, Plan
     from workbench.runs.planner import Planner
     from workbench.runs.progress import ProgressDisplay
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.runs.trial_outcomes import TrialOutcomes
 
 ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
+LOSSES = 5  # times it may lose its machine in a row without getting further
 
 
 class MessageHandler:
@@ -29,6 +31,7 @@ class MessageHandler:
         planner: Planner,
         plan: Plan,
         queue: StageQueue,
+        placement: Placement,
         trials: TrialOutcomes,
         display: ProgressDisplay,
         tracking: Tracking,
@@ -36,6 +39,7 @@ class MessageHandler:
         self.planner = planner
         self.plan = plan
         self.queue = queue
+        self.placement = placement
         self.trials = trials
         self.display = display
         self.tracking = tracking
@@ -49,29 +53,32 @@ class MessageHandler:
         if isinstance(message, Advance):
             self._advance(stage, message)
             return
-        seconds, error = self.queue.end(stage), message.error or {}
+        seconds, error = self._end(stage), message.error or {}
         if not error:
             self.finish(stage, seconds)
         elif error.get("type") == HeldElsewhere.__name__:
             self.display.wait(stage, "another run does it")
             self.queue.wait_for_another_run(stage)
-        elif error.get("type") == EndedEarly.__name__ and self._may_try_again(stage):
-            self.display.wait(stage, "its worker was asked to end; another one goes on with it")
-            self.queue.wait(stage)
         elif error.get("type") == ArtifactError.__name__ and self._may_try_again(stage):
             self.display.wait(stage, f"{error['message']}; it is made again")
             self.queue.wait(stage)
             self._make_again(error["key"])
+        elif error.get("reason") in NO_ATTEMPT and self.queue.count_loss(stage) <= LOSSES:
+            self.display.wait(stage, f"{error['message']}; another worker goes on with it")
+            self.queue.wait(stage, tried=False)
         elif error.get("transient") and self._may_try_again(stage):
-            self.display.wait(stage, f"{error['message']}; it is tried once more, alone")
-            self.queue.wait_to_be_alone(stage)
+            alone = error.get("reason") == MEMORY
+            self.display.wait(stage, f"{error['message']}; it is tried once more{', alone' if alone else ''}")
+            if alone:
+                self.placement.keep_alone(stage.key)
+            self.queue.wait(stage)
         else:
             self.fail(stage, error)
 
     def handle_at_the_end(self, message: Advance | Printed | Finished) -> None:
         """The same when the run was asked to end: a stage that does not get done has not failed."""
         if isinstance(message, Finished) and message.error:
-            self.queue.end(self.plan.missing[message.key])
+            self._end(self.plan.missing[message.key])
         else:
             self.handle(message)
 
@@ -87,15 +94,22 @@ class MessageHandler:
     def fail(self, stage: AnyStage, error: dict[str, Any]) -> None:
         """A stage cannot be done, nor what needs it."""
         error = {**error, "stage": stage.name}
+        if error.get("reason") in NO_ATTEMPT:
+            error["message"] += f" ({LOSSES + 1} times, without the stage getting further)"
         attempts = self.queue.attempts[stage.key]
         if error.get("transient") and attempts > 1:
             error["message"] += f" (tried {attempts} times)"
         self.display.finish(stage, Finished(stage.key, error))
         self.queue.drop({stage.key, *self.trials.fail(stage, error, self.queue.undone)})
 
+    def _end(self, stage: AnyStage) -> float:
+        self.placement.free(stage.key)
+        return self.queue.end(stage)
+
     def _advance(self, stage: AnyStage, message: Advance) -> None:
         if not message.total:  # the worker is up and begins: what it took to start is not the stage's
             self.queue.restart_clock(stage)
+        self.queue.note_progress(stage, message.done)
         self.display.advance(stage, message)
         self.tracking.advance(stage, message)
 

@@ -46,6 +46,7 @@ class ProgressDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._done = 0
+        self._waits_for = ""
         self._total = len(plan.missing)
 
     def __enter__(self) -> ProgressDisplay:
@@ -70,6 +71,12 @@ class ProgressDisplay:
         self._progress.remove_task(self._tasks.pop(stage.key))
         self._started.pop(stage.key)
         self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
+
+    def wait_for_place(self, why: str) -> None:
+        """Nothing runs, since there is no place yet; says so once, and again when the reason is another one."""
+        if why and why != self._waits_for:
+            self.console.print(f"waiting for a place: {escape(why)}", highlight=False, soft_wrap=True)
+        self._waits_for = why
 
     def show_printed(self, text: str) -> None:
         """What a plugin printed: its words alone, above the board."""

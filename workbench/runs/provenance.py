@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Versions and machine: what every record of a run has in common."""
+    """Versions, commit and machine: what every record of a run has in common, unless its worker was elsewhere."""
     return {
         "workbench": workbench.__version__,
-        "python": platform.python_version(),
         "torch": version("torch"),
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": usable_cores(),
         "device": device,
+        **machine(),
         **_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine that this process runs on."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from workbench.config.experiment import Experiment
-from workbench.contracts.launcher import Crew, Finished, Launcher
+from workbench.contracts.launcher import Crew, Finished, Launcher, Node
 from workbench.registry import Registry
 from workbench.runs.auto_precision import precision_notes
 from workbench.runs.clean import left_to_do
 from workbench.runs.costs import Costs
 from workbench.runs.experiment_folder import ExperimentFolder
 from workbench.runs.message_handler import MessageHandler
+from workbench.runs.placement import Placement
 from workbench.runs.plan import AnyStage, Plan
 from workbench.runs.planner import Planner
 from workbench.runs.progress import ProgressDisplay
 from workbench.runs.provenance import provenance
 from workbench.runs.run_outcome import RunOutcome
+from workbench.runs.same_run import proved
 from workbench.runs.stage_queue import StageQueue
 from workbench.runs.stage_work import prepare
 from workbench.runs.stages import Stage
@@ -39,6 +43,9 @@ from workbench.workers.ending import GRACE, RunEnded
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement
+
+WORKERS = ".workers"  # below the kept stages: what workers on other machines are reached by
+LOOK_AHEAD = 200  # stages that find no room are passed by, before the next message is waited for
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def run(
     planner = Planner(asked, registry, results, options.feature_bytes, options.share)
     notes = RunNotes(planner.store.folder)
     with notes.in_use():
-        plan = _plan(planner, folder, device, options, console)
+        plan = _plan(planner, folder, device, launcher.elsewhere, options, console)
         common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
         trials = TrialOutcomes(plan, folder, common)
         if plan.missing:
@@ -117,26 +124,38 @@ class _Scheduler:
         self.costs = Costs(plan, planner.store)
         self.queue = StageQueue(plan, self.costs)
         self.display = ProgressDisplay(console, plan)
-        self.handler = MessageHandler(planner, plan, self.queue, trials, self.display, tracking)
+        self.placement = Placement()
+        self.handler = MessageHandler(planner, plan, self.queue, self.placement, trials, self.display, tracking)
         self.asked_log = AskedLog(trials.folder.path, planner.experiment.text)
 
     def run(self) -> None:
         """Until every stage is done, failed, or belongs to a trial that failed."""
         needed = {*self.plan.distinct(), *self.plan.missing}
         RunNotes(self.planner.store.folder).write_needed(_name_of(self.planner.experiment), needed)
-        self.launcher.open(Crew(self._prepare(), self.device))
-        try:
-            with self.display:
-                while self.queue and not (self.options.fail_fast and self.trials.outcome.failed_now):
-                    self._begin_ready()
-                    for message in self.launcher.news(timeout=0.5 if self.queue.running else 0.1):
-                        self.handler.handle(message)
-                    self._stop_slow()
-        except RunEnded:
-            self._end_early()
-            raise
-        finally:
-            self.launcher.close()
+        with self._same_run() as unlike:
+            self.launcher.open(Crew(self._prepare(), self.device, unlike, self.planner.store.folder / WORKERS))
+            try:
+                self._work()
+            except RunEnded:
+                self._end_early()
+                raise
+            finally:
+                self.launcher.close()
+
+    def _same_run(self) -> AbstractContextManager[Callable[[], Sequence[str]]]:
+        """What workers on other machines show before they do anything."""
+        if not self.launcher.elsewhere:
+            return nullcontext(tuple)
+        return proved(self.planner.store.folder, self.plan.missing.values())
+
+    def _work(self) -> None:
+        with self.display:
+            while self.queue and not (self.options.fail_fast and self.trials.outcome.failed_now):
+                self._begin_ready()
+                self._tell_waiting()
+                for message in self.launcher.news(timeout=0.5 if self.queue.running else 0.1):
+                    self.handler.handle(message)
+                self._stop_slow()
 
     def _end_early(self) -> None:
         """The run was asked to end: what runs keeps what it can, and what is done meanwhile counts."""
@@ -150,33 +169,45 @@ class _Scheduler:
         """What workers are told; a plugin there may leave the folder that paths are relative to."""
         folders, store, trials = self.planner.registry.folders, self.planner.store.folder, self.trials.folder.path
         seconds, provenance = self.options.snapshot_seconds, self.trials.provenance
-        return partial(prepare, folders, store.absolute(), trials.absolute(), provenance, seconds)
+        elsewhere = self.launcher.elsewhere
+        return partial(prepare, folders, store.absolute(), trials.absolute(), provenance, seconds, elsewhere)
 
     def _begin_ready(self) -> None:
-        for stage in self.queue.ready():
-            if len(self.queue.running) >= self.launcher.slots():
-                return
+        nodes, passed_by = self.launcher.nodes(), 0
+        for stage in (ready := self.queue.ready()):
             if stage.key not in self.queue.waiting:  # one before it failed, and nobody needs it any more
                 continue
             if self.queue.waited_for_another_run(stage) and self._is_there(stage):
                 self.handler.finish(stage)
-            elif too_large := self.costs.too_large(stage, self.launcher.memory()):
+            elif too_large := self.costs.too_large(stage, _largest(nodes)):
                 error = {"type": "MemoryError", "message": too_large, "traceback": "", "transient": True}
                 self.handler.fail(stage, error)
-            elif self.queue.fits(stage, self.launcher.memory()):
-                self._begin(stage)
+            elif node := self.placement.node_for(stage.key, self.costs.memory_bytes(stage), nodes):
+                self._begin(stage, node)
+            else:
+                passed_by += 1
+            if passed_by > LOOK_AHEAD or not self.placement.has_room(nodes):
+                break
+        ready.close()
 
     def _is_there(self, stage: AnyStage) -> bool:
         if isinstance(stage, Stage) and stage.evaluates:
             return self.trials.folder.holds_result_of(stage)
         return self.planner.store.has(stage.key)
 
-    def _begin(self, stage: AnyStage) -> None:
+    def _begin(self, stage: AnyStage, node: Node) -> None:
         if isinstance(stage, Stage) and stage.evaluates:
             self.asked_log.note(stage.trial.evaluation.split, stage.trial.id, stage.key)
         self.queue.begin(stage)
+        self.placement.put(stage.key, self.costs.memory_bytes(stage), node)
         self.display.begin(stage)
-        self.launcher.begin(StageJob(stage, tuple(each.key for each in self.plan.features.get(stage.key, ()))))
+        features = tuple(each.key for each in self.plan.features.get(stage.key, ()))
+        self.launcher.begin(StageJob(stage, features, node.name))
+
+    def _tell_waiting(self) -> None:
+        """Ask for machines as they are needed, and show what is waited for where none is there."""
+        self.launcher.expect(len(self.queue.running) + self.queue.count_ready())
+        self.display.wait_for_place("" if self.queue.running else self.launcher.waits_for())
 
     def _stop_slow(self) -> None:
         """A stage that takes longer than it may is ended with its worker."""
@@ -190,10 +221,12 @@ class _Scheduler:
             self.handler.handle(Finished(key, error))
 
 
-def _plan(planner: Planner, folder: ExperimentFolder, device: str, options: RunOptions, console: Console) -> Plan:
+def _plan(
+    planner: Planner, folder: ExperimentFolder, device: str, elsewhere: bool, options: RunOptions, console: Console
+) -> Plan:
     """Plan the run; with that everything fits, so the folder learns what is asked now, and the user what to know."""
     plan = planner.plan(options.retry)
-    notes = [*folder.notes(), *precision_notes(planner.experiment, folder.path, device), *plan.notes]
+    notes = [*folder.notes(), *precision_notes(planner.experiment, folder.path, device, elsewhere), *plan.notes]
     if options.contracts:
         options.contracts.remember()
     folder.write_summary()
@@ -209,6 +242,12 @@ def _common_provenance(experiment: Experiment, device: str, contracts: Judgement
     experiment file lies."""
     folder = str(experiment.path.resolve().parent)
     return {**provenance(device), "folder": folder, CONTRACTS: contracts.for_records() if contracts else {}}
+
+
+def _largest(nodes: Sequence[Node]) -> int | None:
+    """The most memory that any node has, in bytes; None where that is not known of all, or no node is there yet."""
+    known = [node.memory for node in nodes if node.memory is not None]
+    return max(known) if known and len(known) == len(nodes) else None
 
 
 def _name_of(experiment: Experiment) -> str:

@@ -16,14 +16,16 @@ from workbench.errors import UserError
 from workbench.registry import Registry, load_registry
 from workbench.runs.evaluation_stage import evaluate_trial
 from workbench.runs.feature_stage import make_features
+from workbench.runs.provenance import machine
+from workbench.runs.same_run import check_here
 from workbench.runs.stages import FeatureStage, Stage
 from workbench.runs.training_stage import train_phase
 from workbench.runs.workplace import StageJob, Workplace
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.hashing import file_hash
 from workbench.storage.whole_trials import holds_result_of
-from workbench.training.resume import EndedEarly
 from workbench.workers.ending import asked_to_end
+from workbench.workers.failure import preempted
 
 
 class HeldElsewhere(UserError):
@@ -36,15 +38,16 @@ def prepare(
     results: Path,
     provenance: dict[str, Any],
     snapshot_seconds: float,
+    elsewhere: bool,
     device: str,
 ) -> Do:
     """Called once in every worker: loads the plugins and gives the function that does a stage."""
     from torch import _dynamo  # noqa: F401 (the first optimizer loads it, in a second that is not its stage's)
 
     compute_repeatably(device)
-    provenance = {**provenance, **facts_of(device), "threads": torch.get_num_threads()}
+    provenance = {**provenance, **machine(), **facts_of(device), "threads": torch.get_num_threads()}
     registry, store = load_registry(folders), ArtifactStore(artifacts)
-    place = Workplace(registry, store, results, device, provenance, snapshot_seconds, asked_to_end)
+    place = Workplace(registry, store, results, device, provenance, snapshot_seconds, asked_to_end, elsewhere)
     return partial(do_stage, place)
 
 
@@ -57,7 +60,10 @@ def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
             raise HeldElsewhere(f"another run is at {stage.label}")
         if _is_done(stage, place):
             return
-        _check_sources(stage, place.registry)
+        if place.elsewhere:
+            check_here(stage, place, _changed_sources(stage, place.registry))
+        else:
+            _check_sources(stage, place.registry)
         repeatably_if_possible(partial(_do, job, place, tell))
 
 
@@ -77,7 +83,7 @@ def _ending(tell: Tell, place: Workplace) -> Tell:
     def tell_or_end(done: int, total: int, loss: float | None = None) -> None:
         tell(done, total, loss)
         if place.asked_to_end():
-            raise EndedEarly("it was asked to end, and begins anew")
+            raise preempted("it was asked to end, and begins anew")
 
     return tell_or_end
 
@@ -90,14 +96,18 @@ def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
 
 def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:
     """What this process has loaded is what the stage's key was made of, so nothing is kept under a key not its own."""
+    changed = _changed_sources(stage, registry)
+    if changed:
+        found = UserError(f"{', '.join(changed)} changed while the run was going on. Run again")
+        found.transient = True
+        raise found
+
+
+def _changed_sources(stage: Stage | FeatureStage, registry: Registry) -> list[str]:
     here = core_code(tuple(name[len(CODE) :] for name in stage.made_of if name.startswith(CODE)))
     for name in stage.made_of:
         if name.startswith("plugin:"):
             here[name] = registry.plugin(*name.removeprefix("plugin:").split(" ", 1)).code_hash
         elif name.startswith("file:"):
             here[name] = file_hash(file_named(name.removeprefix("file:"), stage.trial, registry))
-    changed = sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)
-    if changed:
-        found = UserError(f"{', '.join(changed)} changed while the run was going on. Run again")
-        found.transient = True
-        raise found
+    return sorted(name.partition(":")[2] for name, value in here.items() if stage.made_of.get(name) != value)

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageJob:
-    """A stage, and the keys of the features it reads."""
+    """A stage, the keys of the features it reads, and the name of the node it is to run on."""
 
     stage: Stage | FeatureStage
     features: tuple[str, ...] = ()
+    node: str = ""
 
     @property
     def key(self) -> str:
@@ -38,7 +39,8 @@ class StageJob:
 @dataclass(frozen=True)
 class Workplace:
     """Where a worker finds and puts things. `provenance` is what the whole run has in common; `snapshot_seconds` lie
-    between two snapshots of a phase, 0 is one after every step; `asked_to_end` says whether a last one is due."""
+    between two snapshots of a phase, 0 is one after every step; `asked_to_end` says whether a last one is due. One that
+    is `elsewhere` than the run was planned may see other files."""
 
     registry: Registry
     store: ArtifactStore
@@ -47,6 +49,8 @@ class Workplace:
     provenance: dict[str, Any]
     snapshot_seconds: float = 60.0
     asked_to_end: Callable[[], bool] = lambda: False
+    elsewhere: bool = False
+    fingerprints: Memo = field(default_factory=Memo)  # of data that was looked at here
     datasets: dict[str, Dataset] = field(default_factory=dict)  # read once by each worker
     tokenizers: dict[int, Tokenizer] = field(default_factory=dict)  # trained once on the dataset's text
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training

@@ -66,7 +66,7 @@ def train(
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     `NotFiniteError` when the loss becomes NaN or infinite; `UserError` when there is nothing to train, or on;
-    `EndedEarly` behind a last snapshot when the process was asked to end.
+    another one behind a last snapshot, when the process was asked to end.
     """
     training = Training(model, adapted, phase, data, seed, fixed, questions)
     with compiling(phase.compile, phase.name):

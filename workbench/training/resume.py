@@ -18,8 +18,8 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.errors import UserError
 from workbench.storage.atomic import storage_errors, write_bytes
+from workbench.workers.failure import preempted
 
 KEPT = 2  # the newest, and the one before it in case that the newest is damaged
 
@@ -47,12 +47,6 @@ class Snapshot:
         return without_prefix(name, self.tensors), self.values[name]
 
 
-class EndedEarly(UserError):
-    """The process was asked to end in the middle of a stage, which goes on another time."""
-
-    transient = True
-
-
 class Snapshots:
     """The snapshots of one phase in a folder of their own, at least `every` seconds apart, and a last one when the
     process is `asked_to_end`."""
@@ -69,9 +63,9 @@ class Snapshots:
         return self.asked_to_end() or time.monotonic() - self._last >= self.every
 
     def end_if_asked(self) -> None:
-        """Called behind a snapshot, from which the phase goes on: `EndedEarly` when the process is to end."""
+        """Called behind a snapshot, from which the phase goes on: `UserError` when the process is to end."""
         if self.asked_to_end():
-            raise EndedEarly(f"it was asked to end; {self.in_words()}")
+            raise preempted(f"it was asked to end; {self.in_words()}")
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; of the older ones, the newest stays."""

@@ -18,28 +18,49 @@ MAY_PASS = {
     if hasattr(errno, name)
 }
 
+# Why a worker was lost, or what a stage lacked; what else it may be stands in the message alone.
+MEMORY, PREEMPTED, LOST, START = "memory", "preempted", "node lost", "start failed"
+DIED = "WorkerDied"
+ENDED = "the worker process ended in the middle of the stage with"
+NO_ATTEMPT = {PREEMPTED, LOST, START}  # nothing that the stage did
+
 
 def error_of(error: BaseException) -> dict[str, Any]:
     """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
-    go well another time: memory or disk ran out, or the sources changed under the run."""
+    go well another time: memory or disk ran out, or the sources changed under the run; `reason` is one of those above,
+    where it is known."""
     shown = "" if isinstance(error, UserError) else plain("".join(traceback.format_exception(error)))
     found = {
         "type": type(error).__name__, "message": words_of(error), "traceback": shown, "transient": _is_transient(error)
     }  # fmt: skip
     key = error.key if isinstance(error, UserError) else None
-    return found if key is None else {**found, "key": key}
+    reason = MEMORY if _lacked_memory(error) else getattr(error, "reason", None)
+    told = {"key": key, "reason": reason}
+    return found | {name: value for name, value in told.items() if isinstance(value, str)}
+
+
+def preempted(message: str) -> UserError:
+    """To be raised where a stage ends because its process was asked to: it goes on another time."""
+    found = UserError(message)
+    found.transient, found.reason = True, PREEMPTED
+    return found
+
+
+def lost(key: str, reason: str, message: str) -> Finished:
+    """The news that a worker is gone for one of the reasons above, in the launcher's own words."""
+    return Finished(key, {"type": DIED, "message": message, "traceback": "", "transient": True, "reason": reason})
 
 
 def died(key: str, exit_code: int | None) -> Finished:
-    """The news that a worker ended in the middle of a job."""
+    """The news that a worker ended in the middle of a job, by itself or killed by the system."""
+    if exit_code == -signal.SIGKILL:
+        return lost(key, MEMORY, f"{ENDED} signal SIGKILL; it may have run out of memory")
     if exit_code is not None and exit_code < 0:
         cause = f"signal {_signal_name(-exit_code)}"
-        cause += "; it may have run out of memory" if exit_code == -signal.SIGKILL else ""
     else:
         cause = f"exit code {exit_code}"
-    message = f"the worker process ended in the middle of the stage with {cause}"
     killed = exit_code is None or exit_code < 0
-    return Finished(key, {"type": "WorkerDied", "message": message, "traceback": "", "transient": killed})
+    return Finished(key, {"type": DIED, "message": f"{ENDED} {cause}", "traceback": "", "transient": killed})
 
 
 def in_words(error: Mapping[str, Any]) -> str:
@@ -59,9 +80,14 @@ def _signal_name(number: int) -> str:
 
 
 def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or (isinstance(error, UserError) and error.transient):
+    if _lacked_memory(error) or (isinstance(error, UserError) and error.transient):
         return True
     system = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(system, OSError) and system.errno in MAY_PASS:
+    return isinstance(system, OSError) and system.errno in MAY_PASS
+
+
+def _lacked_memory(error: BaseException) -> bool:
+    system = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(error, MemoryError) or (isinstance(system, OSError) and system.errno == errno.ENOMEM):
         return True
     return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error))

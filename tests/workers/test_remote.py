@@ -1,0 +1,158 @@
+"""Workers on other machines, which are processes of this one here: reached, looked at, lost, replaced."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.tried import results_of
+from tests.own_plugins.next_door import NextDoor
+from tests.processes import until
+from tests.small import load, records, run_here
+from tests.workers.test_worker import held, kill_workers
+from workbench.contracts.launcher import Crew
+from workbench.errors import UserError
+from workbench.runs.same_run import SameRun, proved
+from workbench.runs.scheduler import RunOptions
+from workbench.workers import remote
+from workbench.workers.failure import LOST
+from workbench.workers.members import Place
+
+TWO = "grid.fusion=[concat_projection, cross_attention]"
+NEXT_DOOR = "launcher={name: next_door, machines: 2}"
+OWN_FACTS = {"started", "training_seconds", "examples_per_second"}
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {file.parent.name: file.read_bytes() for file in folder.glob("results/artifacts/*/weights.safetensors")}
+
+
+def answers(folder: Path) -> dict[str, bytes]:
+    return {file.parent.name: file.read_bytes() for file in folder.glob("results/small/trials/*/predictions.jsonl")}
+
+
+def test_it_keeps_to_the_contract_of_launchers():
+    assert [each for each in results_of("launcher", NextDoor) if not each.passed] == []
+
+
+def test_stages_run_elsewhere_with_the_same_bits_and_records_name_the_worker_as_it_is(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    run_here(load(here, TWO), here / "results")
+    outcome = run_here(load(there, TWO, NEXT_DOOR), there / "results", workers=2)
+    assert (len(outcome.done), outcome.failed) == (2, {})
+    assert weights(here) == weights(there)
+    assert answers(here) == answers(there)
+    for ours, theirs in zip(records(here), records(there), strict=True):
+        assert ours["spec"] == theirs["spec"]
+        assert ours["metrics"]["vqa_accuracy"] == theirs["metrics"]["vqa_accuracy"]
+        for name in ("host", "cpu", "python", "device", "threads", "instructions"):
+            assert ours["provenance"][name] == theirs["provenance"][name]
+    assert not list(there.glob("results/artifacts/.workers/*")), "the key goes with the run"
+    assert not list(there.glob("results/artifacts/.proof*"))
+
+
+def test_a_worker_that_is_killed_was_no_attempt_and_its_stage_goes_on(tmp_path):
+    gate, experiment = held(tmp_path)
+    experiment = load(tmp_path, "launcher={name: next_door}", text=experiment.text)
+    killing = kill_workers(gate, 2, gate.unlink)
+    outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60))
+    killing.join()
+    assert (len(outcome.done), outcome.failed) == (3, {}), "a stage is tried but twice"
+
+
+def test_a_place_that_sees_another_store_is_not_given_a_stage(tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    with proved(tmp_path / "artifacts", []) as same:
+        assert same() == []
+        same.proof.write_text("of another run")
+        assert same() == [f"sees another {tmp_path / 'artifacts'} than the run does"]
+        same.proof.unlink()
+        assert same() == [f"does not see {tmp_path / 'artifacts'} (No such file or directory)"]
+
+
+def test_another_version_of_a_package_or_of_the_workbench_is_told_before_anything_is_done(tmp_path):
+    class Stage:
+        made_of = {"version:torch": "1.0", "version:tuned": "2", "code:workbench/registry.py": "other", "settings": "x"}
+
+    with proved(tmp_path, [Stage()]) as same:  # pyright: ignore[reportArgumentType]
+        versions, code = same()
+    assert versions.startswith("has torch ") and versions.endswith(" instead of 1.0, tuned None instead of 2")
+    assert code == "has another workbench than the run (registry.py)"
+
+
+class NotThere:
+    """What no worker can be told: none can import a test."""
+
+    def __call__(self) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("unlike", "told"),
+    [
+        (SameRun(Path("/nowhere/proof"), "token", {}), "does not see /nowhere .No such file or directory."),
+        (NotThere(), "cannot begin: No module named 'tests'"),
+    ],
+    ids=["another store", "another code"],
+)
+def test_where_no_worker_is_fit_the_run_ends_and_says_why(tmp_path, unlike, told):
+    launcher = NextDoor(workers=1)
+    launcher.open(Crew(int, "cpu", unlike, tmp_path))  # pyright: ignore[reportArgumentType]
+    try:
+        with pytest.raises(UserError, match=f"no worker can be started .machine 1: {socket.gethostname()} {told}"):
+            asked_until_ready(launcher)
+    finally:
+        launcher.close()
+
+
+class Stillborn(NextDoor):
+    """Whose engine takes any command and runs none."""
+
+    def start(self, place: Place, needs: Any, command: Sequence[str]) -> Any:
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+
+    def fate(self, handle: Any) -> tuple[str, str]:
+        return LOST, f"ended with {handle.wait()}"
+
+
+def test_workers_that_never_call_are_not_started_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "LOOK", 0.0)
+    launcher = Stillborn(workers=1)
+    launcher.open(Crew(int, "cpu", tuple, tmp_path))  # pyright: ignore[reportArgumentType]
+    try:
+        with pytest.raises(UserError, match="no worker can be started .machine 1: ended with 3."):
+            asked_until_ready(launcher)
+    finally:
+        launcher.close()
+
+
+def asked_until_ready(launcher: NextDoor) -> None:
+    def ready() -> bool:
+        launcher.expect(1)
+        list(launcher.news(timeout=0.1))
+        return launcher.slots() > 0
+
+    until(ready)
+
+
+def test_workers_that_nobody_needs_any_more_are_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "IDLE", 0.0)
+    launcher = NextDoor(workers=2)
+    launcher.open(Crew(int, "cpu", tuple, tmp_path))  # pyright: ignore[reportArgumentType]
+    try:
+        launcher.expect(5)
+        assert launcher.waits_for() == "2 of 2 workers have not started yet"
+        until(lambda: not list(launcher.news(timeout=0.1)) and launcher.slots() == 2)
+        assert launcher.waits_for() == ""
+        launcher.expect(0)
+        assert launcher.slots() == 0
+    finally:
+        launcher.close()

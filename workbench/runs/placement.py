@@ -1,0 +1,56 @@
+"""Which stage runs on which node: where a slot is free, and memory beside what runs there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.contracts.launcher import Node
+
+
+class Placement:
+    """The running stages by node, and what they take there."""
+
+    def __init__(self) -> None:
+        self._placed: dict[str, tuple[str, float]] = {}  # key -> node and bytes
+        self._running: Counter[str] = Counter()  # stages by node
+        self._taken: Counter[str] = Counter()  # bytes by node
+        self._alone: set[str] = set()  # keys of stages that ran out of memory beside others
+        self._kept_free: dict[str, str] = {}  # node -> key of the stage that runs alone there
+
+    def has_room(self, nodes: Sequence[Node]) -> bool:
+        """Whether any node has a slot left."""
+        return any(self._running[node.name] < node.slots for node in nodes)
+
+    def node_for(self, key: str, memory: float, nodes: Sequence[Node]) -> Node | None:
+        """Where the stage may run now, of several the emptiest; None where there is no room."""
+        fitting = [node for node in nodes if self._fits(key, memory, node)]
+        return max(fitting, key=lambda node: node.slots - self._running[node.name], default=None)
+
+    def put(self, key: str, memory: float, node: Node) -> None:
+        """The stage runs there, and takes so many bytes."""
+        self._placed[key] = node.name, memory
+        self._running[node.name] += 1
+        self._taken[node.name] += memory  # pyright: ignore[reportArgumentType]
+        if key in self._alone:
+            self._kept_free[node.name] = key
+
+    def free(self, key: str) -> None:
+        """The stage runs no more."""
+        node, memory = self._placed.pop(key)
+        self._running[node] -= 1
+        self._taken[node] = self._taken[node] - memory if self._running[node] else 0  # pyright: ignore[reportArgumentType]
+        if self._kept_free.get(node) == key:
+            del self._kept_free[node]
+
+    def keep_alone(self, key: str) -> None:
+        """It may have lacked memory that others took: nothing runs beside it on its node any more."""
+        self._alone.add(key)
+
+    def _fits(self, key: str, memory: float, node: Node) -> bool:
+        running = self._running[node.name]
+        if running >= node.slots or node.name in self._kept_free or (running and key in self._alone):
+            return False
+        return node.memory is None or self._taken[node.name] + memory <= node.memory
