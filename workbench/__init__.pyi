@@ -41,6 +41,7 @@ from .contracts.launcher import (
     Launcher as Launcher,
     Node as Node,
     Printed as Printed,
+    Reason as Reason,
 )
 from .contracts.metric import Metric as Metric
 from .contracts.quantizer import Quantizer as Quantizer

@@ -16,12 +16,11 @@ from tests.own_plugins.next_door import NextDoor
 from tests.processes import until
 from tests.small import load, records, run_here
 from tests.workers.test_worker import held, kill_workers
-from workbench.contracts.launcher import Crew
+from workbench.contracts.launcher import Crew, Reason
 from workbench.errors import UserError
 from workbench.runs.same_run import SameRun, proved
 from workbench.runs.scheduler import RunOptions
 from workbench.workers import remote
-from workbench.workers.failure import LOST
 from workbench.workers.members import Place
 
 TWO = "grid.fusion=[concat_projection, cross_attention]"
@@ -119,8 +118,8 @@ class Stillborn(NextDoor):
     def start(self, place: Place, needs: Any, command: Sequence[str]) -> Any:
         return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
 
-    def fate(self, handle: Any) -> tuple[str, str]:
-        return LOST, f"ended with {handle.wait()}"
+    def fate(self, handle: Any) -> tuple[Reason, str]:
+        return Reason.LOST, f"ended with {handle.wait()}"
 
 
 def test_workers_that_never_call_are_not_started_for_ever(tmp_path, monkeypatch):

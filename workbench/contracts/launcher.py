@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -92,6 +93,16 @@ class Tell(Protocol):
 
 
 Do = Callable[[Any, Tell], None]  # does one job, whatever the run's jobs are, and tells how far it is
+
+
+class Reason(StrEnum):
+    """Why a stage has no worker any more, where that is known. Only after `MEMORY` is it tried again alone; the others
+    are nothing the stage did."""
+
+    MEMORY = "memory"
+    PREEMPTED = "preempted"
+    LOST = "node lost"
+    START = "start failed"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.contracts.launcher import Advance, Finished, Printed
+from workbench.contracts.launcher import Advance, Finished, Printed, Reason
 from workbench.runs.stage_work import HeldElsewhere
 from workbench.runs.stages import Stage
 from workbench.storage.artifacts import ArtifactError
-from workbench.workers.failure import MEMORY, NO_ATTEMPT
+from workbench.workers.failure import NO_ATTEMPT
 
 if TYPE_CHECKING:
     from workbench.runs.placement import Placement
@@ -67,7 +67,7 @@ class MessageHandler:
             self.display.wait(stage, f"{error['message']}; another worker goes on with it")
             self.queue.wait(stage, tried=False)
         elif error.get("transient") and self._may_try_again(stage):
-            alone = error.get("reason") == MEMORY
+            alone = error.get("reason") == Reason.MEMORY
             self.display.wait(stage, f"{error['message']}; it is tried once more{', alone' if alone else ''}")
             if alone:
                 self.placement.keep_alone(stage.key)

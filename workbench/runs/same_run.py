@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from workbench.code_hashes.package_code import CODE, core_code
 from workbench.code_hashes.sources import version_of
+from workbench.contracts.launcher import Reason
 from workbench.errors import UserError, first_of
 from workbench.model.build import build_dataset
 from workbench.runs.stages import OUTSIDE
 from workbench.storage.atomic import write_text
-from workbench.workers.failure import START
 
 if TYPE_CHECKING:
     from workbench.config.trial import Trial
@@ -71,7 +71,7 @@ def check_here(stage: AnyStage, place: Workplace, changed: Sequence[str]) -> Non
     other = [*changed, *(f"the data of {name}" for name in _other_data(stage, place))]
     if other:
         found = UserError(f"has another {first_of(other)} than the run was planned with")
-        found.transient, found.reason = True, START
+        found.transient, found.reason = True, Reason.START
         raise found
 
 

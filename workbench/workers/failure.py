@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.contracts.launcher import Finished
+from workbench.contracts.launcher import Finished, Reason
 from workbench.errors import UserError, plain, words_of
 
 # Disk full, quota, a limit on files or memory, a drive that failed or was away; a missing or damaged file stays so.
@@ -18,43 +18,43 @@ MAY_PASS = {
     if hasattr(errno, name)
 }
 
-# Why a worker was lost, or what a stage lacked; what else it may be stands in the message alone.
-MEMORY, PREEMPTED, LOST, START = "memory", "preempted", "node lost", "start failed"
 DIED = "WorkerDied"
 ENDED = "the worker process ended in the middle of the stage with"
-NO_ATTEMPT = {PREEMPTED, LOST, START}  # nothing that the stage did
+NO_ATTEMPT = {Reason.PREEMPTED, Reason.LOST, Reason.START}  # nothing that the stage did
 
 
 def error_of(error: BaseException) -> dict[str, Any]:
     """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
-    go well another time: memory or disk ran out, or the sources changed under the run; `reason` is one of those above,
+    go well another time: memory or disk ran out, or the sources changed under the run. `reason` is a `Reason`,
     where it is known."""
     shown = "" if isinstance(error, UserError) else plain("".join(traceback.format_exception(error)))
     found = {
         "type": type(error).__name__, "message": words_of(error), "traceback": shown, "transient": _is_transient(error)
     }  # fmt: skip
     key = error.key if isinstance(error, UserError) else None
-    reason = MEMORY if _lacked_memory(error) else getattr(error, "reason", None)
-    told = {"key": key, "reason": reason}
+    reason = Reason.MEMORY if _lacked_memory(error) else getattr(error, "reason", None)
+    told = {"key": key, "reason": reason and str(reason)}
     return found | {name: value for name, value in told.items() if isinstance(value, str)}
 
 
 def preempted(message: str) -> UserError:
     """To be raised where a stage ends because its process was asked to: it goes on another time."""
     found = UserError(message)
-    found.transient, found.reason = True, PREEMPTED
+    found.transient, found.reason = True, Reason.PREEMPTED
     return found
 
 
-def lost(key: str, reason: str, message: str) -> Finished:
-    """The news that a worker is gone for one of the reasons above, in the launcher's own words."""
-    return Finished(key, {"type": DIED, "message": message, "traceback": "", "transient": True, "reason": reason})
+def lost(key: str, reason: Reason | None, message: str) -> Finished:
+    """The news that a worker is gone, and why in the launcher's own words."""
+    return Finished(
+        key, {"type": DIED, "message": message, "traceback": "", "transient": True, "reason": reason and str(reason)}
+    )
 
 
 def died(key: str, exit_code: int | None) -> Finished:
     """The news that a worker ended in the middle of a job, by itself or killed by the system."""
     if exit_code == -signal.SIGKILL:
-        return lost(key, MEMORY, f"{ENDED} signal SIGKILL; it may have run out of memory")
+        return lost(key, Reason.MEMORY, f"{ENDED} signal SIGKILL; it may have run out of memory")
     if exit_code is not None and exit_code < 0:
         cause = f"signal {_signal_name(-exit_code)}"
     else:

@@ -19,9 +19,9 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
-from workbench.contracts.launcher import Advance, Crew, Finished, Job, Launcher, Node, Printed
+from workbench.contracts.launcher import Advance, Crew, Finished, Job, Launcher, Node, Printed, Reason
 from workbench.errors import UserError, first_of
-from workbench.workers.failure import LOST, START, lost
+from workbench.workers.failure import lost
 from workbench.workers.line import SILENCE, Line, Switchboard, keep_alive, own_address
 from workbench.workers.members import Member, Needs, Place, key_file
 from workbench.workers.messages import Beat, End, Introduction, Ready, Unfit, Welcome
@@ -61,9 +61,9 @@ class RemoteLauncher(Launcher):
         """End the command at once; what has ended already is no error."""
         raise NotImplementedError
 
-    def fate(self, handle: Any) -> tuple[str, str]:
+    def fate(self, handle: Any) -> tuple[Reason, str]:
         """Why a worker is gone: one of the reasons of `lost`, and the engine's words, as far as it knows."""
-        return LOST, ""
+        return Reason.LOST, ""
 
     def open(self, crew: Crew) -> None:
         """Wait for calls; workers are started as they are needed."""
@@ -116,7 +116,7 @@ class RemoteLauncher(Launcher):
         """Give a job to an idle worker of the node; one that died just now is news."""
         member = next((each for each in self._members.values() if each.idle and each.node == job.node), None)
         if member is None or member.line is None:
-            self._news.append(lost(job.key, LOST, f"the worker at {job.node} is gone"))
+            self._news.append(lost(job.key, Reason.LOST, f"the worker at {job.node} is gone"))
             return
         member.job = job
         with suppress(OSError):  # `news` tells of that as of any other
@@ -150,7 +150,7 @@ class RemoteLauncher(Launcher):
         """Hang up, which every worker ends by, and have the engine end what has not called yet."""
         self._switchboard.close()
         self._beats.set()
-        for member in list(self._members.values()):
+        for member in [*self._members.values(), *self._gone.values()]:  # a cluster may start a lost one again
             self._let_go(member)
         self._key_file.unlink(missing_ok=True)
         self._selector.close()
@@ -164,7 +164,7 @@ class RemoteLauncher(Launcher):
                 break
             there[place.name] += 1
             self._start_member(place)
-        if not self._members:
+        if not self._members and (not places or self._unfit.keys() >= {place.name for place in places}):
             told = first_of(f"{name}: {reason}" for name, reason in self._unfit.items())
             raise UserError(f"no worker can be started ({told or 'there is no place for one'})")
 
@@ -174,7 +174,7 @@ class RemoteLauncher(Launcher):
         try:
             handle = self.start(place, self.needs, [sys.executable, "-m", "workbench.workers.member", *where])
         except UserError as error:
-            self._note_failure(place, str(error))
+            self._note_failure(place, str(error), certain=True)
         else:
             self._members[name] = Member(name, place, handle)
 
@@ -223,14 +223,16 @@ class RemoteLauncher(Launcher):
             self._failed.pop(member.place.name, None)
         elif isinstance(message, Unfit):
             self._let_go(member)
-            self._note_failure(member.place, f"{member.host} {first_of(message.reasons)}", certain=True)
+            self._note_failure(member.place, f"{member.host} {first_of(message.reasons)}", not member.place.apart)
         elif isinstance(message, Finished):
             self._news.append(message)
             member.job, member.idle_since = None, time.monotonic()
             reason = (message.error or {}).get("reason")
-            if reason == START:
-                self._note_failure(member.place, f"{member.host} {(message.error or {})['message']}", certain=True)
-            if message.last or reason == START:
+            if reason == Reason.START:
+                self._note_failure(
+                    member.place, f"{member.host} {(message.error or {})['message']}", not member.place.apart
+                )
+            if message.last or reason == Reason.START:
                 self._let_go(member)
         elif not isinstance(message, Beat):
             self._news.append(message)
@@ -250,9 +252,9 @@ class RemoteLauncher(Launcher):
                 self._note_failure(member.place, told or "a worker ended before it had called")
 
     def _note_failure(self, place: Place, told: str, certain: bool = False) -> None:
-        """Where it would be the same again, or has been, no other worker is started. A queue leads elsewhere."""
+        """Where it would certainly be the same again, or was, no other worker is started."""
         self._failed[place.name] += 1
-        if self._failed[place.name] >= TRIES or (certain and not place.apart):
+        if self._failed[place.name] >= TRIES or certain:
             self._unfit[place.name] = told
             log.warning("no stage runs at %s: %s", place.name, told)
 
@@ -261,7 +263,8 @@ class RemoteLauncher(Launcher):
         reason, words = self.fate(member.handle)
         if member.job is not None:
             message = f"the worker at {member.host or member.node} was lost: {words or told or 'it has hung up'}"
-            self._news.append(lost(member.job.key, reason, message))
+            # One that ended by itself in the middle of a job was ended by the job.
+            self._news.append(lost(member.job.key, None if reason == Reason.START else reason, message))
         elif not member.ready:
             self._note_failure(member.place, words or told or "a worker ended before it was ready")
         self._hang_up(member)
