@@ -1,4 +1,4 @@
-"""Real engines for the launchers on several machines: a Slurm of one node, a Ray of two machines that are namespaces."""
+"""Real engines for launchers on several machines: a Slurm of one node, a Ray of two machines that are namespaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages as jobs of a real Slurm: cancelled, started again, refused, and their run killed; the bits stay those of local."""
+"""Stages as jobs of a real Slurm: cancelled, requeued, refused, and their run killed; the bits are those of local."""
 
 from __future__ import annotations
 
