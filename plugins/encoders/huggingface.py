@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,17 +173,25 @@ class HuggingFaceTower(Encoder):
         """What comes with the tower, in another size if one is given."""
         found = read_preprocessing(self.folder, self.trained_size)
         found = found if image_size is None else found.resized(image_size)
-        return replace(found, shortest=None) if self.tiles else found  # tiles are squares: no edge may be cut
+        return found.whole() if self.tiles else found  # tiles are squares: no edge may be cut
 
     def _told_preprocessing(self) -> dict[str, Any]:
         """What `preprocessor_config.json` says, in the size that images have here."""
         told = json.loads((self.folder / PREPROCESSING).read_text(encoding="utf-8"))
+        if (
+            self.prepare.kind and "feature_extractor_type" not in told
+        ):  # beside a LLaVA's config.json, none means another
+            told = {"image_processor_type": self.prepare.kind, **told}
         if self.image_size == read_preprocessing(self.folder, self.trained_size).size:
             return told
         square = {"height": self.image_size, "width": self.image_size}
-        if self.prepare.shortest is None:
+        edge = self.prepare.edge
+        if self.prepare.padded:
+            return {**told, "size": {"longest_edge": edge}, "pad_size": square}
+        if self.prepare.squeezed and edge == self.image_size:
             return {**told, "size": square, "do_center_crop": False}
-        return {**told, "size": {"shortest_edge": self.prepare.shortest}, "crop_size": square, "do_center_crop": True}
+        resized = {"height": edge, "width": edge} if self.prepare.squeezed else {"shortest_edge": edge}
+        return {**told, "size": resized, "crop_size": square, "do_center_crop": True}
 
     @torch.no_grad()
     def _check_llava(self, tower: Any) -> None:
