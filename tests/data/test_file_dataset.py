@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import gc
 
 import pytest
@@ -38,3 +40,14 @@ def test_examples_are_read_as_far_as_they_are_looked_at(tmp_path):
         with pytest.raises(DataError, match="line 41: the key 'question' is missing"):
             look(found)
     assert gc.isenabled()
+
+
+def test_text_alone_is_in_one_split_of_the_two(tmp_path):
+    """Its id begins with its split, by which it would be drawn twice."""
+    talks = [[{"from": "human", "value": f"what is {number}?"}, {"from": "gpt", "value": "it"}] for number in range(60)]
+    file = tmp_path / "talks.json"
+    file.write_text(json.dumps([{"conversations": talk} for talk in talks]))
+    dataset = build("llava_json", {"conversations": {"train": str(file)}, "images": str(tmp_path), "test_share": 0.4})
+    train, test = ([each.question for each in dataset.examples(split, "questions")] for split in ("train", "test"))
+    assert sorted(train + test) == sorted(talk[0]["value"] for talk in talks)
+    assert 15 <= len(test) <= 33

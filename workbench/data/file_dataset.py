@@ -30,7 +30,7 @@ class FileDataset(Dataset):
 
     `settings` are the options that change what is read. `test_share` takes that share of the images of `train` for a
     split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
-    several images the first one decides. `broken` keeps the entries that the readers leave out. Nothing is read before
+    several images the first one decides, of text alone its own id. `broken` keeps the entries that the readers leave out. Nothing is read before
     it is asked for.
     """
 
@@ -114,7 +114,12 @@ class FileDataset(Dataset):
         read = self.readers[task](split, self.files[split])
         if not self.test_share or split not in (TRAIN, TEST):
             return iter(read)
-        return (each for each in read if (_draw(each.row[0]) < self.test_share) == (split == TEST))
+        return (each for each in read if (_draw(_name_of(each, split)) < self.test_share) == (split == TEST))
+
+
+def _name_of(example: Example, split: str) -> str:
+    """What it is drawn by: its first image, or what its id is in both splits."""
+    return example.image or example.id.removeprefix(f"{split}/")
 
 
 def _draw(key: str) -> float:
