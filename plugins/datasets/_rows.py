@@ -13,15 +13,35 @@ def is_list(feature: Any) -> bool:
     return isinstance(feature, list) or hasattr(feature, "feature")
 
 
-def with_names(table: Any, datasets: Any, columns: Mapping[str, str]) -> Any:
-    """Classes as their names, which are what a model can say."""
+def with_names(table: Any, datasets: Any, columns: Mapping[str, str], where: str) -> Any:
+    """Classes, and lists of them, as their names, which are what a model can say. `DataError` for a row without one:
+    what the hub does not give away is class -1 there."""
     column = columns["answers"]
-    names = getattr((table.features or {}).get(column), "names", None)
+    feature = (table.features or {}).get(column)
+    several = is_list(feature)
+    names = getattr(_inner(feature) if several else feature, "names", None)
     if not names:
         return table
-    table = table.cast_column(column, datasets.Value("int64"))
-    kept = {**table.features, column: datasets.Value("string")}
-    return table.map(lambda row: {column: names[row[column]]}, features=datasets.Features(kept), input_columns=None)
+
+    def named(row: Mapping[str, Any], number: int) -> dict[str, Any]:
+        numbers = row[column] if several else [row[column]]
+        for each in numbers or [None]:
+            if each is None or not 0 <= each < len(names):
+                raise DataError(
+                    f"row {number} of '{where}': '{column}' has no class ({each}): take a split with answers"
+                )
+        found = [names[each] for each in numbers]
+        return {column: found if several else found[0]}
+
+    number, text = (datasets.Value(kind) for kind in ("int64", "string"))
+    table = table.cast_column(column, datasets.Sequence(number) if several else number)
+    kept = {**table.features, column: datasets.Sequence(text) if several else text}
+    return table.map(named, features=datasets.Features(kept), with_indices=True)
+
+
+def _inner(feature: Any) -> Any:
+    """What a list holds."""
+    return feature[0] if isinstance(feature, list) else feature.feature
 
 
 def check_columns(row: Mapping[str, Any], names: Sequence[str], where: str) -> None:

@@ -157,7 +157,7 @@ class HuggingFaceDataset(Dataset):
             keys = [own] if counts is None else [f"{own}/{place}" for place in range(counts[number])]
             if not keys:
                 raise DataError(f"{where}: '{self.columns['image']}' holds no image")
-            check_columns(row, [name for meaning, name in names.items() if meaning not in ("image", OPTIONAL)], where)
+            check_columns(row, [name for meaning, name in names.items() if self._must_have(meaning)], where)
             asked = self.question or text_of(row[names["question"]], f"{where}: '{names['question']}'")
             answers = answers_of(row[names["answers"]], f"{where}: '{names['answers']}'")
             group = row.get(names[OPTIONAL])
@@ -204,6 +204,10 @@ class HuggingFaceDataset(Dataset):
         places = [folder / path for folder in folders]
         return next((place for place in places if place.exists()), Path(path) if self.outside_paths else places[0])
 
+    def _must_have(self, meaning: str) -> bool:
+        """Whether a row needs that column; its image is looked for with the table's."""
+        return meaning != "image" and (meaning != OPTIONAL or OPTIONAL in self.named)
+
     def _wants(self, meaning: str) -> bool:
         return not (meaning == "question" and self.question)
 
@@ -228,7 +232,7 @@ class HuggingFaceDataset(Dataset):
                 )
             column = self.columns["image"]
             check_columns(table.features or {column: None}, [column], f"the columns of '{split}'")
-            table = with_names(table, datasets, self.columns)
+            table = with_names(table, datasets, self.columns, split)
             encoded = datasets.Image(decode=False)
             several = is_list((table.features or {}).get(column))
             table = table.cast_column(column, datasets.Sequence(encoded) if several else encoded)

@@ -103,6 +103,42 @@ def test_answers_may_be_objects_or_classes(parquet):
     assert [(each.question, each.answer) for each in kinds[:2]] == [("What is it?", "bus"), ("What is it?", "car")]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_class_that_is_not_given_away_is_no_answer(tmp_path, monkeypatch, streaming):
+    """The hub keeps the answers of test splits: -1 there, which Python takes for the last class."""
+    files = classes(tmp_path, monkeypatch, [1, -1])
+    with pytest.raises(DataError, match=r"row 1 of 'train': 'answers' has no class \(-1\): take a split with answers"):
+        build(files, columns=PLAIN, streaming=streaming, limit=2).examples("train", "questions")
+
+
+def test_lists_of_classes_are_lists_of_their_names(tmp_path, monkeypatch):
+    found = build(classes(tmp_path, monkeypatch, [[1, 1, 0], [0]]), columns=PLAIN).examples("train", "questions")
+    assert [each.answers for each in found] == [("car", "car", "bus"), ("bus",)]
+
+
+PLAIN = {"image": "img", "question": "ask"}
+
+
+def classes(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> dict[str, Path]:
+    """A file whose answers are classes, or lists of them."""
+    import datasets
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+    cells = [{"bytes": encoded(number), "path": None} for number in range(len(answers))]
+    table = datasets.Dataset.from_dict({"img": cells, "ask": ["what?"] * len(answers), "answers": answers})
+    kind: Any = datasets.ClassLabel(names=["bus", "car"])
+    table = table.cast_column("img", datasets.Image())
+    table = table.cast_column("answers", datasets.Sequence(kind) if isinstance(answers[0], list) else kind)
+    table.to_parquet(folder / "train.parquet")
+    return {"train": folder / "train.parquet"}
+
+
+def test_a_column_of_groups_that_is_named_and_not_there_is_told(parquet):
+    with pytest.raises(DataError, match="row 0 of 'train': there is no column 'languages'. Did you mean 'language'"):
+        build(parquet, columns=COLUMNS | {"group": "languages"}).examples("train", "questions")
+
+
 def test_a_limit_takes_the_first_rows_and_is_part_of_the_fingerprint(parquet):
     assert len(build(parquet, limit=2).examples("train", "questions")) == 2
     prints = {build(parquet, limit=limit).fingerprint() for limit in (2, 3, None)}
