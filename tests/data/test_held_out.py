@@ -217,6 +217,15 @@ def test_broken_images_are_told_where_they_would_have_been():
     assert parts[1]
 
 
+def test_a_dataset_with_such_a_split_of_its_own_tells_all_its_broken_images():
+    class Broken(Album):
+        def skipped(self, split, task):
+            return {f"{split}/{number}.jpg": "it is missing" for number in range(40)}
+
+    dataset = of(Broken(single(40)[1::2], own=[("apart",)]), 0.3)
+    assert [len(dataset.skipped(split, "questions")) for split in ("train", HELD_OUT, "test")] == [40, 40, 40]
+
+
 def test_at_least_two_sets_of_images_are_held_out_where_most_examples_are_text_alone():
     class Mostly:
         def __init__(self, images):

@@ -88,7 +88,7 @@ class WithHeldOut(WrappedDataset):
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
         """The images that were left out of that split, each where it would have been."""
         takes = split == HELD_OUT and not self.has_own
-        if not takes and split != TRAIN:
+        if self.has_own or not takes and split != TRAIN:
             return self.dataset.skipped(split, task)
         skipped = self.dataset.skipped(TRAIN, task)
         return {key: why for key, why in skipped.items() if (_draw(self.name(key)) < self.held_out.share) == takes}
