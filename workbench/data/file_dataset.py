@@ -30,8 +30,8 @@ class FileDataset(Dataset):
 
     `settings` are the options that change what is read. `test_share` takes that share of the images of `train` for a
     split `test`: the same ones whenever they are there, and those of a smaller share among them; of an example with
-    several images the first one decides, of text alone its own id. `broken` keeps the entries that the readers leave out. Nothing is read before
-    it is asked for.
+    several images the first one decides, of text alone its own id. `broken` keeps the entries that the readers leave
+    out. Nothing is read before it is asked for.
     """
 
     def __init__(
