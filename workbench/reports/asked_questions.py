@@ -14,17 +14,16 @@ import pandas
 from numpy.typing import NDArray
 
 from workbench.reports.experiment_results import Study
+from workbench.reports.right_answers import are_right
 from workbench.reports.trial_rows import TrialRows
 from workbench.statistics.bootstrap import Places
 from workbench.storage.conditions import WITH_IMAGE
 from workbench.storage.records import SCORE
 
-RIGHT = 0.5  # a share from here on counts as right
-
 
 @dataclass(frozen=True)
 class Given:
-    """What a trial answered: of each question whether it was `asked` and is `right` [Q], and its row [Q]."""
+    """What a trial answered: of each question whether it was `asked` and judged, and is `right` [Q], and its row [Q]."""
 
     asked: NDArray[numpy.bool_]
     right: NDArray[numpy.bool_]
@@ -51,10 +50,10 @@ class AskedQuestions:
         return len(self.images)
 
     def doubts(self) -> list[float]:
-        """Of each question: 0 when all trials agree, 0.5 when half of them are right."""
+        """Of each question: 0 when all trials agree, or none was judged, 0.5 when half of them are right."""
         asked = sum((each.asked.astype(int) for each in self.given.values()), numpy.zeros(len(self), dtype=int))
         right = sum((each.right.astype(int) for each in self.given.values()), numpy.zeros(len(self), dtype=int))
-        return (numpy.minimum(right, asked - right) / asked).tolist()
+        return (numpy.minimum(right, asked - right) / numpy.maximum(asked, 1)).tolist()
 
     def line(self, question: int) -> dict[str, Any]:
         """What a line of predictions says of a question."""
@@ -62,7 +61,7 @@ class AskedQuestions:
         return self.study.predictions[id_].iloc[row].to_dict()
 
     def answer(self, id_: str, question: int) -> tuple[str, bool] | None:
-        """What a trial answered, and whether it is right; None where it was not asked."""
+        """What a trial answered, and whether it is right; None where it was not asked, or not judged."""
         given = self.given[id_]
         if not given.asked[question]:
             return None
@@ -97,14 +96,17 @@ class AskedQuestions:
     def _given(self, id_: str, rows: Places, numbers: Places) -> Given:
         asked, right = (numpy.zeros(len(self), dtype=bool) for _ in range(2))
         places = numpy.zeros(len(self), dtype=numpy.intp)
-        asked[numbers], right[numbers], places[numbers] = True, self._rights(id_, rows, numbers), rows
+        judged, rights = self._judged(id_, rows, numbers)
+        asked[numbers], right[numbers], places[numbers] = judged, rights, rows
         return Given(asked, right, places)
 
-    def _rights(self, id_: str, rows: Places, numbers: Places) -> NDArray[numpy.bool_]:
-        """Whether each of these rows answers rightly [N]."""
+    def _judged(self, id_: str, rows: Places, numbers: Places) -> tuple[NDArray[numpy.bool_], NDArray[numpy.bool_]]:
+        """Whether each of these rows was judged at all, and answers rightly [N]. The metric gives some no score."""
         frame, primary = self.study.predictions[id_], self.study.primary
-        if self.study.scale(primary).percent and SCORE + primary in frame:
-            return frame[SCORE + primary].to_numpy(dtype=numpy.float64)[rows] >= RIGHT
+        scale = self.study.scale(primary)
+        if scale.percent and SCORE + primary in frame:
+            scores = frame[SCORE + primary].to_numpy(dtype=numpy.float64)[rows]
+            return ~numpy.isnan(scores), are_right(scores, scale.higher_is_better)
         answers, truths = (frame[name].to_numpy()[rows] for name in ("answer", "answers"))
         found = numpy.zeros(len(rows), dtype=bool)
         for place, (question, answer) in enumerate(zip(numbers.tolist(), answers, strict=True)):
@@ -112,7 +114,7 @@ class AskedQuestions:
             if key not in self._said:
                 self._said[key] = _says(answer, truths[place])
             found[place] = self._said[key]
-        return found
+        return numpy.ones(len(rows), dtype=bool), found
 
 
 def _says(answer: str, answers: Iterable[str]) -> bool:

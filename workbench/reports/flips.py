@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import share
+from workbench.reports.right_answers import are_right
 from workbench.reports.table_formats import Column
 from workbench.reports.trial_rows import TrialRows
 from workbench.statistics.bootstrap import Places
 from workbench.statistics.design import Cell, Design
 from workbench.storage.conditions import WITH_IMAGE
 
-RIGHT = 0.5  # a score from here on counts as right
 GAINED, LOST = "gained", "lost"
 
 Answers = NDArray[numpy.bool_]
@@ -122,8 +122,7 @@ def _right(trial: TrialRows, column: str, higher_is_better: bool) -> Rights:
     """Whether each question was answered rightly with its image; without those that have no score."""
     rows, scores = trial.numbers(column, trial.where("condition", WITH_IMAGE))
     codes, labels = trial.coded("id")
-    right = scores[:, 0] >= RIGHT if higher_is_better else scores[:, 0] <= RIGHT
-    return Rights(codes[rows], labels, right)
+    return Rights(codes[rows], labels, are_right(scores[:, 0], higher_is_better))
 
 
 def _of_both(mine: Rights, theirs: Rights) -> tuple[Answers, Answers]:
