@@ -60,6 +60,18 @@ def test_the_groups_where_the_model_is_no_better_are_named_with_their_intervals(
     assert "has 83.3 % VQA accuracy" in third, "(2/3 x 120 + 120) / 240: a plateau that needs no yes or no"
 
 
+def test_questions_without_a_score_are_no_part_of_the_plateau(tmp_path):
+    folder = write(tmp_path, guesses, blind_for_yes_and_no)
+    for file in folder.glob("trials/*/predictions.jsonl"):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        unjudged = sorted({line["id"] for line in lines if line["group"] == "shape"})[::2]
+        for line in lines:
+            line["scores"] = {} if line["id"] in unjudged else line["scores"]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    third = prior_sentences(read_study(folder, resamples=100))[2]
+    assert "has 81.0 % VQA accuracy" in third, "(2/3 x 120 + 60 + 30) / 210"
+
+
 def test_a_model_that_is_better_everywhere_is_said_to_be(tmp_path):
     study = study_of(tmp_path, guesses, lambda group, number: number % 20 > 0)
     _, second = prior_sentences(study)

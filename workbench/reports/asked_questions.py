@@ -23,7 +23,7 @@ from workbench.storage.records import SCORE
 
 @dataclass(frozen=True)
 class Given:
-    """What a trial answered: of each question whether it was `asked` and judged, and is `right` [Q], and its row [Q]."""
+    """What a trial answered: of each question whether it was `asked` and judged, is `right` [Q], and its row [Q]."""
 
     asked: NDArray[numpy.bool_]
     right: NDArray[numpy.bool_]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from workbench.reports.experiment_results import Study
+from workbench.reports.number_format import counted
 from workbench.reports.tables import corrected_for, format_of
 from workbench.reports.trial_rows import TrialRows
 from workbench.reports.visual_gains import gain_method
-from workbench.statistics.bootstrap import RESAMPLES
 from workbench.storage.conditions import WITH_IMAGE
 
 PAIRS = {
@@ -39,11 +39,15 @@ def methods(study: Study) -> list[str]:
 
 
 def _scores(study: Study) -> str:
+    told = (
+        f"Every number here is computed from record.json and predictions.jsonl of {counted(len(study.done), 'trial')}"
+    )
+    if study.primary not in study.samples:
+        return f"{told}. Answers are generated, not picked from a list."
     sample, form = study.samples[study.primary], format_of(study, study.primary)
     asked = max(len(TrialRows(frame).where("condition", WITH_IMAGE)) for frame in study.predictions.values())
     return (
-        f"Every number here is computed from record.json and predictions.jsonl of {len(study.done)} trials;"
-        f" {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
+        f"{told}; {form.words} is {_made_of(study)} {asked:,} questions about {sample.images:,} images. Answers are"
         " generated, not picked from a list."
     )
 
@@ -54,8 +58,9 @@ def _made_of(study: Study) -> str:
 
 
 def _intervals(study: Study) -> str:
+    resamples = len(next(iter(study.samples.values())).replicates)
     told = (
-        f"Intervals are 95 % intervals from {RESAMPLES:,} bootstrap resamples. Whole images are resampled, as"
+        f"Intervals are 95 % intervals from {resamples:,} bootstrap resamples. Whole images are resampled, as"
         " questions about one image are answered right or wrong together, and all trials see the same resamples,"
         " which pairs every difference (Efron & Tibshirani 1993; Dror et al. 2018). That of a share by itself is the"
         " interval of Clopper and Pearson (1934) for as many independent questions as its error is worth, which near 0"

@@ -96,10 +96,13 @@ def _plateau(study: Study, record: Record, same: Mapping[str, Interval], form: M
     prior = frame.loc[frame["condition"] == PRIOR].set_index("id")[SCORE + study.primary]
     if len(prior) < len(asked):
         return []
+    asked = asked.loc[asked[SCORE + study.primary].notna()]  # a metric gives some no score, and counts the others
     others = ~asked["group"].isin(list(same)).to_numpy()
     if not others.any():
         return []
     scores = numpy.where(others, 1.0, prior.loc[list(asked["id"])].to_numpy(dtype=float))
+    if numpy.isnan(scores).any():
+        return []
     return [
         f"Who answers {'these' if len(same) > 1 else 'this one'} as the prior does and makes no mistake in any other"
         f" has {form.quantity(float(scores.mean()))} {form.words}."
