@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import workbench
 from tests.made_results import write_dataset_plugin, write_results
 from tests.reports.read_page import Page, page_of
 from workbench.cli.report import make_report
@@ -157,3 +160,27 @@ def test_a_report_that_cannot_be_written_keeps_the_one_before(tmp_path: Path):
 
 def test_numbers_stay_beside_their_units():
     assert glue("95 % of 3 points, p = 0.5") == "95\u00a0% of 3\u00a0points, p\u00a0=\u00a00.5"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="tables are sorted by a script of the page")
+@pytest.mark.parametrize(
+    ("cells", "number", "ascending", "descending"),
+    [
+        (
+            ["3.1", "–", "1,310", "−2", "0.5"],
+            True,
+            ["−2", "0.5", "3.1", "1,310", "–"],
+            ["1,310", "3.1", "0.5", "−2", "–"],
+        ),
+        (["0.030", "<0.001", "–", "0.50"], True, ["<0.001", "0.030", "0.50", "–"], ["0.50", "0.030", "<0.001", "–"]),
+        (["vit-10", "–", "vit-9", "3e"], False, ["3e", "vit-9", "vit-10", "–"], ["vit-10", "vit-9", "3e", "–"]),
+    ],
+)
+def test_a_table_is_sorted_by_a_column_whatever_it_lacks(cells, number, ascending, descending):
+    script = (Path(workbench.__file__).parent / "reports/templates/report.js").read_text(encoding="utf-8")
+    order = f"""const cells = {json.dumps(cells)}, value = text => sortValue(text, {json.dumps(number)});
+        for (const up of [true, false]) console.log(JSON.stringify(
+            [...cells].sort((a, b) => compareValues(value(a), value(b), up))));"""
+    program = f"const document = {{ querySelectorAll: () => [] }};\n{script}\n{order}"
+    told = subprocess.run(["node", "-e", program], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert [json.loads(line) for line in told] == [ascending, descending]

@@ -88,7 +88,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, bool, str]:
 def made_with() -> dict[str, str]:
     """The code that writes reports here: another may write the same results in other words and digits."""
     here = Path(__file__).parent
-    sources = sorted(file for file in here.rglob("*") if file.suffix in (".py", ".html", ".css"))
+    sources = sorted(file for file in here.rglob("*") if file.suffix in (".py", ".html", ".css", ".js"))
     code = digest([(file.relative_to(here).as_posix(), file.read_text(encoding="utf-8")) for file in sources])
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"workbench": workbench.__version__, "workbench/reports": code, **versions}
