@@ -43,6 +43,37 @@ def test_the_caption_tells_of_a_front_where_there_is_one(study: Study, tmp_path:
     assert "cheapest" not in plot.caption, "of one trial"
 
 
+def test_where_all_cost_the_same_no_trial_is_the_cheapest(tmp_path: Path):
+    study = read_study(write_results(tmp_path, images=12, axes={"fusion": ["gated", "early"]}), resamples=20)
+    for record in study.done:
+        record.metrics.update(bytes=4e6, latency_ms=6.0)
+    plot = pareto_plot(study)
+    assert plot is not None
+    assert plot.caption.endswith("bars are 95 % intervals. All cost the same.")
+
+
+def test_no_two_values_are_drawn_alike_however_many_there_are(tmp_path: Path):
+    axes = {
+        "encoder": [f"encoder {number}" for number in range(7)],
+        "fusion": [f"fusion {number}" for number in range(8)],
+    }
+    plot = curves_plot(read_study(write_results(tmp_path, images=3, axes=axes), resamples=5))
+    assert plot is not None
+    looks = [(line.get_color(), line._dash_pattern) for line in plot.figure.axes[0].lines]  # pyright: ignore
+    assert len({str(each) for each in looks}) == len(looks) == 56
+
+
+def test_values_without_a_finished_trial_take_no_color_and_stand_in_no_legend(tmp_path: Path):
+    axes = {"fusion": [f"fusion {number}" for number in range(12)]}
+    left_out = (0, 2, 4, 6, 8, 10)
+    plot = pareto_plot(read_study(write_results(tmp_path, images=12, axes=axes, left_out=left_out), resamples=20))
+    assert plot is not None
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"fusion {number}" for number in range(1, 12, 2)]
+    colors = [handle.get_color() for handle in legend.legend_handles]  # pyright: ignore[reportAttributeAccessIssue]
+    assert len(set(colors)) == 6
+
+
 def test_trials_that_share_a_training_share_its_curve(study: Study):
     plot = curves_plot(study)
     assert plot is not None

@@ -27,7 +27,8 @@ from workbench.reports.number_format import fixed
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-DASHES = ("-", "--", ":", "-.")
+# One for each marker: how long strokes and gaps are, in widths of the line.
+DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 2, 1, 2, 1, 2)))
 INK, MUTED, FAINT = "#1f2430", "#6b7280", "#d5d9e0"
 WIDTH = 8.4  # inches, that of the page
 MOST_ROWS, MOST_COLUMNS = 40, 24  # values that a plot shows: tables have all
@@ -97,31 +98,27 @@ def in_unit(form: MetricFormat) -> str:
 
 
 def look(study: Study, among: Sequence[str] | None = None) -> tuple[str | None, str | None]:
-    """Which axes colour and shape stand for: those with the most values among these trials, if the palette suffices."""
+    """Which axes colour and shape stand for: those with the most values among these trials, if the palette suffices
+    for all values that finished trials have."""
     axes = study.axes if among is None else study.axes.loc[list(among)]
-    counts = {axis: len(set(axes[axis])) for axis in study.compared}
-    usable = sorted((axis for axis in counts if 1 < counts[axis] <= len(COLORS)), key=lambda axis: -counts[axis])
+    counts = {axis: len(set(axes[axis])) for axis in study.compared if len(_labels(study, axis)) <= len(COLORS)}
+    usable = sorted((axis for axis in counts if counts[axis] > 1), key=lambda axis: -counts[axis])
     return usable[0] if usable else None, usable[1] if len(usable) > 1 else None
 
 
 def place_of(study: Study, id_: str, axis: str | None) -> int:
-    """The place of a trial's value among the labels of an axis: its marker or dash."""
-    return 0 if axis is None else study.summary.axes[axis].index(str(study.axes.at[id_, axis]))
-
-
-def color_of(study: Study, id_: str, axis: str | None) -> int:
-    """The place of a trial's colour in the palette."""
-    return place_of(study, id_, axis) % len(COLORS)
+    """The place of a trial's value among those of an axis that finished trials have: its colour, marker or dash."""
+    return 0 if axis is None else _labels(study, axis).index(str(study.axes.at[id_, axis]))
 
 
 def add_legend(figure: Figure, study: Study, hue: str | None, shape: str | None, dashes: bool = False) -> None:
     """Colours and shapes in one line above the panels."""
     handles = []
     for axis, colored in ((hue, True), (shape, False)):
-        for place, label in enumerate(short_labels(study.summary.axes[axis]) if axis else []):
-            color = COLORS[place % len(COLORS)] if colored else MUTED
-            marker = "" if dashes else ("o" if colored else MARKERS[place % len(MARKERS)])
-            line = ("-" if colored else DASHES[place % len(DASHES)]) if dashes else ""
+        for place, label in enumerate(short_labels(_labels(study, axis)) if axis else []):
+            color = COLORS[place] if colored else MUTED
+            marker = "" if dashes else ("o" if colored else MARKERS[place])
+            line = ("-" if colored else DASHES[place]) if dashes else ""
             handles.append(Line2D([], [], color=color, marker=marker, linestyle=line, label=label, markersize=6))
     if handles:
         figure.legend(
@@ -181,3 +178,7 @@ def heat_map(
     tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if tilted else {"rotation": 0}
     axes.set_xticks(numpy.arange(len(table.columns)) + 0.5, column_names, **tilt)
     return figure
+
+
+def _labels(study: Study, axis: str) -> list[str]:
+    return study.design(axis).present

@@ -25,7 +25,6 @@ from workbench.reports.plot_style import (
     WIDTH,
     Plot,
     add_legend,
-    color_of,
     factor_of,
     heat_map,
     in_unit,
@@ -53,16 +52,17 @@ def pareto_plot(study: Study) -> Plot | None:
     figure = new_figure(WIDTH, 3.7)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     hue, shape = look(study)
-    steps = 0
-    for panel, (name, label, unit) in zip(panels, shown, strict=True):
-        steps += _draw_pareto(panel, study, unit * study.numbers(name), intervals, form)
+    steps, costs_of_trials = 0, [unit * study.numbers(name) for name, _, unit in shown]
+    for panel, (_, label, _), numbers in zip(panels, shown, costs_of_trials, strict=True):
+        steps += _draw_pareto(panel, study, numbers, intervals, form)
         panel.set_xlabel(label)
     panels[0].set_ylabel(f"{form.words}{in_unit(form)}")
     add_legend(figure, study, hue, shape)
     names = joined([label.partition(" (")[0] for _, label, _ in shown])
     told = f" The dashed line is the Pareto front {of_trials(study)}." if steps else ""
     if not steps and scored(study) > 1:
-        told = f" The cheapest {of_trials(study)} is also the best."
+        differ = any(len(numpy.unique(numbers[~numpy.isnan(numbers)])) > 1 for numbers in costs_of_trials)
+        told = f" The cheapest {of_trials(study)} is also the best." if differ else " All cost the same."
     caption = f"{capital(form.words)} against {names}; one mark a trial, bars are 95 % intervals.{told}"
     return Plot("pareto", caption, figure)
 
@@ -108,7 +108,7 @@ def curves_plot(study: Study) -> Plot | None:
         for id_, curve in curves:
             part = curve.loc[curve["phase"] == phase]
             if len(part):
-                color, dash = color_of(study, id_, hue), DASHES[place_of(study, id_, shape) % len(DASHES)]
+                color, dash = place_of(study, id_, hue), DASHES[place_of(study, id_, shape)]
                 panel.plot(*_smoothed(part, len(curves)), color=COLORS[color], linestyle=dash, linewidth=1.3, alpha=0.9)
         panel.set_title(phase, fontsize=10, color=INK)
         panel.set_yscale("log")
@@ -140,7 +140,7 @@ def validation_plot(study: Study) -> Plot | None:
     hue, shape = look(study, list(dict.fromkeys(id_ for id_, _, _ in parts)))
     for panel, phase in zip(panels, phases, strict=True):
         for id_, _, taken in (part for part in parts if part[1] == phase):
-            color, dash = color_of(study, id_, hue), DASHES[place_of(study, id_, shape) % len(DASHES)]
+            color, dash = place_of(study, id_, hue), DASHES[place_of(study, id_, shape)]
             steps, values = zip(*taken, strict=True)
             scaled = [factor_of(form) * each for each in values]
             panel.plot(steps, scaled, color=COLORS[color], linestyle=dash, linewidth=1.2, alpha=0.85)
@@ -213,7 +213,7 @@ def _draw_pareto(
     """Draw one panel; how many steps its Pareto front has: none where one trial is the cheapest and the best."""
     factor, (hue, shape) = factor_of(form), look(study)
     for cost, interval, id_ in zip(costs, intervals, study.axes.index, strict=True):
-        color, marker = COLORS[color_of(study, id_, hue)], MARKERS[place_of(study, id_, shape) % len(MARKERS)]
+        color, marker = COLORS[place_of(study, id_, hue)], MARKERS[place_of(study, id_, shape)]
         axes.plot(
             [cost, cost],
             [factor * interval.low, factor * interval.high],
