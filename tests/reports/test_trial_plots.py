@@ -9,7 +9,7 @@ import pytest
 
 from tests.made_results import write_results
 from workbench.reports.results_data import Study, read_study
-from workbench.reports.trial_plots import curves_plot, pareto_front, pareto_plot
+from workbench.reports.trial_plots import _write_plainly, curves_plot, pareto_front, pareto_plot
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,22 @@ def test_values_without_a_finished_trial_take_no_color_and_stand_in_no_legend(tm
     assert plot is not None
     (legend,) = plot.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [f"fusion {number}" for number in range(1, 12, 2)]
-    colors = [handle.get_color() for handle in legend.legend_handles]  # pyright: ignore[reportAttributeAccessIssue]
+    colors = [handle.get_color() for handle in legend.legend_handles]  # pyright: ignore
     assert len(set(colors)) == 6
+
+
+@pytest.mark.parametrize("limits", [(1.5, 6.0), (0.98, 1.04), (0.02, 9.0), (0.3, 2.9)])
+def test_a_logarithmic_axis_says_where_it_is(study: Study, limits):
+    """From 1.5 to 6 a single number stood beside it."""
+    plot = curves_plot(study)
+    assert plot is not None
+    panel = plot.figure.axes[0]
+    panel.set_ylim(*limits)
+    _write_plainly(panel)
+    plot.figure.draw_without_rendering()
+    labels = [*panel.yaxis.get_majorticklabels(), *panel.yaxis.get_minorticklabels()]
+    shown = [each for each in labels if each.get_text() and limits[0] <= each.get_position()[1] <= limits[1]]
+    assert len(shown) >= 3
 
 
 def test_trials_that_share_a_training_share_its_curve(study: Study):

@@ -12,6 +12,7 @@ from tests.reports import made_counts
 from workbench.reports.results_data import read_study
 from workbench.reports.table_formats import Table
 from workbench.reports.variance_table import variance_table
+from workbench.statistics.estimates import Interval
 
 AXES = {"encoder": ["vit", "clip"], "fusion": ["concat_projection", "gated"]}
 
@@ -50,6 +51,12 @@ def test_with_one_seed_the_seeds_share_is_not_known_and_the_table_says_so(tmp_pa
     assert seeds == [{"source": "seed, alike in all"}, {"source": "seed, in each configuration otherwise"}]
     assert not any("estimated" in row for row in table.rows)
     assert "nobody knows what seeds would change" in " ".join(table.notes)
+
+
+def test_what_is_next_to_nothing_is_no_number_of_seven_decimals(tmp_path):
+    columns = {column.key: column for column in table_of(write_results(tmp_path, images=20, axes=AXES)).columns}
+    assert [columns["share"].show(each) for each in (0.0, 1.2e-7, 0.0004, 0.334)] == ["0.0", "<0.01", "0.040", "33.4"]
+    assert columns["of_scores"].show(Interval(2e-5, 0.0, 3e-5)) == "<0.01 [0.0, <0.01]"
 
 
 def test_of_an_unbalanced_grid_the_balanced_part_is_told_and_what_was_left_out(tmp_path):

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from workbench.reports.checklist_points import NEEDLESS, NO, PARTLY, YES, Point
+from workbench.reports.correction_notes import corrected_for
 from workbench.reports.experiment_results import Study
 from workbench.reports.seed_notes import covered
-from workbench.reports.tables import corrected_for
 from workbench.reports.wording import joined, spoken
 from workbench.statistics.effects import Effect
 from workbench.statistics.estimates import SHARE

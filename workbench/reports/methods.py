@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from workbench.reports.correction_notes import corrected_for
 from workbench.reports.experiment_results import Study
 from workbench.reports.number_format import counted
-from workbench.reports.tables import corrected_for, format_of
+from workbench.reports.tables import format_of
 from workbench.reports.trial_rows import TrialRows
 from workbench.reports.visual_gains import gain_method
 from workbench.storage.conditions import WITH_IMAGE

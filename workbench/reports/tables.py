@@ -11,11 +11,12 @@ import numpy
 from workbench.reports.best_of import best_first, of_how_many
 from workbench.reports.conditions import conditions_table, verdict_notes
 from workbench.reports.contract_notes import trial_notes
+from workbench.reports.correction_notes import corrected_for, correction_notes
 from workbench.reports.cost_columns import cost_cells, cost_columns, costs_of
 from workbench.reports.experiment_results import GAIN, Study, seed_label
 from workbench.reports.flips import flip_cells, flip_columns, flip_notes, flips
 from workbench.reports.metric_format import MetricFormat, format_for
-from workbench.reports.number_format import MINUS, counted, p_value, significant
+from workbench.reports.number_format import MINUS, p_value, significant
 from workbench.reports.power_notes import detectable_columns, detectable_notes
 from workbench.reports.seed_notes import seed_notes
 from workbench.reports.table_formats import Column, Table
@@ -156,10 +157,11 @@ def interactions_table(study: Study) -> Table | None:
         for each in sorted(found, key=lambda each: each.p)
     ]
     caption = "Does the difference that one axis makes depend on another? With 95 % intervals"
+    notes = correction_notes(study, [(each.change, each.verdict) for each in found])
     if all(math.isnan(each.p) for each in found):
         columns = [column for column in columns if column.key != "p"]
-        return Table("interactions", f"{caption} over the questions.", columns, rows)
-    return Table("interactions", f"{caption}, p {corrected_for(study)}.", columns, rows)
+        return Table("interactions", f"{caption} over the questions.", columns, rows, notes)
+    return Table("interactions", f"{caption}, p {corrected_for(study)}.", columns, rows, notes)
 
 
 def stale_columns(study: Study) -> list[Column]:
@@ -203,14 +205,8 @@ def axis_notes(study: Study, axis: str, effects: Sequence[Effect]) -> list[str]:
             f"Compared over the {len(design.cells)} of {len(design.all_cells)} combinations of the other axes"
             f" that have results for every value{', from two seeds or more' if design.all_of_one_seed else ''}."
         )
+    notes += correction_notes(study, [(each.difference, each.verdict) for each in effects])
     return [*notes, *seed_notes(study, axis, effects), *detectable_notes(effects)]
-
-
-def corrected_for(study: Study) -> str:
-    """For what p values are corrected."""
-    if study.rules.correction == "table":
-        return "corrected for the comparisons of the table"
-    return f"corrected for the {counted(study.comparisons.asked, 'comparison')} of the report"
 
 
 def _p_columns(effects: Sequence[Effect]) -> list[Column]:

@@ -8,7 +8,7 @@ import numpy
 import pandas
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from workbench.reports.best_of import of_trials, scored
 from workbench.reports.experiment_results import Study
@@ -38,6 +38,7 @@ from workbench.reports.wording import capital, joined, spoken
 from workbench.statistics.estimates import Interval
 
 POINTS, POINTS_OF_MANY = 24_000, 30  # of a panel of curves, and of one curve where there are many
+DECADE = 10
 ROWS = 24  # a heat map with more rows shows averages instead of trials
 
 
@@ -114,8 +115,7 @@ def curves_plot(study: Study) -> Plot | None:
         panel.set_yscale("log")
         panel.set_xlabel("step")
         panel.grid(color=FAINT, linewidth=0.7)
-        panel.yaxis.set_major_formatter(_plain_log())
-        panel.yaxis.set_minor_formatter(_plain_log(minor=True))
+        _write_plainly(panel)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         seaborn.despine(ax=panel)
     panels[0].set_ylabel("training loss (nats)")
@@ -260,11 +260,17 @@ def _smoothed(part: pandas.DataFrame, curves: int) -> tuple[list[float], list[fl
     return list(part["step"])[::every], list(loss)[::every]
 
 
-def _plain_log(minor: bool = False) -> FuncFormatter:
-    """0.1, 0.2, 0.5 rather than powers of ten."""
+def _write_plainly(panel: Axes) -> None:
+    """The numbers of a logarithmic axis as 0.1, 0.2, 0.5 rather than powers of ten; where it covers less than a decade,
+    which would have one of these or none, as on any axis."""
+    low, high = panel.get_ylim()
+    if high < DECADE * low:
+        panel.yaxis.set_major_locator(MaxNLocator(5))
+        panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_formatter(FuncFormatter(_two_or_five))
 
-    def text(value: float, _: int) -> str:
-        leading = value / 10 ** numpy.floor(numpy.log10(value))
-        return f"{value:g}" if not minor or round(leading) in (2, 5) else ""
 
-    return FuncFormatter(text)
+def _two_or_five(value: float, _: int) -> str:
+    leading = value / 10 ** numpy.floor(numpy.log10(value))
+    return f"{value:g}" if round(leading) in (2, 5) else ""

@@ -17,6 +17,7 @@ from workbench.statistics.design import SEED
 from workbench.statistics.estimates import Interval
 from workbench.statistics.variance_shares import NOTHING, Part, score_shares, trial_parts
 
+LEAST = 1e-4  # 0.01 %: less is not written in digits
 HIGHER = "three axes or more together"
 ALIKE, APART = "seed, alike in all", "seed, in each configuration otherwise"
 TRIALS, IMAGE, TOGETHER = "all trials", "image", "image and trial together"
@@ -86,7 +87,7 @@ def _columns() -> list[Column]:
         Column("source", "source", numeric=False),
         Column("sum_of_squares", "sum of squares", show="{:.3g}".format),
         Column("freedom", "degrees of freedom"),
-        Column("share", "share among trials", "%", share),
+        Column("share", "share among trials", "%", _share),
         Column("estimated", "estimated", "%", _interval),
         Column("of_scores", "share of all scores", "%", _interval),
     ]
@@ -112,5 +113,10 @@ def _left_out(grid: BalancedGrid) -> str:
 
 
 def _interval(interval: Interval) -> str:
-    bounds = "" if math.isnan(interval.low) else f" [{share(interval.low)}, {share(interval.high)}]"
-    return f"{share(interval.estimate)}{bounds}"
+    bounds = "" if math.isnan(interval.low) else f" [{_share(interval.low)}, {_share(interval.high)}]"
+    return f"{_share(interval.estimate)}{bounds}"
+
+
+def _share(part: float) -> str:
+    """In percent; what is next to nothing as that, and not to seven decimals."""
+    return "<0.01" if 0 < part < LEAST else share(part)
