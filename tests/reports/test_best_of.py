@@ -10,11 +10,12 @@ import pytest
 from tests.made_results import write_results
 from tests.reports.read_page import Page
 from workbench.reports.best_of import best_first, in_trials, of_how_many, of_trials, scored, the_best
+from workbench.reports.group_plots import groups_plot
 from workbench.reports.key_figures import key_figures
 from workbench.reports.page import render
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.tables import all_tables, trials_table
-from workbench.reports.trial_plots import groups_plot, pareto_plot
+from workbench.reports.trial_plots import pareto_plot
 
 FUSIONS = {"fusion": ["concat_projection", "cross_attention", "gated"]}
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.made_results import write_results
+from workbench.reports.group_plots import groups_plot
 from workbench.reports.plot_style import MOST_ROWS, image
 from workbench.reports.plots import all_plots, write_plots
 from workbench.reports.results_data import Study, read_study
-from workbench.reports.trial_plots import groups_plot
 
 
 @pytest.fixture(scope="module")

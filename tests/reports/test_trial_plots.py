@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from tests.made_results import write_results
+from workbench.reports.plot_style import COLORS, INK
 from workbench.reports.results_data import Study, read_study
 from workbench.reports.trial_plots import _write_plainly, curves_plot, pareto_front, pareto_plot
 
@@ -50,6 +51,18 @@ def test_where_all_cost_the_same_no_trial_is_the_cheapest(tmp_path: Path):
     plot = pareto_plot(study)
     assert plot is not None
     assert plot.caption.endswith("bars are 95 % intervals. All cost the same.")
+
+
+def test_a_training_that_several_values_share_has_the_color_of_none(tmp_path: Path):
+    study = read_study(write_results(tmp_path, images=12, axes={"fusion": ["gated", "early"]}), resamples=20)
+    first, second = study.curves.values()
+    aligned = first["phase"] == "align"
+    second.loc[aligned, "loss"] = first.loc[aligned, "loss"]
+    plot = curves_plot(study)
+    assert plot is not None
+    colors = [[str(line.get_color()) for line in panel.lines] for panel in plot.figure.axes]
+    assert colors == [[INK], [COLORS[0], COLORS[1]]]
+    assert "one that trials of several colours share is dark" in plot.caption
 
 
 def test_no_two_values_are_drawn_alike_however_many_there_are(tmp_path: Path):

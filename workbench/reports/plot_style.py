@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy
@@ -27,8 +27,10 @@ from workbench.reports.number_format import fixed
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+Dash = Literal["-", "--", ":", "-."] | tuple[int, tuple[int, ...]]
 # One for each marker: how long strokes and gaps are, in widths of the line.
-DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 2, 1, 2, 1, 2)))
+LONGER: tuple[Dash, ...] = ((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 2, 1, 2, 1, 2)))
+DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", *LONGER)
 INK, MUTED, FAINT = "#1f2430", "#6b7280", "#d5d9e0"
 WIDTH = 8.4  # inches, that of the page
 MOST_ROWS, MOST_COLUMNS = 40, 24  # values that a plot shows: tables have all

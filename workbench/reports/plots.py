@@ -8,8 +8,9 @@ from pathlib import Path
 
 from workbench.reports.comparison_plots import axis_plot, interaction_plot
 from workbench.reports.experiment_results import Study
+from workbench.reports.group_plots import groups_plot
 from workbench.reports.plot_style import Plot, image, plain_style
-from workbench.reports.trial_plots import curves_plot, groups_plot, pareto_plot, validation_plot
+from workbench.reports.trial_plots import curves_plot, pareto_plot, validation_plot
 from workbench.storage.atomic import write_bytes
 
 PAIRS = 6  # more interactions than these say little on one page

@@ -1,8 +1,8 @@
-"""The plots that show trials one by one: score against cost, score by group of questions, training curves."""
+"""The plots that show trials one by one: score against cost, and training curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy
 import pandas
@@ -19,14 +19,12 @@ from workbench.reports.plot_style import (
     FAINT,
     INK,
     MARKERS,
-    MOST_COLUMNS,
-    MOST_ROWS,
     MUTED,
     WIDTH,
+    Dash,
     Plot,
     add_legend,
     factor_of,
-    heat_map,
     in_unit,
     look,
     new_figure,
@@ -34,12 +32,11 @@ from workbench.reports.plot_style import (
 )
 from workbench.reports.steps_to_target import looks
 from workbench.reports.tables import format_of, trial_intervals
-from workbench.reports.wording import capital, joined, spoken
+from workbench.reports.wording import capital, joined
 from workbench.statistics.estimates import Interval
 
 POINTS, POINTS_OF_MANY = 24_000, 30  # of a panel of curves, and of one curve where there are many
 DECADE = 10
-ROWS = 24  # a heat map with more rows shows averages instead of trials
 
 
 def pareto_plot(study: Study) -> Plot | None:
@@ -68,34 +65,6 @@ def pareto_plot(study: Study) -> Plot | None:
     return Plot("pareto", caption, figure)
 
 
-def groups_plot(study: Study) -> Plot | None:
-    """The score in each group of questions."""
-    if study.primary not in study.samples or len(study.groups.names) < 2:
-        return None
-    form = format_of(study, study.primary)
-    scores = study.groups.scores(study.primary)
-    sets = _configurations(study)
-    if len(sets) > ROWS:
-        sets = _values(study)
-    rows = {
-        name: factor_of(form) * scores.reindex(index=ids, columns=study.groups.names).mean()
-        for name, ids in sets.items()
-    }
-    best_first = sorted(rows, key=lambda name: float(rows[name].mean()), reverse=form.scale.higher_is_better)
-    table = pandas.DataFrame({name: rows[name] for name in best_first[:MOST_ROWS]}).T.iloc[:, :MOST_COLUMNS]
-    figure = heat_map(table, form, "", "group of questions")
-    caption = f"{capital(form.words)}{in_unit(form)} in each group of questions, the best of {len(rows)} first."
-    return Plot("groups", f"{caption}{_left_out(table, rows)}", figure)
-
-
-def _left_out(table: pandas.DataFrame, rows: Mapping[str, pandas.Series]) -> str:
-    """What a plot of groups leaves to the table; nothing where it has all."""
-    groups = len(next(iter(rows.values())))
-    cut = [f"the best {len(table)}"] * (len(table) < len(rows))
-    cut += [f"the first {table.shape[1]} of {groups} groups"] * (table.shape[1] < groups)
-    return f" Shown are {joined(cut)}: the table has all." if cut else ""
-
-
 def curves_plot(study: Study) -> Plot | None:
     """The training loss of every training, smoothed, phase by phase."""
     curves = _distinct(study)
@@ -105,12 +74,12 @@ def curves_plot(study: Study) -> Plot | None:
     figure = new_figure(WIDTH, 3.4)
     panels = figure.subplots(1, len(phases), squeeze=False)[0]
     hue, shape = look(study, [id_ for id_, _ in curves])
+    several = False
     for panel, phase in zip(panels, phases, strict=True):
-        for id_, curve in curves:
-            part = curve.loc[curve["phase"] == phase]
-            if len(part):
-                color, dash = place_of(study, id_, hue), DASHES[place_of(study, id_, shape)]
-                panel.plot(*_smoothed(part, len(curves)), color=COLORS[color], linestyle=dash, linewidth=1.3, alpha=0.9)
+        for ids, part in _distinct_in(phase, curves):
+            color, dash = _color_of_all(study, ids, hue), _dash_of_all(study, ids, shape)
+            several |= color == INK
+            panel.plot(*_smoothed(part, len(curves)), color=color, linestyle=dash, linewidth=1.3, alpha=0.9)
         panel.set_title(phase, fontsize=10, color=INK)
         panel.set_yscale("log")
         panel.set_xlabel("step")
@@ -120,7 +89,32 @@ def curves_plot(study: Study) -> Plot | None:
         seaborn.despine(ax=panel)
     panels[0].set_ylabel("training loss (nats)")
     add_legend(figure, study, hue, shape, dashes=True)
-    return Plot("curves", "Training loss, smoothed, by phase. Trials that share a training share its line.", figure)
+    shared = "; one that trials of several colours share is dark" if several else ""
+    caption = f"Training loss, smoothed, by phase. Trials that share a training share its line{shared}."
+    return Plot("curves", caption, figure)
+
+
+def _distinct_in(
+    phase: str, curves: Sequence[tuple[str, pandas.DataFrame]]
+) -> list[tuple[list[str], pandas.DataFrame]]:
+    """One part for each training of a phase, with the trials that have it."""
+    found: dict[tuple, tuple[list[str], pandas.DataFrame]] = {}
+    for id_, curve in curves:
+        part = curve.loc[curve["phase"] == phase]
+        if len(part):
+            found.setdefault(tuple(part["loss"]), ([], part))[0].append(id_)
+    return list(found.values())
+
+
+def _color_of_all(study: Study, ids: Sequence[str], hue: str | None) -> str:
+    """The colour of some trials, or one that stands for no value where theirs differ."""
+    places = {place_of(study, id_, hue) for id_ in ids}
+    return COLORS[places.pop()] if len(places) == 1 else INK
+
+
+def _dash_of_all(study: Study, ids: Sequence[str], shape: str | None) -> Dash:
+    places = {place_of(study, id_, shape) for id_ in ids}
+    return DASHES[places.pop()] if len(places) == 1 else DASHES[0]
 
 
 def validation_plot(study: Study) -> Plot | None:
@@ -174,25 +168,6 @@ def _looks(study: Study, metric: str) -> list[tuple[str, str, list[tuple[int, fl
         for phase, part in curve.groupby("phase", sort=False)
     ]
     return [each for each in found if each[2]]
-
-
-def _configurations(study: Study) -> dict[str, list[str]]:
-    """Trials that differ only in their seed, by what they have in common."""
-    sets: dict[str, list[str]] = {}
-    for record in study.done:
-        sets.setdefault(", ".join(record.axes.get(axis, "") for axis in study.compared) or "the trial", []).append(
-            record.id
-        )
-    return sets
-
-
-def _values(study: Study) -> dict[str, list[str]]:
-    """Trials by each value of each axis."""
-    return {
-        f"{spoken(axis)}: {value}": [record.id for record in study.done if record.axes.get(axis) == value]
-        for axis in study.compared
-        for value in study.design(axis).present
-    }
 
 
 def pareto_front(costs: numpy.ndarray, scores: numpy.ndarray, higher_is_better: bool) -> list[int]:
