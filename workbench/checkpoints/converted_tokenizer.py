@@ -15,6 +15,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+from workbench.checkpoints.json_files import object_if_there
 from workbench.checkpoints.transformers_models import quiet_transformers, transformers_for
 from workbench.checkpoints.weights import CheckpointError
 from workbench.storage.atomic import new_folder
@@ -53,7 +54,7 @@ def tokenizer_folder(folder: Path) -> Path:
 
 def _convert(transformers: Any, folder: Path, new: Path) -> None:
     _check_packages(folder)
-    if "AutoTokenizer" in _read(folder / NAMES).get("auto_map", {}):
+    if "AutoTokenizer" in object_if_there(folder / NAMES).get("auto_map", {}):
         raise _no_tokenizer(folder, f"{NAMES} names code that the folder brings along (auto_map), which is not run")
     try:
         with quiet_transformers(), redirect_stderr(io.StringIO()):
@@ -69,25 +70,21 @@ def _convert(transformers: Any, folder: Path, new: Path) -> None:
     if raw.pre_tokenizer is None and raw.normalizer is None:  # how words are parted is what its class would have said
         raise _no_tokenizer(folder, "its files do not say how a text is parted: give tokenizer_class")
     tokenizer.save_pretrained(new)
-    named = _read(new / NAMES) | {role: raw.id_to_token(id_) for role, id_ in _ids_of_the_model(folder).items()}
+    named = object_if_there(new / NAMES) | {
+        role: raw.id_to_token(id_) for role, id_ in _ids_of_the_model(folder).items()
+    }
     (new / NAMES).write_text(json.dumps(named, indent=1), encoding="utf-8")
 
 
 def _ids_of_the_model(folder: Path) -> dict[str, int]:
     """The special tokens that config.json alone names: what a tokenizer's class would have by default is another."""
-    named = _read(folder / "special_tokens_map.json") | _read(folder / NAMES)
-    ids = {f"{role}_token": _read(folder / "config.json").get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
+    named = object_if_there(folder / "special_tokens_map.json") | object_if_there(folder / NAMES)
+    ids = {
+        f"{role}_token": object_if_there(folder / "config.json").get(f"{role}_token_id")
+        for role in ("bos", "eos", "pad")
+    }
     first = {role: id_[0] if isinstance(id_, list) and id_ else id_ for role, id_ in ids.items()}
     return {role: id_ for role, id_ in first.items() if isinstance(id_, int) and id_ >= 0 and not named.get(role)}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _check_packages(folder: Path) -> None:

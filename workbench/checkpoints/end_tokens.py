@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from workbench.checkpoints.json_files import object_if_there
 from workbench.checkpoints.weights import CheckpointError
 
 GENERATION = "generation_config.json"
@@ -15,13 +15,7 @@ ENDS = (GENERATION, "config.json")  # the first is what transformers generates b
 def end_tokens(file: Path) -> list[int]:
     """The ids that a checkpoint's file names as `eos_token_id`, one or a list; none where it names none, or there is no
     such file. `CheckpointError` where it names what is no id."""
-    if not file.is_file():
-        return []
-    try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}") from error
-    told = found.get("eos_token_id") if isinstance(found, dict) else None
+    told = object_if_there(file).get("eos_token_id")
     ids = told if isinstance(told, list) else [] if told is None else [told]
     if not all(isinstance(id_, int) and not isinstance(id_, bool) for id_ in ids):
         raise CheckpointError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from workbench.checkpoints.converted_tokenizer import BESIDE, TOKENIZER, VOCABULARIES
 from workbench.checkpoints.end_tokens import GENERATION
 from workbench.checkpoints.gguf import GGUF, gguf_folder
+from workbench.checkpoints.json_files import read_object
 from workbench.checkpoints.weight_headers import check_weight_file
 from workbench.checkpoints.weights import CheckpointError, read_weights
-from workbench.storage.places import is_file, is_folder, is_there, regular
+from workbench.storage.places import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,17 +74,6 @@ def checkpoint_files(checkpoint: str | None) -> list[Path]:
 def read_config(folder: Path) -> dict[str, Any]:
     """The object in the config.json of a checkpoint's folder; `CheckpointError` when there is none."""
     return read_object(folder / CONFIG, "which holds the sizes of a Hugging Face checkpoint")
-
-
-def read_object(file: Path, what: str = "which a Hugging Face checkpoint needs") -> dict[str, Any]:
-    """The object in a JSON file; `CheckpointError`, which says `what` it is needed for, when it cannot be read."""
-    try:
-        found = json.loads(regular(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read {file}, {what}: {error}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"cannot read {file}, {what}: no object")
-    return found
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.checkpoints.hugging_face import read_object
+from workbench.checkpoints.json_files import read_object
 from workbench.checkpoints.transformers_models import quiet_transformers, transformers_for
 from workbench.checkpoints.weights import CheckpointError
 

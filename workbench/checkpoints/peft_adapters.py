@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from workbench.checkpoints.json_files import read_object
 from workbench.checkpoints.weights import CheckpointError, read_weights
 from workbench.storage.atomic import write_text
 
@@ -35,11 +36,10 @@ def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str,
 def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config of an adapter and its weights, without the beginning of their names; `CheckpointError` when a file is
     missing or damaged."""
-    file = folder / CONFIG
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} holds no adapter of peft: cannot read {file}: {error}") from error
+        config = read_object(folder / CONFIG, "which an adapter has")
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder} holds no adapter of peft: {error}") from error
     return config, {name.removeprefix(BEFORE): weight for name, weight in read_weights(_weights_of(folder)).items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.checkpoints.chat_template import CHAT, CONTENT, ChatError, ChatTemplate, Span
 from workbench.checkpoints.converted_tokenizer import TOKENIZER, tokenizer_folder
 from workbench.checkpoints.end_tokens import ENDS, end_tokens
+from workbench.checkpoints.json_files import object_if_there
 from workbench.checkpoints.weights import CheckpointError
 from workbench.checkpoints.written_text import WrittenText
 from workbench.errors import UserError
@@ -156,8 +156,8 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     raw.no_truncation()
     if raw.token_to_id(IMAGE) is None:
         raw.add_special_tokens([IMAGE])
-    config = _read_object(words / "tokenizer_config.json")
-    named = config | {"ids": _read_object(folder / "config.json")}
+    config = object_if_there(words / "tokenizer_config.json")
+    named = config | {"ids": object_if_there(folder / "config.json")}
     start, end, padding = (_named(raw, named, role) for role in ("bos", "eos", "pad"))
     if end is None:
         start, end = start or _named(raw, named, "cls"), _named(raw, named, "sep")
@@ -197,17 +197,6 @@ def _named(raw: RawTokenizer, named: dict[str, Any], role: str) -> str | None:
     number = named["ids"].get(f"{role}_token_id")
     first = number[0] if isinstance(number, list) and number else number
     return raw.id_to_token(first) if isinstance(first, int) and first >= 0 else None
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _read_raw(file: Path) -> RawTokenizer:
