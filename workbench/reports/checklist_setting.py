@@ -10,6 +10,7 @@ from workbench.reports.checklist_points import NEEDLESS, NO, PARTLY, UNKNOWN, YE
 from workbench.reports.experiment_results import Study
 from workbench.reports.final_trials import split_of
 from workbench.reports.number_format import counted
+from workbench.reports.skipped_images import skipped_images
 from workbench.reports.split_notes import chosen_and_reported
 from workbench.reports.trial_rows import TrialRows
 from workbench.reports.wording import joined, spoken
@@ -34,14 +35,8 @@ def _splits(study: Study) -> Point:
         told.append(f"{100 * share:g} % of the training images are held out of all training.")
     for limit in values_of(study.records, "spec", "evaluation", "limit"):
         told.append(f"At most {limit:,} images of a split are asked.")
-    skipped = {
-        where: len(images)
-        for each in values_of(study.records, "provenance", "skipped_images")
-        for where, images in each.items()
-    }
-    told += [
-        f"{counted(count, 'image')} of {where} left out as unreadable." for where, count in skipped.items() if count
-    ]
+    skipped = skipped_images(study.records)
+    told += [f"{counted(count, 'image')} of {where} left out as unreadable." for where, count in skipped.items()]
     return Point("data splits", PARTLY, [*told, "How many images the training split has is not on record."])
 
 

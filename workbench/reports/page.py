@@ -42,6 +42,7 @@ from workbench.reports.prior_notes import prior_sentences
 from workbench.reports.rank_table import rank_table
 from workbench.reports.repeating import command_to_repeat
 from workbench.reports.seed_notes import covered
+from workbench.reports.skipped_images import skipped_images
 from workbench.reports.split_notes import final_table, splits_note
 from workbench.reports.staleness_notes import not_compared
 from workbench.reports.steps_to_target_table import LATER, SOONER, STEPS_TO, steps_to_sentences, steps_to_table
@@ -237,11 +238,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
         rows.append(("finished", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"))
     rows.append(("seeds", ", ".join(study.seeds) or "–"))
     rows += [("splits", each) for each in [splits_note(study)] if each]
-    skipped = {
-        where: len(images)
-        for record in study.records
-        for where, images in record.provenance.get("skipped_images", {}).items()
-    }
+    skipped = skipped_images(study.records)
     if skipped:
         rows.append(("images left out", ", ".join(f"{where}: {count:,}" for where, count in skipped.items())))
     rows += contract_notes.facts(study)
