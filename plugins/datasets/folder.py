@@ -16,12 +16,12 @@ from workbench import (
     FileDataset,
     ImageFiles,
     UserError,
-    did_you_mean,
     hookimpl,
     read_entries,
     spoken,
 )
 
+from ._columns import AskedOfAll, Columns, Task, column_names
 from ._options import WHITE, Background, Images, MostBroken, OutsidePaths, TestShare
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group", "id": "id"}
@@ -31,19 +31,14 @@ def folder(
     *,
     tables: Annotated[dict[str, Path], Field(description="table of each split, as {train: train.csv, test: test.csv}")],
     images: Images,
-    columns: Annotated[
-        dict[str, str] | None,
-        Field(description="column names that differ from the usual ones, as {answers: label}"),
-    ] = None,
-    question: Annotated[
-        str | None, Field(description="asked about every image, in place of a column of questions")
-    ] = None,
+    columns: Columns = None,
+    question: AskedOfAll = None,
     separator: Annotated[str, Field(description="stands between several answers, or images, in one cell")] = "|",
     frames: Annotated[
         PositiveInt | None,
         Field(description="frames taken of a folder, a pattern of names or an animated file; null: images alone"),
     ] = None,
-    task: Annotated[str, Field(description="name of the task: questions, captions ...")] = "questions",
+    task: Task = "questions",
     test_share: TestShare = 0.0,
     most_broken: MostBroken = 0.0,
     outside_paths: OutsidePaths = False,
@@ -56,21 +51,12 @@ def folder(
     all, and `task: captions`.
     """
     files = ImageFiles(images, outside=outside_paths, background=background)
-    names = _names(columns or {}, question)
+    names = column_names(COLUMNS, columns)
+    if question is not None and "question" in (columns or {}):
+        raise UserError("give either question, asked of every image, or the column of questions")
     table = _Table(files, names, frozenset(columns or {}), question, separator, frames)
     settings = (sorted(names.items()), question, separator, task, frames)
     return FileDataset({task: table.examples}, tables, files, settings, most_broken, test_share)
-
-
-def _names(columns: Mapping[str, str], question: str | None) -> dict[str, str]:
-    """What each column is called; `UserError` for a column that is none, or would not be read."""
-    for meaning in columns:
-        if meaning not in COLUMNS:
-            known = ", ".join(COLUMNS)
-            raise UserError(f"columns: '{meaning}' is none.{did_you_mean(meaning, COLUMNS)} Write one of: {known}")
-    if question is not None and "question" in columns:
-        raise UserError("give either question, asked of every image, or the column of questions")
-    return {**COLUMNS, **columns}
 
 
 @dataclass(frozen=True)

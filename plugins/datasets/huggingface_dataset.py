@@ -26,6 +26,7 @@ from workbench import (
     to_rgb,
 )
 
+from ._columns import AskedOfAll, Columns, Task, column_names
 from ._options import WHITE, Background, OutsidePaths
 from ._rows import answers_of, check_columns, is_list, text_of, with_names
 
@@ -57,14 +58,9 @@ class HuggingFaceDataset(Dataset):
             dict[str, str] | None,
             Field(description="what the hub calls our splits, as {train: train, test: validation}"),
         ] = None,
-        columns: Annotated[
-            dict[str, str] | None,
-            Field(description="column names that differ from the usual ones, as {answers: label}"),
-        ] = None,
-        question: Annotated[
-            str | None, Field(description="asked about every image, in place of a column of questions")
-        ] = None,
-        task: Annotated[str, Field(description="name of the task: questions, captions ...")] = "questions",
+        columns: Columns = None,
+        question: AskedOfAll = None,
+        task: Task = "questions",
         streaming: Annotated[
             bool, Field(description="fetch only the first rows, as many as limit says, and keep them in memory")
         ] = False,
@@ -72,7 +68,7 @@ class HuggingFaceDataset(Dataset):
         outside_paths: OutsidePaths = False,
         background: Background = WHITE,
     ):
-        self.columns, self.named = COLUMNS | (columns or {}), tuple(columns or ())
+        self.columns, self.named = column_names(COLUMNS, columns), tuple(columns or ())
         self.hub, self.config, self.revision = source if isinstance(source, str) else None, config, revision
         self.files = {} if isinstance(source, str) else _lists_of(source)
         self.names = splits or {split: split for split in self.files or ("train", "test")}
@@ -133,10 +129,6 @@ class HuggingFaceDataset(Dataset):
             raise UserError(
                 "with streaming, give the revision (a commit of the hub), or results could not be told apart"
             )
-        for meaning in self.named:
-            if meaning not in COLUMNS:
-                hint = did_you_mean(meaning, COLUMNS)
-                raise UserError(f"columns: '{meaning}' is none.{hint} Write one of: {', '.join(COLUMNS)}")
         for file in [file for files in self.files.values() for file in files]:
             if not file.is_file():
                 hint = similar_file(file)
