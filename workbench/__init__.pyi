@@ -45,6 +45,7 @@ from .contracts.launcher import (
 )
 from .contracts.metric import Metric as Metric
 from .contracts.quantizer import Quantizer as Quantizer
+from .contracts.rgb_images import check_background as check_background, read_rgb as read_rgb, to_rgb as to_rgb
 from .contracts.tiles import Tiles as Tiles
 from .contracts.tracker import Tracker as Tracker
 from .data.annotations import (
@@ -62,9 +63,8 @@ from .data.broken_entries import BrokenEntries as BrokenEntries
 from .data.captions import KarpathySplits as KarpathySplits, caption_examples as caption_examples
 from .data.entry import DataError as DataError, Entry as Entry, spoken as spoken
 from .data.file_dataset import FileDataset as FileDataset
-from .data.image_files import ImageFiles as ImageFiles
+from .data.image_files import ImageFiles as ImageFiles, ends_of as ends_of, fault_of_image as fault_of_image
 from .data.outside_paths import leads_out as leads_out
-from .data.rgb_images import check_background as check_background, read_rgb as read_rgb, to_rgb as to_rgb
 from .data.similar_names import similar_file as similar_file
 from .data.vqa_files import COCO_2014 as COCO_2014, vqa_dataset as vqa_dataset
 from .devices.capabilities import (

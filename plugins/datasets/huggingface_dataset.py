@@ -18,6 +18,8 @@ from workbench import (
     UserError,
     check_background,
     did_you_mean,
+    ends_of,
+    fault_of_image,
     file_hash,
     hookimpl,
     leads_out,
@@ -27,7 +29,8 @@ from workbench import (
 )
 
 from ._columns import AskedOfAll, Columns, Task, column_names
-from ._options import WHITE, Background, OutsidePaths
+from ._hub import library, places
+from ._options import WHITE, Background, MostBroken, OutsidePaths
 from ._rows import answers_of, check_columns, is_list, text_of, with_names
 
 COLUMNS = {"image": "image", "question": "question", "answers": "answers", "group": "group"}
@@ -67,15 +70,16 @@ class HuggingFaceDataset(Dataset):
         limit: Limit = None,
         outside_paths: OutsidePaths = False,
         background: Background = WHITE,
+        most_broken: MostBroken = 0.0,
     ):
         self.columns, self.named = column_names(COLUMNS, columns), tuple(columns or ())
         self.hub, self.config, self.revision = source if isinstance(source, str) else None, config, revision
         self.files = {} if isinstance(source, str) else _lists_of(source)
         self.names = splits or {split: split for split in self.files or ("train", "test")}
         self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
-        self.outside_paths, self.background = outside_paths, background
+        self.outside_paths, self.background, self.most_broken = outside_paths, background, most_broken
         self._check()
-        self._rows: dict[str, Any] = {}
+        self._rows, self._images = dict[str, Any](), dict[str, Any]()
         self._examples: dict[str, tuple[Example, ...]] = {}
 
     def examples(self, split: str, task: str) -> Sequence[Example]:
@@ -98,17 +102,36 @@ class HuggingFaceDataset(Dataset):
 
     def image(self, key: str) -> Image.Image:
         """The image of a row, `train/12`, or one of its list, `train/12/0`."""
-        split, number, *place = key.split("/")
-        cell = self._table(split)[int(number)][self.columns["image"]]
-        if place:
-            cell = cell[int(place[0])]
+        split, number, place = _place(key)
+        cell = self._table(split)[number][self.columns["image"]]
+        cell = cell if place is None else cell[place]
         try:
             if isinstance(cell, Image.Image):
                 return to_rgb(cell, self.background)
-            source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else self._file(split, int(number), cell["path"])
+            source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else self._file(split, number, cell["path"])
             return read_rgb(source, self.background)
         except (OSError, SyntaxError, ValueError, TypeError, AttributeError, Image.DecompressionBombError) as error:
             raise DataError(f"row {number} of '{split}': its image cannot be decoded ({error})") from error
+
+    def fault(self, key: str) -> str | None:
+        """Why the image of a row cannot be shown, with the row; most are judged by their first and last bytes."""
+        split, number, place = _place(key)
+        where = f"{self._called(split)}: the image of row {number} of '{split}'"
+        cell = self._cell(split, number)
+        cell = cell if place is None else cell[place]
+        content, path = (cell["bytes"], cell["path"]) if cell.is_valid else (cell, cell)
+        if content.is_valid:
+            buffer = content.as_buffer()
+            ends = buffer[:32].to_pybytes(), buffer[max(buffer.size - 16, 0) :].to_pybytes()
+        elif path.is_valid:
+            file = self._file(split, number, path.as_py())
+            if not file.is_file():
+                return f"{where} is missing: there is no {file}"
+            ends = ends_of(file)
+        else:
+            return f"{where} is missing: the cell is empty"
+        fault = fault_of_image(*ends, lambda: self.image(key))
+        return fault and f"{where} {fault}"
 
     def fingerprint(self) -> str:
         """Of the files' content, or of what the library calls the downloaded data, and the options."""
@@ -188,13 +211,25 @@ class HuggingFaceDataset(Dataset):
 
     def _file(self, split: str, number: int, path: str) -> Path:
         """Where an image lies that a row names: beside the parquet file, or where the library keeps what it fetched."""
-        folders = [file.parent for file in self.files[split]] if self.files else _places(self.hub or "")
+        folders = [file.parent for file in self.files[split]] if self.files else places(self.hub or "")
         if not self.outside_paths and all(leads_out(path, folder) for folder in folders):
-            where = f"{', '.join(map(str, self.files.get(split, [self.hub])))}: row {number} of '{split}'"
+            where = f"{self._called(split)}: row {number} of '{split}'"
             told = f"'{self.columns['image']}' is {path!r}, which leads out of {folders[0]}"
             raise DataError(f"{where}: {told}. Put the image there, or write outside_paths: true for the dataset")
-        places = [folder / path for folder in folders]
-        return next((place for place in places if place.exists()), Path(path) if self.outside_paths else places[0])
+        files = [folder / path for folder in folders]
+        return next((file for file in files if file.exists()), Path(path) if self.outside_paths else files[0])
+
+    def _cell(self, split: str, number: int) -> Any:
+        """What the column of images holds there, not copied: a scalar of pyarrow."""
+        column = self.columns["image"]
+        if split not in self._images:
+            table = self._table(split)
+            self._images[split] = table if self.streaming else table.select_columns([column]).with_format("arrow")
+        if not self.streaming:
+            return self._images[split][number][column][0]
+        import pyarrow
+
+        return pyarrow.scalar(self._images[split][number][column])
 
     def _must_have(self, meaning: str) -> bool:
         """Whether a row needs that column; its image is looked for with the table's."""
@@ -209,8 +244,12 @@ class HuggingFaceDataset(Dataset):
             self._rows[split] = self._load(split)
         return self._rows[split]
 
+    def _called(self, split: str) -> str:
+        """Where the rows of a split come from, in words."""
+        return self.hub or ", ".join(map(str, self.files[split]))
+
     def _load(self, split: str) -> Any:
-        datasets = _library()
+        datasets = library()
         try:
             if self.hub is not None:
                 name = self.names[split]
@@ -234,28 +273,18 @@ class HuggingFaceDataset(Dataset):
         except UserError:
             raise
         except Exception as error:  # the library and what it calls raise dozens of kinds
-            what = self.hub or ", ".join(map(str, self.files[split]))
-            raise DataError(f"{what} cannot be loaded as '{split}': {error}") from error
+            raise DataError(f"{self._called(split)} cannot be loaded as '{split}': {error}") from error
+
+
+def _place(key: str) -> tuple[str, int, int | None]:
+    """The split, the row, and the place in its list, where it has one, of an image."""
+    split, number, *place = key.split("/")
+    return split, int(number), int(place[0]) if place else None
 
 
 def _lists_of(files: Mapping[str, Path | Sequence[Path]]) -> dict[str, list[Path]]:
     """The files of each split, where a single one may stand for a list."""
     return {split: [each] if isinstance(each, Path) else list(each) for split, each in files.items()}
-
-
-def _library() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise UserError("this needs the library datasets: pip install workbench[data]") from error
-    return datasets
-
-
-def _places(hub: str) -> list[Path]:
-    """Where the library keeps what it fetches from the hub, and the folder itself where the name is that of one."""
-    config = _library().config
-    places = [config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH]
-    return [*([Path(hub)] if Path(hub).is_dir() else []), *map(Path, places)]
 
 
 @hookimpl

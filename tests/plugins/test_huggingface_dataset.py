@@ -13,6 +13,7 @@ from tests.tiny import builtin_registry
 from workbench.conformance import check
 from workbench.contracts.dataset import Dataset
 from workbench.data.annotations import DataError
+from workbench.data.broken_images import without_broken_images
 from workbench.errors import UserError
 from workbench.registry import resolve_options
 
@@ -169,3 +170,46 @@ def test_a_file_that_is_no_parquet_is_told(parquet, tmp_path):
     (tmp_path / "train.parquet").write_text("not parquet")
     with pytest.raises(DataError, match=r"train\.parquet cannot be loaded as 'train'"):
         build(parquet).examples("train", "questions")
+
+
+def cells(tmp_path: Path, monkeypatch, images: list, several: bool) -> dict[str, Path]:
+    """A file of these images."""
+    import datasets
+    import datasets.config
+    import pyarrow.parquet
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    found = [{"bytes": each, "path": None} if isinstance(each, bytes) else each for each in images]
+    columns = {"img": [[each] for each in found] if several else found, "ask": ["which?"] * len(images)}
+    columns |= {"answers": ["x"] * len(images), "language": ["en"] * len(images)}
+    feature: Any = datasets.Sequence(datasets.Image()) if several else datasets.Image()
+    table = datasets.Dataset.from_dict(columns).cast_column("img", feature)
+    pyarrow.parquet.write_table(table.data.table, tmp_path / "train.parquet")  # the library would read each file
+    return {"train": tmp_path / "train.parquet"}
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_images_that_cannot_be_shown_are_found_before_anything_runs(tmp_path, monkeypatch, several, streaming):
+    huge = bytearray(encoded(1))
+    huge[16:24] = (14_000).to_bytes(4, "big") + (26_000).to_bytes(4, "big")
+    images = [encoded(1), encoded(2)[:45], bytes(huge), b"no image", b"", {"bytes": None, "path": "gone.png"}]
+    files = cells(tmp_path, monkeypatch, [*images, *[encoded(3)] * 14], several)
+    dataset = without_broken_images(build(files, streaming=streaming, limit=20, most_broken=0.3))
+    assert len(dataset.examples("train", "questions")) == 15
+    told = list(dataset.skipped("train", "questions").values())
+    assert [str(tmp_path) in each and f"row {number} of" in each for number, each in enumerate(told, 1)] == [True] * 5
+    words = ("cannot be decoded", "is too large: 14,000 x 26,000", "cannot be decoded", "is empty", "gone.png")
+    assert all(word in each for word, each in zip(words, told, strict=True))
+    with pytest.raises(DataError, match="write most_broken: 0.25"):
+        without_broken_images(build(files, streaming=streaming, limit=20)).examples("train", "questions")
+
+
+def test_an_image_in_a_file_is_turned_as_its_camera_says(tmp_path, monkeypatch):
+    lying, exif = Image.new("RGB", (8, 4)), Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    lying.save(out, "JPEG", exif=exif)
+    dataset = build(cells(tmp_path, monkeypatch, [out.getvalue()], several=False))
+    assert dataset.fault("train/0") is None
+    assert dataset.image("train/0").size == (4, 8)

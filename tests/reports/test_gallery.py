@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+from PIL import Image
 
 from tests.made_results import write_dataset_plugin, write_results
 from tests.reports.read_page import page_of
@@ -73,3 +78,21 @@ def test_each_reason_for_a_missing_image_is_told_of_those_that_it_holds_of(tmp_p
     folder = write_results(tmp_path / "results", images=10, axes={"fusion": ["gated"]})
     text = page_of(folder, load_registry([plugin])).text
     assert "Shown without 1 of 6 images: the image '" in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "drawn"), [("RGBA", (0, 0, 0, 0)), ("LA", (0, 0)), ("I;16", 65535), ("I", 65535), ("F", 1.0)]
+)
+def test_a_plugin_s_image_is_shown_as_models_see_it(tmp_path: Path, mode, drawn):
+    plugin = write_dataset_plugin(tmp_path / "plugins")
+    file = plugin / "made_shapes.py"
+    file.write_text(
+        file.read_text().replace(
+            "        _, color", f"        return Image.new({mode!r}, (4, 4), {drawn})\n        _, color"
+        )
+    )
+    folder = write_results(tmp_path / "results", images=10, axes={"fusion": ["gated"]})
+    page = page_of(folder, load_registry([plugin]))
+    shown = [each.partition("base64,")[2] for each in page.addresses if each.startswith("data:image/png")]
+    images = [Image.open(io.BytesIO(base64.b64decode(each))) for each in shown]
+    assert {each.getpixel((0, 0)) for each in images if each.size == (4, 4)} == {(255, 255, 255)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from workbench.contracts.rgb_images import WHITE, check_background, read_rgb, too_large
 from workbench.data.annotations import DataError, Entry, Line
 from workbench.data.outside_paths import leads_out
-from workbench.data.rgb_images import WHITE, check_background, read_rgb, too_large
 from workbench.data.similar_names import similar_file
 from workbench.data.video_frames import UNREADABLE, frame_in, frames_of
 
@@ -119,31 +119,15 @@ class ImageFiles:
         """
         file, frame = frame_in(self.path(key))
         try:
-            with file.open("rb") as opened:
-                begin = opened.read(32)
-                end = os.fstat(opened.fileno()).st_size
-                opened.seek(max(end - 16, 0))
-                tail = opened.read()
+            begin, tail = ends_of(file)
         except FileNotFoundError:
             return f"{file} is missing{_hint(file)}"
         except IsADirectoryError:
             return f"{file} cannot be read: it is a folder. {OF_A_FOLDER}"
         except OSError as error:
             return f"{file} cannot be read ({error.strerror})"
-        if not begin:
-            return f"{file} is empty"
-        if large := too_large(begin):
-            return f"{file} is too large: {large}"
-        if not frame and any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
-            return None
-        try:
-            self.open(key).load()
-        except DataError as error:
-            large = isinstance(error.__cause__, Image.DecompressionBombError)
-            return (
-                f"{file} is too large: {error.__cause__}" if large else f"{file} cannot be decoded ({error.__cause__})"
-            )
-        return None
+        fault = fault_of_image(begin, b"" if frame else tail, lambda: self.open(key))
+        return fault and f"{file} {fault}"
 
     def fingerprint(self) -> str:
         """Changes when a file comes, goes, or has another name or size; none is opened."""
@@ -153,6 +137,35 @@ class ImageFiles:
             for name, size in sorted(_sizes(str(folder), "")):
                 found.update(f"{label}/{name} {size}\n".encode(errors="surrogateescape"))
         return found.hexdigest()[:16]
+
+
+def ends_of(file: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file, by which `fault_of_image` judges it."""
+    with file.open("rb") as opened:
+        begin = opened.read(32)
+        end = os.fstat(opened.fileno()).st_size
+        opened.seek(max(end - 16, 0))
+        return begin, opened.read()
+
+
+def fault_of_image(begin: bytes, tail: bytes, decoded: Callable[[], Image.Image]) -> str | None:
+    """Why an image that begins and ends with these bytes cannot be shown, as "is empty"; None where it can.
+
+    A JPEG or PNG that begins and ends as it should is taken to be whole; any other is `decoded`, to be sure, which
+    raises `DataError` from what Pillow raises.
+    """
+    if not begin:
+        return "is empty"
+    if large := too_large(begin):
+        return f"is too large: {large}"
+    if any(begin.startswith(head) and tail.endswith(last) for head, last in WHOLE.items()):
+        return None
+    try:
+        decoded().load()
+    except DataError as error:
+        large = isinstance(error.__cause__, Image.DecompressionBombError)
+        return f"is too large: {error.__cause__}" if large else f"cannot be decoded ({error.__cause__})"
+    return None
 
 
 def _fault_of(name: str, folder: Path) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import is_image
-from workbench.data.rgb_images import to_rgb
+from workbench.contracts.rgb_images import to_rgb
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of remembered images
 BLANK = Image.new("RGB", (8, 8), (128, 128, 128))  # what is encoded where text stands alone, and nobody sees

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from workbench.config.trial import Trial
 from workbench.contracts.example import Example
+from workbench.contracts.rgb_images import WHITE, read_image, to_rgb
 from workbench.data.annotations import DataError
 from workbench.data.collator import Batch
-from workbench.data.rgb_images import WHITE, read_image, to_rgb
 from workbench.data.similar_names import similar_file
 from workbench.data.video_frames import UNREADABLE
 from workbench.errors import UserError

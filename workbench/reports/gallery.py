@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.contracts.example import is_image
+from workbench.contracts.rgb_images import to_rgb
 from workbench.registry import Registry, resolve_options
 from workbench.reports.asked_questions import AskedQuestions
 from workbench.reports.best_of import the_best
@@ -140,7 +141,7 @@ class _Album:
         images = []
         for key in keys:
             try:
-                images.append(self.dataset.image(key).convert("RGB"))
+                images.append(to_rgb(self.dataset.image(key)))
             except Exception as error:  # as above
                 return None, f"the image '{key}' cannot be opened: {error}"
             images[-1].thumbnail((SIDE, SIDE))

@@ -21,10 +21,10 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.encoder import Encoder
 from workbench.contracts.example import TEXT_ALONE, Example
 from workbench.contracts.fusion import Fusion
+from workbench.contracts.rgb_images import to_rgb
 from workbench.data.collator import Batch
 from workbench.data.image_loader import BLANK
 from workbench.data.image_views import gather
-from workbench.data.rgb_images import to_rgb
 from workbench.errors import UserError
 from workbench.inference.seen_image import seen_image
 from workbench.model.build import create

@@ -7,7 +7,9 @@
   is grey.
 - **Transparency**, of a channel, a palette or one colour, is laid on a background, white unless said otherwise.
 - **Size.** A JPEG of more pixels than Pillow reads is scaled down by a power of two while it is read.
-- **Turned** as the camera says. Images of 8 bits without transparency are what Pillow's `convert("RGB")` makes of them.
+- **Turned** as the camera says, also an image that a dataset hands over as Pillow opened it; where what the camera
+  wrote cannot be read, the image is as it is. Images of 8 bits without transparency are what Pillow's `convert("RGB")`
+  makes of them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from workbench.errors import UserError
@@ -49,11 +51,13 @@ def read_image(source: Source, frame: int = 0) -> Image.Image:
         if frame:
             image.seek(frame)
         _count_clear_in_8_bits(image)
-        return ImageOps.exif_transpose(image)
+        return _turned(image) or image.copy()
 
 
 def to_rgb(image: Image.Image, background: str = WHITE) -> Image.Image:
-    """The image as RGB, laid on a background where it is transparent; itself where there is nothing to do."""
+    """The image as RGB, turned as its camera says and laid on a background where it is transparent; itself where there
+    is nothing to do."""
+    image = _turned(image) or image
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
     if image.mode == "La":
@@ -94,6 +98,16 @@ def _opened(source: Source) -> AbstractContextManager[Image.Image]:
         except SyntaxError:  # it is none
             limit = f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,}"
             raise Image.DecompressionBombError(f"it has more than {limit} pixels. {ADVICE}") from error
+
+
+def _turned(image: Image.Image) -> Image.Image | None:
+    """The image as its camera was held; None where it is so, or its camera says nothing that can be read."""
+    image.load()  # before its pixels are there, some formats do not know
+    try:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        return None if upright else ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, struct.error):
+        return None
 
 
 def _count_clear_in_8_bits(image: Image.Image) -> None:

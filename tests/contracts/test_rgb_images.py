@@ -12,9 +12,9 @@ import numpy
 import pytest
 from PIL import Image, ImageOps
 
+from workbench.contracts.rgb_images import read_rgb, to_rgb
 from workbench.data.annotations import DataError
 from workbench.data.image_files import ImageFiles
-from workbench.data.rgb_images import read_rgb, to_rgb
 from workbench.errors import UserError
 
 RAMP = numpy.linspace(0, 65535, 256).round().astype(numpy.uint16)[None].repeat(4, 0)
@@ -223,3 +223,29 @@ def test_a_clear_color_of_16_bits_is_counted_in_these(clear):
     row = struct.pack(">6H", *clear, 0xFFFF, 0, 0)
     seen = pixels(read_rgb(png(16, 2, row, struct.pack(">3H", *clear), 2)))[0].tolist()
     assert seen == [[255, 255, 255], [255, 0, 0]]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_image_is_turned_once_whoever_opened_it(kind, turn, mode):
+    noise = Image.effect_noise((6, 4), 60).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file = written(noise, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(file) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    seen = read_rgb(file)
+    assert (seen.size, seen.tobytes()) == (upright.size, upright.tobytes())
+    assert to_rgb(seen) is seen, "and not once more"
+    with Image.open(file) as image:
+        assert to_rgb(image).tobytes() == upright.tobytes()
+        assert to_rgb(image).size == upright.size
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0nonsense", b"nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08"]
+)
+def test_what_a_camera_wrote_and_nobody_can_read_turns_nothing(kind, exif):
+    assert read_rgb(written(Image.new("RGB", (4, 2)), kind, exif=exif)).size == (4, 2)
