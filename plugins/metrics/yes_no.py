@@ -13,6 +13,10 @@ from workbench import Metric, Prediction, hookimpl
 
 YES_WORDS = frozenset({"yes", "yeah", "yep", "yup", "yea"})
 NO_WORDS = frozenset({"no", "not", "nope", "nah", "cannot"})
+NONE = "none"  # as the first word: MME's script looks at four letters, and finds "no" in "none"
+# What stands before the first sentence and is none: the number of a list, and the tags of a page.
+BEFORE = re.compile(r"^[\W_]*(?:\(?(?:\d+|[a-z])[.)]+[\W_]*)?")
+TAG = re.compile(r"</?[a-z][^<>]*>")
 # Contractions of "not" whose apostrophe was left out; with it they end in n't.
 BARE = re.compile(r"(?:ai|are|ca|could|did|does|do|had|has|have|is|should|was|were|wo|would)nt")
 # What holds a "no" or "not" and says neither yes nor no: it is passed over.
@@ -29,10 +33,13 @@ class YesNo(Metric):
     """F1 of the answer "yes" over all yes/no questions; details are accuracy, precision, recall and yes_rate (POPE, Li
     et al. 2023, https://arxiv.org/abs/2305.10355, section 3).
 
-    What counts is the first sentence: with "no", "not" or a contraction of it ("isn't"), "nope" or "nah" the answer is
-    no. Without, POPE's script takes it for a yes, whatever it says; by default it has to contain "yes" or "yeah". "No
-    doubt", "not only", "not sure" and "don't know" say neither. Questions with other answers are left out; their scores
-    are exact matches.
+    What counts is the first sentence, without the number of a list ("1. no") and marks around it ("**No.**",
+    "<b>No</b>"): with "no", "not" or a contraction of it ("isn't"), "nope" or "nah" the answer is no. Without, POPE's
+    script takes it for a yes, whatever it says; by default it has to contain "yes" or "yeah". "No doubt", "not only",
+    "not sure" and "don't know" say neither. "None" at the beginning, without a yes behind it, is a no, as in the script
+    of MME (Fu et al. 2023, https://arxiv.org/abs/2306.13394); that finds "no" in the first four letters of any word, as
+    "nothing" or "north", which say neither here, and none in "never", which says neither in both. Questions with other
+    answers are left out; their scores are exact matches.
     """
 
     percent = True
@@ -76,16 +83,19 @@ class YesNo(Metric):
         if _asked(prediction) not in ("yes", "no"):
             return prediction.answer.strip().lower()
         words = _words(prediction.answer)
+        if NONE in words[:1] and not YES_WORDS.intersection(words):
+            return "no"
         if any(word in NO_WORDS or BARE.fullmatch(word) or word.endswith("n't") for word in words):
             return "no"
-        return "yes" if words & YES_WORDS or self.unclear == "yes" else ""
+        return "yes" if YES_WORDS.intersection(words) or self.unclear == "yes" else ""
 
 
-def _words(answer: str) -> set[str]:
+def _words(answer: str) -> list[str]:
     """The words of the first sentence that may say yes or no; "isn ' t" of some tokenizers is one word."""
-    sentence = answer.partition(".")[0].translate(APOSTROPHES).lower()
+    told = BEFORE.sub("", TAG.sub(" ", answer.translate(APOSTROPHES).lower()))
+    sentence = told.partition(".")[0]
     sentence = NEITHER.sub(" ", re.sub(r"(?<=n) ?' ?(?=t\b)", "'", sentence))
-    return set(re.findall(r"[^\W_]+(?:'[^\W_]+)*", sentence))
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", sentence)
 
 
 def _asked(prediction: Prediction) -> str:

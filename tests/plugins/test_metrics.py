@@ -188,6 +188,8 @@ SAID = {
         ),
         *("There aren\u2018t", "isnt", "It isn ' t", "nah", "I cannot see one", "It can't be", "I don't think so"),
         *("No\u2014it doesn't", "NO!", "Yes, but not a dog"),
+        *("None", "None of them", "**None.**", "1. no", "1) No", "(2) No.", "a. No", "A) no", "\n. No", "...no"),
+        *("**No.** Yes would be wrong", "<b>No</b>.", "<p>1. No</p>", "<b>1.</b> No", "_No_", "# No. 1", "`no`"),
     ],
     "yes": [
         *(
@@ -200,8 +202,22 @@ SAID = {
             "Yes, no doubt",
         ),
         *("yes, why not", "Yes. There isn't", "yes, a knot", "Yes, nothing else"),
+        *("1. yes", "**Yes.** No dog", "<i>Yes</i>. No", "None but yes", "Yes, none is missing", "a) yes", ". Yes. No"),
     ],
-    "": ["nothing", "knot", "a dog", "", "no doubt", "I don't know", "I'm not sure", "can't tell", "yesterday", "note"],
+    "": [
+        "nothing",
+        "knot",
+        "a dog",
+        "",
+        "no doubt",
+        "I don't know",
+        "I'm not sure",
+        "can't tell",
+        "yesterday",
+        "note",
+        "never",
+        "1. a dog. No",
+    ],
 }
 
 
