@@ -85,3 +85,20 @@ def test_what_cannot_be_noted_is_not_asked(tmp_path):
     (tmp_path / TEST_LOG).mkdir()
     with pytest.raises(StorageError):
         AskedLog(tmp_path, "").note("test", "a", "k")
+
+
+@pytest.mark.parametrize(("said", "edited"), [("trial-a", "trial-b"), ('"test"', '"other"'), ('"k"', '"m"')])
+def test_a_line_that_was_edited_is_noticed(tmp_path, said, edited):
+    AskedLog(tmp_path, "").note("test", "trial-a", "k")
+    file = tmp_path / TEST_LOG
+    text = file.read_text()
+    assert said in text
+    file.write_text(text.replace(said, edited))
+    with pytest.raises(ResultsError, match="damaged in line 1.*checksum differs"):
+        read_asked(tmp_path)
+
+
+def test_a_line_of_an_earlier_version_has_no_checksum(tmp_path):
+    line = json.dumps({"when": "now", "run": "1", "version": "v", "split": "test", "trial": "a", "key": "k"})
+    (tmp_path / TEST_LOG).write_text(f"{line}\n")
+    assert read_asked(tmp_path) == [asked("1", "a")]

@@ -4,7 +4,7 @@ Every look at a test split that is followed by another choice makes its scores a
 keeps a line for each evaluation there that was begun, and nothing takes one away. Asking the same again with the same
 weights tells nobody anything new: a run counts as one asking when it asks about a trial, made of what it is made of
 (the key of its evaluation says of what), that none before it asked about. To go on with a run that was interrupted is
-no second asking, as far as the first one got.
+no second asking, as far as the first one got. A line has a checksum of its own, so that one that was edited is noticed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workbench.storage.atomic import storage_errors
+from workbench.storage.checksums import SEAL, is_sealed, sealed
 from workbench.storage.hashing import short_hash
 from workbench.storage.places import regular
 from workbench.storage.result_files import TEST_LOG, ResultsError
@@ -67,7 +68,7 @@ class AskedLog:
         asked = Asked(time.strftime("%Y-%m-%dT%H:%M:%S%z"), self.run, self.version, split, trial, key)
         with storage_errors(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it while the run went on
-            _append(self.file, json.dumps(asdict(asked)))
+            _append(self.file, json.dumps(sealed(asdict(asked))))
 
 
 def read_asked(folder: Path) -> list[Asked]:
@@ -85,7 +86,9 @@ def read_asked(folder: Path) -> list[Asked]:
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             if line.startswith("{") and not line.endswith("}"):
                 continue
-            raise ResultsError(f"{file} is damaged in line {number}: {error}. Correct or remove the line") from error
+            raise ResultsError(
+                f"{file} is damaged in line {number}: {error}. Put back what a run wrote there, or remove the line"
+            ) from error
     return found
 
 
@@ -105,6 +108,9 @@ def count_askings(log: Sequence[Asked]) -> Askings:
 
 def _asked(line: str) -> Asked:
     content = json.loads(line)
+    if is_sealed(content) is False:
+        raise ValueError("it is not what was written, its checksum differs")
+    content.pop(SEAL, None)  # lines of earlier versions have none
     if not all(isinstance(each, str) for each in content.values()):
         raise ValueError("it holds something else than texts")
     return Asked(**content)
