@@ -102,3 +102,15 @@ def test_a_line_of_an_earlier_version_has_no_checksum(tmp_path):
     line = json.dumps({"when": "now", "run": "1", "version": "v", "split": "test", "trial": "a", "key": "k"})
     (tmp_path / TEST_LOG).write_text(f"{line}\n")
     assert read_asked(tmp_path) == [asked("1", "a")]
+
+
+def test_a_result_whose_line_was_taken_away_is_noticed(tmp_path):
+    for trial in ("a", "b"):
+        AskedLog(tmp_path, "").note("test", trial, "k")
+    results = [("a", "k"), ("b", "k")]
+    assert askings_of(tmp_path, results) == askings_of(tmp_path)
+    file = tmp_path / TEST_LOG
+    file.write_text(file.read_text().split("\n", 1)[1])
+    found = askings_of(tmp_path, results)
+    assert (found.times, found.unnamed) == (1, 1)
+    assert "or more (lines are missing" in str(found)

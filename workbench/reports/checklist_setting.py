@@ -107,4 +107,4 @@ def _apart(study: Study) -> Point:
     if not all(map(is_for_choosing, splits)):
         return Point(asked, NO, told)
     tested = study.final is not None and bool(study.final.done)
-    return Point(asked, YES if tested and study.askings.times == 1 else PARTLY, told)
+    return Point(asked, YES if tested and study.askings.times == 1 and not study.askings.unnamed else PARTLY, told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ from workbench.reports.experiment_results import Study, seed_label
 from workbench.statistics.design import SEED
 from workbench.storage.experiment_summary import Summary
 from workbench.storage.hashing import digest
-from workbench.storage.records import Record
-from workbench.storage.splits import CHOOSING
+from workbench.storage.records import DONE, Record
+from workbench.storage.splits import CHOOSING, is_for_choosing
 
 if TYPE_CHECKING:
     from workbench.reports.asked_experiment import AskedExperiment
@@ -50,6 +50,14 @@ def final_summary(study: Study, tested: Sequence[Record]) -> Summary:
 def split_of(record: Record) -> str:
     """The split that a trial was asked."""
     return str(record.spec.get("evaluation", {}).get("split", ""))
+
+
+def on_test_splits(found: Iterable[Record]) -> list[tuple[str, str]]:
+    """The ids of the trials that were asked a test split and answered, each with the key of its evaluation."""
+    tested = (
+        each for each in found if each.status == DONE and (split := split_of(each)) and not is_for_choosing(split)
+    )
+    return [(each.id, str(each.provenance.get("key", ""))) for each in tested]
 
 
 def _chosen_as(record: Record, trials: Collection[str]) -> str:

@@ -14,7 +14,7 @@ import pandas
 
 from workbench.registry import Registry, RegistryError, load_registry, resolve_options
 from workbench.reports.experiment_results import Study, seed_label
-from workbench.reports.final_trials import final_records, final_summary
+from workbench.reports.final_trials import final_records, final_summary, on_test_splits
 from workbench.reports.metric_samples import Reading, read_samples
 from workbench.reports.seed_spread import seed_spread
 from workbench.reports.trainings import Training, trainings_of
@@ -62,7 +62,7 @@ def read_study(
         missing=_missing(experiment, {*damaged, *(record.id for record in records)}),
         damaged={id_: damaged[id_] for id_ in (*summary.trials, *summary.final) if id_ in damaged},
         command=command or (f"workbench run {experiment.path}" if experiment else ""),
-        askings=askings_of(results_folder),
+        askings=askings_of(results_folder, on_test_splits(found)),
     )
     tested = final_records(found, study, experiment)
     summary = final_summary(study, tested)

@@ -13,8 +13,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from workbench.storage.atomic import storage_errors
@@ -40,16 +40,20 @@ class Asked:
 
 @dataclass(frozen=True)
 class Askings:
-    """How many runs asked something new, and by how many versions of the experiment file they were."""
+    """How many runs asked something new, and by how many versions of the experiment file they were. `unnamed` are
+    results on a test split that the log does not name: somebody took their lines away."""
 
     times: int
     versions: int
+    unnamed: int = 0
 
     def __str__(self) -> str:
         if not self.times:
             return "never asked"
         times = "once" if self.times == 1 else f"{self.times} times"
-        return f"asked {times} by {self.versions} version{'s' if self.versions > 1 else ''} of the file"
+        told = f"asked {times} by {self.versions} version{'s' if self.versions > 1 else ''} of the file"
+        lost = f" or more (lines are missing in {TEST_LOG}: it does not name {self.unnamed} of the results)"
+        return told + (lost if self.unnamed else "")
 
 
 class AskedLog:
@@ -92,9 +96,12 @@ def read_asked(folder: Path) -> list[Asked]:
     return found
 
 
-def askings_of(folder: Path) -> Askings:
-    """How often the test split was asked by the runs of a results folder."""
-    return count_askings(read_asked(folder))
+def askings_of(folder: Path, results: Iterable[tuple[str, str]] = ()) -> Askings:
+    """How often the test split was asked by the runs of a results folder; `results` are the trials that have one there,
+    each with the key of its evaluation."""
+    log = read_asked(folder)
+    named = {(each.trial, each.key) for each in log}
+    return replace(count_askings(log), unnamed=sum(each not in named for each in results))
 
 
 def count_askings(log: Sequence[Asked]) -> Askings:
