@@ -17,9 +17,12 @@ from torch import Tensor, nn
 
 from workbench import UserError, is_conv1d, linear_sizes
 
+from ._peft_state import NAME, PeftState, in_common
+
 MOST = 256  # inputs or outputs of a layer here
 TOLERANCE = 0.01  # of an output's length
-NAME, CONFIG = "default", "peft_config"
+CONFIG = "peft_config"
+COMMON = "_in_common"  # in an adapted stand-in: what its layers have in common
 OF_FILES = ("save_",)  # settings about what is written
 
 
@@ -60,7 +63,10 @@ class StandIn:
             if adapted is None:
                 return None
             _shake(adapted)
-            before = _outputs(adapted)
+            try:
+                before = _outputs(adapted)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                return f"peft's method does not work on such layers: {error}"
             for name, layer in _layers(adapted).items():
                 base = layer.get_base_layer()
                 try:
@@ -83,14 +89,13 @@ class StandIn:
         changes the weights of the model by chance, as `pissa_niter_4` does, cannot be had again."""
 
         def same() -> bool:
-            import peft
-
             first, second = self._adapted(config, seed=1), self._adapted(config, seed=2)
             if first is None or second is None:
                 return True
             _shake(first)
-            weights = peft.get_peft_model_state_dict(first, adapter_name=NAME, save_embedding_layers=False)
-            peft.set_peft_model_state_dict(second, weights, adapter_name=NAME)
+            PeftState(second, vars(second)[COMMON], config).load(
+                PeftState(first, vars(first)[COMMON], config).weights()
+            )
             before = _outputs(first)
             return all(_near(each, before[name]) for name, each in _outputs(second).items())
 
@@ -117,10 +122,9 @@ class StandIn:
             config.modules_to_save = None
         tuner: Any = peft.mapping.PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
         try:
-            tuner(root, config, adapter_name=NAME)
+            vars(root)[COMMON] = in_common(tuner(root, config, adapter_name=NAME))
         except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
             return None
-        vars(root)[CONFIG] = {NAME: config}
         return root.eval()
 
     def _print(self, config: Any) -> Any:

@@ -25,11 +25,13 @@ from workbench import (
 )
 
 from ._peft_settings import CONVERT, check_config, check_method, check_settings
+from ._peft_state import NAME, PeftState, in_common, in_files, less_its_beginning
 from ._stand_in import StandIn
 from ._targets import ATTENTION
 from ._vocabulary import tokens_of, with_new_tokens
 
-NAME = "default"  # what peft calls an adapter that has no name
+# What peft raises of settings and models that it does not take, and where another library is not installed.
+FAULTS = (AttributeError, ImportError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 Setting = bool | int | float | str
 
 
@@ -62,8 +64,10 @@ class PeftAdapter(Adapter):
         self.targets = targets
         self.start = start
         self.config: Any = None
+        self.common: dict[str, nn.Module] = {}
         self.trained: list[nn.Parameter] = []
         self.replaced: list[nn.Parameter] = []
+        self.beginning: dict[str, Tensor] = {}  # A and B, where the decoder is less what these were
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> Sequence[Path]:
@@ -95,13 +99,18 @@ class PeftAdapter(Adapter):
 
         try:
             made = make(self.settings)
-        except (TypeError, ValueError) as error:
+        except FAULTS as error:
             raise UserError(f"peft does not take these settings of '{self.method}': {error}") from error
         layers = {name: targets[name] for name in chosen}
         trained = self._inject(model, made)
         stand_in = StandIn(layers)
         stand_in.check_settings(make, self.settings)
         stand_in.check_merge(made)
+        if not stand_in.is_read_as_saved(made):
+            if self.method != "lora" or made.use_dora:
+                raise UserError(f"'{self.method}' with {self.settings} begins by chance: nobody could read it again")
+            found = PeftState(model, self.common, made).weights()
+            self.beginning = {name: each.detach().clone() for name, each in found.items()}
         return trained
 
     def merge(self, model: nn.Module) -> None:
@@ -138,13 +147,14 @@ class PeftAdapter(Adapter):
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained in peft's own format."""
-        peft = _peft()
         own = {id(each) for each in self.trained}
         named = [name for name, each in model.named_parameters() if id(each) in own]
         part, beginning = adapted_part(model, [*_adapted(model), *named])
-        part.peft_config = {NAME: self.config}  # pyright: ignore[reportArgumentType]
-        weights = peft.get_peft_model_state_dict(part, save_embedding_layers=False)
+        weights = PeftState(part, self.common, self.config).weights()
         config = {**self.config.to_dict(), "inference_mode": True, "base_model_name_or_path": None}
+        if self.beginning:
+            first = {name.removeprefix(beginning): each for name, each in self.beginning.items()}
+            weights, config = less_its_beginning(weights, first, config)
         config["target_modules"] = sorted(name.removeprefix(beginning) for name in _adapted(model))
         write_adapter(folder, {name: _plain(value) for name, value in config.items()}, weights)
 
@@ -161,13 +171,13 @@ class PeftAdapter(Adapter):
         stand_in.check_merge(config)
         if not stand_in.is_read_as_saved(config):
             raise UserError(f"the adapter in {folder} began by chance, and changed the decoder's weights: {CONVERT}")
-        part.peft_config = {NAME: self.config}  # pyright: ignore[reportArgumentType]
         self._load(part, weights, {id(each) for each in trained}, folder)
         return trained
 
     def _load(self, part: nn.Module, weights: dict[str, Tensor], trained: set[int], folder: Path) -> None:
         """What the file holds, with a row for every token; all of it, and nothing is left as it began."""
-        own = {_in_files(name): weight.shape for name, weight in part.state_dict().items()}
+        state = PeftState(part, self.common, self.config)
+        own = state.shapes()
         tokens = tokens_of(part)
         full = {name: with_new_tokens(each, own.get(name, each.shape), tokens) for name, each in weights.items()}
         unequal = [name for name, each in full.items() if each.shape != own.get(name, each.shape)]
@@ -178,18 +188,21 @@ class PeftAdapter(Adapter):
                 f" {tuple(full[name].shape)} there and {tuple(own[name])} here"
             )
         self._renew(part, full.keys(), trained)
-        report = _peft().set_peft_model_state_dict(part, full)
-        if report.unexpected_keys:
-            raise UserError(f"the adapter in {folder} is of another model: it has {report.unexpected_keys[0]}")
-        named = {name for name, each in part.named_parameters() if id(each) in trained}
-        lacking = sorted(named.intersection(report.missing_keys))
+        unexpected, missing = state.load(full)
+        if unexpected:
+            raise UserError(f"the adapter in {folder} is of another model: it has {unexpected[0]}")
+        own_names: dict[int, list[str]] = {}  # several where layers have it in common
+        for name, each in state.model.named_parameters(remove_duplicate=False):
+            if id(each) in trained:
+                own_names.setdefault(id(each), []).append(name)
+        lacking = sorted(names[0] for names in own_names.values() if missing.issuperset(names))
         if lacking:
-            raise UserError(f"the adapter in {folder} is of another model: it lacks {_in_files(lacking[0])}")
+            raise UserError(f"the adapter in {folder} is of another model: it lacks {in_files(lacking[0])}")
 
     def _renew(self, part: nn.Module, names: Iterable[str], trained: set[int]) -> None:
         """Put new parameters in the place of those that are no adapter's and that the file has as well, as a resized
         embedding: they are no longer what the decoder's files hold. The old ones are kept, since ids tell these."""
-        own = {_in_files(name): each for name, each in part.named_parameters()}
+        own = {in_files(name): each for name, each in part.named_parameters()}
         self.replaced = [own[name] for name in names if name in own and id(own[name]) not in trained]
         new = {id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in self.replaced}
         for module in part.modules():
@@ -204,10 +217,13 @@ class PeftAdapter(Adapter):
         flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
         config.inference_mode = False
         try:
-            peft.mapping.PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, adapter_name=NAME)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"peft cannot put '{config.peft_type.value.lower()}' on this model: {error}") from error
+            tuner = peft.mapping.PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, adapter_name=NAME)
+        except FAULTS as error:
+            planned = isinstance(error, RuntimeError) and any(each.is_meta for each in flags)
+            reason = "it looks at the numbers of weights, which a plan has not" if planned else str(error)
+            raise UserError(f"peft cannot put '{config.peft_type.value.lower()}' on this model: {reason}") from error
         self.config = config
+        self.common = in_common(tuner)
         self.trained = [each for each in model.parameters() if each.requires_grad]
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
@@ -241,11 +257,6 @@ def _adapted(model: nn.Module) -> dict[str, Any]:
 def _whole(model: nn.Module) -> list[Any]:
     """What peft puts around layers that train as a whole beside the adapter."""
     return [module for module in model.modules() if hasattr(module, "modules_to_save")]
-
-
-def _in_files(name: str) -> str:
-    """peft's name of a weight in its files."""
-    return name.replace(".modules_to_save", "").replace(f".{NAME}", "")
 
 
 def _plain(value: Any) -> Any:

@@ -138,3 +138,54 @@ def test_lora_beside_weights_in_bf16_is_kept_in_fp32(folder):
     chosen.merge(model)
     assert apart(before, after) > 0.2
     assert apart(text_logits(model), after) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("vera", {"r": 4}),
+        ("vera", {"r": 4, "save_projection": False}),
+        ("pvera", {"r": 4}),
+        ("randlora", {"r": 4}),
+        ("tinylora", {"r": 2}),
+        ("unilora", {}),
+        ("vblora", {"num_vectors": 16, "vector_length": 8}),
+        ("frod", {}),
+        ("lora", {"r": 4, "init_lora_weights": "pissa_niter_4"}),
+        ("lora", {"r": 4, "lora_alpha": 3, "init_lora_weights": "pissa_niter_2", "use_rslora": True}),
+    ],
+)
+@torch.no_grad()
+def test_matrices_in_common_and_what_began_by_chance_are_read_as_they_were_saved(method, settings, folder, tmp_path):
+    model = model_with("gated", folder)
+    chosen = adapter("peft", method=method, settings=settings, targets=["language_model.*[qv]_proj"])
+    shake(chosen.attach(model))
+    told = text_logits(model)
+    assert apart(told, text_logits(model_with("gated", folder))) > 0.1
+    chosen.save(model, tmp_path / "adapter")
+    base: Any = AutoModelForCausalLM.from_pretrained(folder)
+    theirs: Any = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
+    torch.testing.assert_close(theirs.eval()(some_ids()).logits, told, atol=2e-5, rtol=1e-4)
+    again = model_with("gated", folder)
+    torch.manual_seed(9)
+    assert adapter("peft", start=tmp_path / "adapter").attach(again)
+    torch.testing.assert_close(text_logits(again), told, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("lora", {"use_dora": True, "init_lora_weights": "pissa_niter_4"}, "begins by chance"),
+        ("trainable_tokens", {"token_indices": 3}, "does not work on such layers"),
+    ],
+)
+def test_what_could_not_be_saved_or_run_is_told_first(method, settings, message, folder):
+    chosen = adapter("peft", method=method, settings=settings, targets=["language_model.*q_proj"])
+    with pytest.raises(UserError, match=message):
+        chosen.attach(model_with("gated", folder))
+
+
+def test_a_method_that_looks_at_numbers_of_weights_cannot_be_planned(folder):
+    model = model_with("gated", folder).to("meta")
+    with pytest.raises(UserError, match="'shira' on this model: it looks at the numbers of weights"):
+        adapter("peft", method="shira", settings={"r": 2}, targets=["language_model.*q_proj"]).attach(model)

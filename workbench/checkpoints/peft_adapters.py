@@ -19,17 +19,20 @@ from workbench.checkpoints.weights import CheckpointError, read_weights
 from workbench.storage.atomic import write_text
 
 CONFIG, WEIGHTS, OLDER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-BEFORE = "base_model.model."
+OF_ALL = "base_model."
+BEFORE = f"{OF_ALL}model."
 DECODER = "language_model."
 
 
 def write_adapter(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Write an adapter; weights by the names that peft has for them, without the beginning."""
+    """Write an adapter; weights by the names that peft has for them, without the beginning. What is of no layer, as
+    matrices that all have in common, has a name that begins with `base_model.`."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {BEFORE + name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    tensors = {name if name.startswith(OF_ALL) else BEFORE + name: weight for name, weight in weights.items()}
+    copies = {name: weight.detach().cpu().clone().contiguous() for name, weight in tensors.items()}  # some may be one
+    save_file(copies, folder / WEIGHTS, metadata={"format": "pt"})
     write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True))
 
 
@@ -56,7 +59,7 @@ def adapted_part(model: nn.Module, layers: Iterable[str]) -> tuple[nn.Module, st
 
 def part_with(model: nn.Module, weights: Iterable[str], folder: Path) -> nn.Module:
     """The part that has the layers these weights of an adapter are for: the whole model, or its decoder by itself."""
-    names = list(weights)
+    names = [name for name in weights if not name.startswith(OF_ALL)]
     lacking = ""
     for part in (model, dict(model.named_children()).get(DECODER[:-1])):
         modules = part.named_modules() if part is not None else ()
