@@ -101,6 +101,20 @@ class StandIn:
 
         return _with_numbers(same)
 
+    def changes_weights(self, config: Any) -> bool:
+        """Whether the method changes a layer's own weight where it begins, as PiSSA does, which takes a part of it."""
+
+        def changed() -> bool:
+            adapted = self._adapted(config, seed=1)
+            if adapted is None:
+                return False
+            torch.manual_seed(0)
+            plain: dict[str, Any] = {name: _small(layer) for name, layer in self.layers.items()}
+            found = {name: layer.get_base_layer().weight for name, layer in _layers(adapted).items()}
+            return any(not torch.equal(weight, plain[name].weight) for name, weight in found.items())
+
+        return _with_numbers(changed)
+
     def _adapted(self, config: Any, seed: int) -> nn.Module | None:
         """The layers with the method on them; None where it does not go on such small ones."""
         import peft.mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -106,6 +107,7 @@ class PeftAdapter(Adapter):
         stand_in = StandIn(layers)
         stand_in.check_settings(make, self.settings)
         stand_in.check_merge(made)
+        _check_shared(model, stand_in, made)
         if not stand_in.is_read_as_saved(made):
             if self.method != "lora" or made.use_dora:
                 raise UserError(f"'{self.method}' with {self.settings} begins by chance: nobody could read it again")
@@ -169,6 +171,7 @@ class PeftAdapter(Adapter):
         trained = self._inject(part, config)
         stand_in = StandIn({name: layer.get_base_layer() for name, layer in _adapted(part).items()})
         stand_in.check_merge(config)
+        _check_shared(part, stand_in, config)
         if not stand_in.is_read_as_saved(config):
             raise UserError(f"the adapter in {folder} began by chance, and changed the decoder's weights: {CONVERT}")
         self._load(part, weights, {id(each) for each in trained}, folder)
@@ -252,6 +255,18 @@ def _usual(config: Any) -> dict[str, Any]:
 def _adapted(model: nn.Module) -> dict[str, Any]:
     """peft's layers by name."""
     return {name: module for name, module in model.named_modules() if hasattr(module, "get_base_layer")}
+
+
+def _check_shared(model: nn.Module, stand_in: StandIn, config: Any) -> None:
+    """`UserError` for a method that changes weights where it begins, beside one that another layer uses as well."""
+    uses = Counter(id(each) for module in model.modules() for each in module._parameters.values())
+    bases = {name: layer.get_base_layer()._parameters.get("weight") for name, layer in _adapted(model).items()}
+    shared = [name for name, weight in bases.items() if weight is not None and uses[id(weight)] > 1]
+    if shared and stand_in.changes_weights(config):
+        raise UserError(
+            f"the adapter changes the weight of {shared[0]} where it begins, which another layer uses as well, such as"
+            " the embedding: leave that layer out, or begin another way, as with init_lora_weights: true"
+        )
 
 
 def _whole(model: nn.Module) -> list[Any]:

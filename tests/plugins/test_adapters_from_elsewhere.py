@@ -241,3 +241,14 @@ def test_biases_train_that_a_setting_lets_train(folders):
     names = [name for name, each in model.named_parameters() if id(each) in own and name.endswith("bias")]
     assert len(names) == 6
     assert all("q_proj" in name or "v_proj" in name for name in names)
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora", "pissa_niter_2"])
+def test_what_takes_a_part_of_a_weight_that_the_embedding_shares_is_refused(start, folders, tmp_path):
+    chosen = adapter("peft", settings={"r": 4, "init_lora_weights": start}, targets=["*lm_head", OURS[0]])
+    with pytest.raises(UserError, match=r"changes the weight of language_model\.lm_head where it begins"):
+        chosen.attach(model_with("gated", folders["Qwen2"]))
+    assert chosen.attach(model_with("gated", folders["Llama"]))  # whose head has a weight of its own
+    theirs(folders["Qwen2"], {"init_lora_weights": start, "target_modules": ["lm_head"]}, tmp_path / "adapter")
+    with pytest.raises(UserError, match=r"changes the weight of lm_head where it begins"):
+        adapter("peft", start=tmp_path / "adapter").attach(model_with("gated", folders["Qwen2"]))
