@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import shutil
+import signal
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -160,6 +163,56 @@ def test_whatever_a_plugin_does_while_it_is_imported_is_listed(tmp_path, stateme
     assert failure.source == str(tmp_path / "broken.py")
     assert failure.reason.partition(":")[0] in ("SystemExit", "SyntaxError", "ValueError", "AssertionError")
     assert "broken.py" in failure.details
+
+
+CHANGING = "from tests.own_plugins.changing import CHANGES\nCHANGES[{what!r}]()\n"
+
+
+def load_and_tell(folder: Path, told: Connection) -> None:
+    """In a process of its own: where it is after loading, and what stopped it."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    begin, stopped = Path.cwd(), ""
+    try:
+        load_registry([folder])
+    except RegistryError as error:
+        stopped = str(error)
+    same = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    told.send((os.getpid(), same and Path.cwd() == begin, stopped))
+    os._exit(0)
+
+
+def loaded_elsewhere(folder: Path, content: str) -> tuple[bool, str]:
+    write(folder, "changing_all.py", content)
+    ours, theirs = multiprocessing.Pipe()
+    process = forked(load_and_tell, folder, theirs)
+    theirs.close()
+    [(number, same, stopped)] = [ours.recv()]
+    process.join()
+    assert number == process.pid
+    with pytest.raises(EOFError):
+        ours.recv()
+    return same, stopped
+
+
+@pytest.mark.parametrize("what", ["dtype", "threads", "denormals", "patched"])
+def test_a_plugin_that_changes_torch_for_all_others_when_it_is_imported_is_refused(tmp_path, what):
+    same, stopped = loaded_elsewhere(tmp_path, CHANGING.format(what=what))
+    assert same
+    assert "changing_all.py" in stopped and "where a plugin computes" in stopped
+
+
+def test_what_else_the_import_of_a_plugin_changes_is_put_back(tmp_path):
+    ignored = "import os, signal\nfor each in (signal.SIGINT, signal.SIGTERM): signal.signal(each, signal.SIG_IGN)\n"
+    assert loaded_elsewhere(tmp_path, f"{ignored}os.chdir('/')\n{METRIC.format(name='Always')}") == (True, "")
+
+
+def test_libraries_and_the_compiler_are_imported_by_any_plugin(tmp_path):
+    libraries = "import torch._dynamo, transformers, os\nos.environ['OF_A_LIBRARY'] = '1'\n"
+    assert loaded_elsewhere(tmp_path, libraries) == (True, "")
+
+
+def test_a_child_that_the_import_of_a_plugin_forks_does_not_go_on_as_a_second_command(tmp_path):
+    assert loaded_elsewhere(tmp_path, "import os\nos.fork()\n") == (True, "")
 
 
 def test_a_misspelt_hook_is_answered_with_the_nearest_one(tmp_path):

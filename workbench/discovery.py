@@ -27,10 +27,12 @@ OWN, MARKS = "plugins", ("hookspecs.py", "registry.py", "discovery.py")  # what 
 
 @dataclass(frozen=True)
 class Found:
-    """A plugin that has not been imported yet, and where it came from, in words for the user."""
+    """A plugin that has not been imported yet, where it came from, in words for the user, and whether it is the
+    workbench's own."""
 
     source: str
     load: Callable[[], Any]
+    own: bool = False
 
 
 def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Found]:
@@ -44,7 +46,7 @@ def find_plugins(folders: Iterable[Path], installed: bool = True) -> Iterator[Fo
     for file in _plugin_files(root):
         seen.add(file)
         module = ".".join([BUILT_IN, *file.relative_to(root).with_suffix("").parts])
-        yield Found(f"plugins/{file.relative_to(root).as_posix()}", partial(importlib.import_module, module))
+        yield Found(f"plugins/{file.relative_to(root).as_posix()}", partial(importlib.import_module, module), own=True)
     for folder in folders:
         if not folder.exists():
             raise UserError(f"there is no plugin folder {folder}. Give a folder that holds plugin files (*.py)")

@@ -21,6 +21,7 @@ import pluggy
 
 from workbench import hookspecs
 from workbench.code_hashes.sources import Code
+from workbench.devices.foreign_imports import ForeignImports
 from workbench.discovery import BUILT_IN, Found, find_plugins
 from workbench.errors import UserError, did_you_mean
 from workbench.hookspecs import KINDS, hook_name
@@ -168,10 +169,14 @@ class Registry:
 def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) -> Registry:
     """Load the built-in plugins, those of `folders` (folders or single files), and those of `installed` packages.
 
-    A plugin that cannot be used is listed in `failures` and stops nothing else. Two plugins of one name raise.
+    A plugin that cannot be used is listed in `failures` and stops nothing else. Two plugins of one name raise, and one
+    that changes what torch computes for all others.
     """
     registry = Registry(folders=tuple(dict.fromkeys(Path(folder).resolve() for folder in folders)))
+    imports = ForeignImports()
     for found in find_plugins(registry.folders, installed):
+        if not found.own:
+            imports.begin(found.source)
         try:
             for plugin in _plugins_of(found):
                 registry.add(plugin)
@@ -182,6 +187,8 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
         except (Exception, SystemExit) as error:  # a plugin is anyone's code: whatever it raises is its own failure
             reason = f"{type(error).__name__}: {error}"
             registry.failures.append(Failure(found.source, reason, traceback.format_exc()))
+    if refused := imports.end():
+        raise RegistryError(refused)
     return registry
 
 

@@ -59,7 +59,9 @@ NUMBERLESS = {
     "workbench.contracts.tracker": "who hears of it",
     "workbench.devices": "says what lies in it",
     "workbench.devices.cgroups": "limits of a container: where and when work is done",
+    "workbench.devices.foreign_imports": "refuses plugins that change torch, and sets nothing",
     "workbench.devices.machine": "cores and memory: where and when work is done",
+    "workbench.devices.process_state": "makes a process as it was before a stage",
     "workbench.devices.torch_switches": "looks at switches of torch and sets none",
     "workbench.discovery": "finds the files of plugins, whose code is in the key",
     "workbench.errors": "exceptions and suggestions",
@@ -95,7 +97,6 @@ NUMBERLESS = {
     "workbench.workers.line": "how a worker is reached",
     "workbench.workers.members": "how a worker is reached",
     "workbench.workers.messages": "how a worker is reached",
-    "workbench.workers.process_state": "makes a process as it was before a stage",
     "workbench.workers.remote": "how a worker is reached",
     "workbench.workers.worker": "carries jobs to a process and news back",
 }

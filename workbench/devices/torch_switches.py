@@ -6,6 +6,7 @@ others. What somebody changed in any other library cannot be found.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -42,7 +43,9 @@ def _hides_another(name: str, method: Any, before: dict[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Of a step of an optimizer the function that torch itself wraps when the first one of the class is made."""
+    """Of what torch itself wraps the function within: a step when the first optimizer of its class is made, and what
+    is never compiled, as `torch.manual_seed`, when the compiler is loaded."""
+    value = getattr(value, "_torchdynamo_orig_callable", value) if inspect.isfunction(value) else value
     return vars(value)["__wrapped__"] if callable(value) and "hooked" in getattr(value, "__dict__", ()) else value
 
 

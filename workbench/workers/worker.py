@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import psutil
 
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Printed
+from workbench.devices.process_state import ProcessState
 from workbench.errors import UserError
 from workbench.workers import ending
 from workbench.workers.failure import error_of
-from workbench.workers.process_state import ProcessState
 
 PRELOAD = "workbench.runs.forkserver_preload"  # what a server that forks workers imports beforehand
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
+import threading
 from multiprocessing.connection import Connection
 
 import pytest
@@ -11,8 +13,8 @@ import pytest
 from tests.own_plugins.changing import CHANGES, PUT_BACK, REPLACED
 from tests.processes import forked
 from tests.small import SMALL, files_of, load, records, run_here
+from workbench.devices.process_state import ProcessState
 from workbench.devices.torch_switches import changed_switches
-from workbench.workers.process_state import ProcessState
 
 
 def change(what: str, told: Connection) -> None:
@@ -58,6 +60,25 @@ def test_a_process_that_nobody_changed_stays():
     kept, left = found_of("random")
     assert (kept, left) == ([], [])
     assert changed_switches({}) == []
+
+
+def test_a_thread_of_a_library_that_called_back_and_ended_is_no_trace(monkeypatch):
+    """As one of `tokenizers` does that reads texts: `threading` lists it for good."""
+    before = ProcessState()
+    ended = threading._DummyThread.__new__(threading._DummyThread)
+    threading.Thread.__init__(ended, name="Dummy-1", daemon=True)
+    monkeypatch.setitem(threading._active, 1, ended)  # pyright: ignore[reportAttributeAccessIssue]
+    assert ended in threading.enumerate()
+    assert before.put_back() == []
+
+
+def test_a_thread_that_threading_was_never_asked_for_is_told():
+    before, began, end = ProcessState(), threading.Event(), threading.Event()
+    number = _thread.start_new_thread(lambda: (began.set(), end.wait()), ())
+    began.wait()
+    kept = before.put_back()
+    end.set()
+    assert kept == [f"the thread {number}"]
 
 
 def test_an_innocent_stage_gives_the_same_bits_in_a_worker_that_others_changed(tmp_path):

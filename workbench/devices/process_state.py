@@ -1,5 +1,5 @@
-"""What a stage may change in its process: put back behind it, or told where it cannot be, so that no other stage sees
-it.
+"""What a stage or the import of a plugin may change in its process: put back behind it, or told where it cannot be, so
+that no other stage sees it.
 
 A worker whose torch was changed, or that keeps threads or processes of a stage, is replaced: what has been computed or
 loaded under a switch may keep it, and a stage finds the same in every worker only where all of them are as new.
@@ -42,19 +42,19 @@ class ProcessState:
         self.handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self.limits = {limit: resource.getrlimit(limit) for limit in LIMITS}
         self.switches = torch_switches()
-        self.threads = set(threading.enumerate())
+        self.threads = _threads()
         self.processes = _processes()
 
     def put_back(self) -> list[str]:
         """Make all as it was; returns in words what needs a new process, because this one may keep traces of it."""
-        found = [f"torch's {name}" if " " in name else name for name in changed_switches(self.switches)]
+        found = self._changed_torch()
         found += [] if sys.path == self.path else ["sys.path"]
         found += sorted(
             name
             for name in {*os.environ, *self.environment} - OF_TORCH
             if os.environ.get(name) != self.environment.get(name)
         )
-        found += [f"the thread {each.name}" for each in threading.enumerate() if each not in self.threads]
+        found += [f"the thread {name}" for number, name in _threads().items() if number not in self.threads]
         found += [f"the process {each.pid}" for each in _processes() - self.processes]
         self._put_back_files()
         for value, write in self.settings:
@@ -62,15 +62,30 @@ class ProcessState:
         self._put_back_signals()
         return found + [each for limit in LIMITS if (each := self._unlimited(limit))]
 
+    def put_back_after_import(self) -> list[str]:
+        """The same behind imports of plugins; returns what of torch is another one. The environment, the path of
+        modules, warnings' filters and threads stay: libraries set their own when they are imported."""
+        self._put_back_folder()
+        for value, write in self.settings[len(_of_warnings()) :]:
+            write(value)
+        self._put_back_signals()
+        return self._changed_torch()
+
+    def _changed_torch(self) -> list[str]:
+        return [f"torch's {name}" if " " in name else name for name in changed_switches(self.switches)]
+
     def _put_back_files(self) -> None:
         """Where names lead to."""
-        if self.folder is not None and _folder() != self.folder:
-            os.chdir(self.folder)
+        self._put_back_folder()
         sys.path[:] = self.path
         if dict(os.environ) != self.environment:
             os.environ.clear()
             os.environ.update(self.environment)
             time.tzset()
+
+    def _put_back_folder(self) -> None:
+        if self.folder is not None and _folder() != self.folder:
+            os.chdir(self.folder)
 
     def _put_back_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
@@ -97,10 +112,9 @@ def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
         (lambda name=name: getattr(sys, name), lambda value, name=name: setattr(sys, name, value)) for name in STREAMS
     ]
     return [
+        *_of_warnings(),
         *streams,
         (_umask, os.umask),
-        (lambda: list(warnings.filters), _set_filters),
-        (lambda: warnings.showwarning, lambda value: setattr(warnings, "showwarning", value)),
         (lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
         (sys.getrecursionlimit, sys.setrecursionlimit),
         (sys.getswitchinterval, sys.setswitchinterval),
@@ -113,6 +127,20 @@ def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
             lambda value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
         ),
     ]
+
+
+def _of_warnings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
+    return [
+        (lambda: list(warnings.filters), _set_filters),
+        (lambda: warnings.showwarning, lambda value: setattr(warnings, "showwarning", value)),
+    ]
+
+
+def _threads() -> dict[int, str]:
+    """The names of the threads that run Python, those included that `threading` was not asked for. A thread of a
+    library that has only called back, as tokenizers do to read texts, is none: `threading` lists it for good."""
+    names = {each.ident: each.name for each in threading.enumerate()}
+    return {number: names.get(number, str(number)) for number in sys._current_frames()}
 
 
 def _folder() -> Path | None:
