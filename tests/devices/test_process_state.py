@@ -13,12 +13,13 @@ import pytest
 from tests.own_plugins.changing import CHANGES, PUT_BACK, REPLACED
 from tests.processes import forked
 from tests.small import SMALL, files_of, load, records, run_here
-from workbench.devices.process_state import ProcessState
+from workbench.devices.process_state import ProcessState, adopt_orphans
 from workbench.devices.torch_switches import changed_switches
 
 
 def change(what: str, told: Connection) -> None:
     """Say what cannot be put back, and what is another one all the same."""
+    adopt_orphans()
     before = ProcessState()
     CHANGES[what]()
     kept = before.put_back()

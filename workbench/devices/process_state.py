@@ -7,6 +7,7 @@ loaded under a switch may keep it, and a stage finds the same in every worker on
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import locale
 import os
@@ -28,6 +29,7 @@ from workbench.devices.torch_switches import changed_switches, torch_switches
 # Set by torch itself when it is first asked for a GPU or for compiled code.
 OF_TORCH = {"CUDA_MODULE_LOADING", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"}
 STREAMS = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook", "argv")
+SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
@@ -104,6 +106,13 @@ class ProcessState:
             resource.setrlimit(limit, self.limits[limit])
             return None
         return "a limit of the system"
+
+
+def adopt_orphans() -> None:
+    """From now on a process whose parent ended is a child of this one, if this one is among those above it: what forks
+    twice to be left alone is found too. Linux alone can (https://man7.org/linux/man-pages/man2/prctl.2.html)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:

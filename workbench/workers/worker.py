@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import psutil
 
 from workbench.contracts.launcher import Advance, Crew, Do, Finished, Printed
-from workbench.devices.process_state import ProcessState
+from workbench.devices.process_state import ProcessState, adopt_orphans
 from workbench.errors import UserError
 from workbench.workers import ending
 from workbench.workers.failure import error_of
@@ -34,6 +34,7 @@ def serve(connection: Connection, crew: Crew, device: str, threads: int, output:
     # Ctrl-C reaches the whole terminal; what to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ending.listen()
+    adopt_orphans()
     # Waiting threads that spin take the time of a neighbour's.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _set_streams(output)
