@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -87,22 +88,31 @@ def test_another_version_of_a_package_or_of_the_workbench_is_told_before_anythin
     assert code == "has another workbench than the run (registry.py)"
 
 
+ONLY_HERE = types.ModuleType("only_here")
+
+
 class NotThere:
-    """What no worker can be told: none can import a test."""
+    """What no worker can be told: none can import its module."""
+
+    __module__ = ONLY_HERE.__name__
 
     def __call__(self) -> list[str]:
         return []
+
+
+setattr(ONLY_HERE, NotThere.__name__, NotThere)
 
 
 @pytest.mark.parametrize(
     ("unlike", "told"),
     [
         (SameRun(Path("/nowhere/proof"), "token", {}), "does not see /nowhere .No such file or directory."),
-        (NotThere(), "cannot begin: No module named 'tests'"),
+        (NotThere(), "cannot begin: No module named 'only_here'"),
     ],
     ids=["another store", "another code"],
 )
-def test_where_no_worker_is_fit_the_run_ends_and_says_why(tmp_path, unlike, told):
+def test_where_no_worker_is_fit_the_run_ends_and_says_why(tmp_path, monkeypatch, unlike, told):
+    monkeypatch.setitem(sys.modules, ONLY_HERE.__name__, ONLY_HERE)
     launcher = NextDoor(workers=1)
     launcher.open(Crew(int, "cpu", unlike, tmp_path))  # pyright: ignore[reportArgumentType]
     try:
