@@ -1,6 +1,7 @@
 # make quickstart   from a clone to a report
 # make test         the suite; make check: format, lint, types; make benchmark: speed ratios
 # make weights      what experiments/systems/*_offline.yaml read
+# make test-clusters  the tests that need Slurm, or Ray on two machines; those are skipped that cannot run here
 # make test-lowest  the suite with the lowest version of everything that pyproject.toml promises
 #
 # PYTHON       the Python to make VENV with, 3.11 or later
@@ -14,7 +15,7 @@ PIP_FLAGS ?=
 CONSTRAINTS = constraints.txt
 INSTALL = $(VENV)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(CONSTRAINTS)
 
-.PHONY: quickstart test test-lowest check benchmark weights clean same-python
+.PHONY: quickstart test test-clusters test-lowest check benchmark weights clean same-python
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/workbench run experiments/quickstart.yaml
@@ -23,6 +24,9 @@ quickstart: $(VENV)/installed
 # One thread a process: two busy processes on two cores are faster than four.
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+
+test-clusters: $(VENV)/installed-clusters
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m cluster -rs
 
 test-lowest:
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
@@ -61,6 +65,10 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | same-python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) -e .[dev]
+	touch $@
+
+$(VENV)/installed-clusters: $(VENV)/installed-dev
+	$(INSTALL) -e .[ray,slurm]
 	touch $@
 
 $(VENV)/installed-systems: $(VENV)/installed

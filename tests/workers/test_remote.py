@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.small import load, records, run_here
 from tests.workers.test_worker import held, kill_workers
 from workbench.contracts.launcher import Crew, Reason
 from workbench.errors import UserError
+from workbench.registry import load_registry
 from workbench.runs.same_run import SameRun, proved
 from workbench.runs.scheduler import RunOptions
 from workbench.workers import remote
@@ -163,5 +165,26 @@ def test_workers_that_nobody_needs_any_more_are_let_go(tmp_path, monkeypatch):
         assert launcher.waits_for() == ""
         launcher.expect(0)
         assert launcher.slots() == 0
+    finally:
+        launcher.close()
+
+
+def test_the_launcher_that_the_documentation_shows_works(tmp_path, monkeypatch):
+    """With an `ssh` that goes nowhere."""
+    text = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
+    [code] = [each.partition("```")[0] for each in text.split("```python\n") if each.startswith('"""Workers over ssh')]
+    assert len(code.splitlines()) <= 35
+    (tmp_path / "ssh_launcher.py").write_text(code)
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    registry = load_registry([tmp_path / "ssh_launcher.py"])
+    launcher = registry.create("launcher", "ssh", hosts=["one", "two"], address="127.0.0.1")
+    launcher.open(Crew(int, "cpu", tuple, tmp_path))  # pyright: ignore[reportArgumentType]
+    try:
+        asked_until_ready(launcher)
+        assert launcher.nodes()[0].name in ("one", "two")
     finally:
         launcher.close()
