@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -34,7 +33,10 @@ class RayLauncher(RemoteLauncher):
         self,
         *,
         cluster: Annotated[
-            str | None, Field(description="address of a Ray cluster; null: the one that runs here, or a new one")
+            str | None,
+            Field(
+                description="address of a Ray cluster, auto for the one that runs here; null: RAY_ADDRESS, or a new one"
+            ),
         ] = None,
         workers: Annotated[
             PositiveInt | None, Field(description="workers at most; null: what the cluster holds")
@@ -134,18 +136,13 @@ def _ray() -> Any:
 
 
 def _join(ray: Any, cluster: str | None) -> None:
-    """The cluster of that address; without one, that which runs on this machine, or a new one."""
-    quiet = {"log_to_driver": False, "logging_level": "WARNING"}
+    """The cluster of that address, or a new one on this machine."""
+    address = cluster or os.environ.get("RAY_ADDRESS") or "local"
+    new = {"num_cpus": usable_cores(), "include_dashboard": False} if address == "local" else {}
     try:
-        if cluster is None:
-            with suppress(ConnectionError):
-                ray.init(address="auto", **quiet)
-                return
-            ray.init(num_cpus=usable_cores(), include_dashboard=False, **quiet)
-        else:
-            ray.init(address=cluster, **quiet)
+        ray.init(address=address, log_to_driver=False, logging_level="WARNING", **new)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"there is no Ray cluster at {cluster or 'this machine'}: {_first_line(error)}") from error
+        raise UserError(f"there is no Ray cluster at {address}: {_first_line(error)}") from error
 
 
 def _keeper_class() -> type:

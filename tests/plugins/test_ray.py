@@ -24,15 +24,23 @@ RAY = f"{{name: ray, cluster: '10.77.0.1:{PORT}'}}"
 ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 
-@pytest.fixture
-def machines(monkeypatch) -> Iterator[tuple[str, str]]:
-    """Two machines with one CPU each; the run is started on the first."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with clusters.two_machines() as names:
+@pytest.fixture(scope="module")
+def first_machine() -> Iterator[tuple[str, str]]:
+    """Two machines, of which the first has a Ray with one CPU; runs are started there."""
+    with clusters.two_machines() as names, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         start_ray(names[0], "--head", f"--port={PORT}", "--node-ip-address=10.77.0.1", "--include-dashboard=false")
-        start_ray(names[1], f"--address=10.77.0.1:{PORT}", "--node-ip-address=10.77.0.2")
         yield names
+
+
+@pytest.fixture
+def machines(first_machine) -> Iterator[tuple[str, str]]:
+    """The second machine has joined with one CPU, and is as new."""
+    start_ray(first_machine[1], f"--address=10.77.0.1:{PORT}", "--node-ip-address=10.77.0.2")
+    yield first_machine
+    kill_machine(first_machine[1])
+    cut(first_machine[0], 1, up=True)
 
 
 def start_ray(machine: str, *words: str) -> None:
