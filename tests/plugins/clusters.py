@@ -31,7 +31,9 @@ def lacking(package: str, *programs: str) -> str:
     missing = [each for each in programs if shutil.which(each) is None]
     if missing:
         return f"{', '.join(missing)} not found"
-    return "" if os.geteuid() == 0 else "only root can start it"
+    if os.geteuid():
+        return "only root can start it"
+    return "" if "ip" not in programs or _has_namespaces() else "no network namespaces can be made"
 
 
 @dataclass
@@ -159,6 +161,14 @@ def cut(name: str, number: int, up: bool = False) -> None:
     _ip("-n", name, "link", "set", f"cable{number}", "up" if up else "down")
     if up:
         _ip("-n", name, "route", "replace", "default", "dev", f"cable{number}")
+
+
+def _has_namespaces() -> bool:
+    """As in a container that may not."""
+    tried = f"workbench-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", tried], check=False, **QUIET).returncode == 0
+    subprocess.run(["ip", "netns", "del", tried], check=False, **QUIET)
+    return made
 
 
 def _ip(*words: str) -> None:
