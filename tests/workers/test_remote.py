@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conformance.tried import results_of
 from tests.own_plugins.next_door import NextDoor
-from tests.processes import until
-from tests.small import load, records, run_here
+from tests.processes import ended, start, until
+from tests.small import SMALL, load, records, run_here, write
 from tests.workers.test_worker import held, kill_workers
 from workbench.contracts.launcher import Crew, Reason
 from workbench.errors import UserError
@@ -68,6 +70,19 @@ def test_a_worker_that_is_killed_was_no_attempt_and_its_stage_goes_on(tmp_path):
     outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60))
     killing.join()
     assert (len(outcome.done), outcome.failed) == (3, {}), "a stage is tried but twice"
+
+
+def test_a_run_that_is_asked_to_end_has_workers_elsewhere_keep_what_they_can(tmp_path):
+    gate = tmp_path / "gate"
+    gate.touch()
+    write(tmp_path, SMALL.replace("steps: 2", "steps: 100") + f"grid:\n  fusion: [{{name: slow, gate: {gate}}}]\n")
+    command = start(tmp_path, "--set", "launcher=next_door")
+    begun = gate.with_suffix(".begun")
+    until(lambda: begun.exists() and begun.read_text())
+    os.kill(command.pid, signal.SIGTERM)
+    assert "ended by SIGTERM; what is finished is kept, and the last snapshots; run again" in ended(command, 143)
+    until(lambda: not psutil.pid_exists(int(begun.read_text())))
+    assert list(tmp_path.glob("results/artifacts/*.partial/*.safetensors"))
 
 
 def test_a_place_that_sees_another_store_is_not_given_a_stage(tmp_path):
