@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.small import SMALL, CommandLine, files_of, load, records, run_here
+from tests.storage.other_runs import killed, on_another_machine
 from workbench.runs.clean import clean
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.artifacts import ArtifactStore
@@ -68,16 +69,26 @@ def test_the_snapshots_of_a_trial_that_failed_for_good_are_cleaned_away(tmp_path
     assert records(tmp_path)[0]["status"] == "failed"
 
 
-def test_locks_that_nobody_holds_are_cleaned_away(tmp_path):
+def test_a_run_leaves_no_claims_and_those_of_killed_ones_are_cleaned_away(tmp_path):
     results = tmp_path / "results"
     assert run_here(load(tmp_path), results).done
-    store, locks = ArtifactStore(results / "artifacts"), results / "artifacts/.locks"
-    assert len(list(locks.iterdir())) == 3
-    with store.lock("held") as mine:
-        assert mine
-        clean(results, dry=True)
-        assert len(list(locks.iterdir())) == 4
+    claims = results / "artifacts/.claims"
+    assert not list(claims.iterdir())
+    killed(results / "artifacts", "abc")
+    before = files_of(claims)
+    assert len(before) == 2
+    clean(results, dry=True)
+    assert files_of(claims) == before
+    clean(results)
+    assert files_of(claims) == {}
+
+
+def test_nothing_is_cleaned_beside_a_run_of_another_machine(tmp_path):
+    results = tmp_path / "results"
+    run_here(load(tmp_path), results)
+    shutil.rmtree(results / "small")
+    on_another_machine(results / "artifacts")
+    before = files_of(results)
+    with pytest.raises(ResultsError, match="a run is going on"):
         clean(results)
-        assert {file.name for file in locks.iterdir()} == {"held", "runs"}
-        with store.lock("held") as twice:
-            assert not twice
+    assert files_of(results) == before

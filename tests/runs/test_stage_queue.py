@@ -86,6 +86,26 @@ def test_what_another_run_does_is_looked_for_again_later_and_was_no_attempt(tmp_
     assert not queue.waited_for_another_run(first)
 
 
+def test_what_another_run_does_is_looked_for_rarer_the_longer_it_lasts_and_told_once(tmp_path, monkeypatch):
+    queue, _ = queue_of(tmp_path)
+    stage, clock, waits = next(queue.ready()), [100.0], []
+    monkeypatch.setattr(stage_queue.time, "monotonic", lambda: clock[0])
+    for number in range(20):
+        assert queue.look_again_later(stage) == (number == 0)
+        began = clock[0]
+        while stage not in queue.ready():
+            clock[0] += 0.125
+        waits.append(clock[0] - began)
+    assert waits[0] == 1.0
+    assert sum(waits[:5]) < 8
+    assert waits == sorted(waits)
+    assert waits[-1] == stage_queue.MOST
+    queue.begin(stage)
+    queue.end(stage)
+    queue.wait(stage)
+    assert queue.look_again_later(stage), "it is another one's again"
+
+
 def test_the_time_of_a_stage_begins_when_its_worker_is_up(tmp_path, monkeypatch):
     queue, _ = queue_of(tmp_path)
     stage, clock = next(queue.ready()), [100.0]

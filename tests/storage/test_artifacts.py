@@ -192,3 +192,22 @@ def test_a_store_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="a part of that path is a file"):
         ArtifactStore(tmp_path / "file" / "artifacts").write("abc", WEIGHTS, None, {}, [])
+
+
+def test_what_forbids_a_stage_leaves_nothing_of_it(tmp_path: Path):
+    store, asked = ArtifactStore(tmp_path), []
+
+    def check() -> None:
+        asked.append([file.name for file in tmp_path.glob(".*.tmp/*")])
+        raise ValueError("it is another one's now")
+
+    store.partial("abc").mkdir(parents=True)
+    with pytest.raises(ValueError, match="another one's"):
+        store.write("abc", WEIGHTS, None, {}, [], check=check)
+    with pytest.raises(ValueError, match="another one's"):
+        store.write_features("def", ["a"], torch.ones(1, 1, 1), {}, check)
+    assert [sorted(names) for names in asked] == [
+        ["curve.jsonl", "stage.json", "weights.safetensors"],
+        ["features.safetensors", "stage.json"],
+    ], "it is asked when all is written"
+    assert [file.name for file in tmp_path.iterdir()] == ["abc.partial"]

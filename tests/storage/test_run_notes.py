@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.storage.artifacts import ArtifactStore
+from tests.storage.other_runs import killed, long_ago, on_another_machine
+from workbench.storage.claims import CLAIMS
+from workbench.storage.locks import locked
+from workbench.storage.run_claims import RunClaims
 from workbench.storage.run_notes import RunNotes
 
 
@@ -50,9 +53,43 @@ def test_the_first_run_removes_what_killed_ones_left_half_written_and_the_second
 
 
 def test_only_locks_that_nobody_holds_go(tmp_path: Path):
-    store, runs = ArtifactStore(tmp_path / "artifacts"), RunNotes(tmp_path / "artifacts")
-    with store.lock("let go") as mine:
+    """Those of earlier versions, which took one for each stage."""
+    runs, locks = RunNotes(tmp_path / "artifacts"), tmp_path / "artifacts/.locks"
+    with locked(locks / "let go") as mine:
         assert mine
-    with store.lock("held"), runs.unused():
+    with locked(locks / "held"), runs.unused():
         runs.remove_locks()
-        assert {file.name for file in (tmp_path / "artifacts/.locks").iterdir()} == {"held", "runs"}
+        assert {file.name for file in locks.iterdir()} == {"held", "runs"}
+
+
+def test_only_claims_that_nobody_holds_go(tmp_path: Path):
+    store = tmp_path / "artifacts"
+    runs = RunNotes(store)
+    killed(store, "of one that was killed")
+    with RunClaims(store) as claims:
+        assert claims.take("of one that lives")
+        with runs.unused() as alone:
+            assert not alone
+            runs.remove_locks()
+        assert {each.name for each in (store / CLAIMS).iterdir()} == {"of one that lives", f".run-{claims.me.run}"}
+    with runs.unused() as alone:
+        assert alone
+    assert not list((store / CLAIMS).iterdir())
+
+
+def test_a_run_of_another_machine_keeps_cleaning_and_sweeping_away_until_it_is_silent_for_a_minute(tmp_path: Path):
+    """Its lock is not seen here, as on many a network's file system."""
+    store = tmp_path / "artifacts"
+    half = tmp_path / "mine/.abc.0123456789ab.tmp"
+    half.mkdir(parents=True)
+    runs, other = RunNotes(store), on_another_machine(store)
+    with runs.in_use(), runs.unused() as alone:
+        assert not alone
+    with runs.unused() as alone:
+        assert not alone
+    assert half.exists()
+    long_ago(other)
+    with runs.unused() as alone:
+        assert alone
+    with runs.in_use():
+        assert not half.exists()

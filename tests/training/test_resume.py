@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.runs.scheduler import RunOptions
 from workbench.storage.artifacts import ArtifactStore
 from workbench.storage.atomic import StorageError
+from workbench.training import resume
 from workbench.training.curve import Step
 from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import Trained, train
@@ -237,6 +239,60 @@ def test_a_write_that_fails_leaves_the_snapshot_before_it(tmp_path, monkeypatch)
     assert (found.step, found.values) == (1, {"b": 0.1 + 0.2})
     assert torch.equal(found.tensors["a"], torch.ones(3))
     assert len(list((tmp_path / "all").iterdir())) == 1
+
+
+class Gone(Exception):
+    """Stands for a claim that was lost."""
+
+
+def test_what_forbids_a_snapshot_leaves_those_that_are_there(tmp_path):
+    """They are another worker's now, which goes on from them."""
+
+    def check() -> None:
+        raise Gone
+
+    Snapshots(tmp_path / "all", every=0).write(Snapshot(1, {"a": torch.ones(3)}, {}))
+    before = [(file.name, file.read_bytes()) for file in (tmp_path / "all").iterdir()]
+    with pytest.raises(Gone):
+        Snapshots(tmp_path / "all", every=0, check=check).write(Snapshot(2, {"a": torch.zeros(3)}, {}))
+    assert [(file.name, file.read_bytes()) for file in (tmp_path / "all").iterdir()] == before
+
+
+@pytest.mark.parametrize("further", [0, 1, 2, 3])
+def test_a_worker_that_lives_on_may_replace_snapshots_while_its_heir_reads_them(tmp_path, monkeypatch, further):
+    """The newest file vanishes between the look at the folder and the reading, and so on, as the other one trains."""
+    zombie, heir = (Snapshots(tmp_path / "all", every=0) for _ in range(2))
+    for step in (1, 2):
+        zombie.write(Snapshot(step, {"a": torch.full((3,), float(step))}, {}))
+    read, steps = resume._read, iter(range(3, 3 + 2 * further))
+
+    def late(file: Path) -> Snapshot | None:
+        for _ in range(2):
+            if step := next(steps, None):
+                zombie.write(Snapshot(step, {"a": torch.full((3,), float(step))}, {}))
+        return read(file)
+
+    monkeypatch.setattr(resume, "_read", late)
+    found = heir.newest()
+    assert found is not None
+    assert torch.equal(found.tensors["a"], torch.full((3,), float(found.step)))
+    assert found.step == 2 + 2 * further
+    assert heir.notes == [], "nothing was damaged"
+
+
+def test_snapshots_that_all_go_while_they_are_read_are_none(tmp_path, monkeypatch):
+    """The other worker was done with the phase: its store has removed them."""
+    snapshots = Snapshots(tmp_path / "all", every=0)
+    snapshots.write(Snapshot(1, {"a": torch.ones(3)}, {}))
+    read = resume._read
+
+    def late(file: Path) -> Snapshot | None:
+        shutil.rmtree(tmp_path / "all")
+        return read(file)
+
+    monkeypatch.setattr(resume, "_read", late)
+    assert snapshots.newest() is None
+    assert snapshots.notes == []
 
 
 def _full(handle: int) -> None:

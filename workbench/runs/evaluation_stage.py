@@ -75,7 +75,8 @@ def evaluate_trial(job: StageJob, stage: Stage, place: Workplace, tell: Tell, un
     }
     result = TrialResult(numbers, scales_of(metrics), _provenance(stage, beginning, found))
     curve = built.before.curve if built.before else []
-    write_trial(place.results / TRIALS / trial.id, record_of(stage, place.provenance, result), lines, curve)
+    record, check = record_of(stage, place.provenance, result), partial(place.check, job)
+    write_trial(place.results / TRIALS / trial.id, record, lines, curve, check)
 
 
 def _scores(

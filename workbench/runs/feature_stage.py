@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from workbench.contracts.encoder import Encoder
     from workbench.contracts.launcher import Tell
     from workbench.runs.stages import FeatureStage
-    from workbench.runs.workplace import Workplace
+    from workbench.runs.workplace import StageJob, Workplace
 
 
-def make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
+def make_features(job: StageJob, stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     """The tokens of a part of the images; they are kept when this returns."""
     trial = stage.trial
     dataset = place.dataset(trial)
@@ -36,7 +37,8 @@ def make_features(stage: FeatureStage, place: Workplace, tell: Tell) -> None:
     images = ImageLoader(dataset, encoder.views, threads=threads_beside(place.device))
     owners, tokens = encode_all(encoder, images, keys, stage.look.precision, torch.device(place.device), tell)
     seconds = time.perf_counter() - started
-    place.store.write_features(stage.key, owners, tokens, {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)})
+    summary = {STAGE_SECONDS: seconds, "encoder": fingerprint(encoder)}
+    place.store.write_features(stage.key, owners, tokens, summary, partial(place.check, job))
 
 
 def _encoder_weights(artifact: Artifact) -> dict[str, torch.Tensor]:

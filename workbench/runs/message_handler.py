@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.contracts.launcher import Advance, Finished, Printed, Reason
-from workbench.runs.stage_work import HeldElsewhere
 from workbench.runs.stages import Stage
 from workbench.storage.artifacts import ArtifactError
+from workbench.storage.claims import ClaimLost
 from workbench.workers.failure import NO_ATTEMPT
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.runs.stage_queue import StageQueue
     from workbench.runs.tracking import Tracking
     from workbench.runs.trial_outcomes import TrialOutcomes
+    from workbench.storage.run_claims import RunClaims
 
 ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 LOSSES = 5  # times it may lose its machine in a row without getting further
@@ -35,6 +36,7 @@ class MessageHandler:
         trials: TrialOutcomes,
         display: ProgressDisplay,
         tracking: Tracking,
+        claims: RunClaims,
     ):
         self.planner = planner
         self.plan = plan
@@ -43,6 +45,7 @@ class MessageHandler:
         self.trials = trials
         self.display = display
         self.tracking = tracking
+        self.claims = claims
 
     def handle(self, message: Advance | Printed | Finished) -> None:
         """Take note of what a worker says of its stage: how far it is, what it printed, or how it ended."""
@@ -54,10 +57,11 @@ class MessageHandler:
             self._advance(stage, message)
             return
         seconds, error = self._end(stage), message.error or {}
+        ours = self.claims.release(stage.key)
         if not error:
             self.finish(stage, seconds)
-        elif error.get("type") == HeldElsewhere.__name__:
-            self.display.wait(stage, "another run does it")
+        elif error.get("type") == ClaimLost.__name__ and not ours:
+            self.display.wait(stage, "another run has taken it over")
             self.queue.wait_for_another_run(stage)
         elif error.get("type") == ArtifactError.__name__ and self._may_try_again(stage):
             self.display.wait(stage, f"{error['message']}; it is made again")
@@ -79,6 +83,7 @@ class MessageHandler:
         """The same when the run was asked to end: a stage that does not get done has not failed."""
         if isinstance(message, Finished) and message.error:
             self._end(self.plan.missing[message.key])
+            self.claims.release(message.key)
         else:
             self.handle(message)
 
@@ -120,10 +125,9 @@ class MessageHandler:
         """What this stage left is damaged: it is done again, before those that need it."""
         if key in self.queue.undone:  # another stage found the same damage before
             return
-        store = self.planner.store
-        with store.lock(key) as mine:
-            if mine:  # otherwise another run makes it again just now
-                store.remove(key)
+        if self.claims.take(key):  # otherwise another run makes it again just now
+            self.planner.store.remove(key)
+            self.claims.release(key)
         added = self.planner.require(self.plan, key, "what it left is damaged") or [self.plan.missing[key]]
         self.queue.add(added)
         self.display.expect(len(added))

@@ -67,9 +67,10 @@ class ProgressDisplay:
         self._progress.update(self._tasks[stage.key], completed=news.done, total=news.total or None, loss=loss)
 
     def wait(self, stage: AnyStage, why: str) -> None:
-        """A stage goes back to those that wait; says why."""
-        self._progress.remove_task(self._tasks.pop(stage.key))
-        self._started.pop(stage.key)
+        """A stage waits on, or goes back to those that wait; says why."""
+        if stage.key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(stage.key))
+            self._started.pop(stage.key)
         self.console.print(f"waiting {_name(stage)}: {escape(why)}", highlight=False, soft_wrap=True)
 
     def wait_for_place(self, why: str) -> None:

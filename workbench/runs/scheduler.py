@@ -43,6 +43,7 @@ from workbench.workers.ending import GRACE, RunEnded
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement
+    from workbench.storage.run_claims import RunClaims
 
 WORKERS = ".workers"  # below the kept stages: what workers on other machines are reached by
 LOOK_AHEAD = 200  # stages that find no room are passed by, before the next message is waited for
@@ -90,13 +91,13 @@ def run(
         (results / ARTIFACTS).mkdir(exist_ok=True)
     planner = Planner(asked, registry, results, options.feature_bytes, options.share)
     notes = RunNotes(planner.store.folder)
-    with notes.in_use():
+    with notes.in_use() as claims:
         plan = _plan(planner, folder, device, launcher.elsewhere, options, console)
         common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
         trials = TrialOutcomes(plan, folder, common)
         if plan.missing:
             with tracking_of(asked, registry, folder.path, console) as tracking:
-                _Scheduler(planner, plan, trials, launcher, device, options, console, tracking).run()
+                _Scheduler(planner, plan, trials, launcher, device, options, console, tracking, claims).run()
         left = left_to_do(plan, trials.done, trials.lasting, planner.store)
         notes.write_needed(_name_of(asked), left)
         if plan.missing and (gone := folder.forget_removed(trials.outcome)):
@@ -118,14 +119,15 @@ class _Scheduler:
         options: RunOptions,
         console: Console,
         tracking: Tracking,
+        claims: RunClaims,
     ):
         self.planner, self.plan, self.trials = planner, plan, trials
         self.launcher, self.device, self.options = launcher, device, options
         self.costs = Costs(plan, planner.store)
         self.queue = StageQueue(plan, self.costs)
         self.display = ProgressDisplay(console, plan)
-        self.placement = Placement()
-        self.handler = MessageHandler(planner, plan, self.queue, self.placement, trials, self.display, tracking)
+        self.placement, self.claims = Placement(), claims
+        self.handler = MessageHandler(planner, plan, self.queue, self.placement, trials, self.display, tracking, claims)
         self.asked_log = AskedLog(trials.folder.path, planner.experiment.text)
 
     def run(self) -> None:
@@ -196,13 +198,24 @@ class _Scheduler:
         return self.planner.store.has(stage.key)
 
     def _begin(self, stage: AnyStage, node: Node) -> None:
+        token = self._claim(stage)
+        if token is None:
+            return
         if isinstance(stage, Stage) and stage.evaluates:
             self.asked_log.note(stage.trial.evaluation.split, stage.trial.id, stage.key)
         self.queue.begin(stage)
         self.placement.put(stage.key, self.costs.memory_bytes(stage), node)
         self.display.begin(stage)
         features = tuple(each.key for each in self.plan.features.get(stage.key, ()))
-        self.launcher.begin(StageJob(stage, features, node.name))
+        self.launcher.begin(StageJob(stage, features, node.name, token))
+
+    def _claim(self, stage: AnyStage) -> str | None:
+        """The token of a new claim, which no worker that had the stage before knows; None where another run is at it,
+        which is told once."""
+        token = self.claims.take(stage.key)
+        if token is None and self.queue.look_again_later(stage):
+            self.display.wait(stage, f"another run does it ({self.claims.holder(stage.key)})")
+        return token
 
     def _tell_waiting(self) -> None:
         """Ask for machines as they are needed, and show what is waited for where none is there."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.runs.plan import AnyStage, Plan
 
 LOOK_AGAIN = 1.0  # seconds until a stage that another run does is looked for again
+MORE, MOST = 1.2, 10.0  # each time so many times longer, up to so many seconds
 
 
 class StageQueue:
@@ -32,6 +33,7 @@ class StageQueue:
         self._losses: Counter[str] = Counter()  # how often a stage lost its worker and got no further since
         self._furthest: dict[str, int] = {}
         self._not_before: dict[str, float] = {}  # key -> when to look again for what another run does
+        self._looks: Counter[str] = Counter()  # key -> how often that was done
         self._ready: list[tuple[float, int, str]] = []  # a heap; what waits no more is passed by
         self._build()
 
@@ -71,6 +73,7 @@ class StageQueue:
         """A worker takes the stage; that counts as an attempt, and its time begins."""
         del self.waiting[stage.key]
         self.attempts[stage.key] += 1
+        self._looks.pop(stage.key, None)
         self.restart_clock(stage)
 
     def restart_clock(self, stage: AnyStage) -> None:
@@ -104,9 +107,16 @@ class StageQueue:
         return self._losses[stage.key]
 
     def wait_for_another_run(self, stage: AnyStage) -> None:
-        """Another run does it just now: that was no attempt of ours."""
-        self._not_before[stage.key] = time.monotonic() + LOOK_AGAIN
+        """Another run has taken it over: that was no attempt of ours."""
+        self.look_again_later(stage)
         self.wait(stage, tried=False)
+
+    def look_again_later(self, stage: AnyStage) -> bool:
+        """Another run does a stage that waits: it is looked for every second, and rarer the longer that lasts. Returns
+        whether this is the first time."""
+        self._not_before[stage.key] = time.monotonic() + min(MOST, LOOK_AGAIN * MORE ** self._looks[stage.key])
+        self._looks[stage.key] += 1
+        return self._looks[stage.key] == 1
 
     def add(self, stages: Iterable[AnyStage]) -> None:
         """These are to be done after all, or once more, as if they had never been tried."""

@@ -1,4 +1,4 @@
-"""A worker's work: takes a stage, unless another one has it, compares its own sources with the key, and does it."""
+"""A worker's work: takes a stage that its run has claimed, compares its own sources with the key, and does it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ from workbench.workers.ending import asked_to_end
 from workbench.workers.failure import preempted
 
 
-class HeldElsewhere(UserError):
-    """Another run does this very stage now; ours waits for it."""
-
-
 def prepare(
     folders: tuple[Path, ...],
     artifacts: Path,
@@ -52,25 +48,23 @@ def prepare(
 
 
 def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
-    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns. `HeldElsewhere`
-    when another run is at it, `UserError` when the code is not that of the key any more."""
+    """Do the work of a stage, unless it was done meanwhile; its outcome is on disk when this returns. `ClaimLost` when
+    it was given to another worker meanwhile, `UserError` when the code is not that of the key any more."""
     stage = job.stage
-    with place.store.lock(stage.key) as mine:
-        if not mine:
-            raise HeldElsewhere(f"another run is at {stage.label}")
-        if _is_done(stage, place):
-            return
-        if place.elsewhere:
-            check_here(stage, place, _changed_sources(stage, place.registry))
-        else:
-            _check_sources(stage, place.registry)
-        repeatably_if_possible(partial(_do, job, place, tell))
+    place.check(job)
+    if _is_done(stage, place):
+        return
+    if place.elsewhere:
+        check_here(stage, place, _changed_sources(stage, place.registry))
+    else:
+        _check_sources(stage, place.registry)
+    repeatably_if_possible(partial(_do, job, place, tell))
 
 
 def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
     stage = job.stage
     if isinstance(stage, FeatureStage):
-        make_features(stage, place, _ending(tell, place))
+        make_features(job, stage, place, _ending(tell, place))
     elif stage.evaluates:
         evaluate_trial(job, stage, place, _ending(tell, place), unrepeatable)
     else:

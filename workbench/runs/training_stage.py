@@ -45,7 +45,8 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(place.device))
     data = TrainingData(dataset, images, collate, beginning.features)
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
-    snapshots = Snapshots(place.store.partial(stage.key), place.snapshot_seconds, place.asked_to_end)
+    check = partial(place.check, job)
+    snapshots = Snapshots(place.store.partial(stage.key), place.snapshot_seconds, place.asked_to_end, check)
     phase, questions = trial.phases[stage.index], _questions(stage, place)
     trained = train(model, built.adapted, phase, data, trial.seed, on_step, snapshots, built.packed, questions)
     summary = {
@@ -60,6 +61,7 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
         summary=summary,
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
         kept={each.step: each.weights for each in trained.kept},
+        check=check,
     )
 
 

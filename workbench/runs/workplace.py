@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.config.trial import Trial
 from workbench.model.build import build_dataset
 from workbench.runs.memo import Memo
+from workbench.storage.claims import check_claim
 from workbench.storage.hashing import digest
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageJob:
-    """A stage, the keys of the features it reads, and the name of the node it is to run on."""
+    """A stage, the keys of the features it reads, the name of the node it is to run on, and the `token` of the run's
+    claim to it, if there is one."""
 
     stage: Stage | FeatureStage
     features: tuple[str, ...] = ()
     node: str = ""
+    token: str | None = None
 
     @property
     def key(self) -> str:
@@ -56,6 +59,11 @@ class Workplace:
     perplexities: dict[str, float] = field(default_factory=dict)  # of plain text, before any training
     means: dict[Hashable, Tensor] = field(default_factory=dict)  # mean training images, by data and encoder
     flops: Memo = field(default_factory=Memo)  # of a step and an answer, which many trials have alike
+
+    def check(self, job: StageJob) -> None:
+        """Called before anything of a stage is kept: `ClaimLost` when it was given to somebody else meanwhile."""
+        if job.token is not None:
+            check_claim(self.store.folder, job.key, job.token)
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from workbench.errors import UserError
-from workbench.storage.atomic import new_folder, temporary_sibling
-from workbench.storage.locks import locked
+from workbench.storage.atomic import always, new_folder, temporary_sibling
 from workbench.storage.older_records import curve_of, stage_of
 from workbench.storage.places import regular
 
@@ -31,7 +30,6 @@ FEATURES = "features.safetensors"
 FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
 KEY = "key"  # in the summary: whose it is, since two stages may hold weights of the same names and sizes
 STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
-LOCKS = ".locks"
 PARTIAL = ".partial"
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -60,7 +58,8 @@ class Artifact:
 
 
 class ArtifactStore:
-    """A folder with one folder a stage, and a lock for whoever makes one."""
+    """A folder with one folder a stage. A `check` that a stage is written with is called when all is on the disk, and
+    before it gets its name; what it raises leaves nothing."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -94,12 +93,6 @@ class ArtifactStore:
         """Where a stage that is not done yet keeps its snapshots; the folder goes when the stage is kept."""
         return self.folder / f"{key}{PARTIAL}"
 
-    @contextmanager
-    def lock(self, key: str) -> Iterator[bool]:
-        """Hold the right to make a stage, among all processes; yields False at once when another one has it."""
-        with locked(self.folder / LOCKS / key) as mine:
-            yield mine
-
     def write(
         self,
         key: str,
@@ -108,10 +101,11 @@ class ArtifactStore:
         summary: dict[str, Any],
         curve: Sequence[dict[str, Any]],
         kept: Mapping[int, dict[str, Tensor]] | None = None,
+        check: Callable[[], None] = always,
     ) -> None:
         """Keep a training stage; all of it or nothing. `kept` are weights of other steps, as far as they changed in the
         phase: `step-<number>.safetensors`."""
-        with self._new(key, summary) as folder:
+        with self._new(key, summary, check) as folder:
             # Copies, because safetensors takes no two names for one tensor, and a decoder may tie its head.
             copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
             _save(copies, folder / WEIGHTS)
@@ -122,9 +116,16 @@ class ArtifactStore:
             (folder / CURVE).write_text("".join(json.dumps(step) + "\n" for step in curve), encoding="utf-8")
         shutil.rmtree(self.partial(key), ignore_errors=True)
 
-    def write_features(self, key: str, images: Sequence[str], tokens: Tensor, summary: dict[str, Any]) -> None:
+    def write_features(
+        self,
+        key: str,
+        images: Sequence[str],
+        tokens: Tensor,
+        summary: dict[str, Any],
+        check: Callable[[], None] = always,
+    ) -> None:
         """Keep the tokens [P,N,Dv] of views, each with its image; all of them or none."""
-        with self._new(key, {**summary, "images": list(images)}) as folder:
+        with self._new(key, {**summary, "images": list(images)}, check) as folder:
             _save({"tokens": tokens.contiguous()}, folder / FEATURES)
 
     def read(self, key: str) -> Artifact:
@@ -171,9 +172,9 @@ class ArtifactStore:
         return stage_of(summary)
 
     @contextmanager
-    def _new(self, key: str, summary: dict[str, Any]) -> Iterator[Path]:
+    def _new(self, key: str, summary: dict[str, Any], check: Callable[[], None] = always) -> Iterator[Path]:
         """A folder to fill; what is in it at the end is kept with the summary."""
-        with new_folder(self.folder / key) as folder:
+        with new_folder(self.folder / key, check=check) as folder:
             yield folder
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
             sums = {file.relative_to(folder).as_posix(): [file.stat().st_size, _checksum(file)] for file in files}

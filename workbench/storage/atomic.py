@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -80,27 +80,36 @@ def write_bytes(path: Path, content: bytes) -> None:
         _sync(path.parent)
 
 
+def always() -> None:
+    """Nothing forbids it."""
+
+
 @contextmanager
-def new_folder(final: Path, error_type: type[UserError] = StorageError) -> Iterator[Path]:
-    """A temporary folder to fill; it becomes `final` when the body ends well, and is removed when it does not."""
+def new_folder(
+    final: Path, error_type: type[UserError] = StorageError, check: Callable[[], None] = always
+) -> Iterator[Path]:
+    """A temporary folder to fill; it becomes `final` when the body ends well, and is removed when it does not, or when
+    `check` raises, which is called last, with everything on the disk."""
     with storage_errors(final, error_type):
         temporary = temporary_sibling(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         try:
             yield temporary
-            replace_folder(temporary, final)
+            replace_folder(temporary, final, check)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
 
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Give a complete folder its final name; a folder of that name moves aside first and is then removed."""
+def replace_folder(temporary: Path, final: Path, check: Callable[[], None] = always) -> None:
+    """Give a complete folder its final name, unless `check` raises; a folder of that name moves aside first and is then
+    removed."""
     for file in temporary.rglob("*"):
         if file.is_file():
             _sync(file)
     _sync(temporary)
+    check()
     # No portable call swaps two folders: between these renames a reader sees none, but never half of one.
     aside = _moved_aside(final)
     try:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from workbench.storage.artifacts import FILES, LOCKS, PARTIAL, SUMMARY, ArtifactStore
+from workbench.storage.artifacts import FILES, PARTIAL, SUMMARY, ArtifactStore
 from workbench.storage.atomic import is_temporary, temporary_sibling
+from workbench.storage.locks import LOCKS
 from workbench.storage.run_notes import RUNS
 
 KEY = re.compile(r"[0-9a-f]{16}")

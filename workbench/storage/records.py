@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.storage.atomic import new_folder, write_text
+from workbench.storage.atomic import always, new_folder, write_text
 from workbench.storage.checksums import is_sealed, measured, sealed
 from workbench.storage.experiment_summary import read_summary
 from workbench.storage.older_records import curve_of, predictions_of, record_of
@@ -56,12 +56,17 @@ class Record:
 
 
 def write_trial(
-    folder: Path, record: Record, predictions: Iterable[Mapping[str, Any]], curve: Iterable[Mapping[str, Any]]
+    folder: Path,
+    record: Record,
+    predictions: Iterable[Mapping[str, Any]],
+    curve: Iterable[Mapping[str, Any]],
+    check: Callable[[], None] = always,
 ) -> None:
-    """Write a trial's folder, all of it or nothing; a folder of an earlier run is replaced."""
+    """Write a trial's folder, all of it or nothing, and that where `check` raises, which is called last; a folder of an
+    earlier run is replaced."""
     content = dataclasses.asdict(record)
     content["metrics"] = {name: _finite(value) for name, value in record.metrics.items()}
-    with new_folder(folder, ResultsError) as temporary:
+    with new_folder(folder, ResultsError, check) as temporary:
         _write_lines(temporary / PREDICTIONS, predictions)
         _write_lines(temporary / CURVE, map(_step, curve))
         content["provenance"][FILES] = {name: measured(temporary / name) for name in (PREDICTIONS, CURVE)}

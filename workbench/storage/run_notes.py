@@ -7,14 +7,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.storage.artifacts import LOCKS, PARTIAL
+from workbench.storage.artifacts import PARTIAL
 from workbench.storage.atomic import is_temporary, remove, storage_errors, write_text
-from workbench.storage.locks import locked, remove_unheld, shared_lock
+from workbench.storage.claims import CLAIMS
+from workbench.storage.locks import LOCKS, locked, remove_unheld, shared_lock
 from workbench.storage.places import regular
 from workbench.storage.result_files import ResultsError
+from workbench.storage.run_claims import RunClaims, any_alive, remove_dead_claims
 
 RUNS, NEEDED = "runs", ".needed"
-LEFT_BEHIND = ("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp", f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp")
+LEFT_BEHIND = (
+    *("*/.*.tmp", "*/trials/.*.tmp", "*/trials/*/.*.tmp"),
+    *(f"*/{NEEDED}/.*.tmp", f"*/*{PARTIAL}/.*.tmp", f"*/{CLAIMS}/.*.tmp"),
+)
 """Below the folder of results: what is being written has a name that `temporary_sibling` gave."""
 
 
@@ -25,16 +30,17 @@ class RunNotes:
         self.folder = folder
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Tell others that a run is going on. The first to come removes what killed runs left half written."""
-        with shared_lock(self.folder / LOCKS / RUNS, self.sweep):
-            yield
+    def in_use(self) -> Iterator[RunClaims]:
+        """Tell others that a run is going on, by its claims of stages. The first to come removes what killed runs left
+        half written."""
+        with RunClaims(self.folder) as claims, shared_lock(self.folder / LOCKS / RUNS, lambda: self._begin(claims)):
+            yield claims
 
     @contextmanager
     def unused(self) -> Iterator[bool]:
-        """Keep runs away; yields False when there is one."""
+        """Keep runs away, those of this machine at least; yields False when there is one on any."""
         with locked(self.folder / LOCKS / RUNS) as alone:
-            yield alone
+            yield alone and not any_alive(self.folder / CLAIMS)
 
     def write_needed(self, run: str, keys: Collection[str]) -> None:
         """Note the stages that the run of this name may still ask for, so that `workbench clean` leaves them."""
@@ -57,7 +63,8 @@ class RunNotes:
             remove(file)
 
     def remove_locks(self) -> None:
-        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held."""
+        """Remove the files of locks that nobody holds, but that of `unused`, which has to be held, and dead claims."""
+        remove_dead_claims(self.folder / CLAIMS)
         for file in (self.folder / LOCKS).glob("*"):
             if file.name != RUNS and file.is_file() and not file.is_symlink():
                 remove_unheld(file)
@@ -68,6 +75,12 @@ class RunNotes:
             for path in self.folder.parent.glob(pattern):
                 if is_temporary(path) and not self._lies_elsewhere(path):
                     remove(path)
+
+    def _begin(self, claims: RunClaims) -> None:
+        """No other run holds the lock; on a file system without locks, or on another machine, there may be one."""
+        if not claims.others():
+            self.sweep()
+            remove_dead_claims(self.folder / CLAIMS)
 
     def _lies_elsewhere(self, path: Path) -> bool:
         """Whether a link leads to it, other than one that somebody has put in place of the whole folder."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.storage.atomic import storage_errors, write_bytes
+from workbench.storage.atomic import always, storage_errors, write_bytes
 from workbench.workers.failure import preempted
 
 KEPT = 2  # the newest, and the one before it in case that the newest is damaged
@@ -49,12 +49,22 @@ class Snapshot:
 
 class Snapshots:
     """The snapshots of one phase in a folder of their own, at least `every` seconds apart, and a last one when the
-    process is `asked_to_end`."""
+    process is `asked_to_end`. A `check` is called before each is written; what it raises ends the phase.
 
-    def __init__(self, folder: Path, every: float, asked_to_end: Callable[[], bool] = lambda: False):
+    A worker that was given up may live on, and write beside the one that goes on with its phase: what it writes has the
+    same bits under the same names, but a file that was there may be gone."""
+
+    def __init__(
+        self,
+        folder: Path,
+        every: float,
+        asked_to_end: Callable[[], bool] = lambda: False,
+        check: Callable[[], None] = always,
+    ):
         self.folder = folder
         self.every = every
         self.asked_to_end = asked_to_end
+        self.check = check
         self.notes: list[str] = []  # what a reader of the outcome should know, as that a damaged file was passed by
         self._last = time.monotonic()
 
@@ -71,6 +81,7 @@ class Snapshots:
         """Keep a snapshot; of the older ones, the newest stays."""
         from safetensors.torch import save
 
+        self.check()
         content = save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()},
             {"values": json.dumps(snapshot.values)},
@@ -84,8 +95,14 @@ class Snapshots:
 
     def newest(self) -> Snapshot | None:
         """The newest good snapshot; None when there is none. A damaged one is removed, and told."""
-        for file in self._files():
-            snapshot = _read(file)
+        seen: set[Path] = set()
+        while new := [file for file in self._files() if file not in seen]:
+            file = new[0]
+            seen.add(file)
+            try:
+                snapshot = _read(file)
+            except FileNotFoundError:  # there are newer ones in its place
+                continue
             if snapshot is not None:
                 return snapshot
             self._note(f"the snapshot {file} is damaged; training goes on from an earlier one, or from the beginning")
