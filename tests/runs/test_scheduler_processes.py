@@ -73,9 +73,11 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_completes(tmp_
 
 
 def test_control_c_twice_ends_in_order(tmp_path):
-    write(tmp_path, WAITING)
+    gate = tmp_path / "gate"
+    gate.touch()
+    write(tmp_path, WAITING.replace("waiting", f"{{name: held, gate: {gate}}}"))
     command = start(tmp_path, "--workers", "2")
-    until(lambda: at_work(tmp_path))
+    until(gate.with_suffix(".pid").exists)  # while a worker is started no Ctrl-C is heard
     for _ in range(2):
         os.killpg(command.pid, signal.SIGINT)
         time.sleep(0.05)
