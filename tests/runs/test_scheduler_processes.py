@@ -121,9 +121,11 @@ def test_a_preempted_run_keeps_a_last_snapshot_and_goes_on_to_the_bit(tmp_path, 
 
 
 def test_what_hangs_is_ended_at_once_by_the_second_signal(tmp_path):
-    write(tmp_path, WAITING)
-    command = start(tmp_path, "--workers", "2")
-    until(lambda: at_work(tmp_path))
+    gate = tmp_path / "gate"
+    gate.touch()
+    write(tmp_path, SMALL + f"grid:\n  fusion: [{{name: held, gate: {gate}}}]\n")
+    command = start(tmp_path, "--workers", "1")
+    until(gate.with_suffix(".pid").exists)
     began = time.monotonic()
     os.kill(command.pid, signal.SIGTERM)
     time.sleep(0.5)
