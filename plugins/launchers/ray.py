@@ -46,8 +46,9 @@ class RayLauncher(RemoteLauncher):
         address: Annotated[
             str | None, Field(description="address by which the cluster reaches this machine; null: found by Ray")
         ] = None,
+        port: Annotated[int, Field(ge=0, le=65535, description="port that workers call; 0: any that is free")] = 0,
     ):
-        super().__init__(workers, Needs(threads, None, gpus), address)
+        super().__init__(workers, Needs(threads, None, gpus), address, port)
         if importlib.util.find_spec("ray") is None:
             raise UserError("'ray' needs that package: pip install 'workbench[ray]'")
         self.cluster = cluster

@@ -68,8 +68,9 @@ class SlurmLauncher(RemoteLauncher):
         address: Annotated[
             str | None, Field(description="address by which the nodes reach this machine; null: found out")
         ] = None,
+        port: Annotated[int, Field(ge=0, le=65535, description="port that workers call; 0: any that is free")] = 0,
     ):
-        super().__init__(workers, Needs(threads, int(memory_gb * 1e9) if memory_gb else None, gpus), address)
+        super().__init__(workers, Needs(threads, int(memory_gb * 1e9) if memory_gb else None, gpus), address, port)
         if importlib.util.find_spec("submitit") is None:
             raise UserError("'slurm' needs that package: pip install 'workbench[slurm]'")
         asked = {"partition": partition, "constraint": constraint, "account": account}

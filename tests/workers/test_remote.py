@@ -160,6 +160,14 @@ def test_workers_that_never_call_are_not_started_for_ever(tmp_path, monkeypatch)
         launcher.close()
 
 
+def test_an_address_that_is_none_of_this_machine_is_told(tmp_path):
+    launcher = NextDoor()
+    launcher.address = "192.0.2.1"
+    with pytest.raises(UserError, match="no worker can call 192.0.2.1: .*Give the launcher an address of this machine"):
+        launcher.open(Crew(int, "cpu", tuple, tmp_path))  # pyright: ignore[reportArgumentType]
+    assert not list(tmp_path.iterdir())
+
+
 def asked_until_ready(launcher: NextDoor) -> None:
     def ready() -> bool:
         launcher.expect(1)

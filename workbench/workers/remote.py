@@ -36,13 +36,16 @@ log = logging.getLogger(__name__)
 class RemoteLauncher(Launcher):
     """To be subclassed with `places`, `start`, `alive` and `kill`, and if the engine knows more with `fate`.
 
-    `workers`: how many at most. `address`: of this machine, as the others reach it; by default found out.
+    `workers`: how many at most. `address` and `port`: of this machine, as the others reach it; by default found, and
+    any that is free.
     """
 
     elsewhere = True
 
-    def __init__(self, workers: int | None = None, needs: Needs | None = None, address: str | None = None):
-        self.workers, self.needs, self.address = workers, needs or Needs(), address
+    def __init__(
+        self, workers: int | None = None, needs: Needs | None = None, address: str | None = None, port: int = 0
+    ):
+        self.workers, self.needs, self.address, self.port = workers, needs or Needs(), address, port
 
     def places(self) -> Sequence[Place]:
         """Where workers can be started now; asked again as workers are needed."""
@@ -80,9 +83,9 @@ class RemoteLauncher(Launcher):
         self._woken, self._wake = Pipe(duplex=False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._woken, selectors.EVENT_READ)
-        self._looked = 0.0
+        self._looked = self._start_after = 0.0
+        self._switchboard = self._reachable(key)
         self._key_file = key_file(crew.folder, key)
-        self._switchboard = Switchboard(self.address or own_address(), key, self._welcome)
         self._beats = keep_alive(lambda: [each.line for each in list(self._members.values()) if each.line])
 
     def slots(self) -> int:
@@ -104,8 +107,11 @@ class RemoteLauncher(Launcher):
         for member in idle[: max(0, len(self._members) - wanted)]:
             if time.monotonic() - member.idle_since > IDLE:
                 self._let_go(member)
-        if len(self._members) < wanted:
-            self._start_members(wanted - len(self._members))
+        if len(self._members) < wanted and time.monotonic() >= self._start_after:
+            before = len(self._members)
+            self._start_members(wanted - before)
+            if len(self._members) == before:  # all places are taken
+                self._start_after = time.monotonic() + LOOK
 
     def waits_for(self) -> str:
         """How many workers were asked for and have not called."""
@@ -154,6 +160,16 @@ class RemoteLauncher(Launcher):
             self._let_go(member)
         self._key_file.unlink(missing_ok=True)
         self._selector.close()
+
+    def _reachable(self, key: bytes) -> Switchboard:
+        address = self.address or own_address()
+        try:
+            return Switchboard(address, key, self._welcome, self.port)
+        except OSError as error:
+            raise UserError(
+                f"no worker can call {address}{f', port {self.port}' if self.port else ''}: {error.strerror or error}."
+                " Give the launcher an address of this machine, and a port that is free"
+            ) from error
 
     def _start_members(self, count: int) -> None:
         places = [place for place in self.places() if place.name not in self._unfit]
