@@ -59,9 +59,9 @@ from .data.annotations import (
     read_entries as read_entries,
     text_lines as text_lines,
 )
-from .data.broken_entries import BrokenEntries as BrokenEntries
+from .data.broken_entries import BrokenEntries as BrokenEntries, NamedEntries as NamedEntries
 from .data.captions import KarpathySplits as KarpathySplits, caption_examples as caption_examples
-from .data.entry import DataError as DataError, Entry as Entry, spoken as spoken
+from .data.entry import DataError as DataError, Entry as Entry, Line as Line, spoken as spoken
 from .data.file_dataset import FileDataset as FileDataset
 from .data.image_files import ImageFiles as ImageFiles, ends_of as ends_of, fault_of_image as fault_of_image
 from .data.outside_paths import leads_out as leads_out

@@ -22,7 +22,7 @@ TestShare = Annotated[
     Share, Field(description="share of the images of train that become the split test, where it has no file")
 ]
 MostBroken = Annotated[
-    Share, Field(description="share of a split's images that may be missing or damaged; they are left out")
+    Share, Field(description="share of a split's images, or entries, that may be missing or damaged; they are left out")
 ]
 OutsidePaths = Annotated[
     bool,

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from workbench import (
     LETTERS,
+    BrokenEntries,
     Dataset,
+    Entry,
     Example,
     FileDataset,
     ImageFiles,
@@ -38,30 +40,36 @@ def aokvqa(
     The task `questions` asks for the direct answer, of which there are ten; `choices` gives the four choices and asks
     for the letter of one. Groups of `questions` are `direct` and `difficult`. The official test file has no answers.
     """
-    reader = _AOKVQA(ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background))
+    files = ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background)
+    reader = _AOKVQA(files, BrokenEntries(most_broken))
     tasks = {"questions": reader.questions, "choices": reader.choices}
-    return FileDataset(tasks, annotations, reader.images, most_broken=most_broken)
+    return FileDataset(tasks, annotations, files, most_broken=most_broken, broken=reader.broken)
 
 
 class _AOKVQA:
-    def __init__(self, images: ImageFiles):
+    def __init__(self, images: ImageFiles, broken: BrokenEntries):
         self.images = images
+        self.broken = broken
 
     def questions(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
-        for entry in json_entries(files[0]):
+        def example(_: int, entry: Entry) -> Example:
             group = "difficult" if entry.value.get("difficult_direct_answer") else "direct"
             key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))
             name = f"{split}/{entry.name('question_id')}"
-            yield Example(name, key, entry.text("question"), entry.answers("direct_answers"), group)
+            return Example(name, key, entry.text("question"), entry.answers("direct_answers"), group)
+
+        return self.broken.without(split, "questions", json_entries(files[0]), example)
 
     def choices(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
-        for entry in json_entries(files[0]):
+        def example(_: int, entry: Entry) -> Example:
             choices, right = entry.answers("choices"), entry.number("correct_choice_idx")
             if not 0 <= right < len(choices):
                 raise entry.wrong(f"'correct_choice_idx' is {right}, and there are {len(choices)} choices")
             key = self.images.key(split, (entry, "image_id"), image_id=entry.name("image_id"))
             question = multiple_choice(entry.text("question"), choices)
-            yield Example(f"{split}/{entry.name('question_id')}/choice", key, question, (LETTERS[right],), "choice")
+            return Example(f"{split}/{entry.name('question_id')}/choice", key, question, (LETTERS[right],), "choice")
+
+        return self.broken.without(split, "choices", json_entries(files[0]), example)
 
 
 @hookimpl

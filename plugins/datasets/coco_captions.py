@@ -9,11 +9,14 @@ from typing import Annotated
 from pydantic import Field
 
 from workbench import (
+    BrokenEntries,
     Dataset,
+    Entry,
     Example,
     FileDataset,
     ImageFiles,
     KarpathySplits,
+    NamedEntries,
     UserError,
     caption_examples,
     hookimpl,
@@ -55,23 +58,30 @@ def coco_captions(
         names = {"train": ("train", "restval") if restval else ("train",), "val": ("val",), "test": ("test",)}
         return KarpathySplits(karpathy, files, question, names).dataset(most_broken)
 
+    broken = BrokenEntries(most_broken)
+
     def read(split: str, annotated: Sequence[Path]) -> Iterator[Example]:
-        return caption_examples(split, _captions(split, annotated[0], files), question)
+        return caption_examples(split, _captions(split, annotated[0], files, broken), question)
 
-    return FileDataset({"captions": read}, annotations or {}, files, question, most_broken)
+    return FileDataset({"captions": read}, annotations or {}, files, question, most_broken, broken=broken)
 
 
-def _captions(split: str, file: Path, files: ImageFiles) -> Iterator[tuple[str, str]]:
+def _captions(split: str, file: Path, files: ImageFiles, broken: BrokenEntries) -> Iterator[tuple[str, str]]:
     """Each caption behind the key of its image."""
-    keys = {
-        each.name("id"): files.key(split, (each, "file_name"), image=each.text("file_name"))
-        for each in json_entries(file, "images")
-    }
-    for entry in json_entries(file, "annotations"):
+    images = NamedEntries(json_entries(file, "images"), "id")
+    keys: dict[str, str] = {}
+
+    def caption(_: int, entry: Entry) -> tuple[str, str]:
         number = entry.name("image_id")
         if number not in keys:
-            raise entry.wrong(f"'images' holds no image with the id {number}")
-        yield keys[number], entry.text("caption")
+            image = images.named(number)
+            if image is None:
+                raise entry.wrong(f"'images' holds no image with the id {number}{images.fault}")
+            keys[number] = files.key(split, (image, "file_name"), image=image.text("file_name"))
+            images.forget(number)
+        return keys[number], entry.text("caption")
+
+    return broken.without(split, "captions", json_entries(file, "annotations"), caption)
 
 
 @hookimpl

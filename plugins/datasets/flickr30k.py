@@ -9,11 +9,13 @@ from typing import Annotated
 from pydantic import Field
 
 from workbench import (
+    BrokenEntries,
     Dataset,
     Example,
     FileDataset,
     ImageFiles,
     KarpathySplits,
+    Line,
     UserError,
     caption_examples,
     hookimpl,
@@ -53,20 +55,25 @@ def flickr30k(
     if captions is None or karpathy is not None:
         raise UserError("give either captions: results_20130124.token or karpathy: dataset_flickr30k.json")
 
+    broken = BrokenEntries(most_broken)
+
     def read(split: str, tokens: Sequence[Path]) -> Iterator[Example]:
-        return caption_examples(split, _captions(split, tokens[0], files), question)
+        return caption_examples(split, _captions(split, tokens[0], files, broken), question)
 
-    return FileDataset({"captions": read}, {"train": captions}, files, question, most_broken, test_share)
+    return FileDataset({"captions": read}, {"train": captions}, files, question, most_broken, test_share, broken)
 
 
-def _captions(split: str, file: Path, files: ImageFiles) -> Iterator[tuple[str, str]]:
+def _captions(split: str, file: Path, files: ImageFiles, broken: BrokenEntries) -> Iterator[tuple[str, str]]:
     """Each caption behind the key of its image."""
-    for line in text_lines(file):
+
+    def caption(_: int, line: Line) -> tuple[str, str]:
         image, tab, caption = line.text.partition("\t")
         image, mark, _ = image.rpartition("#")
         if not tab or not mark or not image or not caption.strip():
             raise line.wrong(f"it should be NAME.jpg#NUMBER, a tab and a caption, not {line.text[:60]!r}")
-        yield files.key(split, (line, "NAME.jpg"), image=image), caption.strip()
+        return files.key(split, (line, "NAME.jpg"), image=image), caption.strip()
+
+    return broken.without(split, "captions", text_lines(file), caption)
 
 
 @hookimpl

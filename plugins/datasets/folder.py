@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 
 from workbench import (
+    BrokenEntries,
     Dataset,
     Entry,
     Example,
@@ -54,9 +55,17 @@ def folder(
     names = column_names(COLUMNS, columns)
     if question is not None and "question" in (columns or {}):
         raise UserError("give either question, asked of every image, or the column of questions")
+    broken = BrokenEntries(most_broken)
     table = _Table(files, names, frozenset(columns or {}), question, separator, frames)
+
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        def example(number: int, entry: Entry) -> Example:
+            return table.example(split, number, entry)
+
+        return broken.without(split, task, read_entries(paths[0]), example)
+
     settings = (sorted(names.items()), question, separator, task, frames)
-    return FileDataset({task: table.examples}, tables, files, settings, most_broken, test_share)
+    return FileDataset({task: read}, tables, files, settings, most_broken, test_share, broken)
 
 
 @dataclass(frozen=True)
@@ -71,23 +80,22 @@ class _Table:
     separator: str
     frames: int | None
 
-    def examples(self, split: str, paths: Sequence[Path]) -> Iterator[Example]:
-        """The examples of a split, whose one table is read anew."""
-        for number, entry in enumerate(read_entries(paths[0])):
-            own = self._cell(entry, "id") or str(number)
-            named = [
-                self.files.key(split, (entry, self.names["image"]), image=name)
-                for name in _parts(entry, self.names["image"], self.separator, "image")
-            ]
-            first, *more = [key for each in named for key in self.files.frames(each, self.frames)]
-            yield Example(
-                f"{split}/{own}",
-                first,
-                self.question or entry.text(self.names["question"]),
-                _answers(entry, self.names["answers"], self.separator),
-                self._cell(entry, "group"),
-                more=tuple(more),
-            )
+    def example(self, split: str, number: int, entry: Entry) -> Example:
+        """That of one row of the table of a split."""
+        own = self._cell(entry, "id") or str(number)
+        named = [
+            self.files.key(split, (entry, self.names["image"]), image=name)
+            for name in _parts(entry, self.names["image"], self.separator, "image")
+        ]
+        first, *more = [key for each in named for key in self.files.frames(each, self.frames)]
+        return Example(
+            f"{split}/{own}",
+            first,
+            self.question or entry.text(self.names["question"]),
+            _answers(entry, self.names["answers"], self.separator),
+            self._cell(entry, "group"),
+            more=tuple(more),
+        )
 
     def _cell(self, entry: Entry, meaning: str) -> str:
         """A text or number; nothing where the column is not there, unless the experiment names it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from workbench import Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
+from workbench import BrokenEntries, Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_members
 
 from ._options import WHITE, Background, MostBroken, OutsidePaths
 
@@ -33,15 +34,17 @@ def gqa(
     files = ImageFiles(images, "{image_id}.jpg", ["image_id"], outside=outside_paths, background=background)
     answer = "fullAnswer" if full_answers else "answer"
 
-    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
-        for path in paths:
-            for number, entry in json_members(path):
-                key = files.key(split, (entry, "imageId"), image_id=entry.name("imageId"))
-                yield Example(
-                    f"{split}/{number}", key, entry.text("question"), (entry.answer(answer),), _structure(entry)
-                )
+    broken = BrokenEntries(most_broken)
 
-    return FileDataset({"questions": read}, questions, files, answer, most_broken)
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        def example(_: int, member: tuple[str, Entry]) -> Example:
+            number, entry = member
+            key = files.key(split, (entry, "imageId"), image_id=entry.name("imageId"))
+            return Example(f"{split}/{number}", key, entry.text("question"), (entry.answer(answer),), _structure(entry))
+
+        return broken.without(split, "questions", chain.from_iterable(map(json_members, paths)), example)
+
+    return FileDataset({"questions": read}, questions, files, answer, most_broken, broken=broken)
 
 
 def _structure(entry: Entry) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 
 from workbench import (
+    BrokenEntries,
     DataError,
     Dataset,
     Example,
@@ -78,6 +79,7 @@ class HuggingFaceDataset(Dataset):
         self.names = splits or {split: split for split in self.files or ("train", "test")}
         self.question, self.task, self.streaming, self.limit = question, task, streaming, limit
         self.outside_paths, self.background, self.most_broken = outside_paths, background, most_broken
+        self._broken = BrokenEntries(most_broken)
         self._check()
         self._rows, self._images = dict[str, Any](), dict[str, Any]()
         self._examples: dict[str, tuple[Example, ...]] = {}
@@ -91,6 +93,10 @@ class HuggingFaceDataset(Dataset):
         if split not in self._examples:
             self._examples[split] = tuple(self._read(split))
         return self._examples[split]
+
+    def skipped(self, split: str, task: str) -> Mapping[str, str]:
+        """The rows that are no examples, and why."""
+        return self._broken.found(split, task)
 
     def splits(self) -> Sequence[str]:
         """Those the experiment names."""
@@ -158,17 +164,16 @@ class HuggingFaceDataset(Dataset):
                 raise DataError(f"there is no parquet file {file}.{hint} Paths are relative to the experiment file")
 
     def _read(self, split: str) -> Iterator[Example]:
-        table = self._table(split)
+        texts: Any = self._table(split)
         names = {meaning: column for meaning, column in self.columns.items() if self._wants(meaning)}
-        texts: Iterable[Mapping[str, Any]] = table
         if not self.streaming:  # reading rows without their images is many times faster
-            texts = table.remove_columns(self.columns["image"])
+            texts = texts.remove_columns(self.columns["image"])
         counts = self._counts(split)
         for number, path in self._paths(split):
             self._file(split, number, path)
-        for number, row in enumerate(texts):
-            where = f"row {number} of '{split}'"
-            own = f"{split}/{number}"
+
+        def example(number: int, row: Mapping[str, Any]) -> Example:
+            where, own = f"row {number} of '{split}'", f"{split}/{number}"
             keys = [own] if counts is None else [f"{own}/{place}" for place in range(counts[number])]
             if not keys:
                 raise DataError(f"{where}: '{self.columns['image']}' holds no image")
@@ -176,7 +181,9 @@ class HuggingFaceDataset(Dataset):
             asked = self.question or text_of(row[names["question"]], f"{where}: '{names['question']}'")
             answers = answers_of(row[names["answers"]], f"{where}: '{names['answers']}'")
             group = row.get(names[OPTIONAL])
-            yield Example(own, keys[0], asked, answers, "" if group is None else str(group), more=tuple(keys[1:]))
+            return Example(own, keys[0], asked, answers, "" if group is None else str(group), more=tuple(keys[1:]))
+
+        return self._broken.without(split, self.task, texts, example)
 
     def _counts(self, split: str) -> list[int] | None:
         """How many images each row has; None where it is one, and no list."""

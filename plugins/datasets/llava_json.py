@@ -68,7 +68,7 @@ def llava_json(
             # The ids of the file are those of images: several conversations may have one.
             return _Talk(entry).example(f"{split}/{number}", split, files, frames)
 
-        return broken.without(split, read_entries(paths[0]), example)
+        return broken.without(split, "questions", read_entries(paths[0]), example)
 
     return FileDataset({"questions": read}, conversations, files, frames, most_broken, test_share, broken)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from workbench import (
+    BrokenEntries,
     Dataset,
+    Entry,
     Example,
     FileDataset,
     ImageFiles,
@@ -41,15 +44,16 @@ def localized_narratives(
     """
     files = ImageFiles(images, image, ["image_id"], outside=outside_paths, background=background)
 
-    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
-        told = (entry for path in paths for entry in json_lines(path))
-        captions = (
-            (files.key(split, (entry, "image_id"), image_id=entry.name("image_id")), entry.text("caption"))
-            for entry in told
-        )
-        return caption_examples(split, captions, question)
+    broken = BrokenEntries(most_broken)
 
-    return FileDataset({"captions": read}, narratives, files, question, most_broken, test_share)
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        def caption(_: int, entry: Entry) -> tuple[str, str]:
+            return files.key(split, (entry, "image_id"), image_id=entry.name("image_id")), entry.text("caption")
+
+        told = chain.from_iterable(map(json_lines, paths))
+        return caption_examples(split, broken.without(split, "captions", told, caption), question)
+
+    return FileDataset({"captions": read}, narratives, files, question, most_broken, test_share, broken)
 
 
 @hookimpl

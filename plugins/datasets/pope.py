@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from workbench import Dataset, Example, FileDataset, ImageFiles, hookimpl, json_lines
+from workbench import BrokenEntries, Dataset, Entry, Example, FileDataset, ImageFiles, hookimpl, json_lines
 
 from ._options import WHITE, Background, MostBroken, OutsidePaths
 
@@ -31,16 +32,22 @@ def pope(
     """
     files = ImageFiles(images, outside=outside_paths, background=background)
 
-    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
-        for strategy, path in zip(questions, paths, strict=True):
-            for entry in json_lines(path):
-                label = entry.answer("label").lower()
-                if label not in ("yes", "no"):
-                    raise entry.wrong(f"'label' should be yes or no, not '{label}'")
-                key = files.key(split, (entry, "image"), image=entry.text("image"))
-                yield Example(f"{strategy}/{entry.name('question_id')}", key, entry.text("text"), (label,), strategy)
+    broken = BrokenEntries(most_broken)
 
-    return FileDataset({"questions": read}, {SPLIT: tuple(questions.values())}, files, list(questions), most_broken)
+    def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
+        def example(_: int, asked: tuple[str, Entry]) -> Example:
+            strategy, entry = asked
+            label = entry.answer("label").lower()
+            if label not in ("yes", "no"):
+                raise entry.wrong(f"'label' should be yes or no, not '{label}'")
+            key = files.key(split, (entry, "image"), image=entry.text("image"))
+            return Example(f"{strategy}/{entry.name('question_id')}", key, entry.text("text"), (label,), strategy)
+
+        each = (zip(repeat(strategy), json_lines(path)) for strategy, path in zip(questions, paths, strict=True))
+        return broken.without(split, "questions", chain.from_iterable(each), example)
+
+    of_split = {SPLIT: tuple(questions.values())}
+    return FileDataset({"questions": read}, of_split, files, list(questions), most_broken, broken=broken)
 
 
 @hookimpl

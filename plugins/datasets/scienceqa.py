@@ -10,6 +10,7 @@ from pydantic import Field
 
 from workbench import (
     LETTERS,
+    BrokenEntries,
     Dataset,
     Entry,
     Example,
@@ -42,17 +43,21 @@ def scienceqa(
     files = ImageFiles(images, outside=outside_paths, background=background)
     splits = {name: _numbers(pid_splits, name, value) for name, value in json_values(pid_splits)}
 
+    broken = BrokenEntries(most_broken)
+
     def read(split: str, paths: Sequence[Path]) -> Iterator[Example]:
-        wanted = splits[split]
-        for number, entry in json_members(paths[0]):
-            if number in wanted and entry.value.get("image") is not None:
-                key = files.key(split, (entry, "image"), image=f"{entry.text('split')}/{number}/{entry.text('image')}")
-                yield Example(
-                    f"{split}/{number}", key, _question(entry, hint), (_answer(entry),), entry.text("subject")
-                )
+        def is_asked(problem: tuple[str, Entry]) -> bool:
+            return problem[0] in splits[split] and problem[1].value.get("image") is not None
+
+        def example(_: int, problem: tuple[str, Entry]) -> Example:
+            number, entry = problem
+            key = files.key(split, (entry, "image"), image=f"{entry.text('split')}/{number}/{entry.text('image')}")
+            return Example(f"{split}/{number}", key, _question(entry, hint), (_answer(entry),), entry.text("subject"))
+
+        return broken.without(split, "questions", filter(is_asked, json_members(paths[0])), example)
 
     by_split = {split: (problems, pid_splits) for split in splits}
-    return FileDataset({"questions": read}, by_split, files, hint, most_broken)
+    return FileDataset({"questions": read}, by_split, files, hint, most_broken, broken=broken)
 
 
 def _numbers(file: Path, name: str, value: object) -> frozenset[str]:

@@ -213,3 +213,20 @@ def test_an_image_in_a_file_is_turned_as_its_camera_says(tmp_path, monkeypatch):
     dataset = build(cells(tmp_path, monkeypatch, [out.getvalue()], several=False))
     assert dataset.fault("train/0") is None
     assert dataset.image("train/0").size == (4, 8)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_that_are_no_examples_are_left_out_and_told(tmp_path, monkeypatch, streaming):
+    import datasets
+
+    files = cells(tmp_path, monkeypatch, [encoded(1)] * 10, several=False)
+    table = datasets.Dataset.from_parquet(str(files["train"]))
+    columns = {name: list(table[name]) for name in table.column_names if name != "img"}
+    columns["ask"][3] = " "
+    changed = datasets.Dataset.from_dict({"img": [{"bytes": encoded(1), "path": None}] * 10, **columns})
+    changed.cast_column("img", datasets.Image()).to_parquet(files["train"])
+    with pytest.raises(DataError, match=r"row 3 of 'train': 'ask' .* write most_broken: 0\.01"):
+        list(build(files, streaming=streaming, limit=10).examples("train", "questions"))
+    dataset = without_broken_images(build(files, streaming=streaming, limit=10, most_broken=0.1))
+    assert len(dataset.examples("train", "questions")) == 9
+    assert list(dataset.skipped("train", "questions")) == ["train: entry 3"]

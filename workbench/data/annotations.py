@@ -1,7 +1,8 @@
 """Entries of annotation files, read one after the other: JSON of any size, JSON lines, CSV.
 
 A file is never turned into one tree of objects: an entry is parsed when it is asked for, and forgotten when it has
-become an example. What is wrong is told with the file, the entry or line, and the key.
+become an example. What is wrong is told with the file, the entry or line, and the key. Behind an entry that is wrong
+by itself (`EntryError`) reading can go on: these are `map` objects, which an exception does not end.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import csv
 import json
 import re
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.data.entry import SHOWN, DataError, Entry, Line, shown
+from workbench.data.entry import SHOWN, DataError, Entry, EntryError, Line, shown
 from workbench.errors import did_you_mean
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -27,19 +29,12 @@ _PAIR = re.compile(r"(?:\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-f
 
 def json_entries(file: Path, key: str | None = None) -> Iterator[Entry]:
     """The objects of a JSON list, or of the list under `key` of a JSON object."""
-    text = _read(file)
-    start = _skip(text, 0) if key is None else _find(file, text, key)
-    if text[start : start + 1] != "[":
-        where = f"under '{key}' there should be a list" if key else "the file should hold a JSON list"
-        raise DataError(f"{file}: {where}, not {shown(text[start : start + 40])}. {_other_format(text, start)}")
-    for number, value in enumerate(_items(file, text, start)):
-        yield _entry(file, ("entry", number), value)
+    return map(partial(_item, file), _list(file, key))
 
 
 def json_members(file: Path) -> Iterator[tuple[str, Entry]]:
     """The objects of a JSON object, each with its name."""
-    for name, value in json_values(file):
-        yield name, _entry(file, ("entry", repr(name)), value)
+    return map(partial(_member, file), json_values(file))
 
 
 def json_values(file: Path) -> Iterator[tuple[str, Any]]:
@@ -50,6 +45,8 @@ def json_values(file: Path) -> Iterator[tuple[str, Any]]:
     while found is not None:
         name, place = found
         value, behind = _value(file, text, place)
+        if _HALF.search(text, place, behind):
+            _check_letters(file, value, _line_of_half(text, place, behind))
         yield name, value
         try:
             found = names.send(behind)
@@ -59,31 +56,12 @@ def json_values(file: Path) -> Iterator[tuple[str, Any]]:
 
 def json_lines(file: Path) -> Iterator[Entry]:
     """The objects of a file with one JSON object a line."""
-    with _opened(file) as opened:
-        for number, line in enumerate(_decoded(file, opened), start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{file}: line {number} is no JSON ({error})") from error
-            if _HALF.search(line):
-                _check_letters(file, value, number)
-            yield _entry(file, ("line", number), value)
+    return map(_entry_of_line, text_lines(file))
 
 
 def csv_rows(file: Path) -> Iterator[Entry]:
     """The rows of a CSV file (or TSV, by its name) with a line of column names."""
-    with _opened(file) as opened:
-        reader = csv.DictReader(_decoded(file, opened), delimiter="\t" if file.suffix == ".tsv" else ",")
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    message = f"it has not as many cells as there are columns ({', '.join(reader.fieldnames or ())})"
-                    raise DataError(f"{file}: line {reader.line_num}: {message}")
-                yield Entry(file, ("line", reader.line_num), row)
-        except csv.Error as error:
-            raise DataError(f"{file}: line {reader.line_num}: {error}") from error
+    return map(_row, _rows(file))
 
 
 def text_lines(file: Path) -> Iterator[Line]:
@@ -103,6 +81,57 @@ def read_entries(file: Path) -> Iterator[Entry]:
 def multiple_choice(question: str, choices: Sequence[str]) -> str:
     """A question with its choices, each on a line of its own behind a letter."""
     return "\n".join([question, *(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False))])
+
+
+def _list(file: Path, key: str | None) -> Iterator[tuple[int, str, Any, int, int]]:
+    """The values of a list with their numbers, each behind the text that it was read from and its two ends."""
+    text = _read(file)
+    start = _skip(text, 0) if key is None else _find(file, text, key)
+    if text[start : start + 1] != "[":
+        where = f"under '{key}' there should be a list" if key else "the file should hold a JSON list"
+        raise DataError(f"{file}: {where}, not {shown(text[start : start + 40])}. {_other_format(text, start)}")
+    for number, found in enumerate(_items(file, text, start)):
+        yield number, text, *found
+
+
+def _item(file: Path, item: tuple[int, str, Any, int, int]) -> Entry:
+    number, text, value, start, end = item
+    if _HALF.search(text, start, end):
+        _check_letters(file, value, _line_of_half(text, start, end))
+    return _entry(file, ("entry", number), value)
+
+
+def _member(file: Path, member: tuple[str, Any]) -> tuple[str, Entry]:
+    name, value = member
+    return name, _entry(file, ("entry", repr(name)), value)
+
+
+def _entry_of_line(line: Line) -> Entry:
+    try:
+        value = json.loads(line.text)
+    except (ValueError, RecursionError) as error:
+        raise EntryError(f"{line.file}: line {line.number} is no JSON ({error})") from error
+    if _HALF.search(line.text):
+        _check_letters(line.file, value, line.number)
+    return _entry(line.file, ("line", line.number), value)
+
+
+def _rows(file: Path) -> Iterator[Entry]:
+    with _opened(file) as opened:
+        reader = csv.DictReader(_decoded(file, opened), delimiter="\t" if file.suffix == ".tsv" else ",")
+        try:
+            for row in reader:
+                yield Entry(file, ("line", reader.line_num), row)
+        except csv.Error as error:
+            raise DataError(f"{file}: line {reader.line_num}: {error}") from error
+
+
+def _row(row: Entry) -> Entry:
+    cells: Any = row.value
+    if None in cells or None in cells.values():
+        columns = ", ".join(filter(None, cells))
+        raise row.wrong(f"it has not as many cells as there are columns ({columns})")
+    return row
 
 
 def _entry(file: Path, place: tuple[Any, ...], value: Any) -> Entry:
@@ -145,9 +174,11 @@ def _value(file: Path, text: str, place: int) -> tuple[Any, int]:
         value, behind = _DECODE(text, place)
     except (ValueError, RecursionError) as error:
         raise _damaged(file, text, getattr(error, "pos", place)) from error
-    if _HALF.search(text, place, behind):
-        _check_letters(file, value, text.count("\n", 0, _first_half(text, place, behind)) + 1)
     return value, behind
+
+
+def _line_of_half(text: str, start: int, end: int) -> int:
+    return text.count("\n", 0, _first_half(text, start, end)) + 1
 
 
 def _first_half(text: str, start: int, end: int) -> int:
@@ -167,20 +198,21 @@ def _check_letters(file: Path, value: Any, line: int) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = repr(error.object[error.start])[1:-1]
-        raise DataError(
+        raise EntryError(
             f"{file}: line {line}: {half} is half of a letter, and no text. Write both halves, as \\ud83d\\ude42, or"
             " the letter itself"
         ) from error
 
 
-def _items(file: Path, text: str, place: int) -> Iterator[Any]:
-    """The values of the list that begins there."""
+def _items(file: Path, text: str, place: int) -> Iterator[tuple[Any, int, int]]:
+    """The values of the list that begins there, each with its two ends."""
     place = _skip(text, place + 1)
     if text[place : place + 1] == "]":
         return
     while True:
+        start = place
         value, place = _value(file, text, place)
-        yield value
+        yield value, start, place
         place = _skip(text, place)
         if text[place : place + 1] == "]":
             return

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError, json_entries
+from workbench.data.broken_entries import BrokenEntries
+from workbench.data.entry import Entry
 from workbench.data.file_dataset import TRAIN, FileDataset
 from workbench.data.image_files import ImageFiles
 
@@ -46,21 +48,29 @@ class KarpathySplits:
         """A dataset with the task `captions` whose splits are those of `names`."""
         files = dict.fromkeys(self.names, self.file)
         settings = (self.question, sorted((split, tuple(names)) for split, names in self.names.items()))
-        return FileDataset({"captions": self.read}, files, self.images, settings, most_broken)
+        broken = BrokenEntries(most_broken)
 
-    def read(self, split: str, files: Sequence[Path]) -> Iterator[Example]:
+        def read(split: str, files: Sequence[Path]) -> Iterator[Example]:
+            return self.read(split, files, broken)
+
+        return FileDataset({"captions": read}, files, self.images, settings, most_broken, broken=broken)
+
+    def read(self, split: str, files: Sequence[Path], broken: BrokenEntries) -> Iterator[Example]:
         """The captions of a split as examples, read one after the other; `DataError` when the file has none for it."""
-        return caption_examples(split, self._captions(split, files[0]), self.question)
+        return caption_examples(split, self._captions(split, files[0], broken), self.question)
 
-    def _captions(self, split: str, file: Path) -> Iterator[tuple[str, str]]:
-        found = False
-        for entry in json_entries(file, "images"):
-            if entry.text("split") not in self.names[split]:
-                continue
-            found = True
+    def _captions(self, split: str, file: Path, broken: BrokenEntries) -> Iterator[tuple[str, str]]:
+        def of_split(entry: Entry) -> bool:
+            return entry.text("split") in self.names[split]
+
+        def captions(_: int, entry: Entry) -> list[tuple[str, str]]:
             folder = f"{entry.text('filepath')}/" if "filepath" in entry.value else ""
             key = self.images.key(split, (entry, "filename"), image=folder + entry.text("filename"))
-            for sentence in entry.entries("sentences"):
-                yield key, sentence.text("raw")
+            return [(key, sentence.text("raw")) for sentence in entry.entries("sentences")]
+
+        found = False
+        for each in broken.without(split, "captions", filter(of_split, json_entries(file, "images")), captions):
+            found = True
+            yield from each
         if not found:
             raise DataError(f"{file}: no image has the split {' or '.join(self.names[split])}")

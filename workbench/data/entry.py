@@ -16,6 +16,10 @@ class DataError(UserError):
     """The border to files of data: what a dataset or text is read from is missing, damaged, or of another format."""
 
 
+class EntryError(DataError):
+    """One entry or line is wrong, and those behind it may be right: readers that raise it can be asked for more."""
+
+
 class Entry:
     """One entry, which tells where it stands in a `DataError` when a value is not what it should be.
 
@@ -77,9 +81,9 @@ class Entry:
             raise self.wrong(f"'{key}' should be a list of objects, not {shown(value)}")
         return [Entry(self.file, (*self.place, key, number), each) for number, each in enumerate(value)]
 
-    def wrong(self, message: str) -> DataError:
+    def wrong(self, message: str) -> EntryError:
         """The error that says so, and where."""
-        return DataError(f"{self.file}: {' '.join(map(str, self.place))}: {message}")
+        return EntryError(f"{self.file}: {' '.join(map(str, self.place))}: {message}")
 
     def _get(self, key: str) -> Any:
         if key not in self.value:
@@ -96,9 +100,9 @@ class Line:
     number: int
     text: str
 
-    def wrong(self, message: str) -> DataError:
+    def wrong(self, message: str) -> EntryError:
         """The error that says so, and where."""
-        return DataError(f"{self.file}: line {self.number}: {message}")
+        return EntryError(f"{self.file}: line {self.number}: {message}")
 
 
 def spoken(answer: str | float) -> str:

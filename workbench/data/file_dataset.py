@@ -79,7 +79,7 @@ class FileDataset(Dataset):
 
     def skipped(self, split: str, task: str) -> Mapping[str, str]:
         """The entries that are no examples, and why; of what was read whole."""
-        return self.broken.found(split) if self.broken else {}
+        return self.broken.found(split, task) if self.broken else {}
 
     def splits(self) -> Sequence[str]:
         """The splits that annotation files were given for, and `test` where a share of `train` becomes one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workbench.contracts.example import Example
 from workbench.data.annotations import DataError, Entry, json_entries
+from workbench.data.broken_entries import BrokenEntries, NamedEntries
 from workbench.data.file_dataset import FileDataset
 from workbench.data.image_files import ImageFiles
 
@@ -27,9 +28,12 @@ def vqa_dataset(
     if set(questions) != set(annotations):
         raise DataError(f"questions has the splits {', '.join(questions)}, annotations {', '.join(annotations)}")
 
+    broken = BrokenEntries(most_broken)
+
     def read(split: str, files: Sequence[Path]) -> Iterator[Example]:
-        for question, annotation in joined(*files):
-            yield Example(
+        def example(_: int, pair: tuple[Entry, Entry]) -> Example:
+            question, annotation = pair
+            return Example(
                 f"{split}/{question.name('question_id')}",
                 images.key(split, (question, "image_id"), image_id=question.name("image_id")),
                 question.text("question"),
@@ -37,20 +41,25 @@ def vqa_dataset(
                 group(annotation),
             )
 
+        return broken.without(split, "questions", joined(*files), example)
+
     files = {split: (questions[split], annotations[split]) for split in questions}
-    return FileDataset({"questions": read}, files, images, most_broken=most_broken)
+    return FileDataset({"questions": read}, files, images, most_broken=most_broken, broken=broken)
 
 
 def joined(questions: Path, annotations: Path) -> Iterator[tuple[Entry, Entry]]:
     """Each question with its annotation. Where both files have the same order, as the official ones, one entry of each
-    is held at a time."""
-    others = json_entries(annotations, "annotations")
-    waiting: dict[str, Entry] = {}
-    for question in json_entries(questions, "questions"):
+    is held at a time. Of a question that is wrong, or has no annotation, an `EntryError` tells, behind which reading
+    can go on."""
+    others = NamedEntries(json_entries(annotations, "annotations"), "question_id")
+
+    def with_annotation(question: Entry) -> tuple[Entry, Entry]:
         name = question.name("question_id")
-        while name not in waiting:
-            other = next(others, None)
-            if other is None:
-                raise question.wrong(f"{annotations.name} has no annotation with the question_id {name}")
-            waiting[other.name("question_id")] = other
-        yield question, waiting.pop(name)
+        annotation = others.named(name)
+        if annotation is None:
+            message = f"{annotations.name} has no annotation with the question_id {name}{others.fault}"
+            raise question.wrong(message)
+        others.forget(name)
+        return question, annotation
+
+    return map(with_annotation, json_entries(questions, "questions"))
