@@ -66,7 +66,7 @@ def flickr30k(
 def _captions(split: str, file: Path, files: ImageFiles, broken: BrokenEntries) -> Iterator[tuple[str, str]]:
     """Each caption behind the key of its image."""
 
-    def caption(_: int, line: Line) -> tuple[str, str]:
+    def caption(number: int, line: Line) -> tuple[str, str]:
         image, tab, caption = line.text.partition("\t")
         image, mark, _ = image.rpartition("#")
         if not tab or not mark or not image or not caption.strip():

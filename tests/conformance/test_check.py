@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from tests.conformance.tried import subject_of
 from tests.tiny import builtin_registry
 from workbench.conformance import check
-from workbench.conformance.check import RULES
+from workbench.conformance.check import RULES, _fitting  # pyright: ignore[reportPrivateUsage]
+from workbench.conformance.examine import examine
+from workbench.contracts.encoder import VisionShape
+from workbench.contracts.fusion import Fusion
+from workbench.contracts.language_model import DecoderShape
 from workbench.errors import UserError
 from workbench.hookspecs import KINDS
 from workbench.registry import Plugin
@@ -68,3 +76,45 @@ def test_every_kind_has_rules():
 def test_wrong_options_are_the_callers_mistake():
     with pytest.raises(UserError, match="does not fit gated.heads"):
         check(builtin_registry(), "fusion", "gated", heads=0)
+
+
+class WantsTwelve(Fusion):
+    """Says in torch's own way, with an AssertionError, what its heads want of a width."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(decoder.width, 12, batch_first=True)
+        self.gate = nn.Parameter(torch.zeros(1))
+        self.mean = nn.Linear(vision.width, decoder.width)
+
+    def prepare(self, vision: Tensor, mask: Tensor | None) -> Any:
+        return self.mean(vision)
+
+    def fuse_attention(self, index: int, hidden: Tensor, vision: Any) -> Tensor:
+        return hidden + self.gate * self.attention(hidden, vision, vision)[0]
+
+
+class WantsHeadsOf64(WantsTwelve):
+    """Fits a decoder of width 768 alone."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape):
+        if decoder.width != 12 * 64:
+            raise ValueError("heads of 64 numbers, please")
+        super().__init__(vision, decoder)
+
+
+class FitsNothing(WantsTwelve):
+    """Whatever the width is."""
+
+    def __init__(self, vision: VisionShape, decoder: DecoderShape):
+        raise ValueError("never")
+
+
+@pytest.mark.parametrize(("fusion", "wide"), [(WantsTwelve, 96), (WantsHeadsOf64, 768), (FitsNothing, 64)])
+def test_a_width_that_fits_is_found_however_a_plugin_refuses_the_others(fusion, wide):
+    assert _fitting(subject_of("fusion", fusion)).width == wide
+
+
+def test_what_fits_no_width_is_told():
+    first = next(examine(_fitting(subject_of("fusion", FitsNothing)), RULES["fusion"]))
+    assert (first.passed, "ValueError: never" in first.explanation) == (False, True)

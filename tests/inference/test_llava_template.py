@@ -51,10 +51,10 @@ def exported(folder: Path, template: str, prompt: str = "chat") -> tuple[Any, An
     return trial, model, transformers.AutoProcessor.from_pretrained(folder / "llava")
 
 
-def own_ids(trial: Any, model: Any, example: Example) -> list[int]:
+def own_ids(trial: Any, model: Any, example: Example, images: int = 1) -> list[int]:
     """The workbench's own prompt, with the image's tokens in the place of `<image>`."""
     size, tokens = model.encoder.image_size, model.connector.shape.tokens
-    batch = model.collator(trial.prompt)(torch.zeros(1, 3, size, size), [[example]], answered=False)
+    batch = model.collator(trial.prompt)(torch.zeros(images, 3, size, size), [[example]], answered=False)
     image = model.language_model.tokenizer.image
     return [each for id_ in batch.ids[0].tolist() for each in [id_] * (tokens if id_ == image else 1)]
 
@@ -91,6 +91,32 @@ def test_a_list_of_an_image_and_a_question_is_the_prompt_that_the_model_was_trai
     given = processor(images=an_image(), text=text, return_tensors="pt")
     assert given["input_ids"][0].tolist() == wanted
     torch.testing.assert_close(given["pixel_values"][0], model.encoder.transform(an_image()))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_text_alone_and_several_images_are_the_prompts_that_the_model_was_trained_on(prompt, tmp_path):
+    trial, model, processor = exported(tmp_path, CHATML, prompt)
+    shown = {"type": "image", "image": an_image()}
+    alone = Example("0", "", QUESTION, ("",))
+    assert ids_of(processor, [asked(QUESTION)]) == own_ids(trial, model, alone)
+    assert ids_of(processor, [asked("what color ", "is it?")]) == own_ids(trial, model, alone)
+    goes_on = replace(alone, question="now?", history=(Turn(QUESTION, "no"),))
+    talk = [asked(QUESTION), asked("no", role="assistant"), asked("now?")]
+    assert ids_of(processor, talk) == own_ids(trial, model, goes_on)
+    two = replace(alone, image="0", more=("1",))
+    assert ids_of(processor, [asked(shown, shown, QUESTION)]) == own_ids(trial, model, two, images=2)
+
+
+def test_a_system_message_stands_before_text_and_images_alike(tmp_path):
+    _, model, processor = exported(tmp_path, CHATML, PROMPTS[1])
+    system = asked("Be brief.", role="system")
+    shown = {"type": "image", "image": an_image()}
+    plain = {"role": "system", "content": "Be brief."}
+    for first in (system, plain):
+        for parts, begins in (((QUESTION,), ""), ((shown, QUESTION), IMAGE)):
+            told = processor.apply_chat_template([first, asked(*parts)], add_generation_prompt=True)
+            said = {"role": "user", "content": f"{begins}{QUESTION} Answer with one word."}
+            assert told == model.language_model.tokenizer.template.render([plain, said]) + "<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize("template", ["ChatML", "dated"])

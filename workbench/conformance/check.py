@@ -40,7 +40,9 @@ RULES = {
     "tracker": trackers.RULES,
 }
 SIZED = ("connector", "fusion")  # kinds that are built for the width of a decoder
-WIDTHS = (64, 96, 80, 112)  # of the reference decoder: one of them is a multiple of 1 to 8, 10, 12, 14 or 16 heads
+# Of the reference decoder: one of them is a multiple of each number of heads from 1 to 16, and of most up to 32; the
+# last five are what so many heads of 64 numbers each want.
+WIDTHS = (64, 96, 80, 112, 72, 88, 104, 120, 200, 136, 512, 768, 960, 1024, 896)
 
 
 def check(registry: Registry, kind: str, name: str, **options: Any) -> Iterator[RuleResult]:
@@ -63,16 +65,15 @@ def _examine(plugin: Plugin, options: Mapping[str, Any]) -> Iterator[RuleResult]
 
 
 def _fitting(subject: Subject) -> Subject:
-    """Beside a reference decoder of a width that it takes: a number of heads has to divide it."""
+    """Beside a reference decoder of a width that it takes: a number of heads has to divide it. A plugin says that in
+    its own way (torch with an AssertionError), so whatever it raises, another width is tried."""
     if subject.plugin.kind in SIZED:
         for width in WIDTHS:
             sized = replace(subject, width=width)
             try:
                 with random_states_restored():
                     compose(sized)
-            except UserError:
+            except (Exception, SystemExit):  # when no width helps, the first rule tells of it
                 continue
-            except (Exception, SystemExit):  # the first rule tells of it
-                pass
             return sized
     return subject

@@ -14,9 +14,19 @@ from workbench.data.collator import QUESTION
 
 _DATE = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<form>.*?)(?P=quote)\s*\)""")
 # A user's message with images becomes what the trial's prompt makes of its question; the images of a message that the
-# prompt has no such places for stand where they are, and those of a prompt without any in front of everything.
+# prompt has no such places for stand where they are, and those of a prompt without any in front of everything. In a
+# conversation without an image the first question is put into the prompt all the same, as text alone was trained.
 _LISTS = """\
-{%- set told = namespace(messages=[], front=0) -%}
+{%- set told = namespace(messages=[], front=0, begins=true) -%}
+{%- for message in messages -%}
+{%- if message['content'] is string -%}
+{%- set told.begins = told.begins and IMAGE not in message['content'] -%}
+{%- else -%}
+{%- for part in message['content'] or [] -%}
+{%- set told.begins = told.begins and part['type'] not in ('image', 'image_url') -%}
+{%- endfor -%}
+{%- endif -%}
+{%- endfor -%}
 {%- for message in messages -%}
 {%- if message['content'] is string or message['content'] is none or message['content'] is not defined -%}
 {%- set told.messages = told.messages + [message] -%}
@@ -33,7 +43,9 @@ _LISTS = """\
 {{- raise_exception('this model takes texts and images, not ' + part['type']) -}}
 {%- endif -%}
 {%- endfor -%}
-{%- if message['role'] != 'user' or not found.images -%}
+{%- if message['role'] == 'user' and told.begins -%}
+{%- set content = (ALONE)|replace(QUESTION, found.inline) -%}
+{%- elif message['role'] != 'user' or not found.images -%}
 {%- set content = found.inline -%}
 {%- elif PLACES == 0 -%}
 {%- set told.front = told.front + found.images -%}
@@ -47,6 +59,7 @@ _LISTS = """\
 {%- endif -%}
 {%- set told.messages = told.messages + [dict(message, content=content)] -%}
 {%- endif -%}
+{%- set told.begins = told.begins and message['role'] != 'user' -%}
 {%- endfor -%}
 {{- IMAGE * told.front -}}
 {%- set messages = told.messages -%}
@@ -74,7 +87,8 @@ def llava_template(template: ChatTemplate, prompt: str) -> str:
     """
     name, _, content = prompt.partition(":")
     content = content.strip() if name.strip() == CHAT and content.strip() else CONTENT
-    values = {"CONTENT": content, "IMAGE": IMAGE, "QUESTION": QUESTION}
+    alone = content.replace(f"{IMAGE}\n", "").replace(IMAGE, "")  # as the collator has it
+    values = {"CONTENT": content, "ALONE": alone, "IMAGE": IMAGE, "QUESTION": QUESTION}
     lists = re.sub("|".join(values), lambda found: ascii(values[found[0]]), _LISTS)
     lists = lists.replace("PLACES", str(content.count(IMAGE)))
     named = "".join(f"{{%- set {role} = {ascii(token)} -%}}\n" for role, token in template.named)
