@@ -17,9 +17,12 @@ from tests.tiny import DECODERS, FUSIONS, collator, images
 from workbench.contracts.example import Example, Turn, is_image
 from workbench.data.collator import IGNORED
 from workbench.data.image_views import distinct, gather
+from workbench.inference.load_trial import load_trial
+from workbench.inference.pipeline import Pipeline
 from workbench.model.generation import generate
 from workbench.model.vision_language_model import visible
 from workbench.storage.conditions import WITH_IMAGE
+from workbench.storage.records import read_predictions
 from workbench.training.training_set import training_examples
 
 TALK = [Example("t/0", "", "what is a circle?", ("a round shape",), history=(Turn("hello?", "hi"),))]
@@ -179,6 +182,27 @@ def test_a_whole_run_trains_on_text_and_images_and_asks_both(tmp_path, fusion, t
     assert len(by_condition[WITH_IMAGE]) == 15
     assert by_condition["no_image"] == by_condition[WITH_IMAGE]
     assert len(by_condition["shuffled"]) == 8, "text alone is shown no other image"
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_finished_trial_is_asked_with_text_alone_as_its_evaluation_asked(fusion, tmp_path, monkeypatch, capsys):
+    workbench = CommandLine(tmp_path, monkeypatch, capsys)
+    text = talks(tmp_path, fusion, "connector, fusion, language_model").replace(
+        "max_new_tokens: 2", "max_new_tokens: 9"
+    )
+    run_inside(load(tmp_path, text=text), tmp_path / "results")
+    [trial] = (tmp_path / "results/small/trials").iterdir()
+    found = load_trial(trial.name, tmp_path / "results", [])
+    asked = Pipeline(found.model(), found.trial)
+    told = read_predictions(trial).query("condition == 'image' and image.str.startswith('text alone')")
+    questions = list(told["question"])
+    assert asked.answers([], questions) == list(told["answer"])
+    assert ["".join(asked.stream([], each)) for each in questions] == list(told["answer"])
+    shown = workbench("ask", trial, questions[0], "--text-alone")
+    printed = "".join(each for each in told["answer"].iloc[0] if each.isprintable())  # as a terminal is given it
+    assert (shown.code, shown.output.strip()) == (0, printed.strip())
+    refused = workbench("ask", trial, questions[0], "--text-alone", "--attention", "map.png")
+    assert (refused.code, "--text-alone shows none" in refused.errors) == (2, True)
 
 
 def test_examples_of_text_alone_are_sets_of_their_own():

@@ -34,6 +34,9 @@ def ask(
     words: Annotated[
         list[str], typer.Argument(metavar="IMAGE... QUESTION...", help="images that Pillow reads, then questions")
     ],
+    text_alone: Annotated[
+        bool, typer.Option("--text-alone", help="show no image: all words are questions, each asked by itself")
+    ] = False,
     max_new_tokens: MostTokens = None,
     map_file: Annotated[
         Path | None, typer.Option("--attention", metavar="FILE.png", help="draw where it looked, for one question")
@@ -43,7 +46,11 @@ def ask(
     device: Device = "auto",
 ) -> None:
     """Ask a finished trial about an image, or several. A single answer is shown while it is written."""
-    images, questions = _opened(words)
+    images, questions = ([], words) if text_alone else _opened(words)
+    if map_file is not None and text_alone:
+        raise UserError(
+            "--attention draws where a model looks on an image, and --text-alone shows none: give one of them"
+        )
     if map_file is not None and len(questions) > 1:
         raise UserError("--attention draws the maps of one question: ask one, or use `workbench attention` for each")
     pipeline = _pipeline(trial, results, folders, device)

@@ -41,7 +41,8 @@ class Pipeline:
     def answers(
         self, images: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int | None = None
     ) -> list[str]:
-        """The answers to all questions about the images, found together. Raises `UserError` where nothing is asked."""
+        """The answers to all questions about the images, found together; without images, to each as text alone. Raises
+        `UserError` where nothing is asked."""
         with self.predictor.ready():
             tokens, batch = self.read(images, questions)
             vision = self.model.see_tokens(tokens, batch.views)
@@ -71,12 +72,14 @@ class Pipeline:
             raise UserError('nothing is asked: write a question, as "what color is it?"')
         for question in questions:
             _check_letters(question)
-        first, *more = keys = tuple(map(str, range(len(images))))
+        first, *more = [str(number) for number in range(len(images))] or [""]
         asked = [
             Example(str(number), first, question, ("",), more=tuple(more)) for number, question in enumerate(questions)
         ]
-        views = [self.model.encoder.views(image) for image in self.rgb(images)]
-        seen, _, batch = self.predictor.read([keys], lambda _: views, [asked])
+        rows = [asked] if images else [[each] for each in asked]  # as text alone is trained: each by itself
+        shown = self.rgb(images) or [_unseen(self.model.encoder.image_size)]
+        views = [self.model.encoder.views(image) for image in shown]
+        seen, _, batch = self.predictor.read([row[0].row for row in rows], lambda _: views, rows)
         return self.predictor.encode(seen), batch
 
     def rgb(self, images: Sequence[Image.Image]) -> list[Image.Image]:
@@ -101,6 +104,11 @@ def open_image(file: Path) -> Image.Image:
         return read_image(file)
     except UNREADABLE as error:
         raise DataError(f"{file} is no image that can be read: {error}") from error
+
+
+def _unseen(size: int) -> Image.Image:
+    """What an encoder is given where nothing is shown; nobody looks at it."""
+    return Image.new("RGB", (size, size))
 
 
 def _check_letters(question: str) -> None:
