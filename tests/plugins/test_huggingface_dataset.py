@@ -130,7 +130,8 @@ def classes(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -
     table = datasets.Dataset.from_dict({"img": cells, "ask": ["what?"] * len(answers), "answers": answers})
     kind: Any = datasets.ClassLabel(names=["bus", "car"])
     table = table.cast_column("img", datasets.Image())
-    table = table.cast_column("answers", datasets.Sequence(kind) if isinstance(answers[0], list) else kind)
+    answered: Any = datasets.Sequence(kind) if isinstance(answers[0], list) else kind
+    table = table.cast_column("answers", answered)
     table.to_parquet(folder / "train.parquet")
     return {"train": folder / "train.parquet"}
 
