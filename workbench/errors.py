@@ -40,6 +40,17 @@ class UserError(Exception):
     """Why a worker had to end, in a word of `workers/failure.py`, where that is nothing the stage did."""
 
 
+class EndedProcess(SystemExit):
+    """`os._exit` was called where that would have ended a command without a word."""
+
+    def __init__(self, status: int, place: str):
+        super().__init__(status)
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"os._exit({self.code}) was called in {self.place}"
+
+
 class RenamedError(UserError, AttributeError):
     """A name of an earlier version, which is another one now."""
 
@@ -75,6 +86,8 @@ def words_of(error: BaseException) -> str:
     """What went wrong, in plain words and never in none: an exception that says nothing is told by its type, and by
     where it was raised; so is one that means to end the process."""
     said = plain(str(error)).strip()
+    if isinstance(error, EndedProcess):
+        return said
     if isinstance(error, SystemExit):
         return f"sys.exit({said}) was called{_place_of(error)}"
     if isinstance(error, bdb.BdbQuit):

@@ -23,7 +23,7 @@ from workbench import hookspecs
 from workbench.code_hashes.sources import Code
 from workbench.devices.foreign_imports import ForeignImports
 from workbench.discovery import BUILT_IN, Found, find_plugins
-from workbench.errors import UserError, did_you_mean
+from workbench.errors import UserError, did_you_mean, words_of
 from workbench.hookspecs import KINDS, hook_name
 from workbench.ingredient import Ingredient
 from workbench.options import Option, OptionError, check_signature, options_of
@@ -184,9 +184,12 @@ def load_registry(folders: Iterable[Path | str] = (), installed: bool = True) ->
             raise
         except UserError as error:
             registry.failures.append(Failure(found.source, str(error)))
+        except KeyboardInterrupt as interruption:
+            interruption.add_note(f"while {found.source} was imported")
+            raise
         except (Exception, SystemExit) as error:  # a plugin is anyone's code: whatever it raises is its own failure
-            reason = f"{type(error).__name__}: {error}"
-            registry.failures.append(Failure(found.source, reason, traceback.format_exc()))
+            said = words_of(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+            registry.failures.append(Failure(found.source, said, traceback.format_exc()))
     if refused := imports.end():
         raise RegistryError(refused)
     return registry

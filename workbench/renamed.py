@@ -5,7 +5,6 @@ Nothing here makes the old names work. Records, which nobody writes by hand, are
 
 from __future__ import annotations
 
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 DATASET = {"picture": "image"}
@@ -18,7 +17,7 @@ MODULES = {"records": "workbench.storage.records", "study": "workbench.reports.r
 """What scripts import of `workbench`."""
 
 
-class MovedModules(MetaPathFinder):
+class MovedModules:
     """Asked where no module was found: whether it is one that scripts knew by another name."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:

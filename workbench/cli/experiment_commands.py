@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workbench.cli.exit_codes import FAILED, INTERRUPTED, SIGNALLED
+from workbench.cli.exit_codes import FAILED
+from workbench.cli.interruptions import interruptible
 from workbench.cli.loading import load
 from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
 from workbench.cli.streams import console
 from workbench.errors import UserError
-from workbench.workers.ending import RunEnded, raise_when_asked
+
+KEPT = "; what is finished is kept"
 
 FeatureSize = Annotated[
     float | None,
@@ -149,7 +147,7 @@ def run(
 
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
-    with _interruptible():
+    with interruptible(f"{KEPT}, run again to continue", f"{KEPT}, and the last snapshots; run again to continue"):
         experiment, registry = load(file, overrides, folders, results, device)
         launcher = make_launcher(experiment, registry, workers)
         device = device_for(launcher, device)
@@ -164,34 +162,6 @@ def run(
     show_outcome(console(), asked, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(asked.trials):
         raise typer.Exit(FAILED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """The first Ctrl-C ends the command in order; any more would only disturb that. So does the first SIGTERM or
-    SIGHUP, but the next ends it at once."""
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt), **raise_when_asked()}
-    try:
-        yield
-    except RunEnded as ended:
-        _say(f"ended by {ended}; what is finished is kept, and the last snapshots; run again to continue")
-        raise typer.Exit(SIGNALLED + ended.number) from ended
-    except KeyboardInterrupt as interruption:
-        _say("interrupted; what is finished is kept, run again to continue")
-        raise typer.Exit(INTERRUPTED) from interruption
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def _say(text: str) -> None:
-    """The last words; where the terminal is gone, nobody hears them."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
 
 
 def _for_programs(as_csv: bool, as_json: bool) -> bool:

@@ -1,72 +1,51 @@
-"""The command line: `workbench plugins | new | check | plan | match | power | run | ...`, in the order of the work.
+"""The command line: `workbench plugins | new | check | plan | match | power | run | ...`.
 
-Only typer is imported here; each command imports what it needs, so that `--help` answers at once.
+Nothing is imported before `main` has seen to it that a Ctrl-C meanwhile shows no traceback.
 """
 
 from __future__ import annotations
-
-import typer
-
-from workbench.cli.data_commands import make_vqa
-from workbench.cli.exit_codes import MISTAKE
-from workbench.cli.experiment_commands import match, plan, power, run
-from workbench.cli.plugin_commands import check, new, plugins
-from workbench.cli.result_commands import clean, report, verify
-from workbench.cli.streams import plain_streams
-from workbench.cli.trial_commands import ask, attention, demo, export, preview
-
-app = typer.Typer(
-    name="workbench",
-    help="Which encoder, which fusion, which adapter, which precision, and is the difference real?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (
-    plugins,
-    new,
-    check,
-    plan,
-    match,
-    power,
-    run,
-    clean,
-    make_vqa,
-    report,
-    verify,
-    ask,
-    attention,
-    preview,
-    demo,
-    export,
-):
-    app.command()(command)
 
 
 def main() -> None:
     """Entry point: a user's mistake is told in plain words and ends with exit code 2."""
     import atexit
-    import errno
     import gc
+    import signal
     import sys
 
+    interrupts = signal.getsignal(signal.SIGINT)
+    if interrupts is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until a command begins there is nothing to leave in order
+    from workbench.cli.commands import app
+    from workbench.cli.exit_codes import MISTAKE
+    from workbench.cli.noticed_exits import noticed_exits
+    from workbench.cli.streams import plain_streams
     from workbench.errors import UserError
 
     # A large plan is many small things that stay: looking again and again which can go takes a fifth of its time.
     gc.set_threshold(200_000)
     # The end of the process frees it all: to look for what can go first takes a third of a second.
     atexit.register(gc.freeze)
-    with plain_streams():
+    with plain_streams(), noticed_exits():
         try:
             app()
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (UserError, OSError) as error:
+            print(f"error: {_words_of(error)}", file=sys.stderr)
             sys.exit(MISTAKE)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            print(f"error: no name on a disk is so long: {error.filename}", file=sys.stderr)
-            sys.exit(MISTAKE)
+        finally:
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, interrupts)
+
+
+def _words_of(error: Exception) -> str:
+    """What the user is told; raises what is no mistake of theirs."""
+    import errno
+
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return f"no name on a disk is so long: {error.filename}"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def naming(kind: str, name: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise CompositionError(f"{kind} '{name}' cannot be used: {error}") from error
-    except (Exception, SystemExit) as error:  # a component is anyone's code: whatever it raises is its own failure
+    except SystemExit as error:
+        raise CompositionError(f"{kind} '{name}' cannot be used: {words_of(error)}") from error
+    except Exception as error:  # a component is anyone's code: whatever it raises is its own failure
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
         # What torch says of its own code behind that helps nobody here.
