@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 import tempfile
 from multiprocessing import process
@@ -15,6 +17,7 @@ from tests.small import PLUGINS, SMALL, write
 from workbench.cli.main import main
 from workbench.cli.streams import PlainStream, console, plain_streams
 
+ROOT = Path(__file__).parents[2]
 LABELLED = (
     SMALL + 'grid:\n  fusion: [concat_projection, cross_attention]\nlabels:\n  fusion: [größe, "\\e[31mred 図"]\n'
 )
@@ -65,3 +68,19 @@ def make_path_long() -> None:
 def test_a_run_whose_temporary_files_lie_deep_reaches_its_workers(tmp_path):
     write(tmp_path)
     assert "1 of 1 trials done" in ended(start(tmp_path, "--workers", "1", before=make_path_long), 0)
+
+
+@pytest.mark.parametrize("words", [(), ("--csv",)])
+def test_a_full_disk_behind_what_is_shown_is_told_and_a_reader_who_left_is_not(tmp_path, words):
+    file = write(tmp_path)
+    command = [sys.executable, "-m", "workbench.cli.main", "plan", file, "--plugins", PLUGINS, *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "cannot write what is to be shown: No space left on device" in told.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (1, "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from workbench.errors import plain
+from workbench.errors import UserError, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,11 +24,28 @@ class AnyText:
     def write(self, text: str) -> int:
         """Write a text."""
         encoding = self.stream.encoding or "utf-8"  # of text in memory it is None
-        self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        with _refusals_in_words():
+            self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with _refusals_in_words():
+            self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    """A full disk behind a redirection is nothing that is wrong here. A pipe whose reader left is no error at all."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write what is to be shown: {error.strerror}. Is it redirected to a file?") from error
 
 
 class PlainStream(AnyText):
@@ -62,5 +79,8 @@ def console(stderr: bool = False) -> Console:
     class PlainConsole(Console):
         def render_str(self, text: str, **how: Any) -> Text:
             return super().render_str(plain(text), **how)
+
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 (within rich's handler; the command line knows how to end then)
 
     return PlainConsole(stderr=stderr)
