@@ -90,6 +90,13 @@ def _write_trial(folder: Path, record: Record, lines: list[dict], curve: list[di
         forget_checksums(folder)
 
 
+def change_summary(folder: Path, **changes: object) -> None:
+    """Write what the experiment asked anew, as a run of a changed experiment file does."""
+    summary = json.loads((folder / "experiment.json").read_text())
+    text = str(changes.pop("text", (folder / "experiment.yaml").read_text()))
+    write_summary(folder, {**summary, **changes}, text)
+
+
 def forget_checksums(folder: Path) -> None:
     """Make a trial's folder one of a version that kept no checksums."""
     file = folder / "record.json"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy
 import pytest
 
+from tests.made_results import change_summary
 from tests.small import PLUGINS, SMALL, CommandLine, load, write
 from workbench.cli.report import asked_of
 from workbench.config.experiment import Experiment
@@ -132,8 +132,7 @@ def test_without_results_of_its_own_those_count_that_its_spread_names(command):
     assert "(from results/earlier)" in told.output
     own = command.folder / "results" / "small"
     shutil.copytree(command.folder / "results" / "earlier", own)
-    summary = json.loads((own / "experiment.json").read_text())
-    (own / "experiment.json").write_text(json.dumps({**summary, "name": "small"}))
+    change_summary(own, name="small")
     told = command("power", file, "--plugins", PLUGINS, *override)
     assert told.code == 0  # trials that the file does not have are none of its own
     assert "(from results/earlier)" in told.output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.made_results import copy_answers, write_results
+from tests.made_results import change_summary, copy_answers, write_results
 from workbench.reports.answer import answer, progress
 from workbench.reports.findings import finding
 from workbench.reports.key_figures import key_figures
@@ -35,7 +35,7 @@ def test_values_behind_a_better_baseline_are_called_worse(tmp_path: Path):
     folder = write_results(tmp_path, images=200, axes=axes, seeds=(0, 1, 2))
     summary = json.loads((folder / "experiment.json").read_text())
     baseline = {**summary["baseline"], "fusion": "cross_attention"}
-    (folder / "experiment.json").write_text(json.dumps({**summary, "baseline": baseline}))
+    change_summary(folder, baseline=baseline)
     study = read_study(folder, resamples=300)
     told = " ".join(answer(study))
     assert told.startswith("Nothing that was tried beats the baseline: fusion cross_attention and quantizer none.")

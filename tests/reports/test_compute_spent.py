@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tests.made_results import write_results
+from tests.made_results import change_summary, write_results
 from workbench.reports.compute_spent import all_tries, seconds_of, spent
 from workbench.reports.results_data import read_study
 from workbench.reports.trainings import trainings_of
@@ -81,7 +81,7 @@ def test_a_study_knows_the_trainings_of_all_trials_of_the_folder_and_of_those_le
     give_keys(folder, ["first", "second"])
     summary = json.loads((folder / "experiment.json").read_text())
     stray = summary["trials"].pop()
-    (folder / "experiment.json").write_text(json.dumps(summary))
+    change_summary(folder, trials=summary["trials"])
     study = read_study(folder, resamples=5)
     assert (study.strays, [each.id for each in study.left_out]) == (1, [stray])
     assert set(study.trainings) == {*summary["trials"], stray}
@@ -98,7 +98,7 @@ def test_a_damaged_curve_of_a_trial_that_is_left_out_stops_no_report(tmp_path: P
     give_keys(folder, ["first", "second"])
     summary = json.loads((folder / "experiment.json").read_text())
     stray = summary["trials"].pop()
-    (folder / "experiment.json").write_text(json.dumps(summary))
+    change_summary(folder, trials=summary["trials"])
     (folder / "trials" / stray / "curve.jsonl").write_text("{")
     study = read_study(folder, resamples=5)
     assert set(study.trainings) == set(summary["trials"])

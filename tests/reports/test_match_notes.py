@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from tests.made_results import write_results
+from tests.made_results import change_summary, write_results
 from workbench.cli.report import make_report
 from workbench.reports.match_notes import match_lines, match_sentences
 
@@ -68,8 +67,7 @@ def test_the_page_says_it_and_one_without_a_match_says_nothing(tmp_path: Path):
     folder = write_results(tmp_path, images=40)
     before = make_report(folder).read_text(encoding="utf-8")
     assert "matched by" not in before
-    summary = json.loads((folder / "experiment.json").read_text())
-    (folder / "experiment.json").write_text(json.dumps({**summary, "matched": PARAMETERS}))
+    change_summary(folder, matched=PARAMETERS)
     page = make_report(folder).read_text(encoding="utf-8")
     assert "Variants were matched by parameters" in page
     assert "language_model.width=104 in gated" in page

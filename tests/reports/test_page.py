@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import workbench
-from tests.made_results import write_dataset_plugin, write_results
+from tests.made_results import change_summary, write_dataset_plugin, write_results
 from tests.reports.read_page import Page, page_of
 from workbench.cli.report import make_report
 from workbench.registry import load_registry
@@ -108,9 +108,7 @@ def test_text_from_data_cannot_become_markup(tmp_path: Path):
     evil = "<script>alert(1)</script>"
     lines = [{**line, "question": evil, "answer": evil, "group": f'"{evil}'} for line in lines]
     (trial / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    summary = json.loads((folder / "experiment.json").read_text())
-    (folder / "experiment.json").write_text(json.dumps({**summary, "question": evil}))
-    (folder / "experiment.yaml").write_text(evil)
+    change_summary(folder, question=evil, text=evil)
     study = read_study(folder, resamples=20)
     text = render(study, all_tables(study), [], None)
     assert evil not in text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_results import write_results
+from tests.made_results import change_summary, write_results
 from tests.reports.read_page import page_of
 from workbench.reports.results_data import read_study
 from workbench.reports.seed_notes import covered, seed_notes
@@ -17,8 +17,7 @@ AXES = {"fusion": ["concat_projection", "cross_attention"]}
 
 
 def with_spread(folder: Path, given: object) -> Path:
-    summary = json.loads((folder / "experiment.json").read_text())
-    (folder / "experiment.json").write_text(json.dumps({**summary, "statistics": {"seed_spread": given}}))
+    change_summary(folder, statistics={"seed_spread": given})
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.small import PLUGINS, SMALL, CommandLine, files_of, write
+from workbench.storage.checksums import sealed
 
 OTHER = SMALL.replace("steps: 2", "steps: 3")
 GRID = "grid:\n  fusion: [{}]\n"
@@ -90,7 +91,7 @@ def test_a_damaged_summary_is_written_anew_from_the_file(workbench, content):
     assert told.code == 0
     assert "1 of 1 trials done (1 before this run)" in told.output
     known = {"auto_precision": "fp32"}  # as its trials tell
-    assert json.loads(summary.read_text()) == {**json.loads(whole), **known}
+    assert json.loads(summary.read_text()) == sealed({**json.loads(whole), **known})
 
 
 def test_a_file_of_somebody_else_is_not_taken_for_a_damaged_summary(workbench):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.made_results import change_summary
 from tests.tiny import builtin_registry
 from tests.verification.made_answers import write
 from workbench.cli.report import make_report
@@ -189,7 +190,7 @@ def with_stray(folder: Path) -> tuple[Path, str]:
     """The folder with a report about all but one of its trials, and the id of that one."""
     summary = json.loads((folder / "experiment.json").read_text())
     stray = summary["trials"].pop()
-    (folder / "experiment.json").write_text(json.dumps(summary))
+    change_summary(folder, trials=summary["trials"])
     make_report(folder, builtin_registry())
     return folder, stray
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.storage.atomic import storage_errors, write_text
+from workbench.storage.checksums import is_sealed, sealed
 from workbench.storage.result_files import (
     MADE_ANEW,
     SUMMARY,
@@ -20,6 +22,8 @@ from workbench.storage.result_files import (
     check_fields,
     read_json,
 )
+
+TEXT_CHECKSUM = "text_sha256"  # of the experiment file's own text, as it lies beside the summary
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,26 @@ def write_summary(folder: Path, summary: Mapping[str, Any], text: str) -> None:
     with storage_errors(folder, ResultsError):
         folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / TEXT, text)
-    write_text(folder / SUMMARY, json.dumps(dict(summary), indent=1, default=list) + "\n")
+    whole = json.loads(json.dumps({**summary, TEXT_CHECKSUM: _checksum(text.encode())}, default=list))
+    write_text(folder / SUMMARY, json.dumps(sealed(whole), indent=1) + "\n")
 
 
 def read_summary(folder: Path) -> Summary:
-    """What was asked; `ResultsError` when `folder` is no results folder."""
+    """What was asked; `ResultsError` when `folder` is no results folder, or what it asked is not what was written."""
     file = folder / SUMMARY
     if not file.is_file():
         raise ResultsError(f"{folder} is no results folder: it has no {SUMMARY}. Run the experiment first")
     content = read_json(file)
+    if is_sealed(content) is False:
+        raise ResultsError(f"{file} is not what was written: its checksum differs. {MADE_ANEW}")
     text = folder / TEXT
     content = {"final": [], "statistics": {}, "matched": [], "file": "", **content}  # folders of before there was that
-    content["text"] = text.read_text(encoding="utf-8", errors="replace") if text.is_file() else ""
+    written = text.read_bytes() if text.is_file() else b""
+    content["text"] = written.decode("utf-8", "replace")
     check_fields(file, content, Summary)
     _check_within(file, content)
+    if content.get(TEXT_CHECKSUM, _checksum(written)) != _checksum(written):
+        raise ResultsError(f"{text} is not what was written: its checksum differs. {MADE_ANEW}")
     return summary_of(content)
 
 
@@ -107,6 +117,10 @@ def _check_within(file: Path, content: Mapping[str, Any]) -> None:
     wrong += ["matched"] * (not all(isinstance(each, dict) for each in content["matched"]))
     if wrong:
         raise ResultsError(f"{file} is damaged: '{wrong[0]}' is not what a run writes there. {MADE_ANEW}")
+
+
+def _checksum(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()
 
 
 def _are_texts(value: Any) -> bool:
