@@ -190,7 +190,7 @@ class Usual:
         while True:
             chosen = self.chance.sample(examples, IMAGES * QUESTIONS)
             texts = [self.collate.encode(each.question, each.answers[0]) for each in chosen]
-            images = torch.cat(self.images.augmented([each.image for each in chosen], self.chance))
+            images = torch.cat(self.images.augmented([each.image for each in chosen], lambda _: self.chance))
             yield on(self.device, llava_batch(images, texts, self.size.image_tokens, self.collate.tokenizer.image))
 
     def __call__(self) -> None:

@@ -73,6 +73,7 @@ NUMBERLESS = {
     "workbench.runs": "says what lies in it",
     "workbench.runs.memo": "remembers what was made, as it was",
     "workbench.runs.provenance": "what a record says of the machine and the run",
+    "workbench.runs.rank_processes": "starts the processes of a stage, and ends them",
     "workbench.runs.same_run": "compares a machine with the keys, and refuses it",
     "workbench.runs.stage_keys": "makes the keys: another way to make them gives other keys",
     "workbench.runs.stage_work": "takes a stage and hands it to the module that does it",

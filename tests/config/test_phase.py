@@ -53,3 +53,32 @@ def test_what_says_the_same_is_the_same_evaluation_and_the_usual_one_stands_as_b
 def test_controls_that_make_no_sense_are_refused(settings, said):
     with pytest.raises(ValidationError, match=said):
         Evaluation(**settings)
+
+
+def phase(**settings) -> Phase:
+    return Phase(name="tune", train=("encoder",), steps=2, **settings)
+
+
+def test_devices_are_told_where_there_are_several():
+    """Trials of before there were devices keep their ids, and so do their stages."""
+    assert not {"devices", "strategy"} & phase(devices=1).spec().keys()
+    assert phase(devices=1).spec_text == phase().spec_text
+    assert phase(devices=2).spec()["devices"] == 2
+    assert phase(devices=2).spec_text != phase(accumulate=2).spec_text
+    assert Phase.model_validate_json(json.dumps(phase(devices=2).spec())).devices == 2
+    assert phase(devices=2, accumulate=3).pieces == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"devices": 0}, "greater than 0"),
+        ({"devices": 5, "batch": 4}, "a batch of 4 cannot be shared by 5 devices: lower 'devices', or raise 'batch'"),
+        ({"devices": 2, "batch": 4, "accumulate": 3}, "by 2 devices, each in 3 pieces: lower 'devices'"),
+        ({"devices": 2, "objective": "contrastive", "tasks": ("captions",)}, "which no device has whole: leave out"),
+        ({"devices": 2, "compile": True}, "'compile' and 'devices' do not go together"),
+    ],
+)
+def test_devices_that_cannot_share_a_phase_are_refused(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        phase(**settings)

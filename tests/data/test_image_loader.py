@@ -26,7 +26,9 @@ def test_images_made_by_several_threads_are_the_same(tmp_path, augments):
         source: Any = Noisy(dataset) if augments else dataset
         images = ImageLoader(source, model.encoder.views, threads=threads)
         asked = [*keys[:5], *keys[3:9], keys[0]]
-        found.append([*images.augmented(asked, random.Random(0)), *images.plain(asked), *images.once(keys[:3])])
+        generator = random.Random(0)
+        changed = images.augmented(asked, lambda key, generator=generator: generator)
+        found.append([*changed, *images.plain(asked), *images.once(keys[:3])])
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
     assert torch.equal(found[0][0], found[0][11]) != augments, "the same image, augmented twice"
 

@@ -35,7 +35,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(model, count):
     cut = Training(twin, [], phase_of(batch=8, steps=1, questions=2, accumulate=count), data_for(twin), 0)
     keys = whole.batches.sampler.next(8)
     questions = [whole.batches.grouped[key][: 1 + place % 3] for place, key in enumerate(keys)]
-    one, other = (each._gradients(each.batches.prepare(keys, questions).micro_batches) for each in (whole, cut))
+    one, other = (each._gradients(each.batches.prepare(keys, questions)) for each in (whole, cut))
     torch.testing.assert_close(other, one)
     for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(theirs.grad, mine.grad, rtol=1e-4, atol=1e-6)

@@ -28,6 +28,7 @@ from workbench.training import resume
 from workbench.training.curve import Step
 from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import Trained, train
+from workbench.training.ranks import ALONE, Ranks
 from workbench.training.resume import Snapshot, Snapshots
 
 STEPS = 6
@@ -104,7 +105,9 @@ class Bench:
         self.model = build(self.trial)
         self.model.encoder.register_forward_hook(_in_company)
 
-    def train(self, snapshots: Snapshots | None, stop: int | None = None) -> tuple[VisionLanguageModel, Trained]:
+    def train(
+        self, snapshots: Snapshots | None, stop: int | None = None, ranks: Ranks = ALONE
+    ) -> tuple[VisionLanguageModel, Trained]:
         """Train, and break off after step `stop`."""
         model, adapted = copy.deepcopy(self.model), []
         if "adapter" in self.phase.train:
@@ -116,7 +119,8 @@ class Bench:
 
         torch.rand(random.randrange(99))  # whatever was drawn before must not matter
         data = data_for(model, self.dataset)
-        return model, train(model, adapted, self.phase, data, 3, on_step, snapshots, questions=self.questions())
+        asked = self.questions()
+        return model, train(model, adapted, self.phase, data, 3, on_step, snapshots, questions=asked, ranks=ranks)
 
     def questions(self) -> ScoredQuestions | None:
         """What a validation asks where the phase says so: scored by how long the answers are."""

@@ -60,7 +60,7 @@ def plan(
     from workbench.cli.display import show_askings, show_contracts, show_plan
     from workbench.cli.plan_rows import written_plan
     from workbench.conformance.verdicts import judge
-    from workbench.runs.auto_precision import precision_notes
+    from workbench.runs.device_counts import device_notes
     from workbench.runs.experiment_folder import ExperimentFolder
     from workbench.runs.launch import runs_elsewhere
     from workbench.runs.planner import Planner
@@ -73,7 +73,7 @@ def plan(
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
-    notes = [*folder.notes(), *precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))]
+    notes = [*folder.notes(), *device_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))]
     if as_csv or as_json:
         typer.echo(written_plan(experiment, planner, notes, as_json), nl=False)
     else:

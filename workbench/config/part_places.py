@@ -19,6 +19,13 @@ def with_place(problem: str, trial: Trial, document: Document) -> str:
     return f"{document.place(keys).text}: {f'{name}: ' if name else ''}{problem}"
 
 
+def setting_of_phase(phase: str, setting: str, document: Document) -> Keys:
+    """Where a setting of a phase of that name is written: swept or changed first, else in the phase itself."""
+    swept = [keys for keys, _ in _settings(document.value) if keys[-1] == f"phases.{phase}.{setting}"]
+    written = [keys for keys, value in _written(document.value, "phases") if _name_of(value) == phase]
+    return next(iter([*swept, *((*keys, setting) for keys in written)]), ("base", "phases"))
+
+
 def _part(problem: str, trial: Trial, document: Document) -> Keys:
     """The way to the part that a problem begins with, such as `encoder 'vit'`, `phase 'tune'` or `evaluation`."""
     named = re.match(r"(\w+)(?: '([^']*)')?", problem)

@@ -87,6 +87,13 @@ class Phase(Settings, frozen=True):
     accumulate: PositiveInt = Field(
         default=1, description="pieces in which a batch is worked through: less memory, the same gradient"
     )
+    devices: PositiveInt = Field(
+        default=1, description="devices that share a batch, each in `accumulate` pieces: the gradient of the whole"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="ddp: every device holds the whole model; fsdp: a part of each weight, gradient and moment",
+    )
     compile: bool = Field(default=False, description="torch.compile: pays after some hundred steps")
     quantized: bool = Field(
         default=False, description="quantize before this phase, not at the end: adapters train on frozen narrow weights"
@@ -116,8 +123,16 @@ class Phase(Settings, frozen=True):
     run: bool = Field(default=True, description="false leaves the phase out: an axis asks what it is worth")
 
     def spec(self) -> dict[str, Any]:
-        """Without `validate_with` where it names nothing: such a trial keeps the id it had before there was that."""
-        return {name: value for name, value in super().spec().items() if name != "validate_with" or value}
+        """Without `validate_with` where it names nothing, and `devices` where there is one: such a trial keeps the id
+        it had before there was that."""
+        left_out = set() if self.devices > 1 else {"devices", "strategy"}
+        left_out |= set() if self.validate_with else {"validate_with"}
+        return {name: value for name, value in super().spec().items() if name not in left_out}
+
+    @property
+    def pieces(self) -> int:
+        """The micro-batches of a batch, over all devices."""
+        return self.devices * self.accumulate
 
     def computed_in(self, precision: str) -> Self:
         """The same, with this precision where it was left to the device."""
@@ -138,8 +153,29 @@ class Phase(Settings, frozen=True):
             raise ValueError("'patience' needs 'validate_every': the steps between validations")
         if self.finish_with == "best" and not self.keep_best:
             raise ValueError("'finish_with: best' needs 'keep_best: 1' or more")
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_image_for_every_piece(self) -> Phase:
         if self.accumulate > self.batch:
             raise ValueError(f"a batch of {self.batch} cannot be cut into {self.accumulate} pieces: lower 'accumulate'")
+        if self.pieces > self.batch:
+            pieces = f", each in {self.accumulate} pieces" if self.accumulate > 1 else ""
+            raise ValueError(
+                f"a batch of {self.batch} cannot be shared by {self.devices} devices{pieces}: lower 'devices', or raise"
+                " 'batch'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_shared_by_devices(self) -> Phase:
+        if self.devices > 1 and self.objective == "contrastive":
+            raise ValueError(
+                "a contrastive phase tells each image from all others of its batch, which no device has whole:"
+                " leave out 'devices'"
+            )
+        if self.devices > 1 and self.compile:
+            raise ValueError("'compile' and 'devices' do not go together: leave one of them out")
         return self
 
     @model_validator(mode="after")

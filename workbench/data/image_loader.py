@@ -57,13 +57,14 @@ class ImageLoader:
         """The same images, not to be asked for again: none is remembered."""
         return self._each(self._seen, keys)
 
-    def augmented(self, keys: Sequence[str], generator: random.Random) -> list[Tensor]:
-        """Changed copies of the images for training; as they are when the dataset changes nothing."""
+    def augmented(self, keys: Sequence[str], draws: Callable[[str], random.Random]) -> list[Tensor]:
+        """Copies of the images for training, each changed by what its `draws` give; as they are when the dataset
+        changes nothing."""
         if not self.dataset.augments:
             return self.plain(keys)
         opened = self._remembered(self._opened, keys, self._rgb, _bytes_of)
         changed = [
-            self.dataset.augment(image, generator) if is_image(key) else image
+            self.dataset.augment(image, draws(key)) if is_image(key) else image
             for key, image in zip(keys, opened, strict=True)
         ]
         return self._each(self.views, changed)

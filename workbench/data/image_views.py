@@ -72,14 +72,23 @@ def gather(sets: Sequence[Keys], load: Callable[[list[str]], list[Tensor]]) -> t
     images: then they are taken as they are. Text alone has no view; where nothing else is there, `load` is asked for
     `TEXT_ALONE`, of which it gives one that nobody sees.
     """
-    single = all(len(each) == 1 and is_image(each[0]) for each in sets)
-    keys = list(chain.from_iterable(sets)) if single else distinct(sets) or [TEXT_ALONE]
+    single, keys = are_single(sets), loaded(sets)
     parts = load(keys)
     if single and all(len(part) == 1 for part in parts):
         return torch.cat(parts), one_view_each(sets)
     ends = accumulate(map(len, parts))
     at = {key: list(range(end - len(part), end)) for key, part, end in zip(keys, parts, ends, strict=True)}
     return torch.cat(parts), [[at[key] for key in each if is_image(key)] for each in sets]
+
+
+def loaded(sets: Sequence[Keys]) -> list[str]:
+    """The keys that `gather` loads of these sets, in its order."""
+    return list(chain.from_iterable(sets)) if are_single(sets) else distinct(sets) or [TEXT_ALONE]
+
+
+def are_single(sets: Sequence[Keys]) -> bool:
+    """Whether each set is one image."""
+    return all(len(each) == 1 and is_image(each[0]) for each in sets)
 
 
 def distinct(sets: Iterable[Keys]) -> list[str]:

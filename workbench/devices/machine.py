@@ -23,3 +23,19 @@ def free_memory(root: Path = Path("/")) -> int:
     left = memory_left(root)
     free = psutil.virtual_memory().available
     return free if left is None else min(free, left)
+
+
+def too_many(device: str, wanted: int) -> str | None:
+    """What is wrong where a phase wants so many devices of that kind; None where there are as many here."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return None
+    if kind != "cuda":
+        return f"{wanted} devices are wanted, and the device {device} is only one: leave 'devices' out"
+    import torch
+
+    there = torch.cuda.device_count()
+    if wanted <= there:
+        return None
+    fewer = f"write 'devices: {there}', or less" if there > 1 else "leave 'devices' out"
+    return f"{wanted} devices are wanted, and this machine has {there} GPU{'s' if there > 1 else ''}: {fewer}"

@@ -173,12 +173,16 @@ class FrozenTokens:
             return self.kept.tokens(keys)
         if not self.remembers:
             return encode_views(self.encoder, self.images.plain(keys), self.precision, self.device)
-        new = list(dict.fromkeys(key for key in keys if key not in self._together))
-        self._together |= dict.fromkeys(new, new)
+        self.note(keys)
         for key in keys:
             if key not in self._tokens:
                 self._encode(self._together[key])
         return [self._tokens[key] for key in keys]
+
+    def note(self, keys: Sequence[str]) -> None:
+        """These images are asked for, here or by another rank: those among them that are new belong together."""
+        new = list(dict.fromkeys(key for key in keys if key not in self._together))
+        self._together |= dict.fromkeys(new, new)
 
     def state(self) -> list[list[str]]:
         """The images that are encoded together, group by group: what a resume hands to `restore`."""

@@ -175,7 +175,7 @@ class _Counting:
         batches = _batches(by_hash("flops", grouped), size)
         flops = views = images = 0
         for chosen in batches:
-            for cut in micro_batch_slices(size, min(phase.accumulate, size)):
+            for cut in micro_batch_slices(size, min(phase.pieces, size)):
                 asked = [sample_examples(grouped[keys], phase.questions, random.Random(0)) for keys in chosen[cut]]
                 seen, places = self._see(chosen[cut])
                 flops += step(seen, places, asked)
@@ -265,7 +265,7 @@ def _batches(order: Sequence[Keys], size: int) -> list[list[Keys]]:
 
 def _of_a_step(phase: Phase) -> tuple:
     """What of a phase changes the FLOPs of its steps."""
-    amounts = phase.batch, phase.questions, phase.accumulate, phase.data_share, phase.held_out
+    amounts = phase.batch, phase.questions, phase.pieces, phase.data_share, phase.held_out
     return phase.objective, phase.tasks, phase.train, *amounts
 
 

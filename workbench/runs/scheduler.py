@@ -15,9 +15,9 @@ from rich.console import Console
 from workbench.config.experiment import Experiment
 from workbench.contracts.launcher import Crew, Finished, Launcher, Node
 from workbench.registry import Registry
-from workbench.runs.auto_precision import precision_notes
 from workbench.runs.clean import left_to_do
 from workbench.runs.costs import Costs
+from workbench.runs.device_counts import device_notes
 from workbench.runs.experiment_folder import ExperimentFolder
 from workbench.runs.message_handler import MessageHandler
 from workbench.runs.placement import Placement
@@ -238,8 +238,9 @@ def _plan(
     planner: Planner, folder: ExperimentFolder, device: str, elsewhere: bool, options: RunOptions, console: Console
 ) -> Plan:
     """Plan the run; with that everything fits, so the folder learns what is asked now, and the user what to know."""
+    of_device = device_notes(planner.experiment, folder.path, device, elsewhere)
     plan = planner.plan(options.retry)
-    notes = [*folder.notes(), *precision_notes(planner.experiment, folder.path, device, elsewhere), *plan.notes]
+    notes = [*folder.notes(), *of_device, *plan.notes]
     if options.contracts:
         options.contracts.remember()
     folder.write_summary()

@@ -17,6 +17,7 @@ from workbench.registry import Registry, load_registry
 from workbench.runs.evaluation_stage import evaluate_trial
 from workbench.runs.feature_stage import make_features
 from workbench.runs.provenance import machine
+from workbench.runs.rank_processes import train_on_ranks
 from workbench.runs.same_run import check_here
 from workbench.runs.stages import FeatureStage, Stage
 from workbench.runs.training_stage import train_phase
@@ -67,6 +68,8 @@ def _do(job: StageJob, place: Workplace, tell: Tell, unrepeatable: str | None) -
         make_features(job, stage, place, _ending(tell, place))
     elif stage.evaluates:
         evaluate_trial(job, stage, place, _ending(tell, place), unrepeatable)
+    elif stage.devices > 1:
+        train_on_ranks(job, place, tell, unrepeatable)
     else:
         train_phase(job, stage, place, tell, unrepeatable)
 

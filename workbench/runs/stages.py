@@ -62,6 +62,11 @@ class Stage:
         return self.evaluates or trains_quantized(self.trial.phases[: self.index + 1])
 
     @property
+    def devices(self) -> int:
+        """How many devices it wants, each with a process of its own."""
+        return 1 if self.evaluates else self.trial.phases[self.index].devices
+
+    @property
     def label(self) -> str:
         """The stage in words."""
         return f"{self.trial.label}: {self.name}"
@@ -92,6 +97,7 @@ class FeatureStage:
 
     name = "features"
     evaluates = False
+    devices = 1
 
     @property
     def label(self) -> str:

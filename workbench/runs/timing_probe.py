@@ -61,7 +61,7 @@ class Probe:
         trained: list[float] = []
         with one_thread():
             self._train(stage, steps, lambda step: trained.append(step.seconds))
-        return (trained[-1] - trained[0]) / (steps - 1)
+        return (trained[-1] - trained[0]) / (steps - 1) / stage.devices
 
     def _features(self, stage: FeatureStage) -> float:
         dataset = self.planner.data.dataset(stage.trial)
@@ -75,7 +75,8 @@ class Probe:
         trial, phase = stage.trial, stage.trial.phases[stage.index]
         clock = _Clock()
         self._train(stage, STEPS, lambda _: clock.tick())
-        return clock.each() * planned_steps(phase, self.planner.data.dataset(trial), trial.seed)
+        # One process did here what as many devices share.
+        return clock.each() / phase.devices * planned_steps(phase, self.planner.data.dataset(trial), trial.seed)
 
     def _train(self, stage: Stage, steps: int, on_step: Callable[[Step], None]) -> None:
         """The first steps of a phase."""

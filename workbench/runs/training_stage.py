@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from workbench.training.curve import Step
 from workbench.training.held_out_answers import ScoredQuestions
 from workbench.training.loop import train
 from workbench.training.objectives import TrainingData
+from workbench.training.ranks import ALONE, Ranks
 from workbench.training.resume import Snapshots
 
 if TYPE_CHECKING:
@@ -31,15 +33,19 @@ if TYPE_CHECKING:
     from workbench.training.loop import Trained
 
 
-def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrepeatable: str | None) -> None:
+def train_phase(
+    job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrepeatable: str | None, ranks: Ranks = ALONE
+) -> None:
     """Train the phase; its weights and what it took are kept when this returns. Whatever a plugin raises is the stage's
-    error, `ArtifactError` when what the stage before left is damaged, `NotFiniteError` when the loss is no number."""
+    error, `ArtifactError` when what the stage before left is damaged, `NotFiniteError` when the loss is no number.
+    Where several `ranks` train it, each of them calls this, and the first one tells and keeps."""
     beginning = begin(job, stage, place, unrepeatable)
     dataset, built = beginning.dataset, beginning.built
     trial, model = stage.trial, built.model
 
     def on_step(step: Step) -> None:
-        tell(step.step, step.steps, step.loss)
+        if ranks.first:
+            tell(step.step, step.steps, step.loss)
 
     collate = Collator(model.language_model.tokenizer, trial.prompt, model.fusion.reads_text)
     images = ImageLoader(dataset, model.encoder.views, threads=threads_beside(place.device))
@@ -47,16 +53,20 @@ def train_phase(job: StageJob, stage: Stage, place: Workplace, tell: Tell, unrep
     memory, main_memory = PeakMemory(place.device), PeakMemory("cpu")
     check = partial(place.check, job)
     snapshots = Snapshots(place.store.partial(stage.key), place.snapshot_seconds, place.asked_to_end, check)
+    of_files = {name for name, each in _weights_of(stage, built).items() if built.as_in_files(name, each)}
     phase, questions = trial.phases[stage.index], _questions(stage, place)
-    trained = train(model, built.adapted, phase, data, trial.seed, on_step, snapshots, built.packed, questions)
+    trained = train(model, built.adapted, phase, data, trial.seed, on_step, snapshots, built.packed, questions, ranks)
+    of_device, of_process = zip(*ranks.gathered((memory.peak_bytes(), main_memory.peak_bytes())), strict=True)
+    if not ranks.first:
+        return
     summary = {
-        **_summary(stage, beginning, trained, memory.peak_bytes()),
-        STAGE_PEAK: main_memory.peak_bytes(),  # what launchers share out, whatever the device
+        **_summary(stage, beginning, trained, max(of_device)),
+        STAGE_PEAK: sum(of_process),  # what launchers share out, whatever the device
         "notes": snapshots.notes,
     }
     place.store.write(
         stage.key,
-        weights=_kept_weights(stage, built),
+        weights=_kept_weights(stage, built, of_files),
         tokenizer=None if stage.encoder_only else model.language_model.tokenizer.json(),
         summary=summary,
         curve=[*(built.before.curve if built.before else []), *map(dataclasses.asdict, trained.curve)],
@@ -96,11 +106,15 @@ def _summary(stage: Stage, beginning: Beginning, trained: Trained, peak_bytes: i
     }
 
 
-def _kept_weights(stage: Stage, built: RestoredModel) -> dict[str, torch.Tensor]:
-    """What a training stage leaves: all weights but those that are still as their files have them."""
-    module = built.model.encoder if stage.encoder_only else built.model
-    weights = module.state_dict(keep_vars=True)
-    return {name: each for name, each in weights.items() if each.requires_grad or not built.as_in_files(name, each)}
+def _weights_of(stage: Stage, built: RestoredModel) -> dict[str, torch.Tensor]:
+    return (built.model.encoder if stage.encoder_only else built.model).state_dict(keep_vars=True)
+
+
+def _kept_weights(stage: Stage, built: RestoredModel, of_files: Collection[str]) -> dict[str, torch.Tensor]:
+    """What a training stage leaves: all weights but those that are still as their files have them, those `of_files`
+    that did not train."""
+    weights = _weights_of(stage, built)
+    return {name: each for name, each in weights.items() if each.requires_grad or name not in of_files}
 
 
 def _added(before: Artifact | None, costs: dict[str, float]) -> dict[str, float]:

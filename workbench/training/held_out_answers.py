@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
@@ -21,6 +22,7 @@ from workbench.model.predictor import Predictor
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.storage.splits import TRAIN
 from workbench.training.objectives import Answers, Contrast, Objective, TrainingData
+from workbench.training.ranks import ALONE, Ranks
 from workbench.training.validation import chunks
 
 
@@ -44,11 +46,13 @@ class HeldOutAnswers:
         data: TrainingData,
         held_out: Mapping[Keys, Sequence[Example]],
         questions: ScoredQuestions,
+        ranks: Ranks = ALONE,
     ):
         settings = questions.evaluation.model_copy(update={"precision": phase.precision})
         self.predictor = Predictor(model, questions.prompt, settings)
         self.questions = questions
         self.data = data
+        self.ranks = ranks
         self.batch = phase.batch
         self.asked: dict[Keys, list[Example]] = {}
         for example in data.dataset.examples(TRAIN, settings.task):
@@ -66,14 +70,21 @@ class HeldOutAnswers:
         # No inference mode: a layer may keep what it computes here, and a step after it needs that for its gradients.
         precision = autocast(self.predictor.device, self.predictor.settings.precision)
         with torch.no_grad(), precision, ready_to_answer(self.predictor.model):
-            found = self.questions.score(list(self._predictions(objective)))
+            found = self.questions.score(self._predictions(objective))
         objective.train()
         return found
 
-    def _predictions(self, objective: Objective) -> Iterator[Prediction]:
+    def _predictions(self, objective: Objective) -> list[Prediction]:
+        """Of all questions, each rank having answered its share."""
         assert not isinstance(objective, Contrast)
-        for sets in chunks(list(self.asked), self.batch):
-            yield from self._answered(sets, objective)
+        together, found = chunks(list(self.asked), self.batch), []
+        own = self.ranks.own(len(together))
+        for place, sets in enumerate(together):
+            if place in own:
+                found.append(list(self._answered(sets, objective)))
+            else:
+                objective.pass_by(sets)
+        return list(chain.from_iterable(self.ranks.put_together(found, len(together))))
 
     def _answered(self, sets: Sequence[Keys], objective: Answers) -> Iterator[Prediction]:
         """One batch of sets of images, through the features that the phase keeps where its encoder is frozen."""

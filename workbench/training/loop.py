@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,16 +15,19 @@ from workbench.devices.precision import autocast
 from workbench.errors import UserError
 from workbench.model.build import trainable
 from workbench.model.vision_language_model import VisionLanguageModel
-from workbench.training.batches import Batches
+from workbench.training.batches import Batches, PreparedBatch
 from workbench.training.compilation import compiling
 from workbench.training.curve import Step, Stopwatch, curve_of, metrics_of, table_of
+from workbench.training.distributed_gradients import check_alike
 from workbench.training.held_out_answers import HeldOutAnswers, ScoredQuestions
 from workbench.training.not_finite import finite, with_advice
-from workbench.training.objectives import MicroBatch, TrainingData, objective_of
+from workbench.training.objectives import TrainingData, objective_of
 from workbench.training.optimization import Optimization, nothing_trains, steps_of
 from workbench.training.phase_weights import PhaseWeights, cpu_copies
 from workbench.training.random_state import RandomState
+from workbench.training.ranks import ALONE, Ranks, in_order
 from workbench.training.resume import Snapshot, Snapshots
+from workbench.training.sharded_model import rounds_of
 from workbench.training.training_set import hold_out, training_examples
 from workbench.training.validation import KeptWeights, Validation
 
@@ -59,31 +63,40 @@ def train(
     snapshots: Snapshots | None = None,
     fixed: Collection[str] = (),
     questions: ScoredQuestions | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Train `model` in place, from the newest of `snapshots` on if there is one; `on_step` is called after every step.
     `fixed` are names of buffers that no step changes, and no snapshot keeps. With `questions` a validation asks those
-    about the images that are held out, too.
+    about the images that are held out, too. Where several `ranks` train it together, each of them calls this.
 
     Ends with the same weights and the same curve, but for its seconds, however often it was interrupted.
     `NotFiniteError` when the loss becomes NaN or infinite; `UserError` when there is nothing to train, or on;
     another one behind a last snapshot, when the process was asked to end.
     """
-    training = Training(model, adapted, phase, data, seed, fixed, questions)
+    training = Training(model, adapted, phase, data, seed, fixed, questions, ranks)
     with compiling(phase.compile, phase.name):
         if phase.compile:
             training.compile()
-        found = snapshots.newest() if snapshots else None
+        found = ranks.first_before(snapshots.newest) if snapshots else None
         if found is not None:
             training.restore(found)
         with with_advice(snapshots):
             while not training.done:
-                due = snapshots is not None and snapshots.due()
+                due = snapshots is not None and ranks.as_first(snapshots.due())
                 on_step(training.step(look_ahead=not due))
                 if snapshots and (training.done or due):
-                    snapshots.write(training.snapshot())
-                    if not training.done:
-                        snapshots.end_if_asked()
+                    _keep(training, snapshots)
     return training.finish()
+
+
+def _keep(training: Training, snapshots: Snapshots) -> None:
+    """A snapshot of the step just done, which the first rank writes; the training ends behind it if it was asked to."""
+    with training.rounds.whole():
+        snapshot = training.snapshot()
+        if training.ranks.first:
+            snapshots.write(snapshot)
+    if training.ranks.first and not training.done:
+        snapshots.end_if_asked()
 
 
 class Training:
@@ -98,9 +111,11 @@ class Training:
         seed: int,
         fixed: Collection[str] = (),
         questions: ScoredQuestions | None = None,
+        ranks: Ranks = ALONE,
     ):
         self.model = model
         self.phase = phase
+        self.ranks = ranks
         self.device = next(model.parameters()).device
         self.random_state = RandomState(seed, phase.name, self.device)
         parts = trainable(model, phase, adapted)
@@ -110,11 +125,13 @@ class Training:
         trains, held_out = hold_out(everything, phase.held_out, seed)
         self.objective = objective_of(phase, model, data, everything, self.device)
         self.weights = PhaseWeights(self.objective.module, fixed)
-        self.batches = Batches(trains, phase, self.objective, self.random_state.data, self.device)
+        self.batches = Batches(trains, phase, self.objective, self.random_state, self.device, ranks)
         self.steps = steps_of(phase, len(trains))
+        check_alike({**dict(model.named_parameters()), **self.weights.named()}, ranks)
+        self.rounds, parts = rounds_of(model, self.objective, parts, phase, ranks)
         self.optimization = Optimization(parts, self.objective.extra, phase, self.steps, self.device)
-        self.validation = Validation(phase, held_out)
-        self.answers = HeldOutAnswers(model, phase, data, held_out, questions) if questions else None
+        self.validation = Validation(phase, held_out, ranks)
+        self.answers = HeldOutAnswers(model, phase, data, held_out, questions, ranks) if questions else None
         self.trainable_parameters = sum(parameter.numel() for chosen in parts.values() for parameter in chosen)
         self.examples = self.tokens = 0
         self.curve: list[Step] = []
@@ -140,7 +157,7 @@ class Training:
         number = self.number + 1
         rate = self.optimization.begin(number)
         batch = self.batches.next()
-        loss = self._gradients(batch.micro_batches)
+        loss = self._gradients(batch)
         self.optimization.step()
         validates = self.validation.due(number, self.steps)
         if look_ahead and not validates and number < self.steps:
@@ -149,7 +166,7 @@ class Training:
         value = finite(loss.item(), "loss", self.phase.name, number)
         self.examples += batch.examples
         self.tokens += batch.tokens
-        with self.watch.paused():
+        with self.watch.paused(), self.rounds.whole() if validates else nullcontext():
             validation = self._validate(number) if validates else (None, None)
         images, (seconds, _) = number * self.phase.batch, self.watch.read()
         self.curve.append(Step(self.phase.name, number, self.steps, value, rate, images, seconds, *validation))
@@ -161,17 +178,19 @@ class Training:
         self.objective.hot = torch.compile(self.objective.mean, dynamic=True)
         before = self.snapshot()
         start = Snapshot(0, cpu_copies(before.tensors), before.values)
-        self._gradients(self.batches.next().micro_batches)
+        self._gradients(self.batches.next())
         self.restore(start)
 
     def finish(self) -> Trained:
         """Into evaluation mode, with the weights the phase is to finish with."""
         kept = list(self.validation.kept)
         if kept and self.number not in [each.step for each in kept]:
-            weights = cpu_copies(self.weights.named())
+            with self.rounds.whole():
+                weights = cpu_copies(self.weights.named())
             kept.append(KeptWeights(self.number, self.curve[-1].validation_loss or math.nan, weights))
         if self.phase.finish_with == "best":
             self.weights.load(self.validation.kept[0].weights)
+        self.rounds.put_together()
         self.model.eval()
         seconds, computing = self.watch.read()
         return Trained(
@@ -191,6 +210,7 @@ class Training:
         """All that a resumed training needs to go on as if nothing had happened; `NotFiniteError` when a weight is no
         number."""
         self.weights.check(self.phase.name, self.number)
+        check_alike(self.weights.named(), self.ranks)
         progress = {
             "examples": self.examples,
             "tokens": self.tokens,
@@ -222,16 +242,19 @@ class Training:
         self.examples, self.tokens = progress["examples"], progress["tokens"]
         self.watch = Stopwatch(*progress["seconds"])
 
-    def _gradients(self, micro_batches: Sequence[MicroBatch]) -> Tensor:
+    def _gradients(self, batch: PreparedBatch) -> Tensor:
         """The gradients of the mean loss of a batch, one micro-batch after the other; returns that loss."""
-        whole = sum(each.weight for each in micro_batches)
-        total = torch.zeros((), device=self.device)
-        for each in micro_batches:
-            with autocast(self.device, self.phase.precision):
-                loss = self.objective.loss(each) * (each.weight / whole)
-            self.optimization.backward(loss)
-            total += loss.detach()
-        return total
+        losses, pieces = [], self.ranks.own(self.phase.pieces)
+        for number, (piece, each) in enumerate(zip(pieces, batch.micro_batches, strict=True)):
+            last = number + 1 == len(pieces)
+            self.rounds.begin(number, last)
+            with self.batches.drawing(batch.number, piece, "passes"):
+                with autocast(self.device, self.phase.precision):
+                    loss = self.objective.loss(each) * (each.weight / batch.weight)
+                self.optimization.backward(loss)
+            self.rounds.end(last)
+            losses.append(loss.detach())
+        return in_order(self.ranks.stacked(torch.stack(losses)))
 
     def _validate(self, number: int) -> tuple[float, dict[str, float] | None]:
         """The loss on what is held out after a step, which decides on its weights, and what its answers score."""

@@ -15,11 +15,13 @@ from workbench.contracts.dataset import Dataset
 from workbench.contracts.example import Example
 from workbench.data.collator import Batch, Collator
 from workbench.data.image_loader import ImageLoader
-from workbench.data.image_views import Keys, Places, gather
+from workbench.data.image_views import Keys, Places, gather, loaded
 from workbench.devices.device import sent
 from workbench.model.image_features import Features, FrozenTokens, needed_by_phase, passes_of
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.training.contrastive import Contrastive
+
+Draws = Callable[[str], random.Random]  # of an image, by its key: what its augmentation draws from
 
 
 @dataclass
@@ -72,16 +74,25 @@ class Answers:
             self.module.encoder.eval()
 
     def prepare(
-        self, sets: Sequence[Keys], questions: list[list[Example]], generator: random.Random | None
+        self,
+        sets: Sequence[Keys],
+        questions: list[list[Example]],
+        generator: random.Random | None,
+        draws: Draws | None = None,
     ) -> MicroBatch:
-        """These images with these questions; augmented with what the generator draws, if one is given."""
-        seen, places = gather(
-            sets, self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, generator)
-        )
+        """These images with these questions; augmented with what the generator draws, if one is given, or for each
+        image its `draws`."""
+        load = self.tokens.of if self.frozen else lambda keys: _images(self.data.images, keys, generator, draws)
+        seen, places = gather(sets, load)
         seen = sent(seen, self.device)
         batch = self.data.collate(torch.empty(0) if self.frozen else seen, questions, places=places)
         weight = int((batch.labels >= 0).sum())  # before it goes to the device, which would have to be waited for
         return MicroBatch(seen, batch.to(self.device), weight, self._tokens_read(batch, places))
+
+    def pass_by(self, sets: Sequence[Keys]) -> None:
+        """Another rank works through these images."""
+        if self.frozen:
+            self.tokens.note(loaded(sets))
 
     def _tokens_read(self, batch: Batch, places: Sequence[Places]) -> int:
         """The text tokens of all rows, padding and `<image>` apart, and for each row the tokens of the views it looks
@@ -126,13 +137,20 @@ class Contrast:
         self.module.train()
 
     def prepare(
-        self, sets: Sequence[Keys], questions: list[list[Example]], generator: random.Random | None
+        self,
+        sets: Sequence[Keys],
+        questions: list[list[Example]],
+        generator: random.Random | None,
+        draws: Draws | None = None,
     ) -> MicroBatch:
         """These images, as a whole, with a caption each: one at random, or the first when no `generator` is given."""
-        views_of_each = _images(self.data.images, [first for first, *_ in sets], generator)
+        views_of_each = _images(self.data.images, [first for first, *_ in sets], generator, draws)
         images = sent(torch.cat([views[:1] for views in views_of_each]), self.device)
         chosen = [generator.choice(examples) if generator else examples[0] for examples in questions]
         return MicroBatch(images, [example.answer for example in chosen], len(sets))
+
+    def pass_by(self, sets: Sequence[Keys]) -> None:
+        """Another rank works through these images: not in this objective, whose contrast is that of a batch."""
 
     def loss(self, batch: MicroBatch) -> Tensor:
         """The contrast within the micro-batch: images have to be told apart from its own alone."""
@@ -159,5 +177,9 @@ def objective_of(
     return Answers(model, data, device, phase)
 
 
-def _images(images: ImageLoader, keys: Sequence[str], generator: random.Random | None) -> list[Tensor]:
-    return images.augmented(keys, generator) if generator else images.plain(keys)
+def _images(
+    images: ImageLoader, keys: Sequence[str], generator: random.Random | None, draws: Draws | None
+) -> list[Tensor]:
+    if generator is None:
+        return images.plain(keys)
+    return images.augmented(keys, draws or (lambda key: generator))

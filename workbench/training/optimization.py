@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from workbench.config.component import Part
 from workbench.config.phase import Phase
+from workbench.training.adamw_of_parts import AdamWOfParts
+from workbench.training.tensor_parts import clip, part_of, whole_of
 
 
 class Optimization:
@@ -34,7 +36,9 @@ class Optimization:
         self.groups = groups(parts, phase, extra)
         self.parameters = [parameter for group in self.groups for parameter in group["params"]]
         self.peak = max(group["peak"] for group in self.groups)
-        self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), fused=True)
+        shares_processor = device.type == "cpu" and phase.devices > 1 and phase.strategy == "fsdp"
+        kind = AdamWOfParts if shares_processor else torch.optim.AdamW
+        self.optimizer = kind(self.groups, betas=(0.9, 0.98), fused=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=phase.precision == "fp16")
 
     def begin(self, step: int) -> float:
@@ -53,14 +57,16 @@ class Optimization:
         """Clip the gradients and move the weights by them; in fp16 not where one overflowed."""
         if self.phase.clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.phase.clip)
+            clip(self.parameters, self.phase.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Moments and counts as tensors `<parameter>.<name>`; the scaler as JSON values."""
+        """Moments and counts as tensors `<parameter>.<name>`, whole on every rank; the scaler as JSON values."""
         moments = self.optimizer.state_dict()["state"]
-        tensors = {f"{index}.{name}": value for index, each in moments.items() for name, value in each.items()}
+        named = {f"{index}.{name}": value for index, each in moments.items() for name, value in each.items()}
+        # All ranks in one order, which a file that a phase goes on from does not keep.
+        tensors = {name: whole_of(named[name]) for name in sorted(named)}
         return tensors, self.scaler.state_dict()
 
     def restore(self, tensors: Mapping[str, Tensor], values: dict[str, Any]) -> None:
@@ -68,7 +74,7 @@ class Optimization:
         moments: dict[int, dict[str, Tensor]] = {}
         for place, value in tensors.items():
             index, _, name = place.partition(".")
-            moments.setdefault(int(index), {})[name] = value
+            moments.setdefault(int(index), {})[name] = part_of(value, self.parameters[int(index)])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         if values:
             self.scaler.load_state_dict(values)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.training.not_finite import NotFiniteError
+from workbench.training.tensor_parts import part_of
 
 
 class PhaseWeights:
@@ -27,7 +28,7 @@ class PhaseWeights:
         own = self.named()
         with torch.no_grad():
             for name, weight in weights.items():
-                own[name].copy_(weight)
+                own[name].copy_(part_of(weight, own[name]))
 
     def check(self, phase: str, step: int) -> None:
         """`NotFiniteError` when a parameter that trains has a NaN or an infinite number in it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -18,11 +20,24 @@ class RandomState:
 
     def __init__(self, seed: int, phase: str, device: torch.device):
         self.device = device
+        self.seed, self.phase = seed, phase
         self.data = random.Random(derived_seed(seed, f"data of {phase}"))
-        start = derived_seed(seed, f"phase {phase}")
-        torch.manual_seed(start)
-        random.seed(start)
-        numpy.random.seed(start % 2**32)
+        _start(derived_seed(seed, f"phase {phase}"))
+
+    def of_images(self, batch: int) -> int:
+        """From where the augmentations of a batch draw, counted from 1."""
+        return derived_seed(self.seed, f"images of {self.phase}, batch {batch}")
+
+    @contextmanager
+    def of_piece(self, batch: int, piece: int, work: str) -> Iterator[None]:
+        """Inside, everything but `data` draws what belongs to this work on a micro-batch, whatever was drawn before:
+        the same on whichever device it is done. Behind it they go on as if nothing had been drawn."""
+        tensors, values = self.state()
+        _start(derived_seed(self.seed, f"{work} of {self.phase}, batch {batch}, piece {piece}"))
+        try:
+            yield
+        finally:
+            self.restore(tensors, {**values, "data": self.data.getstate()})
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What every generator draws next: torch's as tensors, the others as JSON values."""
@@ -42,3 +57,9 @@ class RandomState:
             version, words, gauss = values[name]
             generator.setstate((version, tuple(words), gauss))
         numpy.random.set_state(tuple(values["numpy"]))
+
+
+def _start(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)

@@ -16,6 +16,7 @@ from workbench.data.image_views import Keys
 from workbench.devices.precision import autocast
 from workbench.training.objectives import Objective
 from workbench.training.phase_weights import cpu_copies
+from workbench.training.ranks import ALONE, Ranks
 from workbench.training.resume import without_prefix
 
 
@@ -29,10 +30,12 @@ class KeptWeights:
 
 
 class Validation:
-    """Measures the loss on the examples that are `held_out`, keeps the best weights and says when to stop."""
+    """Measures the loss on the examples that are `held_out`, which `ranks` share, keeps the best weights and says when
+    to stop."""
 
-    def __init__(self, phase: Phase, held_out: Mapping[Keys, list[Example]]):
+    def __init__(self, phase: Phase, held_out: Mapping[Keys, list[Example]], ranks: Ranks = ALONE):
         self.phase = phase
+        self.ranks = ranks
         self.held_out = held_out
         self.best = math.inf
         self.waited = 0  # validations since the best one
@@ -51,12 +54,20 @@ class Validation:
     def loss(self, objective: Objective) -> float:
         """The mean loss on what is held out, without augmentation; the module is in training mode again behind it."""
         objective.module.eval()
-        total = weight = 0.0
-        for keys in chunks(list(self.held_out), self.phase.batch):
+        together = chunks(list(self.held_out), self.phase.batch)
+        own = self.ranks.own(len(together))
+        found = []
+        for place, keys in enumerate(together):
+            if place not in own:
+                objective.pass_by(keys)
+                continue
             with torch.no_grad(), autocast(objective.device, self.phase.precision):
                 batch = objective.prepare(keys, [self.held_out[key] for key in keys], None)
-                total += objective.mean(batch.seen, batch.text).item() * batch.weight
-            weight += batch.weight
+                found.append((objective.mean(batch.seen, batch.text).item() * batch.weight, batch.weight))
+        total = weight = 0.0
+        for part, own_weight in self.ranks.put_together(found, len(together)):
+            total += part
+            weight += own_weight
         objective.train()
         return total / weight
 

@@ -19,14 +19,23 @@ MAY_PASS = {
 }
 
 DIED = "WorkerDied"
-ENDED = "the worker process ended in the middle of the stage with"
 NO_ATTEMPT = {Reason.PREEMPTED, Reason.LOST, Reason.START}  # nothing that the stage did
+
+
+class ReportedError(RuntimeError):
+    """The error of another process that did a part of the work, as it stands in a record."""
+
+    def __init__(self, error: Mapping[str, Any]):
+        super().__init__(error["message"])
+        self.error = dict(error)
 
 
 def error_of(error: BaseException) -> dict[str, Any]:
     """An exception as it stands in a record; a user's mistake needs no traceback. `transient` says that the same may
     go well another time: memory or disk ran out, or the sources changed under the run. `reason` is a `Reason`,
     where it is known."""
+    if isinstance(error, ReportedError):
+        return error.error
     shown = "" if isinstance(error, UserError) else plain("".join(traceback.format_exception(error)))
     found = {
         "type": type(error).__name__, "message": words_of(error), "traceback": shown, "transient": _is_transient(error)
@@ -51,16 +60,18 @@ def lost(key: str, reason: Reason | None, message: str) -> Finished:
     )
 
 
-def died(key: str, exit_code: int | None) -> Finished:
-    """The news that a worker ended in the middle of a job, by itself or killed by the system."""
+def died(key: str, exit_code: int | None, who: str = "the worker process") -> Finished:
+    """The news that a worker, or another process of its job, ended in the middle of it, by itself or killed by the
+    system."""
+    ended = f"{who} ended in the middle of the stage with"
     if exit_code == -signal.SIGKILL:
-        return lost(key, Reason.MEMORY, f"{ENDED} signal SIGKILL; it may have run out of memory")
+        return lost(key, Reason.MEMORY, f"{ended} signal SIGKILL; it may have run out of memory")
     if exit_code is not None and exit_code < 0:
         cause = f"signal {_signal_name(-exit_code)}"
     else:
         cause = f"exit code {exit_code}"
     killed = exit_code is None or exit_code < 0
-    return Finished(key, {"type": DIED, "message": f"{ENDED} {cause}", "traceback": "", "transient": killed})
+    return Finished(key, {"type": DIED, "message": f"{ended} {cause}", "traceback": "", "transient": killed})
 
 
 def in_words(error: Mapping[str, Any]) -> str:
