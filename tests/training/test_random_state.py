@@ -44,3 +44,20 @@ def test_what_comes_next_is_kept_through_json_in_the_middle_of_a_pair_of_normal_
     other = RandomState(9, "other", CPU)
     other.restore({name: each.clone() for name, each in tensors.items()}, json.loads(json.dumps(values)))
     assert drawn(other) == expected
+
+
+def test_what_a_piece_draws_follows_from_its_batch_and_number_and_shifts_nothing_else():
+    state = RandomState(3, "tune", torch.device("cpu"))
+    expected = _one_of_each()
+    state = RandomState(3, "tune", torch.device("cpu"))
+    with state.of_piece(1, 0, "passes"):
+        first = _one_of_each()
+    with state.of_piece(1, 1, "passes"):
+        second = _one_of_each()
+    with state.of_piece(1, 0, "passes"):
+        assert _one_of_each() == first != second
+    assert _one_of_each() == expected
+
+
+def _one_of_each() -> tuple[float, float, float]:
+    return float(torch.rand(())), random.random(), float(numpy.random.random())
