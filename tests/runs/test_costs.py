@@ -22,6 +22,15 @@ def test_what_never_ran_is_computed_from_the_weights(tmp_path):
     size = plan.sizes[training.trial.id]
     assert costs.memory_bytes(evaluation) == PROCESS + FLOAT * size.parameters
     assert costs.memory_bytes(training) == PROCESS + FLOAT * size.parameters + 3 * FLOAT * size.most_trainable
+
+
+def test_a_phase_on_several_devices_takes_the_memory_of_as_many_processes(tmp_path):
+    plan, costs = planned(tmp_path, "phases.tune.devices=2")
+    training, evaluation = plan.missing.values()
+    size = plan.sizes[training.trial.id]
+    assert (training.devices, evaluation.devices) == (2, 1)
+    assert costs.memory_bytes(training) == 2 * (PROCESS + FLOAT * size.parameters + 3 * FLOAT * size.most_trainable)
+    assert costs.memory_bytes(evaluation) == PROCESS + FLOAT * size.parameters
     assert costs.disk_bytes(training) == FLOAT * size.parameters, "no weight is in a file"
     assert costs.disk_bytes(evaluation) == 0
     assert costs.seconds(training) is None

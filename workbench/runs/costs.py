@@ -49,7 +49,8 @@ class Costs:
             return ROOM * known
         size = self.plan.sizes[stage.trial.id]
         trains = 0 if stage.evaluates or isinstance(stage, FeatureStage) else size.most_trainable
-        return PROCESS + FLOAT * size.parameters + 3 * FLOAT * trains
+        # Each device has a process, which builds the model whole even where it keeps a part of it.
+        return stage.devices * (PROCESS + FLOAT * size.parameters + 3 * FLOAT * trains)
 
     def too_large(self, stage: AnyStage, budget: int | None) -> str | None:
         """What to say of a stage that takes more memory than there is."""
