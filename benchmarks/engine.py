@@ -18,9 +18,10 @@ from side_by_side import print_machine
 from workbench.config.experiment import load_experiment
 from workbench.registry import load_registry
 from workbench.runs.planner import Planner
-from workbench.storage.artifacts import ARTIFACTS, STAGE_SECONDS, SUMMARY
+from workbench.storage.artifacts import ARTIFACTS, STAGE_SECONDS
 from workbench.storage.records import DONE, Record, read_record, write_trial
 from workbench.storage.result_files import TRIALS
+from workbench.storage.stage_summary import SUMMARY
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "tests" / "own_plugins"

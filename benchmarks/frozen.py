@@ -17,7 +17,8 @@ from engine import WORKERS, workbench
 from side_by_side import print_machine
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from workbench.storage.artifacts import ARTIFACTS, CURVE, STAGE_SECONDS, SUMMARY
+from workbench.storage.artifacts import ARTIFACTS, CURVE, STAGE_SECONDS
+from workbench.storage.stage_summary import SUMMARY
 
 PLUGINS = Path(__file__).parent / "plugins"
 GRID = """

@@ -82,6 +82,13 @@ NUMBERLESS = {
     "workbench.code_hashes.sources": "hashes code: another way to do it gives other keys",
     "workbench.storage": "says what lies in it",
     "workbench.storage.cache": "where files lie that can be made again",
+    "workbench.storage.chosen_store": "where stages lie",
+    "workbench.storage.fsspec_store": "brings files as they are, compared with their checksums",
+    "workbench.storage.remote_claims": "which run makes a stage",
+    "workbench.storage.remote_files": "brings files as they are",
+    "workbench.storage.run_claims": "which run makes a stage",
+    "workbench.storage.stage_summary": "whether the files of a stage are those that were written",
+    "workbench.storage.store": "where stages lie",
     "workbench.storage.claims": "whether a worker may still keep what it made",
     "workbench.storage.checksums": "whether a file is the one that was written",
     "workbench.storage.atomic": "writes what it is given, whole or not at all",
@@ -104,6 +111,7 @@ NUMBERLESS = {
 }
 # The same of packages.
 NUMBERLESS_PACKAGES = {
+    "fsspec": "fetches files, which are compared with their checksums",
     "huggingface_hub": "fetches files, which count by their content",
     "lazy_loader": "imports the names of the page when they are first asked for",
     "pandas": "data frames of a report, which is made anew each time",

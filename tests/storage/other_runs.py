@@ -39,7 +39,7 @@ def long_ago(file: Path, seconds: float = 61.0) -> None:
 def refusing(code: int) -> Callable[..., NoReturn]:
     """Stands for a call of the system that ends with this error."""
 
-    def refuse(*arguments: Any) -> NoReturn:
+    def refuse(*arguments: Any, **named: Any) -> NoReturn:
         raise OSError(code, os.strerror(code))
 
     return refuse

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from tests.processes import forked
-from workbench.storage.artifacts import ArtifactError, ArtifactStore, _checksum_of
+from workbench.storage.artifacts import ArtifactError, ArtifactStore
 from workbench.storage.atomic import StorageError
+from workbench.storage.stage_summary import _checksum_of
 
 WEIGHTS = {
     "matrix": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),

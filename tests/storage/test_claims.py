@@ -49,5 +49,5 @@ def test_a_claim_that_cannot_be_read_is_told_and_may_be_tried_again(tmp_path: Pa
 
 def test_a_holder_is_written_and_read_as_it_is():
     for lock in (None, (3, 4)):
-        holder = Holder("here", "boot", 5, "run", "token", lock)
+        holder = Holder("here", "boot", 5, "run", "token", lock, "/folder", lock)
         assert holder_of(holder.content()) == holder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -269,3 +270,17 @@ def test_a_lock_is_not_trusted_where_its_file_is_seen_as_another_one(tmp_path: P
         own.write_bytes(content)
         assert theirs.others()
         assert theirs.take("abc") is None
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_run_whose_file_is_gone_from_its_folder_has_ended(tmp_path: Path, same: bool):
+    """But not where another folder has that name, as in another container."""
+    with RunClaims(tmp_path) as ours, RunClaims(tmp_path) as theirs:
+        assert ours.take("abc")
+        (tmp_path / CLAIMS / f".run-{ours.me.run}").unlink()
+        if not same:
+            claim = tmp_path / CLAIMS / "abc"
+            holder = holder_of(claim.read_bytes())
+            assert holder is not None
+            claim.write_bytes(dataclasses.replace(holder, folder_id=(1, 2)).content())
+        assert bool(theirs.take("abc")) == same

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.interruptions import interruptible
 from workbench.cli.loading import load
-from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds
+from workbench.cli.options import Device, ExperimentFile, Overrides, PluginFolders, Results, SnapshotSeconds, Store
 from workbench.cli.streams import console
 from workbench.errors import UserError
 
 KEPT = "; what is finished is kept"
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.config.experiment import Experiment
+    from workbench.conformance.verdicts import Judgement
+    from workbench.registry import Registry
 
 FeatureSize = Annotated[
     float | None,
@@ -55,21 +62,20 @@ def plan(
     final: Final = False,
     as_csv: AsCSV = False,
     as_json: AsJSON = False,
+    store: Store = None,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
-    from workbench.cli.display import show_askings, show_contracts, show_plan
+    from workbench.cli.display import show_askings, show_plan
     from workbench.cli.plan_rows import written_plan
-    from workbench.conformance.verdicts import judge
     from workbench.runs.device_counts import device_notes
     from workbench.runs.experiment_folder import ExperimentFolder
     from workbench.runs.launch import runs_elsewhere
     from workbench.runs.planner import Planner
-    from workbench.storage.artifacts import ARTIFACTS
 
     experiment, registry = load(file, overrides, folders, results, device)
     (folder := ExperimentFolder(experiment, results)).check_same()
     experiment = experiment.on_test() if final else experiment
-    planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    planner = Planner(experiment, registry, results, _bytes(feature_gb), store=store)
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
@@ -79,10 +85,7 @@ def plan(
     else:
         show_plan(console(), experiment, planner, probe, notes)
         show_askings(console(), experiment, results)
-    judgement = judge(experiment, registry, results / ARTIFACTS)
-    if results.is_dir():  # a plan makes none
-        judgement.remember()
-    show_contracts(beside, judgement.judged)
+    _show_contracts(beside, experiment, registry, results)
 
 
 def match(
@@ -137,13 +140,12 @@ def run(
     share: Share = True,
     unchecked: Unchecked = False,
     final: Final = False,
+    store: Store = None,
 ) -> None:
     """Run what is missing of an experiment. Ctrl-C keeps what is finished, SIGTERM last snapshots too; run again."""
-    from workbench.cli.display import show_contracts, show_outcome
-    from workbench.conformance.verdicts import judge
+    from workbench.cli.display import show_outcome
     from workbench.runs.launch import device_for, make_launcher
     from workbench.runs.scheduler import RunOptions, run as run_experiment
-    from workbench.storage.artifacts import ARTIFACTS
 
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry}: only failed trials can be tried again. Write --retry failed")
@@ -151,17 +153,39 @@ def run(
         experiment, registry = load(file, overrides, folders, results, device)
         launcher = make_launcher(experiment, registry, workers)
         device = device_for(launcher, device)
-        judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
-        if not unchecked:
-            judgement.refuse_broken(file)
-        show_contracts(console(), judgement.judged)
+        judgement = _judgement_for(file, experiment, registry, results, unchecked)
         retrying, most = retry is not None, _bytes(feature_gb)
-        options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement, final)
+        options = RunOptions(retrying, fail_fast, time_limit, snapshot_seconds, most, share, judgement, final, store)
         outcome = run_experiment(experiment, registry, results, launcher, device, console(), options)
     asked = experiment.on_test() if final else experiment
     show_outcome(console(), asked, outcome, results)
     if len(outcome.done) + len(outcome.kept) < len(asked.trials):
         raise typer.Exit(FAILED)
+
+
+def _show_contracts(beside: Console, experiment: Experiment, registry: Registry, results: Path) -> None:
+    """What a plan says of plugins of one's own."""
+    from workbench.cli.display import show_contracts
+    from workbench.conformance.verdicts import judge
+    from workbench.storage.artifacts import ARTIFACTS
+
+    judgement = judge(experiment, registry, results / ARTIFACTS)
+    if results.is_dir():  # a plan makes none
+        judgement.remember()
+    show_contracts(beside, judgement.judged)
+
+
+def _judgement_for(file: Path, experiment: Experiment, registry: Registry, results: Path, unchecked: bool) -> Judgement:
+    """What a run goes by: `UserError` where a plugin breaks its contract, unless it is to run `unchecked`."""
+    from workbench.cli.display import show_contracts
+    from workbench.conformance.verdicts import judge
+    from workbench.storage.artifacts import ARTIFACTS
+
+    judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
+    if not unchecked:
+        judgement.refuse_broken(file)
+    show_contracts(console(), judgement.judged)
+    return judgement
 
 
 def _for_programs(as_csv: bool, as_json: bool) -> bool:

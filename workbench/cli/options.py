@@ -16,6 +16,15 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the experiment; may be repeated")
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results are kept")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="WORKBENCH_STORE",
+        help="keep stages there, as s3://bucket/folder (extra `remote-store`); the folder of results remembers it",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...; auto takes the GPUs there are")]
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment file (YAML)")]
 SnapshotSeconds = Annotated[

@@ -22,7 +22,8 @@ from workbench.model.build import build_dataset, corpus_of
 from workbench.model.restore import RestoredModel, prepare_for_evaluation, restore
 from workbench.model.vision_language_model import VisionLanguageModel
 from workbench.registry import Registry, load_registry
-from workbench.storage.artifacts import ARTIFACTS, Artifact, ArtifactStore
+from workbench.storage.artifacts import ARTIFACTS, Artifact
+from workbench.storage.chosen_store import open_store
 from workbench.storage.older_records import dataset_of
 from workbench.storage.places import is_file, is_folder
 from workbench.storage.records import DONE, Record, read_record
@@ -57,7 +58,7 @@ class FinishedTrial:
         key = self.record.provenance.get("before")
         if key is None:
             return None
-        store = ArtifactStore(self.folder.resolve().parents[2] / ARTIFACTS)
+        store = open_store(self.folder.resolve().parents[2] / ARTIFACTS)
         if not store.has(key):
             raise ResultsError(
                 f"the weights of the trial {self.record.id} are gone: {store.folder / key} is missing or damaged."

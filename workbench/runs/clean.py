@@ -7,7 +7,8 @@ from pathlib import Path
 
 from workbench.runs.plan import Plan
 from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
-from workbench.storage.own_stages import is_store, other_folders, own_stages, remove_stage, size_of
+from workbench.storage.atomic import remove_at_once
+from workbench.storage.own_stages import is_store, other_folders, own_stages, size_of
 from workbench.storage.records import read_record
 from workbench.storage.result_files import TRIALS, ResultsError
 from workbench.storage.run_notes import RunNotes
@@ -37,7 +38,7 @@ def clean(results: Path, dry: bool = False, unfinished: bool = False) -> tuple[d
             runs.remove_locks()
             for key in gone:
                 for folder in stages[key]:
-                    remove_stage(folder)
+                    remove_at_once(folder)
             if unfinished:
                 runs.forget_needed()
         return gone, kept

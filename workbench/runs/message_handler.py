@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contracts.launcher import Advance, Finished, Printed, Reason
 from workbench.runs.stages import Stage
 from workbench.storage.artifacts import ArtifactError
-from workbench.storage.claims import ClaimLost
+from workbench.storage.claims import ClaimLost, Claims
 from workbench.workers.failure import NO_ATTEMPT
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from workbench.runs.stage_queue import StageQueue
     from workbench.runs.tracking import Tracking
     from workbench.runs.trial_outcomes import TrialOutcomes
-    from workbench.storage.run_claims import RunClaims
 
 ATTEMPTS = 2  # times a stage is tried whose worker was killed, or found no memory or disk
 LOSSES = 5  # times it may lose its machine in a row without getting further
@@ -36,7 +35,7 @@ class MessageHandler:
         trials: TrialOutcomes,
         display: ProgressDisplay,
         tracking: Tracking,
-        claims: RunClaims,
+        claims: Claims,
     ):
         self.planner = planner
         self.plan = plan

@@ -15,7 +15,8 @@ from workbench.runs.shared_features import SharedFeatures, feature_budget
 from workbench.runs.stage_reasons import StageReasons, damage_notes
 from workbench.runs.stages import Chains, FeatureStage, Stage
 from workbench.runs.trial_data import TrialData
-from workbench.storage.artifacts import ARTIFACTS, ArtifactStore
+from workbench.storage.artifacts import ARTIFACTS
+from workbench.storage.chosen_store import open_store
 from workbench.storage.record_outline import Outline, read_outline
 from workbench.storage.records import DONE, FAILED, TRIALS
 from workbench.storage.splits import TRAIN
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 
 class Planner:
-    """Compares an experiment with what `results` (the folder of all experiments) already holds. Without `share`, every
-    trial does all its work for itself."""
+    """Compares an experiment with what `results` (the folder of all experiments) already holds, or what lies where the
+    URL `store` says. Without `share`, every trial does all its work for itself."""
 
     def __init__(
         self,
@@ -41,10 +42,11 @@ class Planner:
         results: Path,
         feature_bytes: int | None = None,
         share: bool = True,
+        store: str | None = None,
     ):
         self.experiment = experiment
         self.registry = registry
-        self.store = ArtifactStore(results / ARTIFACTS)
+        self.store = open_store(results / ARTIFACTS, store)
         self.trials = results / experiment.name / TRIALS
         self.data = TrialData(registry)
         self.compatibility = Compatibility(registry, self.data, experiment.document, self.store.folder / CHECKS)

@@ -36,6 +36,7 @@ from workbench.runs.workplace import StageJob
 from workbench.storage.artifacts import ARTIFACTS
 from workbench.storage.askings import AskedLog
 from workbench.storage.atomic import storage_errors
+from workbench.storage.chosen_store import remember_store
 from workbench.storage.hashing import digest
 from workbench.storage.records import CONTRACTS
 from workbench.storage.run_notes import RunNotes
@@ -43,7 +44,7 @@ from workbench.workers.ending import GRACE, RunEnded
 
 if TYPE_CHECKING:
     from workbench.conformance.verdicts import Judgement
-    from workbench.storage.run_claims import RunClaims
+    from workbench.storage.claims import Claims
 
 WORKERS = ".workers"  # below the kept stages: what workers on other machines are reached by
 LOOK_AHEAD = 200  # stages that find no room are passed by, before the next message is waited for
@@ -56,7 +57,8 @@ class RunOptions:
     `retry`: trials that failed are tried again; `fail_fast`: the first failure ends the run; `time_limit`: seconds a
     stage may take; `snapshot_seconds` between two snapshots of a phase; `feature_bytes` that kept features may
     take on the disk; `share`: stages that are equal run once; `contracts`: what was found of the plugins, for records
-    and to be remembered; `final`: the test split is asked, about the trials that are named for it.
+    and to be remembered; `final`: the test split is asked, about the trials that are named for it; `store`: the URL
+    where stages are kept from now on, in place of the folder of results.
     """
 
     retry: bool = False
@@ -67,6 +69,7 @@ class RunOptions:
     share: bool = True
     contracts: Judgement | None = None
     final: bool = False
+    store: str | None = None
 
 
 def run(
@@ -89,9 +92,11 @@ def run(
     folder.claim()
     with storage_errors(results / ARTIFACTS):
         (results / ARTIFACTS).mkdir(exist_ok=True)
+    if options.store:
+        remember_store(results / ARTIFACTS, options.store)
     planner = Planner(asked, registry, results, options.feature_bytes, options.share)
     notes = RunNotes(planner.store.folder)
-    with notes.in_use() as claims:
+    with notes.in_use() as here, planner.store.store.claims(here) as claims:
         plan = _plan(planner, folder, device, launcher.elsewhere, options, console)
         common = _common_provenance(experiment, device, options.contracts) if plan.missing else {}
         trials = TrialOutcomes(plan, folder, common)
@@ -119,7 +124,7 @@ class _Scheduler:
         options: RunOptions,
         console: Console,
         tracking: Tracking,
-        claims: RunClaims,
+        claims: Claims,
     ):
         self.planner, self.plan, self.trials = planner, plan, trials
         self.launcher, self.device, self.options = launcher, device, options

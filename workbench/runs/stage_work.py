@@ -22,7 +22,7 @@ from workbench.runs.same_run import check_here
 from workbench.runs.stages import FeatureStage, Stage
 from workbench.runs.training_stage import train_phase
 from workbench.runs.workplace import StageJob, Workplace
-from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.chosen_store import open_store
 from workbench.storage.hashing import file_hash
 from workbench.storage.whole_trials import holds_result_of
 from workbench.workers.ending import asked_to_end
@@ -43,7 +43,7 @@ def prepare(
 
     compute_repeatably(device)
     provenance = {**provenance, **machine(), **facts_of(device), "threads": torch.get_num_threads()}
-    registry, store = load_registry(folders), ArtifactStore(artifacts)
+    registry, store = load_registry(folders), open_store(artifacts)
     place = Workplace(registry, store, results, device, provenance, snapshot_seconds, asked_to_end, elsewhere)
     return partial(do_stage, place)
 
@@ -53,7 +53,7 @@ def do_stage(place: Workplace, job: StageJob, tell: Tell) -> None:
     it was given to another worker meanwhile, `UserError` when the code is not that of the key any more."""
     stage = job.stage
     place.check(job)
-    if _is_done(stage, place):
+    if _is_done(job, place):
         return
     if place.elsewhere:
         check_here(stage, place, _changed_sources(stage, place.registry))
@@ -85,10 +85,11 @@ def _ending(tell: Tell, place: Workplace) -> Tell:
     return tell_or_end
 
 
-def _is_done(stage: Stage | FeatureStage, place: Workplace) -> bool:
+def _is_done(job: StageJob, place: Workplace) -> bool:
+    stage = job.stage
     if stage.evaluates:
         return holds_result_of(place.results / "trials" / stage.trial.id, stage.key)
-    return place.store.has(stage.key)
+    return place.store.has(stage.key) or place.store.share(stage.key, partial(place.check, job))
 
 
 def _check_sources(stage: Stage | FeatureStage, registry: Registry) -> None:

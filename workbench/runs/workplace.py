@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from workbench.config.trial import Trial
 from workbench.model.build import build_dataset
 from workbench.runs.memo import Memo
-from workbench.storage.claims import check_claim
 from workbench.storage.hashing import digest
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Workplace:
     def check(self, job: StageJob) -> None:
         """Called before anything of a stage is kept: `ClaimLost` when it was given to somebody else meanwhile."""
         if job.token is not None:
-            check_claim(self.store.folder, job.key, job.token)
+            self.store.store.check_claim(job.key, job.token)
 
     def dataset(self, trial: Trial) -> Dataset:
         """The trial's dataset. Nothing that is asked of one changes it, nor does the seed, so stages share it;

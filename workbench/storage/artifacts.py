@@ -2,13 +2,12 @@
 
 A stage's folder is written under a temporary name and renamed when it is complete, so that a folder which is there
 is whole, whatever was killed in between. Its summary holds the key, and the size and the checksum of every other file:
-what the disk damaged, or somebody put in the place of another stage, is noticed when it is read, and made again.
+what the disk damaged, or somebody put in the place of another stage, is noticed when it is read, and made again. Where
+all runs see it is a `Store`'s affair.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import re
 import shutil
@@ -21,19 +20,15 @@ from typing import Any
 from torch import Tensor
 
 from workbench.errors import UserError
-from workbench.storage.atomic import always, new_folder, temporary_sibling
-from workbench.storage.older_records import curve_of, stage_of
-from workbench.storage.places import regular
+from workbench.storage.atomic import always, new_folder, remove_at_once
+from workbench.storage.older_records import curve_of
+from workbench.storage.stage_summary import DAMAGED, FILES, checksum_of_file, parse_summary, write_summary
+from workbench.storage.store import FolderStore, Store
 
-WEIGHTS, TOKENIZER, SUMMARY, CURVE = "weights.safetensors", "tokenizer.json", "stage.json", "curve.jsonl"
+WEIGHTS, TOKENIZER, CURVE = "weights.safetensors", "tokenizer.json", "curve.jsonl"
 FEATURES = "features.safetensors"
-FILES, OWN = "files", "checksum"  # in the summary: [bytes, SHA-256] by file name, and the SHA-256 of the summary itself
-KEY = "key"  # in the summary: whose it is, since two stages may hold weights of the same names and sizes
 STAGE_PEAK, STAGE_SECONDS = "stage_peak_bytes", "stage_seconds"  # in the summary: what it took, for later estimates
 PARTIAL = ".partial"
-
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a summary that is damaged may raise."""
 
 ARTIFACTS = "artifacts"  # below the folder of results: what all experiments share
 
@@ -61,17 +56,21 @@ class ArtifactStore:
     """A folder with one folder a stage. A `check` that a stage is written with is called when all is on the disk, and
     before it gets its name; what it raises leaves nothing."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, place: Path | Store):
+        self.store: Store = FolderStore(place) if isinstance(place, Path) else place
+        self.folder = self.store.folder
         self._verified: set[tuple] = set()
 
     def has(self, key: str) -> bool:
-        """Whether that stage was done, and its files have the size they had then."""
-        try:
-            sizes = {name: size for name, (size, _) in self._summary(key)[FILES].items()}
-            return all((self.folder / key / name).stat().st_size == size for name, size in sizes.items())
-        except DAMAGED:
+        """Whether that stage was done."""
+        return self.store.has(key)
+
+    def share(self, key: str, check: Callable[[], None] = always) -> bool:
+        """Let all runs see a stage that lies on this machine alone; whether there is one, and it is whole."""
+        if not FolderStore(self.folder).has(key):
             return False
+        self.store.publish(key, check)
+        return True
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """What a stage says of itself, or None when it is not there or damaged."""
@@ -81,11 +80,11 @@ class ArtifactStore:
             return None
 
     def names(self) -> list[str]:
-        """The keys of all stages that left something, whole or not."""
+        """The keys of all stages that left something on this machine, whole or not."""
         return sorted({folder.name.removesuffix(PARTIAL) for folder in self.folder.glob("[!.]*") if folder.is_dir()})
 
     def size(self, key: str) -> int:
-        """The bytes a stage takes."""
+        """The bytes a stage takes on this machine."""
         files = (file for name in (key, key + PARTIAL) for file in (self.folder / name).rglob("*"))
         return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -156,41 +155,31 @@ class ArtifactStore:
     def remove(self, key: str) -> int:
         """Remove a stage; returns how many bytes it took. It is gone at once, whatever is killed in between."""
         size = self.size(key)
-        for folder in (self.folder / key, self.partial(key)):
-            aside = temporary_sibling(folder)
-            with contextlib.suppress(FileNotFoundError):  # there is none
-                folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+        self.store.remove(key)
+        remove_at_once(self.partial(key))
         return size
 
     def _summary(self, key: str) -> dict[str, Any]:
-        summary = json.loads(regular(self.folder / key / SUMMARY).read_text(encoding="utf-8"))
-        if summary.pop(OWN) != _checksum_of(summary):
-            raise ValueError(f"{SUMMARY} is not what was written (its checksum differs)")
-        if summary.pop(KEY, key) != key:  # earlier versions did not say whose it is
-            raise ValueError(f"{SUMMARY} is that of another stage")
-        return stage_of(summary)
+        return parse_summary(self.store.summary(key), key)
 
     @contextmanager
     def _new(self, key: str, summary: dict[str, Any], check: Callable[[], None] = always) -> Iterator[Path]:
         """A folder to fill; what is in it at the end is kept with the summary."""
         with new_folder(self.folder / key, check=check) as folder:
             yield folder
-            files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-            sums = {file.relative_to(folder).as_posix(): [file.stat().st_size, _checksum(file)] for file in files}
-            whole = json.loads(json.dumps({**summary, KEY: key, FILES: sums}))
-            text = json.dumps({**whole, OWN: _checksum_of(whole)}, indent=1)
-            (folder / SUMMARY).write_text(text, encoding="utf-8")
+            write_summary(folder, key, summary)
+        self.store.publish(key, check)
 
     def _verify(self, key: str) -> dict[str, Any]:
         """The summary of a stage whose files are as they were written. A file that has not changed since this process
         looked is not read again."""
+        self.store.fetch(key)
         summary = self._summary(key)
         for name, (_, checksum) in summary.pop(FILES).items():
             file = self.folder / key / name
             status = file.stat()
             stamp = (file, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, checksum)
-            if stamp not in self._verified and _checksum(file) != checksum:
+            if stamp not in self._verified and checksum_of_file(file) != checksum:
                 raise ValueError(f"{name} is not what was written (its checksum differs)")
             self._verified.add(stamp)
         return summary
@@ -203,15 +192,6 @@ class ArtifactStore:
             yield
         except (*DAMAGED, SafetensorError) as error:
             raise ArtifactError(f"the kept stage {self.folder / key} is damaged: {error}", key) from error
-
-
-def _checksum_of(summary: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()
-
-
-def _checksum(file: Path) -> str:
-    with regular(file).open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _save(weights: dict[str, Tensor], file: Path) -> None:

@@ -140,6 +140,14 @@ def remove(path: Path | None) -> None:
             path.unlink()
 
 
+def remove_at_once(folder: Path) -> None:
+    """Remove a folder, if there is one; none is there under its name from the beginning on, whatever is killed then."""
+    aside = temporary_sibling(folder)
+    with suppress(FileNotFoundError):  # there is none, or somebody else was faster
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _moved_aside(folder: Path) -> Path | None:
     """Where the folder is now, if there was one."""
     if not folder.is_dir():

@@ -8,15 +8,14 @@ elsewhere.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from workbench.storage.artifacts import FILES, PARTIAL, SUMMARY, ArtifactStore
-from workbench.storage.atomic import is_temporary, temporary_sibling
+from workbench.storage.artifacts import PARTIAL, ArtifactStore
+from workbench.storage.atomic import is_temporary
 from workbench.storage.locks import LOCKS
 from workbench.storage.run_notes import RUNS
+from workbench.storage.stage_summary import FILES, SUMMARY
 
 KEY = re.compile(r"[0-9a-f]{16}")
 SNAPSHOT = re.compile(r"\d{8,}-[0-9a-f]{16}\.safetensors")
@@ -44,14 +43,6 @@ def is_store(store: ArtifactStore) -> bool:
 def size_of(folder: Path) -> int:
     """The bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def remove_stage(folder: Path) -> None:
-    """Remove a folder of `own_stages`. It is gone at once, whatever is killed in between."""
-    aside = temporary_sibling(folder)
-    with suppress(FileNotFoundError):  # somebody else was faster
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _folders(store: ArtifactStore) -> Iterator[Path]:

@@ -29,6 +29,7 @@ from workbench.storage.claims import (
     boot_id,
     content_of,
     holder_of,
+    id_of,
     is_gone,
     seconds_since,
 )
@@ -44,7 +45,8 @@ class RunClaims:
 
     def __init__(self, store: Path, now: Callable[[], float] = time.monotonic):
         self.folder = store / CLAIMS
-        self.me = Holder(platform.node(), boot_id(), os.getpid(), uuid.uuid4().hex)
+        place = str(self.folder.absolute())
+        self.me = Holder(platform.node(), boot_id(), os.getpid(), uuid.uuid4().hex, folder=place)
         self._now = now
         self._held: dict[str, str] = {}  # key -> token
         self._watched: dict[str, tuple[object, float]] = {}  # key -> what its claim was, and since when it is so
@@ -54,7 +56,8 @@ class RunClaims:
         own = self.folder / f"{OF_RUN}{self.me.run}"
         with storage_errors(own), ExitStack() as opened:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.me = dataclasses.replace(self.me, lock=opened.enter_context(kept_locked(own)))
+            lock = opened.enter_context(kept_locked(own))
+            self.me = dataclasses.replace(self.me, lock=lock, folder_id=id_of(self.folder))
             opened.callback(own.unlink, missing_ok=True)
             own.write_bytes(self.me.content())
             self._open = opened.pop_all()
