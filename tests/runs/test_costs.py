@@ -36,6 +36,10 @@ def test_a_phase_on_several_devices_takes_the_memory_of_as_many_processes(tmp_pa
     assert costs.seconds(training) is None
     assert costs.seconds(training, lambda stage: 7.0) == 7.0
     assert costs.seconds(training) == 7.0, "measured once"
+    assert costs.kinds_timed == 1
+    costs.learn(evaluation, 3.0)
+    costs.learn(evaluation, 4.0)
+    assert (costs.kinds_timed, costs.seconds(evaluation)) == (2, 4.0)
 
 
 def test_a_stage_that_differs_in_its_seed_alone_takes_what_the_other_took(tmp_path):

@@ -30,9 +30,10 @@ def test_a_stage_goes_where_most_slots_are_free_and_where_there_are_any():
     placement.put("second", 1, small)
     assert placement.node_for("third", 1, [small, large]) == large
     placement.put("third", 1, large)
-    assert not placement.has_room([small, large])
+    assert not placement.with_room([small, large])
     assert placement.node_for("fourth", 1, [small, large]) is None
     placement.free("second")
+    assert placement.with_room([small, large]) == [small]
     assert placement.node_for("fourth", 1, [small, large]) == small
 
 

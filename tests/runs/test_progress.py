@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tests.small import load
 from workbench.contracts.launcher import Advance, Finished
+from workbench.runs import progress
 from workbench.runs.plan import Plan
 from workbench.runs.progress import ProgressDisplay
 from workbench.runs.stages import Stage
@@ -51,3 +52,40 @@ def test_a_stage_that_waits_says_why_and_is_not_counted(shown):
     display.finish(stage, Finished(stage.key))
     assert out.getvalue().splitlines()[0] == f"waiting {stage.label}: another run does it [now]"
     assert "[1/1] done" in out.getvalue()
+
+
+def test_of_a_thousand_running_stages_those_have_bars_that_there_is_room_for(tmp_path):
+    trial = load(tmp_path).trials[0]
+    stages = [Stage(f"key {number}", f"tune{number:03d}", 0, trial, None) for number in range(1000)]
+    out = io.StringIO()
+    plan = Plan({}, {}, frozenset(), {}, missing={stage.key: stage for stage in stages})
+    with ProgressDisplay(Console(file=out, width=120, height=8, force_terminal=True), plan) as display:
+        for stage in stages:
+            display.begin(stage)
+            display.advance(stage, Advance(stage.key, 1, 2, 0.5))
+        assert _bars(display) == ["stages, 994 more run", *(stage.label for stage in stages[:6])]
+        display.finish(stages[2], Finished("key 2"))
+        display.wait(stages[500], "another run does it")
+        assert _bars(display) == ["stages, 992 more run", *(stages[place].label for place in (0, 1, 3, 4, 5, 6))]
+        for stage in stages[20:30]:
+            display.finish(stage, Finished(stage.key))
+        assert _bars(display)[0] == "stages, 982 more run"
+
+
+def test_a_bar_that_comes_late_counts_from_the_beginning_of_its_stage(tmp_path, monkeypatch):
+    trial = load(tmp_path).trials[0]
+    first, second = (Stage(name, name, 0, trial, None) for name in ("first", "second"))
+    plan = Plan({}, {}, frozenset(), {}, missing={each.key: each for each in (first, second)})
+    clock = [100.0]
+    with ProgressDisplay(Console(file=io.StringIO(), width=120, height=3, force_terminal=True), plan) as display:
+        monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+        display.begin(first)
+        display.begin(second)
+        clock[0] = 150.0
+        display.finish(first, Finished("first"))
+        assert display._progress.tasks[-1].description == second.label
+        assert display._progress.tasks[-1].start_time == 100.0
+
+
+def _bars(display: ProgressDisplay) -> list[str]:
+    return [task.description for task in display._progress.tasks]

@@ -113,7 +113,15 @@ def test_the_time_of_a_stage_begins_when_its_worker_is_up(tmp_path, monkeypatch)
     queue.begin(stage)
     clock[0] = 110.0
     assert queue.slower_than(5.0) == [stage.key]
+    other = next(queue.ready())
+    queue.begin(other)
     queue.restart_clock(stage)
     clock[0] = 113.0
     assert queue.slower_than(5.0) == []
+    assert queue.slower_than(2.0) == [other.key, stage.key]
+    clock[0] = 111.0
+    queue.restart_clock(other)
+    clock[0] = 116.0
+    assert queue.slower_than(5.0) == [stage.key]
+    clock[0] = 113.0
     assert queue.end(stage) == 3.0

@@ -24,9 +24,12 @@ class Costs:
     def __init__(self, plan: Plan, store: ArtifactStore):
         self.plan = plan
         self.store = store
-        self._measured: dict[tuple, dict[str, Any]] = {}
+        self._shapes: dict[tuple, int] = {}  # a number for each
+        self._shape_of: dict[str, int] = {}  # by key of a stage
+        self._measured: dict[int, dict[str, Any]] = {}  # by the number of the shape
+        self.kinds_timed = 0  # of how many kinds of stages the time is known
         for key, stage in plan.distinct().items():
-            if key not in plan.missing and not stage.evaluates and _shape(stage) not in self._measured:
+            if key not in plan.missing and not stage.evaluates and self._shape(stage) not in self._measured:
                 self.learn(stage)
 
     def learn(self, stage: AnyStage, seconds: float | None = None) -> None:
@@ -35,16 +38,11 @@ class Costs:
         if stage.evaluates and seconds is not None:
             summary = {STAGE_SECONDS: seconds}
         if summary is not None:
-            self._measured[_shape(stage)] = summary
-
-    @property
-    def kinds_timed(self) -> int:
-        """Of how many kinds of stages the time is known."""
-        return sum(STAGE_SECONDS in each for each in self._measured.values())
+            self._note(self._shape(stage), summary)
 
     def memory_bytes(self, stage: AnyStage) -> float:
         """The most memory the stage will take, worker included."""
-        known = self._measured.get(_shape(stage), {}).get(STAGE_PEAK)
+        known = self._measured.get(self._shape(stage), {}).get(STAGE_PEAK)
         if known is not None:
             return ROOM * known
         size = self.plan.sizes[stage.trial.id]
@@ -72,12 +70,23 @@ class Costs:
 
     def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:
         """How long the stage will take, by one of the same shape; where there is none, `probe` measures a little."""
-        shape = _shape(stage)
+        shape = self._shape(stage)
         if STAGE_SECONDS not in self._measured.get(shape, {}):
             if probe is None:
                 return None
-            self._measured[shape] = {**self._measured.get(shape, {}), STAGE_SECONDS: probe(stage)}
+            self._note(shape, {**self._measured.get(shape, {}), STAGE_SECONDS: probe(stage)})
         return self._measured[shape][STAGE_SECONDS]
+
+    def _note(self, shape: int, summary: dict[str, Any]) -> None:
+        before = self._measured.get(shape, {})
+        self.kinds_timed += (STAGE_SECONDS in summary) - (STAGE_SECONDS in before)
+        self._measured[shape] = summary
+
+    def _shape(self, stage: AnyStage) -> int:
+        """The number of its shape, which is found once: a run asks it of all that waits, again and again."""
+        if stage.key not in self._shape_of:
+            self._shape_of[stage.key] = self._shapes.setdefault(_shape(stage), len(self._shapes))
+        return self._shape_of[stage.key]
 
 
 def _shape(stage: AnyStage) -> tuple:

@@ -20,9 +20,9 @@ class Placement:
         self._alone: set[str] = set()  # keys of stages that ran out of memory beside others
         self._kept_free: dict[str, str] = {}  # node -> key of the stage that runs alone there
 
-    def has_room(self, nodes: Sequence[Node]) -> bool:
-        """Whether any node has a slot left."""
-        return any(self._running[node.name] < node.slots for node in nodes)
+    def with_room(self, nodes: Sequence[Node]) -> list[Node]:
+        """The nodes that have a slot left."""
+        return [node for node in nodes if self._running[node.name] < node.slots]
 
     def node_for(self, key: str, memory: float, nodes: Sequence[Node]) -> Node | None:
         """Where the stage may run now, of several the emptiest; None where there is no room."""

@@ -21,6 +21,7 @@ class Priority:
         self.plan = plan
         self.costs = costs
         self._chains: dict[str, float] = {}
+        self._needs: dict[str, list[str]] = {}  # by key, those needed first
         self._looked_at: tuple[int, int] | None = None
         self._not_before = 0.0
 
@@ -38,8 +39,9 @@ class Priority:
         known = [each for each in told.values() if each is not None]
         usual = sum(known) / len(known) if known else 1.0
         seconds = {key: usual if each is None else each for key, each in told.items()}
-        needs = {key: list(self.plan.needs(stage)) for key, stage in self.plan.missing.items()}
-        self._chains = longest_chains(needs, seconds)
+        if came_in:
+            self._needs = _in_order({key: list(self.plan.needs(stage)) for key, stage in self.plan.missing.items()})
+        self._chains = _longest_chains(self._needs, seconds)
         self._not_before = began + (time.monotonic() - began) / SHARE
         return True
 
@@ -55,9 +57,18 @@ def longest_chains(needs: Mapping[str, Collection[str]], seconds: Mapping[str, f
     first, so that no worker is left alone with it at the end: the upward rank of HEFT with equal processors (Topcuoglu,
     Hariri and Wu 2002, https://doi.org/10.1109/71.993206, section 4.1).
     """
+    return _longest_chains(_in_order(needs), seconds)
+
+
+def _in_order(needs: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """The same, in an order in which what has to be done before comes first."""
+    return {key: list(needs.get(key, ())) for key in TopologicalSorter(needs).static_order()}
+
+
+def _longest_chains(in_order: Mapping[str, Collection[str]], seconds: Mapping[str, float]) -> dict[str, float]:
     chains = dict(seconds)
-    for key in reversed(list(TopologicalSorter(needs).static_order())):
-        for before in needs.get(key, ()):
+    for key, needs in reversed(in_order.items()):
+        for before in needs:
             if before in chains:
                 chains[before] = max(chains[before], seconds[before] + chains[key])
     return chains

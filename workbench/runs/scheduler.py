@@ -181,19 +181,21 @@ class _Scheduler:
 
     def _begin_ready(self) -> None:
         nodes, passed_by = self.launcher.nodes(), 0
+        largest, roomy = _largest(nodes), self.placement.with_room(nodes)
         for stage in (ready := self.queue.ready()):
             if stage.key not in self.queue.waiting:  # one before it failed, and nobody needs it any more
                 continue
             if self.queue.waited_for_another_run(stage) and self._is_there(stage):
                 self.handler.finish(stage)
-            elif too_large := self.costs.too_large(stage, _largest(nodes)):
+            elif too_large := self.costs.too_large(stage, largest):
                 error = {"type": "MemoryError", "message": too_large, "traceback": "", "transient": True}
                 self.handler.fail(stage, error)
-            elif node := self.placement.node_for(stage.key, self.costs.memory_bytes(stage), nodes):
+            elif node := self.placement.node_for(stage.key, self.costs.memory_bytes(stage), roomy):
                 self._begin(stage, node)
+                roomy = self.placement.with_room(roomy)
             else:
                 passed_by += 1
-            if passed_by > LOOK_AHEAD or not self.placement.has_room(nodes):
+            if passed_by > LOOK_AHEAD or not roomy:
                 break
         ready.close()
 

@@ -6,6 +6,7 @@ import heapq
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from workbench.runs.priority import Priority
@@ -27,7 +28,7 @@ class StageQueue:
         self.costs = costs
         self.priority = Priority(plan, costs)
         self.waiting = dict(plan.missing)
-        self.running: dict[str, float] = {}  # key -> when it began
+        self.running: dict[str, float] = {}  # key -> when it began, the first to begin first
         self.undone = set(plan.missing)  # keys of stages that wait, run, or have failed
         self.attempts: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()  # how often a stage lost its worker and got no further since
@@ -78,6 +79,7 @@ class StageQueue:
 
     def restart_clock(self, stage: AnyStage) -> None:
         """What the stage took so far was the start of its worker, and is not counted."""
+        self.running.pop(stage.key, None)
         self.running[stage.key] = time.monotonic()
 
     def note_progress(self, stage: AnyStage, done: int) -> None:
@@ -93,7 +95,7 @@ class StageQueue:
     def slower_than(self, seconds: float) -> list[str]:
         """The keys of the stages that have run for longer."""
         now = time.monotonic()
-        return [key for key, began in self.running.items() if now - began > seconds]
+        return [key for key, _ in takewhile(lambda each: now - each[1] > seconds, self.running.items())]
 
     def wait(self, stage: AnyStage, tried: bool = True) -> None:
         """The stage goes back to those that wait, and may begin at once. Unless it was `tried`, that was no attempt."""

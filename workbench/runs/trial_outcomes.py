@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.runs.run_outcome import RunOutcome
@@ -31,8 +31,13 @@ class TrialOutcomes:
         self.outcome.failed |= {id_: in_words(record.error or {}) for id_, record in plan.failed.items()}
         # Of trials that failed for good, no run asks for the snapshots any more.
         self.lasting = {id_ for id_, outline in plan.failed.items() if _lasts(outline.error or {})}
-        # How many trials that can still succeed go through a stage: what nobody needs any more is not begun.
-        self._users = Counter(key for _, chain in self._open() for key in plan.keys_of(chain))
+        closed = {*plan.finished, *plan.failed}
+        self._open = {id_: chain for id_, chain in plan.chains.items() if id_ not in closed}  # these can still succeed
+        # By key, which of them go through a stage, in order: what nobody needs any more is not begun.
+        self._users: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for id_, chain in self._open.items():
+            for key in plan.keys_of(chain):
+                self._users[key][id_] = None
 
     @property
     def done(self) -> set[str]:
@@ -42,17 +47,19 @@ class TrialOutcomes:
     def finish(self, trial: str) -> None:
         """The trial has its result, and needs no stage any more."""
         self.outcome.done.append(trial)
+        self._open.pop(trial, None)
 
     def fail(self, failed: AnyStage, error: dict[str, Any], undone: set[str]) -> set[str]:
         """Every trial that needs the failed stage gets a record that says why it has no result; of its stages, some may
         be done (not in `undone`). Returns the keys of stages that nobody needs any more."""
         unneeded: set[str] = set()
-        for id_, chain in list(self._open()):
+        for id_ in list(self._users[failed.key]):
+            chain = self._open.get(id_, [])
             if not any(failed.key in (each.key, *self.plan.needs(each)) for each in chain if each.key in undone):
                 continue
-            keys = self.plan.keys_of(chain)
-            self._users.subtract(keys)
-            unneeded |= {key for key in keys if not self._users[key]}
+            for key in self.plan.keys_of(chain):
+                self._users[key].pop(id_, None)
+                unneeded |= set() if self._users[key] else {key}
             if self.folder.holds_result_of(chain[-1]):  # another run had more luck, and what is finished stays
                 self.finish(id_)
             else:
@@ -63,14 +70,9 @@ class TrialOutcomes:
         id_ = evaluation.trial.id
         write_trial(self.folder.trial(id_), record_of(evaluation, self.provenance, None, error), [], [])
         self.outcome.failed[id_] = in_words(error)
+        self._open.pop(id_)
         if _lasts(error):
             self.lasting.add(id_)
-
-    def _open(self) -> Iterator[tuple[str, list[Stage]]]:
-        """The trials that can still succeed, and their stages."""
-        for id_, chain in self.plan.chains.items():
-            if not (id_ in self.plan.finished or id_ in self.outcome.failed or id_ in self.outcome.done):
-                yield id_, chain
 
 
 def _lasts(error: Mapping[str, Any]) -> bool:
