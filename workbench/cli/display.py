@@ -68,8 +68,9 @@ def show_plugin(console: Console, plugin: Plugin) -> None:
 
 def show_plan(
     console: Console, experiment: Experiment, planner: Planner, probe: bool = False, notes: Iterable[str] = ()
-) -> None:
-    """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves."""
+) -> Plan:
+    """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves.
+    Returns the plan that was shown."""
     from workbench.reports.match_notes import match_lines
     from workbench.runs.costs import Costs
 
@@ -82,6 +83,7 @@ def show_plan(
     for note in (*notes, *plan.notes):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     _show_costs(console, plan, Costs(plan, planner.store), planner, probe)
+    return plan
 
 
 def show_contracts(console: Console, judged: Sequence[Judged]) -> None:

@@ -43,6 +43,14 @@ Share = Annotated[
 Final = Annotated[
     bool, typer.Option("--final", help="ask the test split, about the trials that the file names under 'final'")
 ]
+Assume = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assume",
+        metavar="NAME=VALUE",
+        help="say what the plan takes elsewhere: device=h100, gpus, mfu, price, bandwidth (Gbit/s); may be repeated",
+    ),
+]
 AsCSV = Annotated[bool, typer.Option("--csv", help="every trial as a line of CSV, and nothing else")]
 AsJSON = Annotated[bool, typer.Option("--json", help="every trial, and what is to do, as JSON")]
 Unchecked = Annotated[
@@ -60,30 +68,40 @@ def plan(
     decode: Decode = False,
     feature_gb: FeatureSize = None,
     final: Final = False,
+    assume: Assume = None,
     as_csv: AsCSV = False,
     as_json: AsJSON = False,
     store: Store = None,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
-    from workbench.cli.display import show_askings, show_plan
+    from workbench.cli.display import show_askings, show_contracts, show_plan
+    from workbench.cli.elsewhere import show_elsewhere
     from workbench.cli.plan_rows import written_plan
-    from workbench.runs.device_counts import device_notes
+    from workbench.conformance.verdicts import judge
+    from workbench.runs.assumptions import read_assumptions
+    from workbench.runs.auto_precision import precision_notes
     from workbench.runs.experiment_folder import ExperimentFolder
     from workbench.runs.launch import runs_elsewhere
     from workbench.runs.planner import Planner
 
-    experiment, registry = load(file, overrides, folders, results, device)
+    assumptions = read_assumptions(assume or ())
+    automatic = assumptions.automatic if assumptions else None
+    experiment, registry = load(file, overrides, folders, results, device, automatic)
     (folder := ExperimentFolder(experiment, results)).check_same()
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb), store=store)
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
-    notes = [*folder.notes(), *device_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))]
+    notes = folder.notes()
+    if assumptions is None:  # of a machine that is not here, this one cannot tell what a precision costs
+        notes += precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))
     if as_csv or as_json:
-        typer.echo(written_plan(experiment, planner, notes, as_json), nl=False)
+        typer.echo(written_plan(experiment, planner, notes, as_json, assumptions), nl=False)
     else:
-        show_plan(console(), experiment, planner, probe, notes)
+        shown = show_plan(console(), experiment, planner, probe, notes)
+        if assumptions is not None:
+            show_elsewhere(console(), planner, shown, assumptions)
         show_askings(console(), experiment, results)
     _show_contracts(beside, experiment, registry, results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +13,31 @@ if TYPE_CHECKING:
 
 
 def load(
-    file: Path, overrides: list[str] | None, folders: list[Path] | None, results: Path, device: str = "auto"
+    file: Path,
+    overrides: list[str] | None,
+    folders: list[Path] | None,
+    results: Path,
+    device: str = "auto",
+    automatic: str | None = None,
 ) -> tuple[Experiment, Registry]:
-    """The checked experiment, and the plugins it was checked against; `ExperimentError` names all that is wrong."""
+    """The checked experiment, and the plugins it was checked against; `ExperimentError` names all that is wrong.
+    `automatic` is the precision that `auto` stands for on a device that is not here."""
     from workbench.config.experiment import load_experiment, plugin_folders
     from workbench.registry import load_registry
     from workbench.runs.auto_precision import precision_for
     from workbench.runs.matching import Matching
 
     registry = load_registry(plugin_folders(file, folders or ()))
-    return load_experiment(
-        file, registry, overrides or (), precision_for(results, device), Matching(registry, file)
-    ), registry
+    precision = precision_for(results, device)
+    if automatic is not None:
+        precision = partial(_begun_with_or, results, automatic)
+    return load_experiment(file, registry, overrides or (), precision, Matching(registry, file)), registry
+
+
+def _begun_with_or(results: Path, automatic: str, name: str) -> str:
+    from workbench.runs.auto_precision import begun_with
+
+    return begun_with(results / name) or automatic
 
 
 def command_line(name: str, file: Path, overrides: list[str] | None, folders: list[Path] | None, results: Path) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from workbench.cli.elsewhere import elsewhere_json
 from workbench.reports.escaping import csv_text
 from workbench.workers.failure import in_words
 
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
+    from workbench.runs.assumptions import Assumptions
     from workbench.runs.plan import Plan
     from workbench.runs.planner import Planner
 
@@ -77,12 +79,19 @@ def shared_cells(trials: Sequence[PlannedTrial]) -> dict[str, str]:
     }
 
 
-def written_plan(experiment: Experiment, planner: Planner, notes: Sequence[str], as_json: bool) -> str:
-    """The plan for other programs: JSON, or else CSV."""
+def written_plan(
+    experiment: Experiment,
+    planner: Planner,
+    notes: Sequence[str],
+    as_json: bool,
+    assumptions: Assumptions | None = None,
+) -> str:
+    """The plan for other programs: JSON, or else CSV. With `assumptions`, JSON has what it takes under them."""
     plan = planner.plan()
     plan.sizes = plan.sizes or planner.sizes()
     trials = planned_trials(experiment, plan)
-    return plan_json(experiment, plan, trials, notes) if as_json else plan_csv(trials)
+    elsewhere = elsewhere_json(planner, plan, assumptions) if as_json and assumptions else {}
+    return plan_json(experiment, plan, trials, notes, elsewhere) if as_json else plan_csv(trials)
 
 
 def plan_csv(trials: Sequence[PlannedTrial]) -> str:
@@ -99,7 +108,13 @@ def plan_csv(trials: Sequence[PlannedTrial]) -> str:
     return csv_text([["id", *names, "seed", "parameters", "trainable", "phases", "state", "to_do", "error"], *rows])
 
 
-def plan_json(experiment: Experiment, plan: Plan, trials: Sequence[PlannedTrial], notes: Sequence[str]) -> str:
+def plan_json(
+    experiment: Experiment,
+    plan: Plan,
+    trials: Sequence[PlannedTrial],
+    notes: Sequence[str],
+    elsewhere: Mapping[str, Any],
+) -> str:
     """The same with the stages that are to do, why, and what there is to note."""
     counts: Counter[tuple[str, str]] = Counter((plan.missing[key].name, why) for key, why in plan.reasons.items())
     every = sum(map(len, plan.chains.values()))
@@ -111,6 +126,7 @@ def plan_json(experiment: Experiment, plan: Plan, trials: Sequence[PlannedTrial]
             "distinct": len(plan.distinct()),
             "to_do": [{"stage": name, "reason": why, "count": count} for (name, why), count in counts.items()],
         },
+        **elsewhere,
         "notes": [*notes, *plan.notes],
     }
     return json.dumps(content, indent=1) + "\n"

@@ -66,7 +66,9 @@ class Costs:
         if isinstance(stage, FeatureStage):
             first, behind = stage.part
             return (behind - first) * size.bytes_of_an_image(stage.look.precision)
-        return 0 if stage.evaluates else FLOAT * (size.parameters - size.read + min(size.read, size.most_trainable))
+        if stage.evaluates:
+            return 0
+        return FLOAT * (size.parameters - size.read + min(size.read, size.most_until(stage.index)))
 
     def seconds(self, stage: AnyStage, probe: Callable[[AnyStage], float] | None = None) -> float | None:
         """How long the stage will take, by one of the same shape; where there is none, `probe` measures a little."""

@@ -110,15 +110,36 @@ class FlopCounts:
     def of(self, trial: Trial) -> TrialFlops:
         """The FLOPs of a trial. `CompositionError` when its parts do not fit each other; NaN where they can neither be
         run on shapes alone nor, because they are too large, for real."""
-        components = [trial.components[kind] for kind in COMPONENTS]
+        components = [trial.components[kind] for kind in COMPONENTS if kind != "quantizer"]
         asked = trial.evaluation.split, trial.evaluation.task, trial.evaluation.limit
         parts = (trial.prompt, *components, *map(_of_a_step, trial.phases), asked)
         answer, counted = self._memo.once(parts, lambda: self._count(trial))
         phases = []
         for phase, (step, encoding, pass_steps) in zip(trial.phases, counted, strict=True):
-            steps = planned_steps(phase, self.data.dataset(trial), trial.seed)
+            steps = self._steps(phase, trial)
             phases.append(PhaseFlops(phase.name, step, encoding, steps, pass_steps))
         return TrialFlops(answer, tuple(phases))
+
+    def of_an_image(self, trial: Trial) -> float:
+        """The FLOPs of the encoder's pass over one image, of most tiles where it makes any; NaN where the encoder does
+        not run on shapes alone."""
+
+        def count() -> float:
+            encoder = self.shapes.of(trial).encoder.float().eval()
+            views = torch.zeros(1 + encoder.tiles, 3, encoder.image_size, encoder.image_size, device="meta")
+            try:
+                with torch.no_grad():
+                    return float(flops_of(lambda: encoder(views)))
+            except Exception:  # a component is anyone's code, and says in any way that a shape will not do
+                return math.nan
+
+        with _random_state_kept():
+            return self._memo.once(("image", trial.components["encoder"]), count)
+
+    def _steps(self, phase: Phase, trial: Trial) -> int:
+        """The steps of a phase; the seed says which images are held out, and not how many."""
+        parts = ("steps", trial.components["dataset"], phase)
+        return self._memo.once(parts, lambda: planned_steps(phase, self.data.dataset(trial), trial.seed))
 
     def _count(self, trial: Trial) -> Counted:
         """On shapes, or for real where a plugin cannot do without numbers and the model is small."""
@@ -148,6 +169,7 @@ class _Counting:
         self.device = torch.device("cpu" if real else "meta")
         self.making = nullcontext if real else without_numbers
         self.collate = model.collator(trial.prompt)
+        self.known: dict[tuple, int] = {}  # FLOPs of a pass, by the phase and all that its shapes depend on
 
     def all(self) -> Counted:
         """Of one answer, and of every phase."""
@@ -165,6 +187,7 @@ class _Counting:
 
     def _phase(self, phase: Phase) -> tuple[float, float, float]:
         """Of a step, of the passes of a frozen encoder, and how many steps see all images."""
+        self.phase = phase.name
         grouped = training_examples(self.dataset, phase.tasks, phase.data_share)
         encoder_trains = any(each.requires_grad for each in self.model.encoder.parameters())
         keeps = not encoder_trains and not self.dataset.augments
@@ -196,7 +219,10 @@ class _Counting:
             vision = self.model.see_tokens(self.model.encoder(seen) if kept is None else kept, batch.views)
             self.model.token_losses(vision, batch).mean().backward()
 
-        return self._with_gradients(step, self.model)
+        alike = self.phase, seen.shape, str(places), *_numbers_of(batch)
+        if self.real or alike not in self.known:
+            self.known[alike] = self._with_gradients(step, self.model)
+        return self.known[alike]
 
     def _contrast(self, grouped: Mapping[Keys, list[Example]]) -> Callable[..., int]:
         """The contrast of images with their captions, and its gradients."""
@@ -261,6 +287,12 @@ def _batches(order: Sequence[Keys], size: int) -> list[list[Keys]]:
     count = min(max(1, -(-SETS // size)), BATCHES)
     endless = cycle(order)
     return [list(islice(endless, size)) for _ in range(count)]
+
+
+def _numbers_of(batch: Batch) -> list[tuple]:
+    """All of a batch that has numbers: where they are the same, shapes are."""
+    tensors = batch.ids, batch.positions, batch.segments, batch.labels, batch.prompt, batch.image_set
+    return [() if each is None else (each.shape, each.numpy().tobytes()) for each in tensors]
 
 
 def _of_a_step(phase: Phase) -> tuple:

@@ -50,7 +50,7 @@ class Size:
     `parameters` of the finished model, `trainable` in the last phase, most of them in any phase (`most_trainable`);
     `read` from files, and kept by no stage unless they train; `tokens` and `tiles` of the encoder; whether the adapter
     or the quantizer changes something in the encoder (a quantizer that cannot say so without numbers is taken to do
-    it); `notes` on what adapter and quantizer do to its weights.
+    it); `notes` on what adapter and quantizer do to its weights; how much trains `by_phase`.
     """
 
     parameters: int
@@ -62,6 +62,11 @@ class Size:
     adapts_encoder: bool
     quantizes_encoder: bool
     notes: tuple[str, ...] = ()
+    by_phase: tuple[int, ...] = ()
+
+    def most_until(self, phase: int) -> int:
+        """The most that trained in a phase up to the one of that number."""
+        return max(self.by_phase[: phase + 1], default=0)
 
     def bytes_of_an_image(self, precision: str) -> int:
         """What an image's features take at most."""
@@ -102,7 +107,9 @@ class ModelSizes:
         notes += [*separated_note(adapter, apart), *unquantized_note(quantizer, weights, now.whole)]
         parameters += sum(numbers for _, numbers in apart.values())
         last, most = (now.training[-1], max(now.training)) if now.training else (0, 0)
-        return Size(parameters, last, most, read, shape, tiles, adapts, bool(now.quantizes), tuple(notes))
+        return Size(
+            parameters, last, most, read, shape, tiles, adapts, bool(now.quantizes), tuple(notes), tuple(now.training)
+        )
 
     def _enter(self, phase: Phase, trial: Trial, now: _Model) -> None:
         """What becomes of the model at the beginning of a phase, and how much of it trains."""
