@@ -78,3 +78,28 @@ def test_a_run_ends_with_0_when_all_is_done_and_with_1_when_a_trial_failed(workb
     assert "1 of 2 trials done (1 before this run)" in told.output
     assert "ZeroDivisionError: this fusion is broken" in told.output
     assert not told.errors
+
+
+def test_a_plan_for_another_machine_names_all_that_it_takes_for_granted(workbench):
+    file = write(workbench.folder, SMALL + "grid:\n  quantizer: [none, int8]\n")
+    plan = ("plan", file, "--plugins", PLUGINS, "--assume", "device=h100")
+    told = workbench(*plan, "--assume", "price=2")
+    assert told.code == 0, told.errors
+    rows = [line.split()[:2] for line in told.output.partition("GPU hours")[2].splitlines()]
+    assert rows[1:4] == [["tune", "1"], ["evaluate", "2"], ["shared", "3"]]
+    assert [row for row in rows if row and row[0] == "tune"] == [["tune", "1"], ["tune", "2"]]
+    for each in ("NVIDIA H100", "67 TFLOP/s dense in fp32", "MFU): 0.3", "price: 2 a GPU hour", "left out: "):
+        assert each in told.output
+    content = json.loads(workbench(*plan, "--json").output)["elsewhere"]
+    assert content["shared"]["money"] is None
+    assert 0 < content["shared"]["gpu_hours"] < content["alone"]["gpu_hours"]
+    assert content["alone"]["stages"]["tune"]["count"] == 2
+    assert len(content["assumed"]) == 7
+    assert workbench("plan", file, "--plugins", PLUGINS, "--assume", "mfu=2").code == 2
+
+
+def test_automatic_precision_is_that_of_the_assumed_device(workbench):
+    file = write(workbench.folder, SMALL.replace("precision: fp32", "precision: auto"))
+    for device, precision in (("h100", "bf16"), ("v100", "fp32")):
+        told = workbench("plan", file, "--plugins", PLUGINS, "--assume", f"device={device}")
+        assert f"TFLOP/s dense in {precision}" in told.output

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.evaluation.evaluate import examples_by_image
+from workbench.model import image_features
+from workbench.model.image_features import needed_by_phase
 from workbench.runs.costs import FLOAT
 from workbench.runs.flops import FlopCounts
 from workbench.runs.memo import Memo
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.runs.costs import Costs
     from workbench.runs.plan import AnyStage, Plan
     from workbench.runs.planner import Planner
+    from workbench.runs.stages import Stage
 
 HOUR = 3600.0
 
@@ -62,10 +65,10 @@ class Projected:
 class Projection:
     """Costs of the stages that a plan still has to do.
 
-    A training stage: its optimizer steps, forward and backward, and the passes of a frozen encoder unless it reads
-    features. Features: one pass an image. An evaluation: a pass over image, prompt and right answer for each question
-    and each condition that asks the model. What is moved: weights that are read, the stage before, features, and
-    what is kept; images are not counted, whose files the workbench does not measure.
+    A training stage: its optimizer steps, forward and backward, and the passes of a frozen encoder, one an epoch or one
+    in all where tokens fit into memory, unless it reads features. Features: one pass an image. An evaluation: a pass
+    over image, prompt and right answer for each question and each condition that asks the model. What is moved: weights
+    that are read, the stage before, features, and what is kept; images are not counted, whose files nobody measured.
     """
 
     def __init__(self, plan: Plan, planner: Planner, costs: Costs, assumptions: Assumptions):
@@ -106,11 +109,6 @@ class Projection:
         sizes = [self.plan.sizes[stage.trial.id] for stage in self.plan.missing.values()]
         return max((FLOAT * size.parameters + 3 * FLOAT * size.most_trainable for size in sizes), default=0.0)
 
-    def longest_chain(self) -> float:
-        """Seconds of one GPU that the stages of a trial take which have to wait for each other."""
-        todo = [[stage for stage in chain if stage.key in self.plan.missing] for chain in self.plan.chains.values()]
-        return max((sum(self.cost(stage).seconds for stage in chain) for chain in todo), default=0.0)
-
     def _flops(self, stage: AnyStage, reads_features: bool) -> float:
         if isinstance(stage, FeatureStage):
             first, behind = stage.part
@@ -120,7 +118,15 @@ class Projection:
             return self._questions(stage.trial) * _conditions(stage.trial) * counted.answer
         phase = counted.phases[stage.index]
         passes = 0.0 if reads_features else phase.steps / phase.pass_steps
+        if self._remembers(stage):
+            passes = min(passes, 1.0)
         return phase.steps * phase.step + passes * phase.encoding
+
+    def _remembers(self, stage: Stage) -> bool:
+        """Whether the tokens of all its images fit into memory, where training keeps them for later epochs."""
+        look = needed_by_phase(stage.trial.phases[stage.index])
+        an_image = self.plan.sizes[stage.trial.id].bytes_of_an_image(look.precision)
+        return len(self.data.images(stage.trial, look)) * an_image <= image_features.MEMORY_BUDGET
 
     def _questions(self, trial: Trial) -> int:
         def count() -> int:
