@@ -125,7 +125,7 @@ class Simulation:
     def run(self, workers: int, failing: float = 0.0, options: RunOptions | None = None) -> Simulated:
         """Until nothing is left to do; of the tunings a share fails for good."""
         machines = [Node(f"node{n}", min(A_NODE, workers - n * A_NODE), None) for n in range(-(-workers // A_NODE))]
-        launcher = SimulatedWorkers(self.clock, machines, lambda job: self.seconds_of(job.key))
+        launcher = SimulatedWorkers(self.clock, machines, self.seconds_of)
         launcher.errors = {key: [_error()] for key, stage in self.plan.missing.items() if _fails(stage, failing)}
         trials = TrialOutcomes(self.plan, self.folder, {})
         tracking = Tracking({}, self.folder.experiment.name, self.folder.path, self.console)

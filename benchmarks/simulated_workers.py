@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.contracts.launcher import Advance, Crew, Finished, Launcher, Node
-from workbench.runs.workplace import StageJob
+from workbench.contracts.launcher import Advance, Crew, Finished, Job, Launcher, Node
 from workbench.storage.artifacts import STAGE_PEAK, STAGE_SECONDS, ArtifactStore
 
 ADVANCES = 4  # messages of a stage before its last one
@@ -55,7 +54,7 @@ class SimulatedWorkers(Launcher):
 
     clock: VirtualClock
     machines: Sequence[Node]
-    seconds_of: Callable[[StageJob], float]
+    seconds_of: Callable[[str], float]
     errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)  # keys, in order
     worked: float = 0.0  # seconds of all workers
@@ -77,14 +76,14 @@ class SimulatedWorkers(Launcher):
     def nodes(self) -> Sequence[Node]:
         return self.machines
 
-    def begin(self, job: StageJob) -> None:
+    def begin(self, job: Job) -> None:
         """Take a job; one that its node has no room for is a fault of the scheduler."""
         began = _real()
         pickle.dumps(job)
         self.dispatch += _real() - began
         with self._unseen():
             self._take(job)
-            seconds = self.seconds_of(job)
+            seconds = self.seconds_of(job.key)
             self.worked += seconds
             self._tell(self.clock(), Advance(job.key, 0, 0))
             for done in range(1, ADVANCES):
@@ -116,7 +115,7 @@ class SimulatedWorkers(Launcher):
             yield
         self.own += _real() - began
 
-    def _take(self, job: StageJob) -> None:
+    def _take(self, job: Job) -> None:
         self._running[job.key] = job.node
         self._on[job.node] += 1
         self.begun.append(job.key)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import builtin_registry
 from workbench import hookspecs
 from workbench.cli.scaffold import write_plugin
-from workbench.config.experiment import load_experiment
+from workbench.config.experiment import load_experiment, plugin_folders
 from workbench.conformance import check
 from workbench.hookspecs import KINDS, hook_name
 from workbench.registry import load_registry
@@ -86,4 +85,5 @@ def test_every_link_to_a_file_leads_somewhere(page):
     "file", sorted(each.relative_to(ROOT).as_posix() for each in ROOT.glob("experiments/**/*.yaml"))
 )
 def test_every_experiment_that_comes_along_is_accepted(file):
-    assert load_experiment(ROOT / file, builtin_registry()).trials
+    registry = load_registry(plugin_folders(ROOT / file, ()))
+    assert load_experiment(ROOT / file, registry).trials

@@ -63,7 +63,7 @@ def test_what_a_device_has_no_products_for_is_not_known(tmp_path):
 def test_features_take_the_encoders_passes_from_the_stages_that_read_them(tmp_path, monkeypatch):
     without, kept = projection(tmp_path, FROZEN), projection(tmp_path, FROZEN, room=10**9)
     (trial,) = load(tmp_path, FROZEN).trials
-    an_image = without.counts.of_an_image(trial)
+    an_image = without.of_an_image(trial)
     tune, same = without.shared().stages["tune"][1], kept.shared().stages["tune"][1]
     assert tune.flops - same.flops == pytest.approx(16 * an_image), "their tokens stay in memory"
     assert kept.shared().stages["features"][1].flops == pytest.approx(16 * an_image)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from workbench.cli.elsewhere import show_elsewhere
 from workbench.cli.plan_rows import NUMBERS, planned_trials, shared_cells
 from workbench.cli.whole_table import print_where_it_fits, print_whole
 from workbench.registry import Option, Plugin, Registry
@@ -22,6 +23,7 @@ from workbench.registry import Option, Plugin, Registry
 if TYPE_CHECKING:
     from workbench.config.experiment import Experiment
     from workbench.conformance.verdicts import Judged
+    from workbench.runs.assumptions import Assumptions
     from workbench.runs.costs import Costs
     from workbench.runs.plan import Plan
     from workbench.runs.planner import Planner
@@ -67,10 +69,15 @@ def show_plugin(console: Console, plugin: Plugin) -> None:
 
 
 def show_plan(
-    console: Console, experiment: Experiment, planner: Planner, probe: bool = False, notes: Iterable[str] = ()
-) -> Plan:
+    console: Console,
+    experiment: Experiment,
+    planner: Planner,
+    probe: bool = False,
+    notes: Iterable[str] = (),
+    assumptions: Assumptions | None = None,
+) -> None:
     """The trials with their sizes; the distinct stages, what is to do and why; what that takes, and sharing saves.
-    Returns the plan that was shown."""
+    With `assumptions`, what that would be on other machines."""
     from workbench.reports.match_notes import match_lines
     from workbench.runs.costs import Costs
 
@@ -83,7 +90,8 @@ def show_plan(
     for note in (*notes, *plan.notes):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     _show_costs(console, plan, Costs(plan, planner.store), planner, probe)
-    return plan
+    if assumptions is not None:
+        show_elsewhere(console, planner, plan, assumptions)
 
 
 def show_contracts(console: Console, judged: Sequence[Judged]) -> None:

@@ -75,7 +75,6 @@ def plan(
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.cli.display import show_askings, show_contracts, show_plan
-    from workbench.cli.elsewhere import show_elsewhere
     from workbench.cli.plan_rows import written_plan
     from workbench.conformance.verdicts import judge
     from workbench.runs.assumptions import read_assumptions
@@ -85,8 +84,7 @@ def plan(
     from workbench.runs.planner import Planner
 
     assumptions = read_assumptions(assume or ())
-    automatic = assumptions.automatic if assumptions else None
-    experiment, registry = load(file, overrides, folders, results, device, automatic)
+    experiment, registry = load(file, overrides, folders, results, device, assumptions and assumptions.automatic)
     (folder := ExperimentFolder(experiment, results)).check_same()
     experiment = experiment.on_test() if final else experiment
     planner = Planner(experiment, registry, results, _bytes(feature_gb), store=store)
@@ -94,14 +92,12 @@ def plan(
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
     notes = folder.notes()
-    if assumptions is None:  # of a machine that is not here, this one cannot tell what a precision costs
+    if not assumptions:  # of a machine that is not here, this one cannot tell what a precision costs
         notes += precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))
     if as_csv or as_json:
         typer.echo(written_plan(experiment, planner, notes, as_json, assumptions), nl=False)
     else:
-        shown = show_plan(console(), experiment, planner, probe, notes)
-        if assumptions is not None:
-            show_elsewhere(console(), planner, shown, assumptions)
+        show_plan(console(), experiment, planner, probe, notes, assumptions)
         show_askings(console(), experiment, results)
     _show_contracts(beside, experiment, registry, results)
 

@@ -120,22 +120,6 @@ class FlopCounts:
             phases.append(PhaseFlops(phase.name, step, encoding, steps, pass_steps))
         return TrialFlops(answer, tuple(phases))
 
-    def of_an_image(self, trial: Trial) -> float:
-        """The FLOPs of the encoder's pass over one image, of most tiles where it makes any; NaN where the encoder does
-        not run on shapes alone."""
-
-        def count() -> float:
-            encoder = self.shapes.of(trial).encoder.float().eval()
-            views = torch.zeros(1 + encoder.tiles, 3, encoder.image_size, encoder.image_size, device="meta")
-            try:
-                with torch.no_grad():
-                    return float(flops_of(lambda: encoder(views)))
-            except Exception:  # a component is anyone's code, and says in any way that a shape will not do
-                return math.nan
-
-        with _random_state_kept():
-            return self._memo.once(("image", trial.components["encoder"]), count)
-
     def _steps(self, phase: Phase, trial: Trial) -> int:
         """The steps of a phase; the seed says which images are held out, and not how many."""
         parts = ("steps", trial.components["dataset"], phase)

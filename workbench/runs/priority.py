@@ -67,7 +67,7 @@ def _in_order(needs: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
 
 def _longest_chains(in_order: Mapping[str, Collection[str]], seconds: Mapping[str, float]) -> dict[str, float]:
     chains = dict(seconds)
-    for key, needs in reversed(in_order.items()):
+    for key, needs in reversed(list(in_order.items())):
         for before in needs:
             if before in chains:
                 chains[before] = max(chains[before], seconds[before] + chains[key])

@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from workbench.evaluation.evaluate import examples_by_image
 from workbench.model import image_features
+from workbench.model.build import count_parameters
 from workbench.model.image_features import needed_by_phase
 from workbench.runs.costs import FLOAT
+from workbench.runs.flop_counter import flops_of
 from workbench.runs.flops import FlopCounts
 from workbench.runs.memo import Memo
 from workbench.runs.stages import FeatureStage
@@ -112,7 +116,7 @@ class Projection:
     def _flops(self, stage: AnyStage, reads_features: bool) -> float:
         if isinstance(stage, FeatureStage):
             first, behind = stage.part
-            return (behind - first) * self.counts.of_an_image(stage.trial)
+            return (behind - first) * self.of_an_image(stage.trial)
         counted = self._memo.once(("flops", stage.trial.id), lambda: self.counts.of(stage.trial))
         if stage.evaluates:
             return self._questions(stage.trial) * _conditions(stage.trial) * counted.answer
@@ -128,6 +132,21 @@ class Projection:
         an_image = self.plan.sizes[stage.trial.id].bytes_of_an_image(look.precision)
         return len(self.data.images(stage.trial, look)) * an_image <= image_features.MEMORY_BUDGET
 
+    def of_an_image(self, trial: Trial) -> float:
+        """The FLOPs of the encoder's pass over one image, of most tiles where it makes any; NaN where the encoder does
+        not run on shapes alone."""
+
+        def count() -> float:
+            encoder = self.counts.shapes.of(trial).encoder.float().eval()
+            views = torch.zeros(1 + encoder.tiles, 3, encoder.image_size, encoder.image_size, device="meta")
+            try:
+                with torch.no_grad():
+                    return float(flops_of(lambda: encoder(views)))
+            except Exception:  # a component is anyone's code, and says in any way that a shape will not do
+                return math.nan
+
+        return self._memo.once(("image", trial.components["encoder"]), count)
+
     def _questions(self, trial: Trial) -> int:
         def count() -> int:
             return sum(map(len, examples_by_image(self.data.dataset(trial), trial.evaluation).values()))
@@ -135,8 +154,12 @@ class Projection:
         return self._memo.once(("questions", trial.components["dataset"], trial.evaluation), count)
 
     def _of_files(self, stage: AnyStage) -> float:
-        """Bytes of other people's weights, of which features need the encoder's alone: those are taken to be all."""
-        return self.assumptions.checkpoint_bytes * self.plan.sizes[stage.trial.id].read
+        """Bytes of other people's weights, of which features need the encoder's alone."""
+        trial, read = stage.trial, self.plan.sizes[stage.trial.id].read
+        if isinstance(stage, FeatureStage):
+            parts = "encoder", trial.components["encoder"]
+            read = min(read, self._memo.once(parts, lambda: count_parameters(self.counts.shapes.of(trial).encoder)))
+        return self.assumptions.checkpoint_bytes * read
 
 
 def _together(costs: Iterator[tuple[AnyStage, StageCost]]) -> Projected:
