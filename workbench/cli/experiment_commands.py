@@ -17,8 +17,6 @@ from workbench.errors import UserError
 KEPT = "; what is finished is kept"
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from workbench.config.experiment import Experiment
     from workbench.conformance.verdicts import Judgement
     from workbench.registry import Registry
@@ -76,7 +74,6 @@ def plan(
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
     from workbench.cli.display import show_askings, show_contracts, show_plan
     from workbench.cli.plan_rows import written_plan
-    from workbench.conformance.verdicts import judge
     from workbench.runs.assumptions import read_assumptions
     from workbench.runs.auto_precision import precision_notes
     from workbench.runs.experiment_folder import ExperimentFolder
@@ -86,12 +83,11 @@ def plan(
     assumptions = read_assumptions(assume or ())
     experiment, registry = load(file, overrides, folders, results, device, assumptions and assumptions.automatic)
     (folder := ExperimentFolder(experiment, results)).check_same()
-    experiment = experiment.on_test() if final else experiment
-    planner = Planner(experiment, registry, results, _bytes(feature_gb), store=store)
+    experiment, notes = experiment.on_test() if final else experiment, folder.notes()
+    planner = Planner(experiment, registry, results, _bytes(feature_gb))
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
-    notes = folder.notes()
     if not assumptions:  # of a machine that is not here, this one cannot tell what a precision costs
         notes += precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))
     if as_csv or as_json:
@@ -99,7 +95,7 @@ def plan(
     else:
         show_plan(console(), experiment, planner, probe, notes, assumptions)
         show_askings(console(), experiment, results)
-    _show_contracts(beside, experiment, registry, results)
+    show_contracts(beside, _judgement(experiment, registry, results).judged)
 
 
 def match(
@@ -177,28 +173,14 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _show_contracts(beside: Console, experiment: Experiment, registry: Registry, results: Path) -> None:
-    """What a plan says of plugins of one's own."""
-    from workbench.cli.display import show_contracts
+def _judgement(experiment: Experiment, registry: Registry, results: Path) -> Judgement:
+    """What is known of the plugins, and is remembered where there are results: a plan makes none."""
     from workbench.conformance.verdicts import judge
     from workbench.storage.artifacts import ARTIFACTS
 
     judgement = judge(experiment, registry, results / ARTIFACTS)
-    if results.is_dir():  # a plan makes none
+    if results.is_dir():
         judgement.remember()
-    show_contracts(beside, judgement.judged)
-
-
-def _judgement_for(file: Path, experiment: Experiment, registry: Registry, results: Path, unchecked: bool) -> Judgement:
-    """What a run goes by: `UserError` where a plugin breaks its contract, unless it is to run `unchecked`."""
-    from workbench.cli.display import show_contracts
-    from workbench.conformance.verdicts import judge
-    from workbench.storage.artifacts import ARTIFACTS
-
-    judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
-    if not unchecked:
-        judgement.refuse_broken(file)
-    show_contracts(console(), judgement.judged)
     return judgement
 
 
