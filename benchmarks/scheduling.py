@@ -36,6 +36,7 @@ from workbench.runs.scheduler import RunOptions, _Scheduler
 from workbench.runs.tracking import Tracking
 from workbench.runs.trial_outcomes import TrialOutcomes
 from workbench.storage.artifacts import ARTIFACTS
+from workbench.storage.run_notes import RunNotes
 
 STAGES_A_SEED = 1520  # 20 alignments, 500 tunings, 1,000 evaluations
 A_NODE = 8  # workers
@@ -131,9 +132,9 @@ class Simulation:
         tracking = Tracking({}, self.folder.experiment.name, self.folder.path, self.console)
         with patch.object(time, "monotonic", self.clock), _longest_time_between(launcher) as longest:
             parts = self.planner, self.plan, trials, launcher, "cpu", options or RunOptions()
-            scheduler = _Scheduler(*parts, self.console, tracking)
             began, really = self.clock(), time.perf_counter()
-            scheduler.run()
+            with RunNotes(self.planner.store.folder).in_use() as claims:
+                _Scheduler(*parts, self.console, tracking, claims).run()
             head = time.perf_counter() - really - launcher.own
         return Simulated(self.plan, launcher, trials, launcher.last_end - began, head, max(longest))
 
