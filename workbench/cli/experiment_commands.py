@@ -17,6 +17,8 @@ from workbench.errors import UserError
 KEPT = "; what is finished is kept"
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from workbench.config.experiment import Experiment
     from workbench.conformance.verdicts import Judgement
     from workbench.registry import Registry
@@ -72,10 +74,10 @@ def plan(
     store: Store = None,
 ) -> None:
     """Show an experiment's trials, the distinct stages they share, what is to do, why, and how much it is."""
-    from workbench.cli.display import show_askings, show_contracts, show_plan
+    from workbench.cli.display import show_askings, show_plan
     from workbench.cli.plan_rows import written_plan
     from workbench.runs.assumptions import read_assumptions
-    from workbench.runs.auto_precision import precision_notes
+    from workbench.runs.device_counts import device_notes
     from workbench.runs.experiment_folder import ExperimentFolder
     from workbench.runs.launch import runs_elsewhere
     from workbench.runs.planner import Planner
@@ -84,18 +86,18 @@ def plan(
     experiment, registry = load(file, overrides, folders, results, device, assumptions and assumptions.automatic)
     (folder := ExperimentFolder(experiment, results)).check_same()
     experiment, notes = experiment.on_test() if final else experiment, folder.notes()
-    planner = Planner(experiment, registry, results, _bytes(feature_gb))
+    planner = Planner(experiment, registry, results, _bytes(feature_gb), store=store)
     beside = console(stderr=_for_programs(as_csv, as_json))
     if decode:
         beside.print(f"{planner.decode():,} images decoded", highlight=False)
     if not assumptions:  # of a machine that is not here, this one cannot tell what a precision costs
-        notes += precision_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))
+        notes += device_notes(experiment, folder.path, device, runs_elsewhere(experiment, registry))
     if as_csv or as_json:
         typer.echo(written_plan(experiment, planner, notes, as_json, assumptions), nl=False)
     else:
         show_plan(console(), experiment, planner, probe, notes, assumptions)
         show_askings(console(), experiment, results)
-    show_contracts(beside, _judgement(experiment, registry, results).judged)
+    _show_contracts(beside, experiment, registry, results)
 
 
 def match(
@@ -173,14 +175,28 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _judgement(experiment: Experiment, registry: Registry, results: Path) -> Judgement:
-    """What is known of the plugins, and is remembered where there are results: a plan makes none."""
+def _show_contracts(beside: Console, experiment: Experiment, registry: Registry, results: Path) -> None:
+    """What a plan says of plugins of one's own."""
+    from workbench.cli.display import show_contracts
     from workbench.conformance.verdicts import judge
     from workbench.storage.artifacts import ARTIFACTS
 
     judgement = judge(experiment, registry, results / ARTIFACTS)
-    if results.is_dir():
+    if results.is_dir():  # a plan makes none
         judgement.remember()
+    show_contracts(beside, judgement.judged)
+
+
+def _judgement_for(file: Path, experiment: Experiment, registry: Registry, results: Path, unchecked: bool) -> Judgement:
+    """What a run goes by: `UserError` where a plugin breaks its contract, unless it is to run `unchecked`."""
+    from workbench.cli.display import show_contracts
+    from workbench.conformance.verdicts import judge
+    from workbench.storage.artifacts import ARTIFACTS
+
+    judgement = judge(experiment, registry, results / ARTIFACTS, ask=not unchecked)
+    if not unchecked:
+        judgement.refuse_broken(file)
+    show_contracts(console(), judgement.judged)
     return judgement
 
 
