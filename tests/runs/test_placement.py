@@ -56,3 +56,27 @@ def test_a_stage_that_ran_out_of_memory_is_alone_on_its_node_and_stops_no_other_
 
 def test_a_node_that_is_only_expected_has_no_room_yet():
     assert Placement().node_for("any", 1, [Node("in the queue", 0)]) is None
+
+
+def test_a_stage_that_waits_to_be_alone_is_not_kept_waiting_by_what_is_less_urgent():
+    first, second = Node("first", 2), Node("second", 2)
+    placement = placed(("a", 1, first), ("b", 1, second), ("c", 1, second))
+    placement.keep_alone("lacked")
+    placement.begin_round()
+    assert placement.node_for("lacked", 1, [first, second]) is None
+    assert placement.node_for("less urgent", 1, [first, second]) is None, "the first is soonest empty"
+    placement.free("c")
+    assert placement.node_for("less urgent", 1, [first, second]) == second
+    placement.free("a")
+    placement.begin_round()
+    assert placement.node_for("lacked", 1, [first, second]) == first
+
+
+def test_a_node_is_not_kept_for_a_stage_that_waits_no_more():
+    node = Node("only", 2)
+    placement = placed(("a", 1, node))
+    placement.keep_alone("lacked")
+    placement.begin_round()
+    assert placement.node_for("lacked", 1, [node]) is None
+    placement.begin_round()
+    assert placement.node_for("next", 1, [node]) == node

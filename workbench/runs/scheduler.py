@@ -182,6 +182,7 @@ class _Scheduler:
     def _begin_ready(self) -> None:
         nodes, passed_by = self.launcher.nodes(), 0
         largest, roomy = _largest(nodes), self.placement.with_room(nodes)
+        self.placement.begin_round()
         for stage in (ready := self.queue.ready()):
             if stage.key not in self.queue.waiting:  # one before it failed, and nobody needs it any more
                 continue
@@ -190,7 +191,7 @@ class _Scheduler:
             elif too_large := self.costs.too_large(stage, largest):
                 error = {"type": "MemoryError", "message": too_large, "traceback": "", "transient": True}
                 self.handler.fail(stage, error)
-            elif node := self.placement.node_for(stage.key, self.costs.memory_bytes(stage), roomy):
+            elif node := self._node_for(stage, roomy):
                 self._begin(stage, node)
                 roomy = self.placement.with_room(roomy)
             else:
@@ -198,6 +199,12 @@ class _Scheduler:
             if passed_by > LOOK_AHEAD or not roomy:
                 break
         ready.close()
+
+    def _node_for(self, stage: AnyStage, nodes: Sequence[Node]) -> Node | None:
+        """Where it may run now. One on several devices has its node to itself: they are that node's."""
+        if stage.devices > 1:
+            self.placement.keep_alone(stage.key)
+        return self.placement.node_for(stage.key, self.costs.memory_bytes(stage), nodes)
 
     def _is_there(self, stage: AnyStage) -> bool:
         if isinstance(stage, Stage) and stage.evaluates:
