@@ -32,8 +32,9 @@ def needs(plugin: Plugin) -> Sequence[pytest.MarkDecorator]:
     )
 
 
-# They want packages that nothing else here needs and take many seconds to start: `workbench check` tries them.
-OTHER_TOOLS = ("mlflow", "wandb")
+# They want packages that nothing else here needs and take many seconds to start: `workbench check` tries them. What is
+# on other machines, `make test-clusters` tries.
+OTHER_TOOLS = ("mlflow", "wandb", "ray", "slurm")
 BUILT_IN = [
     pytest.param(plugin.kind, plugin.name, {}, marks=needs(plugin), id=f"{plugin.kind}-{plugin.name}")
     for plugin in builtin_registry().plugins()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_results import write_results
+from tests.made_results import change_summary, write_results
 from tests.reports.read_page import page_of
 from workbench.reports.answer import answer, progress
 from workbench.reports.compute_spent import all_tries
@@ -67,10 +67,9 @@ def test_where_every_trial_is_damaged_there_is_no_answer(tmp_path):
 
 def test_a_damaged_trial_that_is_not_asked_for_is_nobodys_business(tmp_path):
     study, trials = damaged(tmp_path, "predictions.jsonl", lambda text: "{")
-    file = trials[0].parents[1] / "experiment.json"
-    summary = json.loads(file.read_text())
-    summary["trials"].remove(trials[0].name)
-    file.write_text(json.dumps(summary))
-    study = read_study(file.parent, resamples=5)
+    folder = trials[0].parents[1]
+    asked = json.loads((folder / "experiment.json").read_text())["trials"]
+    change_summary(folder, trials=[each for each in asked if each != trials[0].name])
+    study = read_study(folder, resamples=5)
     assert study.damaged == {}
     assert study.strays == 1

@@ -235,7 +235,7 @@ def test_a_full_disk_is_told_and_loses_nothing(workbench):
 
 
 def test_a_disk_that_is_full_from_the_beginning_is_told_before_anything_runs(workbench):
-    before, said = trials_of(workbench), run_limited(workbench, 300, 2)
+    before, said = trials_of(workbench), run_limited(workbench, 450, 2)
     assert "cannot write results/small/experiment.yaml: the file would be larger than the system allows here" in said
     assert_nothing_lost(workbench, before)
 

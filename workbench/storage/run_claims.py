@@ -78,6 +78,7 @@ class RunClaims:
         at it, or may be."""
         file, token = self.folder / key, uuid.uuid4().hex
         with storage_errors(file):
+            self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it during the run
             self._held[key] = token  # first: it is given back even where the run is interrupted here
             while not self._make(file, dataclasses.replace(self.me, token=token).content()):
                 if not self._set_aside(file):
