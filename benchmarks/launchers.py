@@ -26,7 +26,7 @@ from workbench.storage.records import TRIALS, read_record
 
 WORKERS = 2
 JOBS = 200
-OWN = ("seconds", "per_second", "latency_ms", "peak_memory", "bytes_peak")  # parts of names of what differs from run to run
+OWN = ("seconds", "per_second", "latency_ms", "peak_memory", "bytes_peak")  # in names of what clocks measure
 
 
 def main() -> None:
