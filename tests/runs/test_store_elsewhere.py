@@ -46,6 +46,14 @@ def test_what_one_folder_of_results_trained_another_one_only_evaluates(tmp_path)
     assert left.files.names(".claims") == []
 
 
+def test_a_phase_on_several_devices_is_kept_behind_the_url_at_once(workbench, tmp_path):
+    file = write(tmp_path, SMALL.replace("batch: 4", "batch: 4, devices: 2"))
+    told = workbench.run(file, "--store", f"file://{tmp_path}/far")
+    assert told.code == 0
+    assert "is made again" not in told.output
+    assert len(list(tmp_path.glob("far/*/stage.json"))) == 1
+
+
 def test_the_folder_of_results_remembers_where_its_stages_are(workbench, tmp_path):
     url = f"file://{tmp_path}/far"
     file = write(tmp_path)

@@ -21,7 +21,7 @@ from workbench.runs.rank_processes import END, RankFinished, RankTask
 from workbench.runs.stages import Stage
 from workbench.runs.training_stage import train_phase
 from workbench.runs.workplace import Workplace
-from workbench.storage.artifacts import ArtifactStore
+from workbench.storage.chosen_store import open_store
 from workbench.training.ranks import Ranks
 from workbench.workers.ending import SIGNALS
 from workbench.workers.failure import error_of
@@ -59,7 +59,7 @@ def _train(task: RankTask, connection: Connection, asked: threading.Event) -> No
     compute_repeatably(task.device)
     if task.unrepeatable is not None and task.device.startswith("cuda"):
         torch.use_deterministic_algorithms(True, warn_only=True)
-    registry, store = load_registry(task.folders), ArtifactStore(task.artifacts)
+    registry, store = load_registry(task.folders), open_store(task.artifacts)
     facts = {**task.provenance, "device": task.device}
     place = Workplace(registry, store, task.results, task.device, facts, task.snapshot_seconds, asked.is_set)
     assert isinstance(task.job.stage, Stage)
