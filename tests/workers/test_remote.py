@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -14,18 +15,21 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from tests.conformance.tried import results_of
+from tests.own_plugins.inside import Inside
 from tests.own_plugins.next_door import NextDoor
 from tests.processes import ended, start, until
-from tests.small import SMALL, load, records, run_here, write
+from tests.small import SMALL, load, records, run_here, small_registry, write
 from tests.workers.test_worker import held, kill_workers
-from workbench.contracts.launcher import Crew, Reason
+from workbench.contracts.launcher import Crew, Job, Reason
 from workbench.errors import UserError
 from workbench.registry import load_registry
 from workbench.runs.same_run import SameRun, proved
-from workbench.runs.scheduler import RunOptions
+from workbench.runs.scheduler import RunOptions, run
 from workbench.workers import remote
+from workbench.workers.failure import lost
 from workbench.workers.members import Place
 
 TWO = "grid.fusion=[concat_projection, cross_attention]"
@@ -70,6 +74,24 @@ def test_a_worker_that_is_killed_was_no_attempt_and_its_stage_goes_on(tmp_path):
     outcome = run_here(experiment, tmp_path / "results", RunOptions(time_limit=60))
     killing.join()
     assert (len(outcome.done), outcome.failed) == (3, {}), "a stage is tried but twice"
+
+
+class Losing(Inside):
+    """Loses the worker of every job at once."""
+
+    begun = 0
+
+    def begin(self, job: Job) -> None:
+        self.begun += 1
+        self._news.append(lost(job.key, Reason.LOST, "the worker at nowhere was lost"))
+
+
+def test_a_stage_that_loses_every_worker_fails_in_the_end_and_says_how_often(tmp_path):
+    launcher, console = Losing(), Console(file=io.StringIO())
+    outcome = run(load(tmp_path), small_registry(), tmp_path / "results", launcher, "cpu", console)
+    told = "the worker at nowhere was lost (6 times, without the stage getting further)"
+    assert [told in reason for reason in outcome.failed.values()] == [True]
+    assert launcher.begun == 6
 
 
 def test_a_run_that_is_asked_to_end_has_workers_elsewhere_keep_what_they_can(tmp_path):

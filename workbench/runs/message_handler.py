@@ -66,9 +66,8 @@ class MessageHandler:
             self.display.wait(stage, f"{error['message']}; it is made again")
             self.queue.wait(stage)
             self._make_again(error["key"])
-        elif error.get("reason") in NO_ATTEMPT and self.queue.count_loss(stage) <= LOSSES:
-            self.display.wait(stage, f"{error['message']}; another worker goes on with it")
-            self.queue.wait(stage, tried=False)
+        elif error.get("reason") in NO_ATTEMPT:
+            self._go_on_elsewhere(stage, error)
         elif error.get("transient") and self._may_try_again(stage):
             alone = error.get("reason") == Reason.MEMORY
             self.display.wait(stage, f"{error['message']}; it is tried once more{', alone' if alone else ''}")
@@ -98,13 +97,21 @@ class MessageHandler:
     def fail(self, stage: AnyStage, error: dict[str, Any]) -> None:
         """A stage cannot be done, nor what needs it."""
         error = {**error, "stage": stage.name}
-        if error.get("reason") in NO_ATTEMPT:
-            error["message"] += f" ({LOSSES + 1} times, without the stage getting further)"
         attempts = self.queue.attempts[stage.key]
         if error.get("transient") and attempts > 1:
             error["message"] += f" (tried {attempts} times)"
         self.display.finish(stage, Finished(stage.key, error))
         self.queue.drop({stage.key, *self.trials.fail(stage, error, self.queue.undone)})
+
+    def _go_on_elsewhere(self, stage: AnyStage, error: dict[str, Any]) -> None:
+        """It lost its worker through nothing it did, unless that happens again and again at the same place."""
+        losses = self.queue.count_loss(stage)
+        if losses <= LOSSES:
+            self.display.wait(stage, f"{error['message']}; another worker goes on with it")
+            self.queue.wait(stage, tried=False)
+        else:
+            told = f"{error['message']} ({losses} times, without the stage getting further)"
+            self.fail(stage, {**error, "message": told})
 
     def _end(self, stage: AnyStage) -> float:
         self.placement.free(stage.key)

@@ -42,7 +42,8 @@ def prepare(
     from torch import _dynamo  # noqa: F401 (the first optimizer loads it, in a second that is not its stage's)
 
     compute_repeatably(device)
-    provenance = {**provenance, **machine(), **facts_of(device), "threads": torch.get_num_threads()}
+    here = machine() if elsewhere else {}
+    provenance = {**provenance, **here, **facts_of(device), "threads": torch.get_num_threads()}
     registry, store = load_registry(folders), open_store(artifacts)
     place = Workplace(registry, store, results, device, provenance, snapshot_seconds, asked_to_end, elsewhere)
     return partial(do_stage, place)
